@@ -1,0 +1,35 @@
+# Every target makes .venv by itself first. PYTHON may name an interpreter, 3.11 to 3.13.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+DEMO := saved_models/demo
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test lint bench
+
+# Trains the captioner on rendered scenes, measures it on scenes with colour-shape pairs that it never saw, exports it,
+# and captions eight of them: see saved_models/demo/.
+demo: .venv/ready
+	$(BIN)/python -m tasks.captioner.train scenes
+	$(BIN)/python -m tasks.captioner.evaluate --model scenes --split test
+	$(BIN)/python -m tasks.captioner.export scenes
+	$(BIN)/python -m datasets images scenes test $(DEMO)/images --count 8
+	$(BIN)/python -m tasks.captioner.caption --model scenes $(DEMO)/images \
+		--attention $(DEMO)/attention.png --gallery $(DEMO)/gallery.html
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
+
+bench: .venv/ready
+	$(BIN)/python -m tests.benchmarks.captioning
+
+.venv/ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 was not found; name one with PYTHON=..." >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[dev]'
+	touch .venv/ready

@@ -1,0 +1,1 @@
+"""Flickr8k: photographs with five English captions each."""

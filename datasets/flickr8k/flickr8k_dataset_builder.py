@@ -1,0 +1,114 @@
+"""TFDS builder of Flickr8k, from the two original archives, their extracted folders or any copy with the same files."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from datasets import CORPORA, CorpusError
+from shared.media import MediaError, read_image
+
+LISTS = {split: f"Flickr_8k.{split}Images.txt" for split in ("train", "dev", "test")}
+CAPTIONS = "Flickr8k.token.txt"
+ARCHIVES = ("Flickr8k_Dataset.zip", "Flickr8k_text.zip")
+# Images that the official lists name. Some copies hold a known subset of the test images only.
+EXPECTED = {"train": (6000,), "dev": (1000,), "test": (1000, 200)}
+NUM_CAPTIONS = 5
+MAX_BAD = 0.01  # share of a split's images that may be unusable
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Photographs, each with five English captions by different people."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS reads a plain class attribute
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Expected: {CORPORA['flickr8k'].layout}."
+    skipped = 0  # bad records left out, counted while preparing
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(encoding_format="jpeg"),
+                    "name": tfds.features.Text(),
+                    "captions": tfds.features.Sequence(tfds.features.Text(), length=NUM_CAPTIONS),
+                }
+            ),
+            disable_shuffling=True,  # the order of the official lists
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        roots = self._roots(dl_manager)
+        captions = read_captions(_find(roots, CAPTIONS).read_text(encoding="utf-8"))
+        images = {path.name: path for root in roots for path in root.rglob("*.jpg") if not path.name.startswith(".")}
+        splits = {}
+        for split, list_name in LISTS.items():
+            names = _find(roots, list_name).read_text(encoding="utf-8").split()
+            if len(names) not in EXPECTED[split] or len(set(names)) != len(names):
+                wanted = " or ".join(f"{count:,}" for count in EXPECTED[split])
+                raise CorpusError(f"flickr8k: {list_name} names {len(set(names)):,} different images, not {wanted}.")
+            if len(names) != EXPECTED[split][0]:
+                print(f"flickr8k: only {len(names):,} of {EXPECTED[split][0]:,} {split} images listed", file=sys.stderr)
+            missing = [name for name in names if name not in images]
+            if missing:
+                raise CorpusError(
+                    f"flickr8k: {len(missing):,} of {len(names):,} images of {list_name} are missing: {missing[0]}..."
+                )
+            splits[split] = self._generate_examples([(images[name], captions.get(name, [])) for name in names])
+        return splits
+
+    def _generate_examples(self, items: list[tuple[Path, list[str]]]) -> Iterator[tuple[str, dict]]:
+        bad = 0
+        for path, captions in items:
+            encoded = path.read_bytes()
+            if problem := find_problem(encoded, captions):
+                bad += 1
+                self.skipped += 1
+                print(f"flickr8k: skipped {path.name}: {problem}", file=sys.stderr)
+                if bad > MAX_BAD * len(items):
+                    raise CorpusError(f"flickr8k: more than {MAX_BAD:.0%} of {len(items):,} records are bad.")
+                continue
+            # The bytes of the file itself: encoding a JPEG again would lose quality.
+            yield path.name, {"image": encoded, "name": path.name, "captions": captions}
+
+    def _roots(self, dl_manager: tfds.download.DownloadManager) -> list[Path]:
+        """The folders to search: the user's copy (its archives extracted) or the download."""
+        try:
+            folder = Path(dl_manager.manual_dir)
+        except AssertionError:  # how TFDS says that there is no such folder
+            return [Path(dl_manager.download_and_extract(url)) for url in CORPORA["flickr8k"].urls]
+        archives = [folder / name for name in ARCHIVES if (folder / name).exists()]
+        return [folder, *(Path(dl_manager.extract(archive)) for archive in archives)]
+
+
+def read_captions(text: str) -> dict[str, list[str]]:
+    """Read lines `image.jpg#0<tab>caption` into lists by image name, ordered by the number."""
+    numbered: dict[str, list[tuple[str, str]]] = {}
+    for line in text.splitlines():
+        if line.strip():
+            key, _, caption = line.partition("\t")
+            name, _, number = key.rpartition("#")
+            numbered.setdefault(name, []).append((number, caption.strip()))
+    return {name: [caption for _, caption in sorted(captions)] for name, captions in numbered.items()}
+
+
+def find_problem(encoded: bytes, captions: list[str]) -> str:
+    """What makes a record unusable, empty when nothing does."""
+    if len(captions) != NUM_CAPTIONS:
+        return f"has {len(captions)} captions, not {NUM_CAPTIONS}"
+    if not all(captions):
+        return "has an empty caption"
+    try:
+        read_image(encoded)
+    except MediaError as error:
+        return str(error)
+    return ""
+
+
+def _find(roots: list[Path], name: str) -> Path:
+    """The file of this name, in whatever subfolder."""
+    for root in roots:
+        for path in sorted(root.rglob(name)):
+            return path
+    raise CorpusError(f"flickr8k: no {name} in {', '.join(map(str, roots))}.")

@@ -1,0 +1,1 @@
+"""Rendered scenes with perfect ground truth: images, English captions, German translations."""

@@ -1,0 +1,92 @@
+"""SavedModels: a model with its search and its text processing, which needs nothing but TensorFlow.
+
+    export/<version>/     saved_model.pb, variables/, and warm-up requests for TensorFlow Serving
+
+A version appears whole or not at all, since a server loads whatever folder it sees.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from shared.errors import UserError
+from shared.runs import Run, atomic_folder
+
+
+class ParityError(UserError):
+    """The SavedModel does not answer as the Python model does; nothing was exported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """One function of a SavedModel.
+
+    Attributes:
+        function: takes tensors by name, returns a dictionary of tensors.
+        signature: the name and form of each input.
+        example: inputs that warm a server up.
+    """
+
+    function: Callable[..., dict[str, Any]]
+    signature: Mapping[str, tf.TensorSpec]
+    example: Mapping[str, Any]
+
+
+def write_saved_model(
+    run: Run, model: keras.Model, endpoints: Mapping[str, Endpoint], check: Callable[[Any], None]
+) -> Path:
+    """Writes the next version of a run's SavedModel.
+
+    Args:
+        run: where it goes: `<run>/export/<version>/`.
+        model: holds all variables of the endpoints.
+        endpoints: by name; the first is also `serving_default`.
+        check: is given the SavedModel as loaded again, and raises ParityError unless it answers as the Python model.
+
+    Returns:
+        The folder of the new version.
+    """
+    folder = run.path / "export"
+    versions = [int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()] if folder.is_dir() else []
+    version = folder / str(max(versions, default=0) + 1)
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for name, endpoint in endpoints.items():
+        function = tf.function(endpoint.function, input_signature=list(endpoint.signature.values()))
+        archive.add_endpoint(name, function)
+    with atomic_folder(version) as temporary:
+        archive.write_out(str(temporary), verbose=False)
+        _write_warmup(temporary, run.name, endpoints)
+        check(tf.saved_model.load(str(temporary)))
+    return version
+
+
+def _write_warmup(folder: Path, model_name: str, endpoints: Mapping[str, Endpoint]) -> None:
+    """Writes one PredictionLog per endpoint (tensorflow_serving/apis/prediction_log.proto).
+
+    Its messages are spelled out, field number by field number, rather than imported from tensorflow-serving-api.
+    """
+    path = folder / "assets.extra" / "tf_serving_warmup_requests"
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name, endpoint in endpoints.items():
+            spec = _field(1, model_name.encode()) + _field(3, name.encode())  # ModelSpec: name, signature_name
+            request = _field(1, spec)  # PredictRequest.model_spec
+            for key, value in endpoint.example.items():
+                tensor = tf.make_tensor_proto(value, endpoint.signature[key].dtype).SerializeToString()
+                request += _field(2, _field(1, key.encode()) + _field(2, tensor))  # PredictRequest.inputs, a map
+            writer.write(_field(6, _field(1, request)))  # PredictionLog.predict_log.request
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of a protocol buffer."""
+    length, size = b"", len(content)
+    while size > 127:
+        length += struct.pack("B", size & 127 | 128)
+        size >>= 7
+    return struct.pack("B", number << 3 | 2) + length + struct.pack("B", size) + content

@@ -1,0 +1,57 @@
+"""Losses over padded sequences, averaged over the real tokens alone."""
+
+from typing import Any
+
+import keras
+
+ops: Any = keras.ops  # Keras declares no result types for its operations
+
+
+def real_tokens_mean(values, token_ids):
+    """The mean of `values` where `token_ids`, of the same shape, is no padding (id 0); 0 when all is padding."""
+    real = ops.cast(ops.not_equal(token_ids, 0), values.dtype)
+    return ops.sum(values * real) / ops.maximum(ops.sum(real), 1)
+
+
+def token_log_likelihood(token_ids, logits):
+    """-log p(token) in nats (as `logits` without its last axis), and the mean of -log p over the vocabulary."""
+    log_probs = ops.log_softmax(logits, axis=-1)
+    chosen = ops.take_along_axis(log_probs, token_ids[..., None], axis=-1)[..., 0]
+    return -chosen, -ops.mean(log_probs, axis=-1)
+
+
+@keras.saving.register_keras_serializable("quatrain")
+class SequenceCrossEntropy(keras.losses.Loss):
+    """Cross-entropy in nats per real token, with label smoothing (Szegedy et al. 2016, section 7).
+
+    Called with token ids (..., target), 0 being padding, and logits (..., target, vocab).
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, name: str = "cross_entropy"):
+        super().__init__(name=name, reduction="none")
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        # Not Keras' own: it would weigh the mean with the mask of the inputs, if the model passes one on.
+        if sample_weight is not None:
+            raise ValueError("SequenceCrossEntropy takes no sample_weight: padding (id 0) alone counts for nothing")
+        return self.call(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred, self.dtype))
+
+    def call(self, y_true, y_pred):
+        token_ids = ops.cast(y_true, "int32")
+        exact, uniform = token_log_likelihood(token_ids, y_pred)
+        return real_tokens_mean((1 - self.label_smoothing) * exact + self.label_smoothing * uniform, token_ids)
+
+    def get_config(self):
+        return {"label_smoothing": self.label_smoothing, "name": self.name}
+
+
+@keras.saving.register_keras_serializable("quatrain")
+def nats_per_token(y_true, y_pred):
+    """The plain cross-entropy, as a metric beside a smoothed loss: exp of it is the perplexity.
+
+    Returns the one number at every token, since Keras averages a metric under whatever mask the model passes on.
+    """
+    token_ids = ops.cast(y_true, "int32")  # Keras hands targets to a metric as floats
+    nats = token_log_likelihood(token_ids, y_pred)[0]
+    return ops.broadcast_to(real_tokens_mean(nats, token_ids), ops.shape(token_ids))

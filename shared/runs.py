@@ -1,0 +1,392 @@
+"""A run: the folder that a training leaves behind, and everything the other commands know of it.
+
+    saved_models/<task>/<run>/
+      config.json           the task, its configuration, the data's fingerprint, the versions of what it ran on
+      vocabulary.json       written by the task
+      checkpoints/<step>/   tensors.safetensors and state.json: all that a resumed training needs
+      weights.safetensors   the best weights on development so far
+      model.keras           the same, whole, for users of Keras; written when the training ends
+      history.csv           a row per epoch
+      metrics.json          value, split and protocol of each number
+      README.md             the model card
+      export/<version>/     SavedModels
+
+Every file appears whole or not at all: it is written beside its place, synced, and renamed. No file holds a pickle.
+Whatever a killed process left beside its place starts with a dot, and the next training of the run removes it.
+"""
+
+import csv
+import dataclasses
+import fcntl
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from shared.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent / "saved_models"
+NAME = re.compile(r"\w[\w.+-]*")  # of a run: one folder, neither hidden nor an option
+
+Tensors = dict[str, np.ndarray]
+Config = TypeVar("Config")
+
+
+class RunError(UserError):
+    """A run that cannot be used as asked: one line that names it, what is wrong and what would be right."""
+
+
+# --- files that appear whole or not at all ------------------------------------------------------------------------
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder that takes the place of `folder` once the block ends well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        written = temporary / "new"
+        written.mkdir()
+        yield written
+        for path in written.rglob("*"):
+            _sync(path)
+        _sync(written)
+        if folder.exists():  # a rename cannot replace a folder that holds something
+            os.replace(folder, temporary / "old")
+        os.replace(written, folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary file, of the same suffix, that takes the place of `path` once the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file atomically: whoever reads it sees the old content or the new one."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object; RunError when it is missing, damaged or something else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such file; the run is incomplete") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path}: not readable as JSON ({error}); the run is damaged") from None
+    if not isinstance(value, dict):
+        raise RunError(f"{path}: expected a JSON object, received {type(value).__name__}")
+    return value
+
+
+def write_tensors(path: Path, tensors: Tensors) -> str:
+    """Writes tensors as safetensors and returns the SHA-256 of the file."""
+    from safetensors.numpy import save
+
+    content = save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()})
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_tensors(path: Path, sha256: str | None = None) -> Tensors:
+    """Reads tensors, and refuses a file that is damaged or whose SHA-256 is not `sha256`."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}") from None
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise RunError(f"{path}: its SHA-256 is not the one recorded; the file is damaged or was replaced")
+    try:
+        return load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise RunError(f"{path}: not a safetensors file ({error})") from None
+
+
+# --- checkpoints ---------------------------------------------------------------------------------------------------
+
+
+def _sha256(state: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()
+
+
+class Checkpoints:
+    """The checkpoints of a run, oldest first: the last two and the best are kept."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def steps(self) -> list[int]:
+        names = [path.name for path in self.folder.glob("[0-9]*")] if self.folder.is_dir() else []
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def _folder(self, step: int) -> Path:
+        return self.folder / f"{step:09d}"
+
+    def save(self, step: int, tensors: Tensors, state: dict[str, Any], best_step: int | None) -> None:
+        """Writes checkpoint `step`, then deletes all but the last two and `best_step`."""
+        with atomic_folder(self._folder(step)) as folder:
+            tensors_sha256 = write_tensors(folder / "tensors.safetensors", tensors)
+            state = {**state, "step": step, "tensors_sha256": tensors_sha256}
+            write_json(folder / "state.json", {"sha256": _sha256(state), "state": state})
+        # Whatever is later than this one was damaged, and training has passed it by.
+        kept = {*[earlier for earlier in self.steps() if earlier <= step][-2:], best_step}
+        for other in set(self.steps()) - kept:
+            shutil.rmtree(self._folder(other))
+
+    def load(self, step: int) -> tuple[Tensors, dict[str, Any]]:
+        """Reads checkpoint `step`; RunError when it is damaged."""
+        path = self._folder(step) / "state.json"
+        written = read_json(path)
+        state = written.get("state")
+        if not isinstance(state, dict) or _sha256(state) != written.get("sha256"):
+            raise RunError(f"{path}: its SHA-256 is not the one recorded; the file is damaged")
+        return read_tensors(path.with_name("tensors.safetensors"), state["tensors_sha256"]), state
+
+    def latest(self, report=print) -> tuple[Tensors, dict[str, Any]] | None:
+        """Reads the newest checkpoint that is whole, naming every damaged one on the way; None if there is none."""
+        for step in reversed(self.steps()):
+            try:
+                return self.load(step)
+            except RunError as error:
+                report(f"checkpoint {step} is damaged, trying the one before it: {error}")
+        return None
+
+
+# --- the run -------------------------------------------------------------------------------------------------------
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value read from JSON is one that a dataclass field of this type may have."""
+    origin, choices = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in choices)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, choice) for choice in choices)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is hint
+
+
+def _described(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "").replace("Literal", "one of ")
+
+
+class Run:
+    """One run of one task: a folder, opened by `create`, `open` or `find`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.checkpoints = Checkpoints(path / "checkpoints")
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def is_released(self) -> bool:
+        """Whether this is a released model: committed, verified by its SHA-256, and never trained further."""
+        return "weights_sha256" in self.config
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What `config.json` holds: keys task, config, data, versions (and weights_sha256 when released)."""
+        return read_json(self.path / "config.json")
+
+    def read_config(self, config_class: type[Config]) -> Config:
+        """The configuration as the task's dataclass; a field that a run of an older version lacks has its default.
+
+        Raises:
+            RunError: a field is unknown, has a value that its type does not allow, or is missing without a default.
+        """
+        path, saved = self.path / "config.json", self.config.get("config")
+        if not isinstance(saved, dict):
+            raise RunError(f"{path}: expected an object under config, received {saved!r}")
+        hints = typing.get_type_hints(config_class)
+        for name, value in saved.items():
+            if name not in hints:
+                raise RunError(f"{path}: field {name} is unknown; the run may be of a newer version")
+            if not _fits(value, hints[name]):
+                raise RunError(f"{path}: field {name} cannot be {value!r}; it is {_described(hints[name])}")
+        try:
+            return config_class(**saved)
+        except (TypeError, ValueError) as error:  # a field without a default, or a value that the class refuses
+            raise RunError(f"{path}: {error}") from None
+
+    @classmethod
+    def create(cls, task: str, name: str, config: Any, data: Mapping[str, str], root: Path | None = None) -> "Run":
+        """Creates the run or, when it exists with the same configuration and data, opens it to be resumed.
+
+        Args:
+            task: the task's package name.
+            name: the run's; a plain folder name.
+            config: the task's dataclass.
+            data: corpus name -> fingerprint.
+            root: where runs live; `saved_models/` unless told.
+
+        Raises:
+            RunError: the name is no folder name, or the run exists with another configuration: the fields are named.
+        """
+        if not NAME.fullmatch(name):
+            raise RunError(f"run name {name!r} is not a plain one; use letters, digits, and - _ . + within")
+        run = cls((root or ROOT) / task / name)
+        described = {
+            "task": task,
+            "config": dataclasses.asdict(config),
+            "data": dict(data),
+            "versions": {"python": platform.python_version()}
+            | {package: version(package) for package in ("keras", "tensorflow", "numpy")},
+        }
+        described = json.loads(json.dumps(described))  # tuples become lists, as they will when read back
+        if (run.path / "config.json").exists():
+            run._refuse_differences(described)
+        else:
+            write_json(run.path / "config.json", described)
+        return run
+
+    def _refuse_differences(self, described: dict[str, Any]) -> None:
+        existing = self.config
+        for part in ("config", "data"):
+            before, now = existing.get(part), described[part]
+            if not isinstance(before, dict):
+                raise RunError(f"{self.path / 'config.json'}: expected an object under {part}; the run is damaged")
+            differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+            if differing:
+                changes = ", ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in differing)
+                raise RunError(f"run {self.path} exists with another {part}: {changes}; choose another --run name")
+        if self.is_released:
+            raise RunError(f"run {self.path} is a released model and is not trained further; choose another --run name")
+
+    @classmethod
+    def open(cls, path: Path, task: str) -> "Run":
+        """Opens a run that was trained, or is being trained, for `task`.
+
+        Raises:
+            RunError: no folder, half-written, or a run of another task.
+        """
+        run = cls(path)
+        if not path.is_dir():
+            raise RunError(f"{path}: no such run")
+        found = run.config.get("task")
+        if found != task:
+            raise RunError(f"{path}: a run of task {found!r}, not of {task!r}")
+        if not (path / "weights.safetensors").exists():
+            raise RunError(f"{path}: half-written, it holds no weights.safetensors; let its training finish an epoch")
+        return run
+
+    @classmethod
+    def find(cls, model: str | None, task: str, released: str, root: Path | None = None) -> "Run":
+        """The run meant by a command's `--model RUN_OR_FOLDER`: by default the released one, else the newest."""
+        runs = (root or ROOT) / task
+        if model is not None:
+            if NAME.fullmatch(model) and (runs / model).is_dir():
+                return cls.open(runs / model, task)
+            if not Path(model).is_dir():
+                names = ", ".join(sorted(path.parent.name for path in runs.glob("*/weights.safetensors")))
+                raise RunError(f"{model}: neither a folder nor a run of task {task}; there are {names or 'none yet'}")
+            return cls.open(Path(model), task)
+        if (runs / released / "weights.safetensors").exists():
+            return cls.open(runs / released, task)
+        trained = list(runs.glob("*/weights.safetensors"))
+        if trained:
+            return cls.open(max(trained, key=lambda path: path.stat().st_mtime).parent, task)
+        raise RunError(f"no trained model under {runs}; train one with: python -m tasks.{task}.train")
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Holds the run for the one process that trains it, having removed what a killed one left half-written.
+
+        Raises:
+            RunError: another process is training it.
+        """
+        with open(self.path / ".training", "wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(
+                    f"run {self.path} is being trained by another process; let it end, or choose another --run name"
+                ) from None
+            except OSError:
+                pass  # a file system without locks
+            for pattern in (".weights.*.safetensors", ".model.*.keras", ".history.*.csv"):
+                for leftover in self.path.glob(pattern):
+                    leftover.unlink()
+            for leftover in self.checkpoints.folder.glob(".*"):
+                shutil.rmtree(leftover)
+            yield
+
+    def save_weights(self, tensors: Tensors) -> None:
+        write_tensors(self.path / "weights.safetensors", tensors)
+
+    def load_weights(self) -> Tensors:
+        """The best weights, float32 whatever they are stored in; SHA-256 checked for a released model."""
+        config = self.config
+        sha256 = str(config["weights_sha256"]) if "weights_sha256" in config else None
+        tensors = read_tensors(self.path / "weights.safetensors", sha256)
+        return {
+            name: tensor.astype(np.float32) if tensor.dtype == np.float16 else tensor
+            for name, tensor in tensors.items()
+        }
+
+    def save_history(self, rows: list[dict[str, Any]]) -> None:
+        """Writes `history.csv`, a row per epoch."""
+        text = io.StringIO()
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_bytes(self.path / "history.csv", text.getvalue().encode())
+
+    def load_history(self) -> list[dict[str, str]]:
+        """The rows of `history.csv`; none before the first epoch has ended."""
+        path = self.path / "history.csv"
+        return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+
+    def save_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
+        """Adds the numbers of one split to `metrics.json`, keeping those of the others."""
+        path = self.path / "metrics.json"
+        known = read_json(path) if path.exists() else {}
+        write_json(path, {**known, split: dict(metrics)})

@@ -1,0 +1,358 @@
+"""The training loop of every task: resumes anywhere, stops cleanly, keeps the best.
+
+What happens between two steps is decided by the checkpointed state alone, so a run killed at any moment and started
+again ends in the same weights, bit for bit, as one that was left alone (on the same machine).
+"""
+
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from shared.batching import BucketedBatches
+from shared.errors import UserError
+from shared.runs import Run, RunError, Tensors, atomic_file
+
+ops: Any = keras.ops  # Keras declares no result types for its operations
+
+CHECKPOINT_SECONDS = 120  # a kill costs at most this much work
+SIZES_TRIED = 8  # batches, from the longest to the shortest, that show which sizes vary
+
+
+class TrainingError(UserError):
+    """Training cannot go on: one line that says where it stopped and what is kept."""
+
+
+class Interrupted(SystemExit):
+    """Ctrl-C or SIGTERM, raised after the checkpoint is saved; its code is the shell's for the signal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a task says of its model on the development split."""
+
+    metrics: dict[str, float]
+    score: float  # higher is better; decides what is best, when the rate decays and when training stops
+    samples: list[tuple[str, str]] = field(default_factory=list)  # (output, reference)
+
+
+@dataclass(kw_only=True)
+class State:
+    """Where a training stands, apart from its tensors."""
+
+    epoch: int = 0
+    batch: int = 0  # of the epoch: the next one to train on
+    step: int = 0  # batches since the beginning
+    rate_factor: float = 1.0  # by plateau decay
+    best_score: float | None = None
+    best_step: int | None = None
+    epochs_since_best: int = 0
+    nats: float = 0.0  # summed over the tokens of this epoch
+    tokens: int = 0
+    seconds: float = 0.0  # trained so far, evaluation included
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+# --- a model's variables as named tensors --------------------------------------------------------------------------
+
+
+def model_weights(model: keras.Model) -> dict[str, Any]:
+    """The weights by their path below the model, e.g. `lstm/lstm_cell/kernel`, the same in every process."""
+    named = {weight.path.removeprefix(f"{model.name}/"): weight for weight in model.weights}
+    if len(named) != len(model.weights):
+        raise ValueError("two weights of the model share a path; name its layers")
+    return named
+
+
+def assign_weights(model: keras.Model, tensors: Tensors) -> None:
+    """Sets the model's weights; RunError naming what does not fit."""
+    weights = model_weights(model)
+    misfits = sorted(weights.keys() ^ tensors.keys())
+    if misfits:
+        raise RunError(f"the weights do not fit the model: {misfits[0]} is in one of the two only")
+    for name, weight in weights.items():
+        if tuple(weight.shape) != tensors[name].shape:
+            raise RunError(
+                f"the weights do not fit the model: {name} has shape {tensors[name].shape}, not {tuple(weight.shape)}"
+            )
+        weight.assign(tensors[name])
+
+
+def _variables(model: keras.Model) -> dict[str, Any]:
+    """Everything a training step reads or writes: weights, seed generators, optimizer slots and averages."""
+    return {f"model/{i}": variable for i, variable in enumerate(model.variables)} | {
+        f"optimizer/{i}": variable for i, variable in enumerate(model.optimizer.variables)
+    }
+
+
+@contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Within the block the model carries the moving average of its weights, if its optimizer keeps one."""
+    # Public Keras offers the swap only as a callback of `fit`.
+    averages = model.optimizer._model_variables_moving_average if model.optimizer.use_ema else []
+    pairs = list(zip(model.trainable_variables, averages, strict=True)) if averages else []
+    own = [ops.convert_to_numpy(variable) for variable, _ in pairs]
+    for variable, average in pairs:
+        variable.assign(average)
+    try:
+        yield
+    finally:
+        for (variable, _), value in zip(pairs, own, strict=True):
+            variable.assign(value)
+
+
+# --- the loop ------------------------------------------------------------------------------------------------------
+
+
+class Trainer:
+    """Trains a compiled model and leaves checkpoints, history and the best weights in its run.
+
+    Args:
+        model: compiled with a loss and the metric `nats_per_token`, and built.
+        batches: of (inputs, targets), targets being token ids with 0 for padding.
+        run: where everything is kept.
+        evaluate: measures the model on the development split, after each epoch, with averaged weights if any.
+        epochs: at most so many.
+        learning_rate: the highest; warmed up linearly over `warmup_steps`.
+        schedule: `cosine` falls to zero over all epochs; `plateau` halves the rate after each epoch without a better
+            development score.
+        patience: stop after so many epochs in a row without a better score.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        batches: BucketedBatches,
+        run: Run,
+        evaluate: Callable[[], Evaluation],
+        *,
+        epochs: int,
+        learning_rate: float,
+        warmup_steps: int,
+        schedule: str,
+        patience: int,
+        tensorboard: bool = False,
+    ):
+        if schedule not in ("cosine", "plateau"):
+            raise ValueError(f"schedule must be 'cosine' or 'plateau'. Received: {schedule!r}")
+        self.model, self.batches, self.run, self.evaluate = model, batches, run, evaluate
+        self.epochs, self.learning_rate, self.warmup_steps = epochs, learning_rate, warmup_steps
+        self.schedule, self.patience = schedule, patience
+        self.console = Console(highlight=False, markup=False, soft_wrap=True)
+        self.writer = _summary_writer(run) if tensorboard else None
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)  # a checkpoint needs its slots before the first step
+        self.state = State()
+        self._signal: int | None = None
+        self._saved_at = time.monotonic()
+
+    def fit(self) -> State:
+        """Trains to the end, resuming where the run stands; the run's weights are then the best on development.
+
+        Raises:
+            TrainingError: the loss or a weight is not finite, or the development score is not a number.
+            Interrupted: by SIGINT or SIGTERM, after a checkpoint.
+            RunError: the checkpoint does not fit the model, or another process trains this run.
+        """
+        with self.run.training():
+            self._restore()
+            with self._signals_noted():
+                self._compile_for_all_sizes()
+                while not self._is_finished:
+                    self._train_epoch()
+                    self._close_epoch()
+            if self.state.best_step is not None:
+                assign_weights(self.model, self.run.load_weights())
+                with atomic_file(self.run.path / "model.keras") as temporary:
+                    self.model.save(temporary)
+        return self.state
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        if self.schedule == "cosine":
+            return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / (self.epochs * len(self.batches))))
+        return self.learning_rate * warm * self.state.rate_factor
+
+    @property
+    def _is_finished(self) -> bool:
+        return self.state.epoch >= self.epochs or self.state.epochs_since_best >= self.patience
+
+    def _compile_for_all_sizes(self) -> None:
+        """Has the training step compiled in the same way whichever batch will be the first.
+
+        TensorFlow compiles a function for the sizes that it meets first, and for any size once it has met others. The
+        two round differently, so a resumed training, which meets another batch first, would end in other bits.
+        """
+        if self._is_finished:
+            return
+        variables = _variables(self.model)
+        own = {name: ops.convert_to_numpy(variable) for name, variable in variables.items()}
+        self.batches.epoch, by_length = 0, self.batches.by_length()
+        met: list[tuple[int | None, ...]] = []
+        for i in range(min(SIZES_TRIED, len(by_length))):
+            inputs, targets = self.batches[by_length[-1 - i * len(by_length) // SIZES_TRIED]]
+            shapes = [array.shape for array in keras.tree.flatten((inputs, targets))]
+            varying = [_merged(*pair) for pair in zip(met or shapes, shapes, strict=True)]
+            if varying != met:
+                self.model.train_on_batch(inputs, targets)
+            met = varying
+        for name, variable in variables.items():
+            variable.assign(own[name])
+
+    def _train_epoch(self) -> None:
+        state = self.state
+        self.batches.epoch = state.epoch
+        began, before = time.monotonic(), state.tokens
+        with self._progress() as show, ThreadPoolExecutor(1) as loader:
+            ahead = loader.submit(self.batches.__getitem__, state.batch)
+            while state.batch < len(self.batches):
+                inputs, targets = ahead.result()
+                if state.batch + 1 < len(self.batches):
+                    ahead = loader.submit(self.batches.__getitem__, state.batch + 1)
+                self.model.optimizer.learning_rate = self.rate(state.step)
+                logs = self.model.train_on_batch(inputs, targets, return_dict=True)
+                if not math.isfinite(logs["loss"]):
+                    raise self._stopped(f"the loss is {logs['loss']}", state.step + 1)
+                tokens = int(np.count_nonzero(targets))
+                state.nats += float(logs["nats_per_token"]) * tokens
+                state.tokens += tokens
+                state.batch += 1
+                state.step += 1
+                elapsed = time.monotonic() - began
+                show(state.batch, f"{(state.tokens - before) / elapsed:,.0f} tokens/s")
+                if self._signal or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+                    self._save(elapsed)
+                    began, before = time.monotonic(), state.tokens
+        state.seconds += time.monotonic() - began
+
+    def _require_finite_weights(self) -> None:
+        """A step may ruin the weights and the loss tell of it one step later: too late for a checkpoint in between."""
+        for name, weight in model_weights(self.model).items():
+            if weight.trainable and not np.isfinite(ops.convert_to_numpy(weight)).all():
+                raise self._stopped(f"the weight {name} is not finite", self.state.step)
+
+    def _stopped(self, reason: str, step: int) -> TrainingError:
+        return TrainingError(
+            f"{reason} at epoch {self.state.epoch + 1}, step {step}; the last good checkpoint is kept in "
+            f"{self.run.checkpoints.folder}; a lower learning rate may help"
+        )
+
+    def _close_epoch(self) -> None:
+        """Evaluates, remembers the best, decides the next rate, and writes it all down; the checkpoint comes last."""
+        self._require_finite_weights()
+        if self._signal:
+            self._save(0)  # evaluation may take longer than the sender of the signal waits
+        state, began = self.state, time.monotonic()
+        perplexity = math.exp(min(state.nats / max(1, state.tokens), 50))
+        with averaged_weights(self.model):
+            evaluation = self.evaluate()
+            if math.isnan(evaluation.score):
+                raise self._stopped("the development score is nan", state.step)
+            better = state.best_score is None or evaluation.score > state.best_score
+            if better:
+                weights = model_weights(self.model)
+                self.run.save_weights({name: ops.convert_to_numpy(weight) for name, weight in weights.items()})
+        if better:
+            state.best_score, state.best_step, state.epochs_since_best = float(evaluation.score), state.step, 0
+        else:
+            state.epochs_since_best += 1
+            if self.schedule == "plateau":
+                state.rate_factor /= 2
+        seconds = time.monotonic() - began
+        row = {
+            "epoch": state.epoch + 1,
+            "perplexity": round(perplexity, 3),
+            **{name: round(float(value), 4) for name, value in evaluation.metrics.items()},
+            "learning_rate": self.rate(state.step),
+            "minutes": round((state.seconds + seconds) / 60, 2),
+        }
+        state.history.append(row)
+        state.epoch, state.batch, state.nats, state.tokens = state.epoch + 1, 0, 0.0, 0
+        self._report(row, evaluation, better)
+        self.run.save_history(state.history)
+        self._save(seconds)
+
+    def _report(self, row: dict[str, Any], evaluation: Evaluation, better: bool) -> None:
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
+        self.console.print(f"epoch {row['epoch']}/{self.epochs}  {numbers}{'  *' if better else ''}")
+        for output, reference in evaluation.samples:
+            self.console.print(f"    {output}\n      ~ {reference}")
+        if self.writer is not None:
+            for name, value in row.items():
+                self.writer.add_scalar(name, value, self.state.step)
+
+    def _save(self, seconds: float) -> None:
+        """Writes a checkpoint; after a signal, leaves."""
+        self._require_finite_weights()
+        self.state.seconds += seconds
+        tensors = {name: ops.convert_to_numpy(value) for name, value in _variables(self.model).items()}
+        self.run.checkpoints.save(self.state.step, tensors, asdict(self.state), self.state.best_step)
+        self._saved_at = time.monotonic()
+        if self._signal:
+            self.console.print(f"saved at step {self.state.step}; the same command resumes")
+            raise Interrupted(128 + self._signal)
+
+    def _restore(self) -> None:
+        found = self.run.checkpoints.latest(self.console.print)
+        if found is None:
+            return
+        tensors, saved = found
+        variables = _variables(self.model)
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        found_shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        if found_shapes != shapes or asdict(self.state).keys() - saved.keys():
+            raise RunError(f"{self.run.path}: its checkpoint is of another model or version; choose another --run name")
+        for name, variable in variables.items():
+            variable.assign(tensors[name])
+        self.state = State(**{name: saved[name] for name in asdict(self.state)})
+        self.console.print(f"resuming {self.run.path} at epoch {self.state.epoch + 1}, step {self.state.step}")
+
+    @contextmanager
+    def _signals_noted(self) -> Iterator[None]:
+        """A first Ctrl-C or SIGTERM is noted and acted on between two steps; a second one ends the process at once."""
+
+        def note(number, _frame):
+            self._signal = number
+            signal.signal(number, before[number])
+            with suppress(OSError):  # `print` is not safe inside a handler
+                os.write(2, b"\nsaving, then leaving; once more leaves at once\n")
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def _progress(self) -> Iterator[Callable[[int, str], None]]:
+        columns = TextColumn("epoch {task.description}"), BarColumn(), TextColumn("{task.fields[speed]}")
+        with Progress(
+            *columns, TimeRemainingColumn(), console=self.console, transient=True, disable=not self.console.is_terminal
+        ) as bar:
+            task = bar.add_task(str(self.state.epoch + 1), total=len(self.batches), speed="")
+            yield lambda done, speed: bar.update(task, completed=done, speed=speed)
+
+
+def _merged(*shapes: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """What the shapes have in common, None where they differ."""
+    return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*shapes, strict=True))
+
+
+def _summary_writer(run: Run):
+    try:
+        from tensorboard.summary import Writer
+    except ImportError:
+        raise TrainingError("--tensorboard needs the package tensorboard: pip install '.[tensorboard]'") from None
+    return Writer(str(run.path / "tensorboard"))

@@ -1,0 +1,241 @@
+"""Captions images.
+
+    python -m tasks.captioner.caption photo.jpg
+    python -m tasks.captioner.caption photo.jpg --n-best 5 --attention attention.png
+    python -m tasks.captioner.caption holiday/ --gallery holiday.html
+    python -m tasks.captioner.caption *.jpg --json --output captions.jsonl
+    cat photo.jpg | python -m tasks.captioner.caption -
+
+An image that cannot be read is named on standard error; the others are captioned all the same.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import exp
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import tyro
+
+from shared.cli import USAGE, Results, command, complain, parse
+from shared.errors import UserError
+from shared.media import MAX_BYTES, MediaError, find_images, read_image
+from shared.runs import Run
+from tasks.captioner.config import RELEASED, TASK
+from tasks.captioner.gallery import Gallery
+
+if TYPE_CHECKING:
+    from shared.vocabulary import WordVocabulary
+    from tasks.captioner.data import Caption
+    from tasks.captioner.model import Describer
+
+BATCH = 32  # images captioned at a time, enough to keep all cores busy
+BATCH_PIXELS = 50_000_000  # and no more of them in memory than these, plus one image
+MAX_BEAM = 100  # far beyond what helps; a slip of the finger should not fill the memory
+PICTURES = (".png", ".jpg", ".pdf", ".svg")  # what attention is drawn as
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    images: tyro.conf.Positional[tuple[str, ...]]
+    """Image files, folders of them, or - for one image on standard input."""
+    model: str | None = None
+    """Run or folder; by default the released model, else the newest run."""
+    beam: int | None = None
+    """Hypotheses kept in search; by default the run's own, or as many as --n-best asks for."""
+    n_best: int = 1
+    """Captions for each image, with their probabilities when more than one."""
+    attention: Path | None = None
+    """Draw where the model looked at each word; for several inputs files numbered like the lines of the output."""
+    gallery: Path | None = None
+    """Write an HTML page of all images and captions."""
+    json: bool = False
+    """One JSON object a line: image, captions (each text, log_prob, tokens)."""
+    output: Path | None = None
+    """Write there instead of to standard output."""
+
+
+class ImageCaptioner:
+    """A trained captioner for images of any size.
+
+    >>> captioner = ImageCaptioner.load("flickr8k")
+    >>> captioner([read_image(Path("photo.jpg"))])[0][0].text
+    """
+
+    def __init__(self, describer: "Describer", vocabulary: "WordVocabulary", image_size: int):
+        self.describer, self.vocabulary, self.image_size = describer, vocabulary, image_size
+
+    @classmethod
+    def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "ImageCaptioner":
+        """Loads a run or folder, by default the released model, to search with `beam`, or with at least `n_best`.
+
+        Raises:
+            UserError: there is no such run, or its files do not fit together.
+        """
+        run = Run.find(model, TASK, RELEASED)
+        from tasks.captioner.model import Describer, build_encoder, load_model
+
+        config, vocabulary, model_ = load_model(run)
+        config = replace(config, beam=beam or max(config.beam, n_best))
+        return cls(Describer(model_, model_.encoder or build_encoder(config), config), vocabulary, config.image_size)
+
+    def __call__(self, images: Sequence[np.ndarray]) -> "list[list[Caption]]":
+        """The captions, best first, of each image, uint8 (height, width, 3)."""
+        from tasks.captioner.data import prepare, read_captions
+
+        prepared = np.concatenate([prepare(image[None], self.image_size) for image in images])
+        found = self.describer.predict_on_batch(prepared)
+        return read_captions(found, self.vocabulary, self.describer.grid_shape)
+
+
+class Input(NamedTuple):
+    """An image that was asked for."""
+
+    name: str
+    path: Path | None  # None: standard input
+    error: MediaError | None  # why it cannot be captioned, if that is known already
+
+
+def find_inputs(given: Iterable[str]) -> list[Input]:
+    """The images meant by names of files and folders, and by -, in their order."""
+    inputs = []
+    for name in given:
+        if name == "-":
+            inputs.append(Input(name, None, None))
+            continue
+        for path, error in find_images([name]):
+            inputs.append(Input(name if path == Path(name) else str(path), path, error))
+    return inputs
+
+
+def read_input(path: Path | None) -> np.ndarray:
+    """The pixels of a file, or of standard input; MediaError when there are none."""
+    if path is not None:
+        return read_image(path)
+    if sys.stdin is None:
+        raise MediaError("cannot be read: standard input is closed")
+    content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise MediaError(f"has more than {MAX_BYTES:,} bytes; scale the image down first")
+    return read_image(content)
+
+
+def read_batches(inputs: Iterable[Input], failed: list[str]) -> Iterator[list[tuple[str, np.ndarray]]]:
+    """Names and pixels of all images that can be read; complains of the others and lists them in `failed`."""
+    batch, pixels = [], 0
+    for name, path, error in inputs:
+        try:
+            if error is not None:
+                raise error
+            image = read_input(path)
+        except MediaError as reason:
+            complain(f"{name} {reason}")
+            failed.append(name)
+            continue
+        batch.append((name, image))
+        pixels += image.shape[0] * image.shape[1]
+        if len(batch) == BATCH or pixels > BATCH_PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
+def as_record(name: str, captions: "list[Caption]") -> dict:
+    """What `--json` prints of an image."""
+    return {
+        "image": name,
+        "captions": [
+            {"text": caption.text, "log_prob": round(caption.log_prob, 4), "tokens": caption.tokens}
+            for caption in captions
+        ],
+    }
+
+
+def as_text(name: str, captions: "list[Caption]") -> str:
+    """What a person reads of an image: one line, or with several captions one line each, with its probability."""
+    if len(captions) == 1:
+        return f"{name}: {captions[0].text}"
+    return "\n".join([f"{name}:", *(f"  {exp(caption.log_prob):<8.2g}{caption.text}" for caption in captions)])
+
+
+def check_beam(beam: int | None) -> None:
+    """UserError unless `beam` is one to search with."""
+    if beam is not None and not 1 <= beam <= MAX_BEAM:
+        raise UserError(f"--beam {beam}: a number from 1 to {MAX_BEAM} was expected")
+
+
+def attention_paths(path: Path, count: int) -> list[Path]:
+    """Where to draw the attention of `count` images: a.png, or a-1.png, a-2.png and so on; UserError if that fails."""
+    if path.suffix.lower() not in PICTURES:
+        raise UserError(f"--attention {path}: a name that ends in {' '.join(PICTURES)} was expected")
+    if count == 1:
+        return [path]
+    return [path.with_stem(f"{path.stem}-{number:0{len(str(count))}}") for number in range(1, count + 1)]
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Input]) -> None:
+    """UserError, before any work is done, for an output that cannot be written or would replace an input."""
+    taken = {path.resolve() for _, path, _ in inputs if path is not None}
+    for path in outputs:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; the name of a file to write was expected")
+        if not path.parent.is_dir():
+            raise UserError(f"{path} cannot be written: there is no folder {path.parent}")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise UserError(f"{path} cannot be written: permission denied")
+        if path.resolve() in taken:
+            raise UserError(f"{path} is one of the images to caption; another name to write to was expected")
+
+
+def check(options: Arguments, inputs: Sequence[Input], pictures: Iterable[Path]) -> None:
+    """UserError for whatever can be known to be wrong before a model is loaded."""
+    if not options.images:
+        raise UserError("no images given; name files, folders, or - for standard input")
+    check_beam(options.beam)
+    limit = options.beam or MAX_BEAM
+    if not 1 <= options.n_best <= limit:
+        raise UserError(f"--n-best {options.n_best}: a number from 1 to {limit}, the beam, was expected")
+    check_outputs([path for path in (options.output, options.gallery, *pictures) if path], inputs)
+
+
+@command
+def main(arguments: list[str]) -> int:
+    options = parse(Arguments, arguments, "tasks.captioner.caption", __doc__)
+    inputs = find_inputs(options.images)
+    pictures = attention_paths(options.attention, len(inputs)) if options.attention else []
+    check(options, inputs, pictures)
+    run = Run.find(options.model, TASK, RELEASED)
+
+    failed: list[str] = []
+    captioner = results = None
+    gallery, count = Gallery(), 0
+    try:
+        for batch in read_batches(inputs, failed):
+            # Loaded when there is something to caption; an older output is replaced when there is a newer one.
+            captioner = captioner or ImageCaptioner.load(str(run.path), options.beam, options.n_best)
+            results = results or Results(options.json, options.output)
+            for (name, image), captions in zip(batch, captioner([image for _, image in batch]), strict=True):
+                captions = captions[: options.n_best]
+                results.write(as_record(name, captions), as_text(name, captions))
+                if options.gallery:
+                    gallery.add(name, image, captions)
+                if options.attention:
+                    from shared.plots import draw_image_attention
+
+                    best = captions[0]
+                    draw_image_attention(image, best.text, best.tokens, best.attention, best.sentinel, pictures[count])
+                count += 1
+    finally:  # also when interrupted: what was captioned is not lost
+        if results:
+            results.close()
+        if options.gallery and count:
+            gallery.write(options.gallery)
+    return 0 if not failed else 1 if count else USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

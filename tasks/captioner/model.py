@@ -1,0 +1,287 @@
+"""The captioner: a convolutional grid, an LSTM, and adaptive attention between them.
+
+    image (batch, height, width, 3)
+      -> image encoder: grid (batch, rows, columns, channels)
+      -> memory V (batch, positions, units)          v_i = relu(W_a a_i)          [Lu et al. 2017, eq. 16]
+    token_ids (batch, captions, target)
+      -> LSTM over x_t = E w_t + relu(W_b max(V))    h_t, m_t                     [Lu et al., eq. 4 and 17]
+      -> sentinel s_t = sigmoid(W_x x_t + W_h h_t-1) * tanh(m_t)                  [Lu et al., eq. 9 and 10]
+      -> attention of h_t over V and s_t: context c_t                             [Lu et al., eq. 11 to 13]
+      -> logits = E tanh(W_p (c_t + h_t)): (batch, captions, target, vocab)       [Lu et al., eq. 5; E tied]
+
+The recurrence never waits for the attention, so training is whole-sequence matrix products. The `captions` axis holds
+the references of an image in training and the beam in decoding: its grid is projected once for all of them.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+
+from shared.attention import AdaptiveAttention
+from shared.decoding import Hypotheses, beam_search
+from shared.recurrent import LSTM
+from shared.runs import Run, RunError
+from shared.training import assign_weights
+from shared.vocabulary import Vocabulary, WordVocabulary
+from tasks.captioner.config import Config
+
+ops: Any = keras.ops  # Keras declares no result types for its operations
+
+GRID_CHANNELS = {"cnn": 128, "mobilenet_v2": 1280}
+GRID_STRIDE = {"cnn": 8, "mobilenet_v2": 32}  # pixels to a cell
+
+
+class Memory(NamedTuple):
+    """What the decoder needs to know of an image, computed once."""
+
+    values: Any  # (batch, positions, units)
+    keys: Any  # (batch, positions, units)
+    summary: Any  # (batch, units)
+
+
+class DecoderState(NamedTuple):
+    """The recurrent state h_t, m_t, each (batch, captions, units)."""
+
+    hidden: Any
+    cell: Any
+
+
+@keras.saving.register_keras_serializable("quatrain")
+class Captioner(keras.Model):
+    """Grid in, next-word logits out.
+
+    Args:
+        vocab_size: number of token ids.
+        units: width of embedding, LSTM, attention and output alike (the embedding is tied to the softmax).
+        dropout: share of embedding and output units dropped in training.
+        grid_dropout: share of the image grid's channels dropped in training.
+        encoder: turns images into a grid; None if the grids come ready-made (see `tasks.captioner.data`).
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        units: int,
+        dropout: float = 0.0,
+        grid_dropout: float = 0.0,
+        encoder: keras.Model | None = None,
+        **keras_options,
+    ):
+        super().__init__(**keras_options)
+        self.vocab_size, self.units = vocab_size, units
+        self.dropout, self.grid_dropout = dropout, grid_dropout
+        self.encoder = encoder
+        self.channel_dropout = keras.layers.Dropout(grid_dropout, noise_shape=(None, 1, None), name="channel_dropout")
+        self.values = keras.layers.Dense(units, activation="relu", name="values")
+        self.summary = keras.layers.Dense(units, activation="relu", name="summary")
+        self.embedding = keras.layers.Embedding(
+            vocab_size, units, embeddings_initializer="glorot_uniform", name="embedding"
+        )
+        self.input_dropout = keras.layers.Dropout(dropout, name="input_dropout")
+        self.lstm = LSTM(units, return_sequences=True, return_state=True, return_cells=True, name="lstm")
+        self.sentinel_gate = keras.layers.Dense(units, activation="sigmoid", name="sentinel_gate")
+        self.attention = AdaptiveAttention(units, name="attention")
+        self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout")
+        self.output_projection = keras.layers.Dense(units, activation="tanh", name="output")
+
+    def build(self, input_shape):
+        """Names every weight after its layer; `input_shape` as `call`'s inputs."""
+        channels = input_shape["grid"][-1] if self.encoder is None else self.encoder.output_shape[-1]
+        width = (None, None, self.units)
+        self.values.build((None, None, channels))
+        self.summary.build((None, self.units))
+        self.embedding.build((None, None))
+        self.lstm.build(width)
+        self.sentinel_gate.build((None, None, 2 * self.units))
+        self.attention.build(width, width, width, width)
+        self.output_projection.build(width)
+        self.output_bias = self.add_weight(shape=(self.vocab_size,), initializer="zeros", name="output_bias")
+        self.built = True
+
+    def read(self, grid, training=False) -> Memory:
+        """From the encoder's grid (batch, rows, columns, channels) to the decoder's memory."""
+        shape = ops.shape(grid)
+        positions = self.channel_dropout(ops.reshape(grid, (shape[0], -1, shape[3])), training=training)
+        values = self.values(positions)
+        return Memory(values, self.attention.keys(values), self.summary(ops.max(values, axis=1)))
+
+    def decode(self, memory: Memory, token_ids, state: DecoderState | None = None, training=False):
+        """Next-word logits for every prefix of `token_ids` (batch, captions, target), each caption continuing `state`.
+
+        Returns:
+            logits (batch, captions, target, vocab), the state after the last token, and the attention
+            (batch, captions, target, positions + 1) with the sentinel's share in the last column.
+        """
+        batch, captions, target = ops.shape(token_ids)
+        sequences = batch * captions
+
+        # Scaled as in Vaswani et al. 2017, section 3.4: tied to the softmax, the embedding is small beside the summary.
+        inputs = self.units**0.5 * self.embedding(token_ids) + memory.summary[:, None, None, :]
+        inputs = self.input_dropout(ops.reshape(inputs, (sequences, target, self.units)), training=training)
+        if state is None:
+            zeros = ops.zeros((batch, captions, self.units), inputs.dtype)
+            state = DecoderState(zeros, zeros)
+        first_hidden, first_cell = (ops.reshape(part, (sequences, self.units)) for part in state)
+        hidden, cells, last_hidden, last_cell = self.lstm(inputs, initial_state=[first_hidden, first_cell])
+
+        previous = ops.concatenate([first_hidden[:, None], hidden[:, :-1]], axis=1)
+        sentinels = self.sentinel_gate(ops.concatenate([inputs, previous], axis=-1)) * ops.tanh(cells)
+
+        per_image = (batch, captions * target, self.units)  # all captions of an image query one memory
+        hidden = ops.reshape(hidden, per_image)
+        contexts, weights = self.attention(hidden, memory.values, memory.keys, ops.reshape(sentinels, per_image))
+
+        output = self.output_projection(self.output_dropout(contexts + hidden, training=training))
+        output = self.output_dropout(output, training=training)
+        logits = ops.matmul(output, ops.transpose(self.embedding.embeddings)) + self.output_bias
+        state = DecoderState(*(ops.reshape(part, (batch, captions, self.units)) for part in (last_hidden, last_cell)))
+        return (
+            ops.reshape(logits, (batch, captions, target, self.vocab_size)),
+            state,
+            ops.reshape(weights, (batch, captions, target, -1)),
+        )
+
+    def call(self, inputs, training=False):
+        """Logits for teacher forcing: `inputs` holds `token_ids` and either `grid` or `image`."""
+        grid = inputs["grid"] if self.encoder is None else self.encoder(inputs["image"], training=training)
+        logits, _, _ = self.decode(self.read(grid, training=training), inputs["token_ids"], training=training)
+        return logits
+
+    def describe(self, grid, *, beam: int, max_length: int, length_penalty: float) -> Hypotheses:
+        """The best captions of each image, found by beam search.
+
+        Args:
+            grid: (batch, rows, columns, channels).
+            beam: captions kept, and returned, per image.
+            max_length: words of a caption at most.
+            length_penalty: see `shared.decoding.beam_search`.
+
+        Returns:
+            `token_ids` (batch, beam, target) and so on; `extras` is the attention (batch, beam, target, positions + 1).
+        """
+        memory = self.read(grid)
+        batch = ops.shape(grid)[0]
+
+        def step(token_ids, state):
+            logits, state, attention = self.decode(memory, token_ids[:, :, None], DecoderState(*state))
+            return ops.log_softmax(logits[:, :, 0], axis=-1), tuple(state), attention[:, :, 0]
+
+        zeros = ops.zeros((batch, self.units), self.compute_dtype)
+        return beam_search(
+            step,
+            (zeros, zeros),
+            batch_size=batch,
+            start_id=Vocabulary.start_id,
+            end_id=Vocabulary.end_id,
+            pad_id=Vocabulary.pad_id,
+            max_length=max_length + 1,  # and the end token
+            beam=beam,
+            length_penalty=length_penalty,
+            forbidden_ids=(Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.unknown_id),
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "vocab_size": self.vocab_size,
+            "units": self.units,
+            "dropout": self.dropout,
+            "grid_dropout": self.grid_dropout,
+            "encoder": None if self.encoder is None else keras.saving.serialize_keras_object(self.encoder),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        encoder = config.pop("encoder")
+        return cls(**config, encoder=encoder and keras.saving.deserialize_keras_object(encoder, custom_objects))
+
+
+class Describer(keras.Model):
+    """From images, or from their grids, to captions, compiled once: call `predict_on_batch` with NumPy arrays.
+
+    Attributes:
+        grid_shape: rows and columns of the grid.
+    """
+
+    def __init__(self, captioner: Captioner, encoder: keras.Model | None, config: Config):
+        super().__init__()
+        self.captioner, self.encoder, self.config = captioner, encoder, config
+        side = config.image_size // GRID_STRIDE[config.encoder]
+        self.grid_shape = (side, side)
+
+    def call(self, inputs):
+        """Images (batch, size, size, 3) in 0..255, or grids if there is no encoder -> the fields of Hypotheses."""
+        grid = inputs if self.encoder is None else self.encoder(inputs)
+        options = {name: getattr(self.config, name) for name in ("beam", "max_length", "length_penalty")}
+        return self.captioner.describe(grid, **options)._asdict()
+
+
+@keras.saving.register_keras_serializable("quatrain")
+class Coordinates(keras.layers.Layer):
+    """Appends each cell's row and column, from -1 to 1, as two channels (Liu et al. 2018, CoordConv, section 3)."""
+
+    def call(self, grid):
+        _, rows, columns, _ = grid.shape
+        row, column = ops.meshgrid(ops.linspace(-1.0, 1.0, rows), ops.linspace(-1.0, 1.0, columns), indexing="ij")
+        place = ops.cast(ops.stack([row, column], axis=-1), grid.dtype)
+        return ops.concatenate([grid, ops.broadcast_to(place, (ops.shape(grid)[0], rows, columns, 2))], axis=-1)
+
+
+def _small_cnn(image_size: int) -> keras.Model:
+    """A CNN for drawn scenes: images in 0..255 -> grid (batch, image_size / 8, image_size / 8, 128).
+
+    A cell sees 38 pixels around it, an object but not the whole scene, so that attention has to go to the object.
+    """
+
+    def convolution(x, filters, size, name):
+        x = keras.layers.Conv2D(filters, size, padding="same", use_bias=False, name=f"convolution_{name}")(x)
+        x = keras.layers.BatchNormalization(momentum=0.95, name=f"normalization_{name}")(x)
+        return keras.layers.ReLU()(x)
+
+    inputs = keras.Input((image_size, image_size, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    # Maximum pooling learns the shapes of 14-pixel objects in half the epochs that strided convolutions need.
+    for i, filters in enumerate((16, 32, 64)):
+        x = keras.layers.MaxPooling2D(2)(convolution(x, filters, 3, i))
+    x = convolution(x, 128, 3, 3)
+    x = convolution(Coordinates(name="coordinates")(x), 128, 1, 4)  # what and where together
+    return keras.Model(inputs, x, name="encoder")
+
+
+def _mobilenet_v2(image_size: int) -> keras.Model:
+    """MobileNetV2 (Sandler et al. 2018) with ImageNet weights: images in 0..255 -> (batch, size / 32, size / 32, 1280).
+
+    Keras fetches the weights on first use into its own cache (`KERAS_HOME`).
+    """
+    inputs = keras.Input((image_size, image_size, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)  # as in its own training
+    network = keras.applications.MobileNetV2(
+        input_shape=(image_size, image_size, 3), include_top=False, weights="imagenet", name="mobilenet_v2"
+    )
+    network.trainable = False
+    return keras.Model(inputs, network(x, training=False), name="encoder")
+
+
+def build_encoder(config: Config) -> keras.Model:
+    """From images (batch, image_size, image_size, 3) in 0..255 to a grid (batch, rows, columns, channels)."""
+    return {"cnn": _small_cnn, "mobilenet_v2": _mobilenet_v2}[config.encoder](config.image_size)
+
+
+def build_model(config: Config, vocab_size: int) -> Captioner:
+    """An untrained captioner; an encoder that is trained is part of it, one with ImageNet weights stays outside."""
+    encoder = build_encoder(config) if config.encoder == "cnn" else None
+    model = Captioner(vocab_size, config.units, config.dropout, config.grid_dropout, encoder, name="captioner")
+    model.build({"grid": (None, None, None, GRID_CHANNELS[config.encoder]), "token_ids": (None, None, None)})
+    return model
+
+
+def load_model(run: Run) -> tuple[Config, WordVocabulary, Captioner]:
+    """The configuration, vocabulary and trained model of a run; RunError when they do not fit together."""
+    config = run.read_config(Config)
+    try:
+        vocabulary = WordVocabulary.load(run.path / "vocabulary.json")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{run.path / 'vocabulary.json'}: {error}") from None
+    model = build_model(config, len(vocabulary))
+    assign_weights(model, run.load_weights())
+    return config, vocabulary, model

@@ -1,0 +1,214 @@
+"""`datasets.load`: finding, preparing and reading corpora, and what goes wrong with them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import datasets
+from datasets.flickr8k import flickr8k_dataset_builder
+from datasets.flickr8k.flickr8k_dataset_builder import find_problem, read_captions
+from datasets.scenes import scenes_dataset_builder
+from datasets.scenes.parser import describes
+from datasets.scenes.world import scene_of
+from shared.media import read_image
+
+REAL_DATA = os.environ.get("QUATRAIN_DATA")
+DUMMY = Path(flickr8k_dataset_builder.__file__).parent / "dummy_data"
+
+
+@pytest.fixture(autouse=True)
+def small_corpora(monkeypatch, tmp_path):
+    """Tiny corpora, prepared in a folder of the test's own, no copy anywhere."""
+    monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "prepared"))
+    monkeypatch.delenv("QUATRAIN_DATA", raising=False)
+    for split, count in {"train": 6, "dev": 2, "test": 4}.items():
+        monkeypatch.setitem(scenes_dataset_builder.SPLITS, split, count)
+    for split, count in {"train": 3, "dev": 1, "test": 2}.items():
+        monkeypatch.setitem(flickr8k_dataset_builder.EXPECTED, split, (count,))
+
+
+@pytest.fixture
+def flickr8k(tmp_path) -> Path:
+    return Path(shutil.copytree(DUMMY, tmp_path / "data" / "flickr8k"))
+
+
+def edit(folder: Path, name: str, old: str, new: str) -> None:
+    path = folder / "Flickr8k_text" / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_scenes_are_generated_and_read_back(capsys):
+    train = datasets.load("scenes", "train")
+    assert len(train) == 6
+    assert [record["name"] for record in train] == [f"train-{index:05d}" for index in range(6)]
+    assert train[-1]["name"] == train[5]["name"]
+    assert [record["name"] for record in train[1:3]] == ["train-00001", "train-00002"]
+    with pytest.raises(IndexError, match="record 6 of 6"):
+        train[6]
+    for record in train:
+        assert read_image(record["image"]).shape == (96, 96, 3)
+        assert record["novel"] is False
+        assert np.shape(record["boxes"]) == (len(record["shapes"]), 4)
+        assert all(describes(caption, scene_of(record)) for caption in record["captions_en"])
+        assert [len(record[key]) for key in ("captions_de", "token_objects", "alignments")] == [5, 5, 5]
+    assert [record["novel"] for record in datasets.load("scenes", "test")] == [False, True, False, True]
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "scenes: train 6, dev 2, test 4; 0 skipped" in output.err
+    assert output.err.count("\n") == 2  # the second load found it prepared
+
+
+def test_fingerprint_is_stable_and_tells_corpora_apart(monkeypatch, tmp_path, flickr8k):
+    first = datasets.fingerprint("scenes")
+    assert first == datasets.fingerprint("scenes")
+    assert first != datasets.fingerprint("flickr8k", flickr8k)
+    monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "elsewhere"))
+    assert first == datasets.fingerprint("scenes")
+    monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "larger"))
+    monkeypatch.setitem(scenes_dataset_builder.SPLITS, "dev", 3)
+    assert first != datasets.fingerprint("scenes")
+
+
+def test_leftovers_of_a_killed_preparation_are_no_corpus(tmp_path):
+    half = tmp_path / "prepared" / "scenes" / "incomplete.ABCDEF_1.0.0"
+    half.mkdir(parents=True)
+    (half / "scenes-train.array_record-00000-of-00001").write_bytes(b"half")
+    assert len(datasets.load("scenes", "dev")) == 2
+    assert not half.exists()
+
+
+def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(monkeypatch, tmp_path):
+    make_record = scenes_dataset_builder.make_record
+
+    def interrupted(split: str, index: int) -> dict:
+        if split == "test":
+            raise KeyboardInterrupt
+        return make_record(split, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scenes_dataset_builder, "make_record", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            datasets.load("scenes", "train")
+    assert not list((tmp_path / "prepared" / "scenes").glob("*1.0.0"))
+    assert len(datasets.load("scenes", "test")) == 4
+
+
+def test_unknown_names_say_what_there_is():
+    with pytest.raises(datasets.CorpusError, match="there are scenes, flickr8k"):
+        datasets.load("imagenet", "train")
+    with pytest.raises(datasets.CorpusError, match="there are train, dev, test"):
+        datasets.load("scenes", "validation")
+
+
+def test_a_corpus_that_is_nowhere_names_url_layout_and_variable():
+    with pytest.raises(datasets.CorpusError) as caught:
+        datasets.load("flickr8k", "train")
+    for part in ("https://github.com/", "Flickr8k.token.txt", "$QUATRAIN_DATA/flickr8k", "register_checksums"):
+        assert part in str(caught.value)
+
+
+def test_flickr8k_keeps_the_bytes_of_the_files_and_the_order_of_the_lists(monkeypatch, flickr8k):
+    monkeypatch.setenv("QUATRAIN_DATA", str(flickr8k.parent))
+    train = datasets.load("flickr8k", "train")
+    assert [record["name"] for record in train] == ["train_b.jpg", "train_a.jpg", "train_c.jpg"]
+    for record in train:
+        assert record["image"] == (flickr8k / "Flicker8k_Dataset" / record["name"]).read_bytes()
+        assert len(record["captions"]) == 5
+    assert train[1]["captions"][2].startswith('"')  # a stray quote stays
+
+
+def test_flickr8k_from_archives_and_from_a_copy_with_other_folders(tmp_path, flickr8k):
+    expected = list(datasets.load("flickr8k", "train", flickr8k))
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    for name, part in (("Flickr8k_Dataset.zip", "Flicker8k_Dataset"), ("Flickr8k_text.zip", "Flickr8k_text")):
+        with zipfile.ZipFile(archives / name, "w") as archive:
+            for path in (flickr8k / part).iterdir():
+                archive.write(path, path.name if part == "Flickr8k_text" else f"{part}/{path.name}")
+                archive.writestr(f"__MACOSX/{part}/._{path.name}", b"resource fork")
+    assert list(datasets.load("flickr8k", "train", archives)) == expected
+    flat = tmp_path / "flat"
+    shutil.copytree(flickr8k / "Flickr8k_text", flat)
+    shutil.copytree(flickr8k / "Flicker8k_Dataset", flat / "Images")
+    assert list(datasets.load("flickr8k", "train", flat)) == expected
+
+
+def test_a_folder_named_by_hand_is_not_hidden_by_what_was_prepared_before(tmp_path, flickr8k):
+    assert len(datasets.load("flickr8k", "train", flickr8k)) == 3
+    with pytest.raises(datasets.CorpusError, match="not a folder with files"):
+        datasets.load("flickr8k", "train", tmp_path / "nowhere")
+
+
+def test_a_list_of_another_length_stops(flickr8k):
+    edit(flickr8k, "Flickr_8k.trainImages.txt", "train_c.jpg\n", "")
+    with pytest.raises(datasets.CorpusError, match=r"trainImages.txt names 2 different images, not 3"):
+        datasets.load("flickr8k", "train", flickr8k)
+
+
+def test_a_missing_image_stops(flickr8k):
+    (flickr8k / "Flicker8k_Dataset" / "train_a.jpg").unlink()
+    with pytest.raises(datasets.CorpusError, match=r"1 of 3 images of .* are missing: train_a.jpg"):
+        datasets.load("flickr8k", "train", flickr8k)
+
+
+def test_too_many_bad_records_stop_and_leave_nothing(tmp_path, flickr8k, capsys):
+    path = flickr8k / "Flicker8k_Dataset" / "train_a.jpg"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(datasets.CorpusError, match="more than 1% of 3 records are bad"):
+        datasets.load("flickr8k", "train", flickr8k)
+    assert "skipped train_a.jpg: " in capsys.readouterr().err
+    assert not list((tmp_path / "prepared").rglob("*array_record*"))
+
+
+def test_a_few_bad_records_are_skipped_and_counted(monkeypatch, flickr8k, capsys):
+    monkeypatch.setattr(flickr8k_dataset_builder, "MAX_BAD", 0.4)
+    path = flickr8k / "Flicker8k_Dataset" / "train_a.jpg"
+    path.write_bytes(path.read_bytes()[:500])
+    train = datasets.load("flickr8k", "train", flickr8k)
+    assert [record["name"] for record in train] == ["train_b.jpg", "train_c.jpg"]
+    assert "train 2, dev 1, test 2; 1 skipped" in capsys.readouterr().err
+
+
+def test_problems_of_a_record():
+    image = (DUMMY / "Flicker8k_Dataset" / "dev_a.jpg").read_bytes()
+    captions = ["A dog ."] * 5
+    assert find_problem(image, captions) == ""
+    assert find_problem(image, captions[:4]) == "has 4 captions, not 5"
+    assert find_problem(image, [*captions[:4], ""]) == "has an empty caption"
+    assert "truncated" in find_problem(image[:700], captions)
+    assert "empty" in find_problem(b"", captions)
+
+
+def test_caption_file_oddities():
+    text = "b.jpg#1\tsecond\r\nb.jpg#0\t first \n\na.jpg.1#0\tnobody's\na.jpg#0\t\n"
+    assert read_captions(text) == {"b.jpg": ["first", "second"], "a.jpg.1": ["nobody's"], "a.jpg": [""]}
+
+
+def test_importing_the_door_is_cheap():
+    code = (
+        "import sys, datasets; print([m for m in ('tensorflow', 'keras', 'tensorflow_datasets') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.data
+@pytest.mark.skipif(REAL_DATA is None, reason="QUATRAIN_DATA does not point at real corpora")
+def test_the_real_flickr8k(monkeypatch):
+    monkeypatch.setenv("QUATRAIN_DATA", str(REAL_DATA))
+    for split, counts in {"train": (6000,), "dev": (1000,), "test": (1000, 200)}.items():
+        monkeypatch.setitem(flickr8k_dataset_builder.EXPECTED, split, counts)
+    sizes = [len(datasets.load("flickr8k", split)) for split in ("train", "dev", "test")]
+    assert sizes[:2] == [6000, 1000]
+    assert sizes[2] in (1000, 200)
+    for record in datasets.load("flickr8k", "test"):
+        assert len(record["captions"]) == 5
+        assert all(record["captions"])

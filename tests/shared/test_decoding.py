@@ -1,0 +1,264 @@
+"""Searches over a toy trigram model, small enough to list every sentence that it can say."""
+
+import itertools
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from shared.decoding import Hypotheses, beam_search, greedy, sample
+
+ops: Any = keras.ops
+
+PAD, START, END, UNKNOWN, VOCAB = 0, 1, 2, 3, 7
+FORBIDDEN = (PAD, START, UNKNOWN)
+LENGTH = 4
+COMMON: dict[str, Any] = {
+    "start_id": START,
+    "end_id": END,
+    "pad_id": PAD,
+    "max_length": LENGTH,
+    "forbidden_ids": FORBIDDEN,
+}
+
+
+def trigrams(batch: int, seed: int = 0, sharpness: float = 1.5) -> np.ndarray:
+    """log P(next | before, last), another table for each example: `(batch, vocab, vocab, vocab)`."""
+    logits = sharpness * np.random.default_rng(seed).standard_normal((batch, VOCAB, VOCAB, VOCAB))
+    return (logits - np.log(np.exp(logits).sum(-1, keepdims=True))).astype("float32")
+
+
+def step_of(table):
+    """State: the token before and all tokens so far (a number in base VOCAB). Extras: that number and a vector."""
+    flat = ops.reshape(ops.convert_to_tensor(table), (-1, VOCAB))
+
+    def step(token_ids, state):
+        before, history = state
+        batch = ops.shape(token_ids)[0]
+        rows = (ops.arange(batch)[:, None] * VOCAB + before) * VOCAB + token_ids
+        history = history * VOCAB + token_ids
+        vector = ops.stack([ops.cast(token_ids, "float32"), ops.cast(before, "float32")], axis=-1)
+        return ops.take(flat, rows, axis=0), (token_ids, history), {"history": history, "vector": vector}
+
+    return step
+
+
+def start_state(batch):
+    return ops.zeros((batch,), "int32"), ops.zeros((batch,), "int32")
+
+
+def search(decode, table, **options) -> Any:
+    """The search, compiled, its result in NumPy."""
+    batch = len(table)
+    run = tf.function(lambda: decode(step_of(table), start_state(batch), batch_size=batch, **{**COMMON, **options}))
+    return keras.tree.map_structure(np.asarray, run())
+
+
+def rescore(table, tokens) -> list[float]:
+    """Each token's log-probability, the tokens given."""
+    before, last, scores = 0, START, []
+    for token in tokens:
+        scores.append(float(table[before, last, token]))
+        before, last = last, token
+    return scores
+
+
+def all_sentences(table, length_penalty) -> list[tuple[float, tuple[int, ...]]]:
+    """(score, tokens) of every complete sentence, best first."""
+    words = [token for token in range(VOCAB) if token not in (*FORBIDDEN, END)]
+    sentences = [(*body, END) for n in range(LENGTH) for body in itertools.product(words, repeat=n)]
+    scored = [(sum(rescore(table, s)) / ((5 + len(s)) / 6) ** length_penalty, s) for s in sentences]
+    return sorted(scored, reverse=True)
+
+
+def tokens_of(found: Hypotheses, row: int, place: int) -> tuple[int, ...]:
+    return tuple(found.token_ids[row, place, : found.lengths[row, place]].tolist())
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0, 3.0])
+def test_wide_beam_is_exhaustive(length_penalty):
+    """3 words, up to 3 of them and an end: 40 sentences. A beam of 108 drops none of the last 27 × 4 candidates."""
+    tables = trigrams(2)
+    found = search(beam_search, tables, beam=108, length_penalty=length_penalty)
+    for row, table in enumerate(tables):
+        expected = all_sentences(table, length_penalty)
+        assert len(expected) == 40
+        assert [tokens_of(found, row, place) for place in range(40)] == [tokens for _, tokens in expected]
+        np.testing.assert_allclose(found.scores[row, :40], [score for score, _ in expected], rtol=1e-5)
+        # Then the 81 that were cut off, as far as there is room.
+        assert not (found.token_ids[row, 40:] == END).any()
+        assert (found.lengths[row, 40:] == LENGTH).all()
+
+
+@pytest.mark.parametrize(
+    ("decode", "options", "beam"),
+    [
+        (greedy, {}, 1),
+        (sample, {"samples": 5, "seed": 3}, 5),
+        (beam_search, {"beam": 1, "length_penalty": 1.0}, 1),
+        (beam_search, {"beam": 2}, 2),
+        (beam_search, {"beam": 5, "length_penalty": 0.7}, 5),
+    ],
+)
+def test_every_number_of_a_hypothesis(decode, options, beam):
+    """Log-probabilities equal rescoring, extras belong to their tokens, padding is clean, hypotheses differ."""
+    tables = trigrams(6, seed=beam, sharpness=1.0)
+    found = search(decode, tables, **options)
+    assert found.token_ids.shape == (6, beam, LENGTH)
+    assert found.extras["vector"].shape == (6, beam, LENGTH, 2)
+    for row, place in itertools.product(range(6), range(beam)):
+        tokens = tokens_of(found, row, place)
+        assert END not in tokens[:-1]
+        assert tokens[-1] == END or len(tokens) == LENGTH
+        assert not set(tokens) & set(FORBIDDEN)
+        assert (found.token_ids[row, place, len(tokens) :] == PAD).all()
+        expected = rescore(tables[row], tokens)
+        padding = [0.0] * (LENGTH - len(tokens))
+        np.testing.assert_allclose(found.token_log_probs[row, place], expected + padding, rtol=1e-5)
+        np.testing.assert_allclose(found.log_probs[row, place], sum(expected), rtol=1e-5)
+        score = sum(expected) / ((5 + len(tokens)) / 6) ** options.get("length_penalty", 0)
+        np.testing.assert_allclose(found.scores[row, place], score, rtol=1e-5)
+        read = [START, *tokens[:-1]]
+        history = list(itertools.accumulate(read, lambda number, token: number * VOCAB + token))
+        assert found.extras["history"][row, place].tolist() == history + [0] * len(padding)
+        vectors = [[last, before] for before, last in itertools.pairwise([0, *read])] + [[0, 0]] * len(padding)
+        assert found.extras["vector"][row, place].tolist() == vectors
+    if decode is beam_search:
+        assert all(len({tokens_of(found, row, place) for place in range(beam)}) == beam for row in range(6))
+
+
+def test_best_first_and_complete_before_cut_off():
+    found = search(beam_search, trigrams(20, seed=4), beam=5, max_length=3, length_penalty=0.8)
+    complete = (found.token_ids == END).any(-1)
+    assert complete.any()
+    assert not complete.all()
+    assert (complete[:, :-1] >= complete[:, 1:]).all()
+    for row in range(20):
+        for kind in (complete[row], ~complete[row]):
+            assert (np.diff(found.scores[row][kind]) <= 0).all()
+
+
+def test_beam_of_one_is_greedy():
+    tables = trigrams(50, seed=5)
+    one, other = search(beam_search, tables, beam=1), search(greedy, tables)
+    assert len(set(one.lengths[:, 0].tolist())) > 2
+    for a, b in zip(keras.tree.flatten(one), keras.tree.flatten(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_cut_off_at_max_length():
+    """A model that never ends: the hypotheses are those of the words alone, all of full length."""
+    tables = trigrams(2, seed=6)
+    tables[..., END] = -1e4
+    for decode, options in ((beam_search, {"beam": 3}), (greedy, {}), (sample, {"samples": 3, "seed": 1})):
+        found = search(decode, tables, **options)
+        assert (found.lengths == LENGTH).all()
+        assert not (found.token_ids == END).any()
+    assert (search(beam_search, tables, beam=3, max_length=1).lengths == 1).all()
+
+
+def test_fewer_hypotheses_than_places():
+    """Only the end may follow the start: one hypothesis, the other places are empty."""
+    tables = np.full((2, VOCAB, VOCAB, VOCAB), -np.inf, "float32")
+    tables[..., END] = 0
+    found = search(beam_search, tables, beam=3)
+    assert found.lengths.tolist() == [[1, 0, 0]] * 2
+    assert found.token_ids[0].tolist() == [[END, PAD, PAD, PAD]] + [[PAD] * 4] * 2
+    assert found.log_probs.tolist() == [[0, -np.inf, -np.inf]] * 2
+    assert not np.isnan(found.scores).any()
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+def test_company_changes_nothing(length_penalty):
+    """An example decoded alone and in a batch that keeps the search going gives the same hypotheses."""
+    tables = trigrams(20, seed=7)
+    together = search(beam_search, tables, beam=3, max_length=9, length_penalty=length_penalty)
+    for row in (3, 11):
+        alone = search(beam_search, tables[row : row + 1], beam=3, max_length=9, length_penalty=length_penalty)
+        for a, b in zip(keras.tree.flatten(together), keras.tree.flatten(alone), strict=True):
+            np.testing.assert_array_equal(a[row], b[0])
+
+
+def test_stops_early():
+    """Sentences of one certain word: the step is asked twice, however long they might be."""
+    asked = []
+
+    def step(token_ids, state):
+        asked.append(1)
+        after_start = np.log([1e-9, 1e-9, 1e-9, 1e-9, 0.6, 0.3, 0.1])
+        after_word = np.log([1e-9, 1e-9, 0.99, 1e-9, 1e-3, 1e-3, 1e-3])
+        return ops.where(ops.equal(token_ids, START)[:, :, None], after_start, after_word), state, ()
+
+    found = beam_search(step, (), batch_size=2, beam=3, **{**COMMON, "max_length": 50})
+    assert len(asked) == 2
+    np.testing.assert_array_equal(found.token_ids[0, :, :3], [[4, END, PAD], [5, END, PAD], [6, END, PAD]])
+
+
+def test_samples_follow_the_distribution():
+    tables = trigrams(1, seed=8, sharpness=1.0)
+    found = search(sample, tables, samples=20_000, seed=9, forbidden_ids=(UNKNOWN,), max_length=1)
+    probability = np.exp(tables[0, 0, START])
+    probability[UNKNOWN] = 0
+    frequency = np.bincount(found.token_ids[0, :, 0], minlength=VOCAB) / 20_000
+    np.testing.assert_allclose(frequency, probability / probability.sum(), atol=0.015)
+    cold = search(sample, tables, samples=100, seed=9, temperature=0.01)
+    assert (cold.token_ids[0] == search(greedy, tables).token_ids[0]).all()
+
+
+def test_seeds():
+    tables = trigrams(3, seed=10)
+    one, again = (search(sample, tables, samples=6, seed=1).token_ids for _ in range(2))
+    np.testing.assert_array_equal(one, again)
+    assert (search(sample, tables, samples=6, seed=2).token_ids != one).any()
+    generator = keras.random.SeedGenerator(1)
+    first, second = (search(sample, tables, samples=6, seed=generator).token_ids for _ in range(2))
+    assert (first != second).any()
+
+
+def test_eager_equals_compiled():
+    tables = trigrams(2, seed=11)
+    eager = beam_search(step_of(tables), start_state(2), batch_size=2, beam=3, **COMMON)
+    for a, b in zip(keras.tree.flatten(eager), keras.tree.flatten(search(beam_search, tables, beam=3)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_saved_model_with_dynamic_batch_and_length(tmp_path):
+    class Server(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, VOCAB, VOCAB, VOCAB)), tf.TensorSpec((), tf.int32)])
+        def decode(self, table, max_length):
+            batch = ops.shape(table)[0]
+            common = {**COMMON, "batch_size": batch, "max_length": max_length}
+            step, state = step_of(table), start_state(batch)
+            return {
+                "beam": beam_search(step, state, beam=3, **common),
+                "greedy": greedy(step, state, **common),
+                "sample": sample(step, state, samples=2, seed=1, **common),
+            }
+
+    server = Server()
+    tf.saved_model.save(server, str(tmp_path))
+    loaded: Any = tf.saved_model.load(str(tmp_path))
+    for batch, length in ((1, 6), (5, 3)):
+        tables = trigrams(batch, seed=12)
+        result = loaded.decode(tf.constant(tables), tf.constant(length))
+        for name, decode, options in (("beam", beam_search, {"beam": 3}), ("greedy", greedy, {})):
+            expected = search(decode, tables, max_length=length, **options)
+            for a, b in zip(tf.nest.flatten(result[name]), tf.nest.flatten(expected), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-5)
+        assert result["sample"][0].shape == (batch, 2, length)
+
+
+@pytest.mark.parametrize(
+    ("decode", "options", "message"),
+    [
+        (beam_search, {"beam": 0}, "beam must be at least 1"),
+        (beam_search, {"length_penalty": -0.5}, "length_penalty must be 0 or more"),
+        (sample, {"samples": 0, "seed": 1}, "samples must be at least 1"),
+        (sample, {"temperature": 0.0, "seed": 1}, "temperature must be above 0"),
+    ],
+)
+def test_refuses(decode, options, message):
+    with pytest.raises(ValueError, match=message):
+        decode(step_of(trigrams(1)), start_state(1), batch_size=1, **COMMON, **options)

@@ -1,0 +1,400 @@
+"""Runs: files that appear whole or not at all, and one-line errors for everything that may be wrong with a folder."""
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from shared import runs
+from shared.runs import (
+    Checkpoints,
+    Run,
+    RunError,
+    atomic_file,
+    atomic_folder,
+    read_json,
+    read_tensors,
+    write_bytes,
+    write_json,
+    write_tensors,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A task's configuration, with every kind of field."""
+
+    corpus: Literal["made_up", "other"] = "made_up"
+    units: int = 6
+    dropout: float = 0.3
+    mirror: bool = False
+    path: str = "a"
+    beam: int | None = None
+
+    def __post_init__(self):
+        if self.units < 1:
+            raise ValueError(f"units must be positive. Received: {self.units}")
+
+
+TENSORS = {
+    "kernel": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "transposed": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+    "scalar": np.array(7, np.int64),
+    "seed": np.array([1, 2**32 - 1], np.uint32),
+    "empty": np.zeros((0, 3), np.float32),
+}
+
+
+def trained(root: Path, name: str = "first", **changed: Any) -> Run:
+    """A run of the task `tagger` with one weight, its config.json changed as told."""
+    run = Run.create("tagger", name, Settings(), {"made_up": "f1"}, root)
+    run.save_weights({"kernel": np.ones((2, 3), np.float32)})
+    write_json(run.path / "config.json", {**run.config, **changed})
+    return run
+
+
+def one_line(error: pytest.ExceptionInfo[RunError]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+def fails(*_):
+    raise OSError("no")
+
+
+def test_a_file_keeps_its_old_content_when_writing_dies_before_the_rename(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "file.json"
+    write_bytes(path, b"old")
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(OSError, match="no"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert files(path.parent) == ["file.json"]
+
+
+def test_an_atomic_file_keeps_its_suffix_and_may_be_read_by_all(tmp_path):
+    path = tmp_path / "model.keras"
+    with atomic_file(path) as temporary:
+        assert temporary.suffix == ".keras"
+        assert temporary.parent == tmp_path
+        temporary.write_bytes(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "above" / "7"
+    with atomic_folder(folder) as temporary:
+        (temporary / "inside").mkdir()
+        (temporary / "inside" / "a").write_text("1")
+        assert not folder.exists()
+    assert (folder / "inside" / "a").read_text() == "1"
+
+    with pytest.raises(KeyError), atomic_folder(folder) as temporary:
+        (temporary / "b").write_text("2")
+        raise KeyError
+    assert files(folder) == ["inside"]
+
+    with atomic_folder(folder) as temporary:
+        (temporary / "c").write_text("3")
+    assert files(folder) == ["c"]
+    assert files(folder.parent) == ["7"]
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_json_round_trip_is_readable_text(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"text": "Käse 犬", "rate": 0.1, "none": None})
+    assert "Käse 犬" in path.read_text(encoding="utf-8")
+    assert read_json(path) == {"text": "Käse 犬", "rate": 0.1, "none": None}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "no such file; the run is incomplete"),
+        (b"", "not readable as JSON"),
+        (b'{"a": 1', "not readable as JSON"),
+        (b"\xff\xfe", "not readable as JSON"),
+        (b"[" * 100_000, "not readable as JSON"),
+        (b"[1]", "expected a JSON object, received list"),
+    ],
+)
+def test_json_that_cannot_be_read(tmp_path, content, complaint):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RunError) as error:
+        read_json(path)
+    assert one_line(error).startswith(f"{path}: {complaint}")
+
+
+def test_tensors_come_back_in_shape_type_and_bits(tmp_path):
+    path = tmp_path / "tensors.safetensors"
+    sha256 = write_tensors(path, TENSORS)
+    found = read_tensors(path, sha256)
+    assert found.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape), name
+        np.testing.assert_array_equal(found[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("content", "sha256", "complaint"),
+    [
+        (None, None, "No such file or directory"),
+        (b"", None, "not a safetensors file"),
+        (b"\xff" * 40, None, "not a safetensors file"),
+        (b"anything", "0" * 64, "its SHA-256 is not the one recorded"),
+    ],
+)
+def test_tensors_that_cannot_be_read(tmp_path, content, sha256, complaint):
+    path = tmp_path / "tensors.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RunError) as error:
+        read_tensors(path, sha256)
+    assert one_line(error).startswith(f"{path}: {complaint}")
+
+
+def test_truncated_tensors_are_refused_even_without_a_digest(tmp_path):
+    path = tmp_path / "tensors.safetensors"
+    write_tensors(path, TENSORS)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(RunError, match="not a safetensors file"):
+        read_tensors(path)
+
+
+# --- checkpoints ---------------------------------------------------------------------------------------------------
+
+
+def test_checkpoints_keep_the_last_two_and_the_best(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    assert checkpoints.steps() == []
+    assert checkpoints.latest() is None
+    for step in (3, 5, 8, 13):
+        checkpoints.save(step, TENSORS, {"epoch": step}, best_step=3)
+    assert checkpoints.steps() == [3, 8, 13]
+    checkpoints.save(13, TENSORS, {"epoch": 14}, best_step=8)  # the same step once more, as at the end of an epoch
+    assert checkpoints.steps() == [8, 13]
+    found = checkpoints.latest()
+    assert found is not None
+    assert found[1]["epoch"] == 14
+    assert found[0]["scalar"].shape == ()
+    assert files(checkpoints.folder) == ["000000008", "000000013"]
+
+
+def test_a_damaged_checkpoint_does_not_push_out_the_good_ones(tmp_path):
+    checkpoints, told = Checkpoints(tmp_path), []
+    for step in (10, 20):
+        checkpoints.save(step, TENSORS, {}, None)
+    (tmp_path / "000000020" / "tensors.safetensors").write_bytes(b"damaged")
+    found = checkpoints.latest(told.append)
+    assert found is not None
+    assert found[1]["step"] == 10
+    assert len(told) == 1
+    assert told[0].startswith("checkpoint 20 is damaged, trying the one before it: ")
+    checkpoints.save(12, TENSORS, {}, None)
+    assert checkpoints.steps() == [10, 12]
+
+
+# --- runs ----------------------------------------------------------------------------------------------------------
+
+
+def test_create_describes_the_run(tmp_path):
+    run = Run.create("tagger", "first", Settings(units=4), {"made_up": "f1"}, tmp_path)
+    assert run.path == tmp_path / "tagger" / "first"
+    assert run.name == "first"
+    config = json.loads((run.path / "config.json").read_text())
+    assert config["task"] == "tagger"
+    assert config["data"] == {"made_up": "f1"}
+    assert config["config"]["units"] == 4
+    assert config["versions"].keys() == {"python", "keras", "tensorflow", "numpy"}
+    assert run.read_config(Settings) == Settings(units=4)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".hidden", "a/b", "/a", "../a", "a/", "a\\b", "-a", "a b", "a\n", "a\0b"]
+)
+def test_a_run_name_is_one_plain_folder(tmp_path, name):
+    with pytest.raises(RunError) as error:
+        Run.create("tagger", name, Settings(), {}, tmp_path)
+    assert one_line(error).startswith(f"run name {name!r} is not a plain one")
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["flickr8k", "v1.2-beta", "a+b", "7", "Läufer"])
+def test_usual_run_names_are_fine(tmp_path, name):
+    assert Run.create("tagger", name, Settings(), {}, tmp_path).path.parent == tmp_path / "tagger"
+
+
+def test_the_same_configuration_again_resumes(tmp_path):
+    first = Run.create("tagger", "first", Settings(), {"made_up": "f1"}, tmp_path)
+    written = (first.path / "config.json").read_bytes()
+    again = Run.create("tagger", "first", Settings(), {"made_up": "f1"}, tmp_path)
+    assert (again.path / "config.json").read_bytes() == written
+
+
+def test_another_configuration_is_refused_with_the_fields_that_differ(tmp_path):
+    Run.create("tagger", "first", Settings(), {"made_up": "f1"}, tmp_path)
+    with pytest.raises(RunError) as error:
+        Run.create("tagger", "first", Settings(units=9, mirror=True), {"made_up": "f1"}, tmp_path)
+    assert one_line(error).endswith(
+        "exists with another config: mirror False -> True, units 6 -> 9; choose another --run name"
+    )
+    with pytest.raises(RunError, match="exists with another data: made_up 'f1' -> 'f2'"):
+        Run.create("tagger", "first", Settings(), {"made_up": "f2"}, tmp_path)
+
+
+def test_a_released_run_is_not_trained_further(tmp_path):
+    trained(tmp_path, weights_sha256="0" * 64)
+    with pytest.raises(RunError, match="is a released model and is not trained further"):
+        Run.create("tagger", "first", Settings(), {"made_up": "f1"}, tmp_path)
+
+
+@pytest.mark.parametrize("config", [None, [], "x"])
+def test_a_config_that_is_no_object_is_damage(tmp_path, config):
+    run = trained(tmp_path, config=config)
+    with pytest.raises(RunError, match="expected an object under config"):
+        Run.create("tagger", "first", Settings(), {"made_up": "f1"}, tmp_path)
+    with pytest.raises(RunError, match="expected an object under config"):
+        run.read_config(Settings)
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ({"colour": 3}, "field colour is unknown"),
+        ({"units": "6"}, "field units cannot be '6'; it is int"),
+        ({"units": 6.0}, "field units cannot be 6.0"),
+        ({"units": True}, "field units cannot be True"),
+        ({"units": None}, "field units cannot be None"),
+        ({"units": 0}, "units must be positive. Received: 0"),
+        ({"dropout": True}, "field dropout cannot be True"),
+        ({"dropout": "0.3"}, "field dropout cannot be '0.3'"),
+        ({"mirror": 1}, "field mirror cannot be 1"),
+        ({"path": 1}, "field path cannot be 1"),
+        ({"corpus": "third"}, "field corpus cannot be 'third'; it is one of ['made_up', 'other']"),
+        ({"corpus": ["made_up"]}, "field corpus cannot be ['made_up']"),
+        ({"beam": "3"}, "field beam cannot be '3'; it is int | None"),
+    ],
+)
+def test_read_config_refuses_what_does_not_fit(tmp_path, config, complaint):
+    run = trained(tmp_path, config=config)
+    with pytest.raises(RunError) as error:
+        run.read_config(Settings)
+    assert one_line(error).startswith(f"{run.path / 'config.json'}: {complaint}")
+
+
+def test_read_config_takes_what_fits_and_defaults_for_the_rest(tmp_path):
+    run = trained(tmp_path, config={"dropout": 1, "beam": 3, "corpus": "other"})
+    assert run.read_config(Settings) == Settings(dropout=1, beam=3, corpus="other")
+
+
+def test_read_config_names_a_field_missing_without_a_default(tmp_path):
+    @dataclass(frozen=True, kw_only=True)
+    class Strict:
+        units: int
+
+    with pytest.raises(RunError, match="'units'"):
+        trained(tmp_path, config={}).read_config(Strict)
+
+
+def test_find_prefers_what_is_asked_for_then_the_released_one_then_the_newest(tmp_path, monkeypatch):
+    for age, name in enumerate(["newest", "older", "oldest"]):
+        run = trained(tmp_path, name)
+        os.utime(run.path / "weights.safetensors", (1_000_000 - age, 1_000_000 - age))
+    Run.create("tagger", "untrained", Settings(), {}, tmp_path)
+
+    assert Run.find(None, "tagger", "older", tmp_path).name == "older"
+    assert Run.find(None, "tagger", "not there", tmp_path).name == "newest"
+    assert Run.find("oldest", "tagger", "older", tmp_path).name == "oldest"
+
+    elsewhere = tmp_path / "elsewhere" / "oldest"  # a name means the run, even beside a folder that is called so
+    elsewhere.parent.mkdir()
+    (tmp_path / "tagger" / "newest").rename(elsewhere)
+    monkeypatch.chdir(elsewhere.parent)
+    assert Run.find("oldest", "tagger", "", tmp_path).path == tmp_path / "tagger" / "oldest"
+    for path in ("./oldest", str(elsewhere), "../elsewhere/oldest"):
+        assert Run.find(path, "tagger", "", tmp_path).path.resolve() == elsewhere
+
+
+@pytest.mark.parametrize("model", ["nobody", "../tagger/first", "a\0b", "./nobody"])
+def test_find_names_what_is_missing_and_what_is_there(tmp_path, model):
+    trained(tmp_path)
+    with pytest.raises(RunError) as error:
+        Run.find(model, "tagger", "released", tmp_path)
+    assert one_line(error) == f"{model}: neither a folder nor a run of task tagger; there are first"
+
+
+def test_find_without_any_model_says_how_to_train_one(tmp_path):
+    with pytest.raises(RunError, match=r"train one with: python -m tasks\.tagger\.train"):
+        Run.find(None, "tagger", "released", tmp_path)
+
+
+def test_open_refuses_other_tasks_and_half_written_runs(tmp_path):
+    run = trained(tmp_path)
+    with pytest.raises(RunError, match="a run of task 'tagger', not of 'captioner'"):
+        Run.open(run.path, "captioner")
+    (run.path / "weights.safetensors").unlink()
+    with pytest.raises(RunError, match="half-written, it holds no weights"):
+        Run.open(run.path, "tagger")
+    with pytest.raises(RunError, match="no such run"):
+        Run.open(tmp_path / "nowhere", "tagger")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match=r"config\.json: no such file"):
+        Run.open(tmp_path / "empty", "tagger")
+
+
+def test_released_weights_are_checked_and_widened(tmp_path):
+    run = trained(tmp_path)
+    half = {"kernel": np.array([[0.1, -2.5, 3e-5]], np.float16), "count": np.array([3], np.int32)}
+    sha256 = write_tensors(run.path / "weights.safetensors", half)
+    write_json(run.path / "config.json", {**run.config, "weights_sha256": sha256})
+    assert run.is_released
+    weights = run.load_weights()
+    assert weights["kernel"].dtype == np.float32
+    np.testing.assert_array_equal(weights["kernel"], half["kernel"].astype(np.float32))
+    assert weights["count"].dtype == np.int32
+
+    for wrong in ("0" * 64, None, 3):
+        write_json(run.path / "config.json", {**run.config, "weights_sha256": wrong})
+        with pytest.raises(RunError, match="its SHA-256 is not the one recorded"):
+            run.load_weights()
+
+
+def test_metrics_of_splits_are_merged(tmp_path):
+    run = trained(tmp_path)
+    run.save_metrics("dev", {"PER": 0.2, "beam": 3})
+    run.save_metrics("test", {"PER": 0.3})
+    run.save_metrics("dev", {"PER": 0.1})
+    assert read_json(run.path / "metrics.json") == {"dev": {"PER": 0.1}, "test": {"PER": 0.3}}
+
+
+def test_history_has_a_column_for_every_key(tmp_path):
+    run = trained(tmp_path)
+    assert run.load_history() == []
+    run.save_history([{"epoch": 1, "BLEU": 0.5}, {"epoch": 2, "BLEU": 0.6, "note": "a, b"}])
+    with open(run.path / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == [{"epoch": "1", "BLEU": "0.5", "note": ""}, {"epoch": "2", "BLEU": "0.6", "note": "a, b"}]
+    assert run.load_history() == rows
+    assert b"\r" not in (run.path / "history.csv").read_bytes()
+
+
+def test_runs_live_beside_the_code():
+    assert Path(__file__).parents[2] / "saved_models" == runs.ROOT

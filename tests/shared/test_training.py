@@ -1,0 +1,489 @@
+"""A tiny tagger is trained, killed at any moment, and started again: it must end in the same bits.
+
+Run as a script, this file is that training: `python -m tests.shared.test_training ROOT RUN [kills|signal]`.
+"""
+
+import csv
+import functools
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from shared import training
+from shared.batching import BucketedBatches, pad
+from shared.losses import SequenceCrossEntropy, nats_per_token
+from shared.recurrent import LSTM
+from shared.runs import Run, RunError
+from shared.training import Evaluation, Interrupted, Trainer, TrainingError, averaged_weights, model_weights
+from tests.shared.test_runs import Settings
+
+VOCAB, EXAMPLES, BATCH, EPOCHS = 7, 18, 4, 3
+STEPS = math.ceil(EXAMPLES / BATCH)  # per epoch
+REPOSITORY = Path(__file__).parents[2]
+
+
+def tagger(recurrent: bool = False, momentum: float = 0.9) -> keras.Model:
+    """token_ids (batch, time) -> logits (batch, time, vocab), with every kind of state that a model may have."""
+    keras.utils.set_random_seed(3)
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    x = keras.layers.Embedding(VOCAB, 5, name="embedding")(token_ids)
+    x = keras.layers.Dropout(0.3, name="dropout")(x)
+    if recurrent:
+        x = LSTM(6, dropout=0.2, return_sequences=True, name="lstm")(x)
+    x = keras.layers.BatchNormalization(name="normalization")(x)
+    model = keras.Model(token_ids, keras.layers.Dense(VOCAB, name="output")(x), name="tagger")
+    optimizer = keras.optimizers.Adam(global_clipnorm=1.0, use_ema=True, ema_momentum=momentum)
+    model.compile(optimizer, SequenceCrossEntropy(0.1), metrics=[nats_per_token])
+    return model
+
+
+@functools.cache
+def compiled(momentum: float) -> tuple[keras.Model, list[np.ndarray]]:
+    model = tagger(momentum=momentum)
+    model.optimizer.build(model.trainable_variables)
+    return model, [keras.ops.convert_to_numpy(variable) for variable in model.variables + model.optimizer.variables]
+
+
+def renewed(momentum: float = 0.9) -> keras.Model:
+    """A `tagger` as it was before training, without compiling it again."""
+    model, initial = compiled(momentum)
+    for variable, value in zip(model.variables + model.optimizer.variables, initial, strict=True):
+        variable.assign(value)
+    return model
+
+
+def batches() -> BucketedBatches:
+    """Tokens are to be tagged with their double; the third of each batch is hidden, by the batch's own generator."""
+    sequences = [[1 + (i + j) % (VOCAB - 1) for j in range(2 + i % 5)] for i in range(EXAMPLES)]
+
+    def make_batch(indices, rng):
+        token_ids = pad([sequences[i] for i in indices])
+        shown = np.where(rng.random(token_ids.shape) < 0.3, 0, token_ids)
+        return shown, np.where(token_ids > 0, 2 * token_ids % VOCAB, 0)
+
+    return BucketedBatches([len(sequence) for sequence in sequences], BATCH, make_batch, seed=5)
+
+
+def likelihood_on_development(model: keras.Model):
+    data = batches()
+
+    def evaluate() -> Evaluation:
+        data.epoch = 99
+        losses = [SequenceCrossEntropy()(targets, model(inputs)) for inputs, targets in map(data.__getitem__, range(5))]
+        nats = float(np.mean(keras.ops.convert_to_numpy(losses)))
+        return Evaluation(metrics={"nats": nats}, score=-nats, samples=[("[/b] an output", "a reference")])
+
+    return evaluate
+
+
+def trainer(root: Path, name: str = "run", model: keras.Model | None = None, evaluate=None, **options: Any) -> Trainer:
+    model = model or renewed()
+    run = Run.create("tagger", name, Settings(), {"made_up": "1"}, root)
+    settings: dict[str, Any] = {"epochs": EPOCHS, "learning_rate": 0.02, "warmup_steps": 3, "schedule": "cosine"}
+    settings |= {"patience": 9} | options
+    return Trainer(model, batches(), run, evaluate or likelihood_on_development(model), **settings)
+
+
+def run_at(root: Path, name: str = "run") -> Run:
+    return Run(root / "tagger" / name)
+
+
+def outcome(root: Path, name: str = "run") -> dict[str, Any]:
+    """Everything that two trainings must agree on: all but how long they took."""
+    run = run_at(root, name)
+    found = run.checkpoints.latest(lambda line: pytest.fail(line))
+    assert found is not None
+    tensors, state = found
+    rows = [{key: row[key] for key in row if key != "minutes"} for row in run.load_history()]
+    for row in state["history"]:
+        del row["minutes"]
+    del state["seconds"]
+    tensors = {name: (tensor.dtype, tensor.shape, tensor.tobytes()) for name, tensor in tensors.items()}
+    return {"weights": (run.path / "weights.safetensors").read_bytes(), "rows": rows, **tensors, "state": state}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> dict[str, Any]:
+    root = tmp_path_factory.mktemp("uninterrupted")
+    trainer(root, model=tagger()).fit()
+    return outcome(root)
+
+
+@pytest.fixture
+def save_every_step(monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)
+
+
+class Killed(BaseException):
+    """Stands for a kill -9, as far as a process can do that to itself."""
+
+
+# --- resuming ------------------------------------------------------------------------------------------------------
+
+
+def dies(times: int, before: bool, function):
+    """`function`, dying at the given call: before doing anything, or after all."""
+    calls = 0
+
+    def mortal(*arguments, **options):
+        nonlocal calls
+        calls += 1
+        if calls == times and before:
+            raise Killed
+        result = function(*arguments, **options)
+        if calls == times:
+            raise Killed
+        return result
+
+    return mortal
+
+
+@pytest.mark.usefixtures("save_every_step")
+@pytest.mark.parametrize(
+    ("place", "times", "before"),
+    [
+        ("checkpoint", 1, True),  # nothing is saved
+        ("checkpoint", 8, False),
+        ("checkpoint", STEPS, False),  # all steps of an epoch done and saved, but not evaluated
+        ("evaluate", 2, True),
+        ("weights", 2, False),  # better weights are there, the checkpoint that knows of them is not
+        ("history", 2, False),
+        ("checkpoint", EPOCHS * (STEPS + 1), False),  # the last one: nothing is left but model.keras
+    ],
+)
+def test_a_training_that_died_ends_in_the_same_bits(tmp_path, monkeypatch, uninterrupted, place, times, before):
+    first = trainer(tmp_path)
+    owner, name = {
+        "checkpoint": (first.run.checkpoints, "save"),
+        "evaluate": (first, "evaluate"),
+        "weights": (first.run, "save_weights"),
+        "history": (first.run, "save_history"),
+    }[place]
+    monkeypatch.setattr(owner, name, dies(times, before, getattr(owner, name)))
+    with pytest.raises(Killed):
+        first.fit()
+    # Compiled anew at least once, by whichever batch comes first then.
+    trainer(tmp_path, model=tagger() if times == 8 else None).fit()
+    assert outcome(tmp_path) == uninterrupted
+
+
+def test_two_trainings_agree_and_a_finished_one_is_left_alone(tmp_path, uninterrupted):
+    trainer(tmp_path).fit()
+    assert outcome(tmp_path) == uninterrupted
+    again = trainer(tmp_path, evaluate=lambda: pytest.fail("there is nothing to evaluate"))
+    again.fit()
+    assert outcome(tmp_path) == uninterrupted
+    best = run_at(tmp_path).load_weights()
+    assert all(
+        np.array_equal(keras.ops.convert_to_numpy(weight), best[name])
+        for name, weight in model_weights(again.model).items()
+    )
+
+
+@pytest.mark.parametrize("damage", ["truncated tensors", "garbage state", "changed state", "no state"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capsys, uninterrupted, damage):
+    trainer(tmp_path).fit()
+    checkpoints = run_at(tmp_path).checkpoints
+    last = checkpoints.steps()[-1]
+    folder = checkpoints.folder / f"{last:09d}"
+    tensors, state = folder / "tensors.safetensors", folder / "state.json"
+    match damage:
+        case "truncated tensors":
+            tensors.write_bytes(tensors.read_bytes()[:-7])
+        case "garbage state":
+            state.write_bytes(b"\xff{[")
+        case "changed state":
+            state.write_text(state.read_text().replace('"epoch": 3', '"epoch": 2'))
+        case "no state":
+            state.unlink()
+    capsys.readouterr()
+    trainer(tmp_path).fit()
+    printed = capsys.readouterr().out
+    assert f"checkpoint {last} is damaged, trying the one before it: {folder}" in printed
+    assert f"resuming {run_at(tmp_path).path} at epoch {EPOCHS}, step {last - STEPS}" in printed
+    assert outcome(tmp_path) == uninterrupted
+
+
+def test_what_a_kill_leaves_half_written_disturbs_nobody_and_is_removed(tmp_path):
+    run = trainer(tmp_path).run
+    (run.checkpoints.folder / ".000000009.x1").mkdir(parents=True)
+    (run.checkpoints.folder / ".000000009.x1" / "tensors.safetensors").write_bytes(b"half")
+    (run.path / ".weights.x1.safetensors").write_bytes(b"half")
+    trainer(tmp_path, epochs=1).fit()
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        ".training",
+        "checkpoints",
+        "config.json",
+        "history.csv",
+        "model.keras",
+        "weights.safetensors",
+    ]
+    assert [path.name for path in run.checkpoints.folder.iterdir()] == [f"{STEPS:09d}"]
+
+
+@pytest.mark.usefixtures("save_every_step")
+def test_the_last_two_checkpoints_and_the_best_are_kept(tmp_path):
+    scores = iter([1.0, 3.0, 2.0])
+    state = trainer(tmp_path, evaluate=lambda: Evaluation(metrics={}, score=next(scores))).fit()
+    assert state.best_step == 2 * STEPS
+    assert run_at(tmp_path).checkpoints.steps() == [2 * STEPS, 3 * STEPS - 1, 3 * STEPS]
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
+    first = trainer(tmp_path)
+    with first.run.training(), pytest.raises(RunError, match="is being trained by another process"):
+        trainer(tmp_path).fit()
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    trainer(tmp_path, epochs=1).fit()
+    with pytest.raises(RunError, match="of another model"):
+        trainer(tmp_path, model=tagger(recurrent=True)).fit()
+
+
+# --- stopping ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_first(tmp_path, uninterrupted, number):
+    first = trainer(tmp_path)
+    make_batch = first.batches.make_batch
+    first.batches.make_batch = lambda indices, rng: (
+        first.state.step == STEPS + 1 and os.kill(os.getpid(), number),
+        make_batch(indices, rng),
+    )[1]
+    with pytest.raises(Interrupted) as stopped:
+        first.fit()
+    assert stopped.value.code == 128 + number
+    assert run_at(tmp_path).checkpoints.steps()[-1] in (STEPS + 2, STEPS + 3)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    trainer(tmp_path).fit()
+    assert outcome(tmp_path) == uninterrupted
+
+
+def test_a_signal_during_evaluation_saves_the_epoch_with_its_history(tmp_path, uninterrupted):
+    first = trainer(tmp_path)
+    evaluate = first.evaluate
+    first.evaluate = lambda: (os.kill(os.getpid(), signal.SIGTERM), evaluate())[1]
+    with pytest.raises(Interrupted):
+        first.fit()
+    assert [row["epoch"] for row in run_at(tmp_path).load_history()] == ["1"]
+    trainer(tmp_path).fit()
+    assert outcome(tmp_path) == uninterrupted
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch, uninterrupted):
+    first = trainer(tmp_path)
+    model = first.model
+    train_on_batch = model.train_on_batch
+
+    def poisoned(*arguments, **options):
+        if first.state.step == STEPS + 2:
+            model.get_layer("output").bias.assign(np.full(VOCAB, np.inf))
+        return train_on_batch(*arguments, **options)
+
+    monkeypatch.setattr(model, "train_on_batch", poisoned)
+    with pytest.raises(TrainingError, match=rf"the loss is nan at epoch 2, step {STEPS + 3}; the last good checkpoint"):
+        first.fit()
+    monkeypatch.undo()
+    assert run_at(tmp_path).checkpoints.steps() == [STEPS]
+    trainer(tmp_path).fit()
+    assert outcome(tmp_path) == uninterrupted
+
+
+@pytest.mark.parametrize("poisoned_step", [STEPS + 1, 2 * STEPS])
+@pytest.mark.usefixtures("save_every_step")
+def test_weights_that_are_not_finite_never_reach_the_disk(tmp_path, monkeypatch, uninterrupted, poisoned_step):
+    first = trainer(tmp_path)
+    model = first.model
+    train_on_batch = model.train_on_batch
+
+    def poisoned(*arguments, **options):
+        logs = train_on_batch(*arguments, **options)
+        if first.state.step + 1 == poisoned_step:
+            model.get_layer("output").kernel.assign(np.full((5, VOCAB), np.nan))
+        return logs
+
+    monkeypatch.setattr(model, "train_on_batch", poisoned)
+    with pytest.raises(TrainingError, match=f"the weight output/kernel is not finite at epoch 2, step {poisoned_step}"):
+        first.fit()
+    monkeypatch.undo()
+    trainer(tmp_path).fit()
+    assert outcome(tmp_path) == uninterrupted
+
+
+def test_a_score_that_is_no_number_stops(tmp_path):
+    with pytest.raises(TrainingError, match="the development score is nan at epoch 1"):
+        trainer(tmp_path, evaluate=lambda: Evaluation(metrics={}, score=math.nan)).fit()
+
+
+# --- the schedule, the averages, the files -------------------------------------------------------------------------
+
+
+def test_cosine_rate(tmp_path):
+    rate = trainer(tmp_path, epochs=4, learning_rate=0.5, warmup_steps=10).rate
+    total = 4 * STEPS
+    assert rate(0) == pytest.approx(0.5 * 1 / 10)
+    assert rate(total // 2) == pytest.approx(0.25)
+    assert rate(total) == pytest.approx(0)
+    assert rate(4) == pytest.approx(0.5 * 5 / 10 * (1 + math.cos(math.pi * 4 / total)) / 2)
+
+
+def test_plateau_halves_the_rate_and_patience_ends_the_training(tmp_path):
+    scores = iter([1.0, 0.5, 2.0, 2.0, 1.5, 1.0])
+    state = trainer(
+        tmp_path,
+        evaluate=lambda: Evaluation(metrics={}, score=next(scores)),
+        epochs=9,
+        learning_rate=0.08,
+        warmup_steps=0,
+        schedule="plateau",
+        patience=2,
+    ).fit()
+    assert [row["learning_rate"] for row in state.history] == [0.08, 0.04, 0.04, 0.02, 0.01]
+    assert (state.epoch, state.best_score, state.best_step, state.epochs_since_best) == (5, 2.0, 3 * STEPS, 2)
+
+
+def test_an_unknown_schedule_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="'cosine' or 'plateau'. Received: 'linear'"):
+        trainer(tmp_path, schedule="linear")
+
+
+def test_averaged_weights_are_swapped_in_and_out_exactly(tmp_path, monkeypatch):
+    model = renewed(momentum=0.75)
+    kernel = model.get_layer("output").kernel
+    seen = []
+    train_on_batch = model.train_on_batch
+
+    def watched(*arguments, **options):
+        logs = train_on_batch(*arguments, **options)
+        seen.append(keras.ops.convert_to_numpy(kernel))
+        return logs
+
+    monkeypatch.setattr(model, "train_on_batch", watched)
+    evaluated = []
+
+    def evaluate() -> Evaluation:
+        evaluated.append(keras.ops.convert_to_numpy(kernel))
+        return Evaluation(metrics={}, score=0.0)
+
+    trainer(tmp_path, model=model, evaluate=evaluate, epochs=2).fit()
+    del seen[: -2 * STEPS]  # the trial steps before the first one
+    average = seen[0]
+    averages = [average := 0.75 * average + 0.25 * own for own in seen]
+    np.testing.assert_allclose(evaluated, [averages[STEPS - 1], averages[2 * STEPS - 1]], rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(run_at(tmp_path).load_weights()["output/kernel"], evaluated[0])  # the first was best
+
+    kernel.assign(seen[0])
+    with pytest.raises(Killed), averaged_weights(model):
+        assert not np.array_equal(keras.ops.convert_to_numpy(kernel), seen[0])
+        raise Killed
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(kernel), seen[0])
+
+
+def test_model_keras_loads_in_safe_mode_and_is_the_best(tmp_path):
+    model = tagger(recurrent=True)
+    trainer(tmp_path, model=model, epochs=1).fit()
+    loaded = keras.saving.load_model(run_at(tmp_path).path / "model.keras", safe_mode=True)
+    inputs, _ = batches()[0]
+    np.testing.assert_array_equal(loaded.predict_on_batch(inputs), model.predict_on_batch(inputs))
+    assert loaded.loss.label_smoothing == 0.1
+
+
+def test_history_counts_real_tokens(tmp_path, monkeypatch):
+    """Perplexity of an epoch: e to the nats of all its tokens over their number, however they fell into batches."""
+    model, counts = renewed(), []
+    train_on_batch = model.train_on_batch
+
+    def counted(inputs, targets, return_dict=False):
+        logs = train_on_batch(inputs, targets, return_dict=True)
+        counts.append((logs["nats_per_token"] * np.sum(targets > 0), np.sum(targets > 0)))
+        return logs
+
+    monkeypatch.setattr(model, "train_on_batch", counted)
+    trainer(tmp_path, model=model, epochs=1).fit()
+    nats, tokens = np.sum(counts[-STEPS:], axis=0)
+    assert tokens == sum(2 + i % 5 for i in range(EXAMPLES))
+    with open(run_at(tmp_path).path / "history.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["perplexity"]) == pytest.approx(math.exp(nats / tokens), abs=1e-3)
+    assert list(row) == ["epoch", "perplexity", "nats", "learning_rate", "minutes"]
+
+
+# --- real kills ----------------------------------------------------------------------------------------------------
+
+
+def train_in_child(root: Path, name: str) -> int:
+    """Trains in a process of its own, forked before TensorFlow has started any thread; returns its id."""
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            trainer(root, name, tagger(recurrent=True)).fit()
+            code = 0
+        except SystemExit as stopped:
+            code = int(str(stopped.code))
+        finally:
+            os._exit(code)
+    return child
+
+
+def reaped(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def newest(root: Path, name: str) -> int:
+    return max(run_at(root, name).checkpoints.steps(), default=0)
+
+
+def train_amid(number: int, times: int, root: Path, name: str) -> list[tuple[int, int]]:
+    """Trains to the end, sending a signal so many times at random moments; returns exit codes and last steps saved."""
+    rng, log = random.Random(11), []
+    training.CHECKPOINT_SECONDS = -1
+    for _ in range(times):
+        before, child = newest(root, name), train_in_child(root, name)
+        while newest(root, name) == before and os.waitpid(child, os.WNOHANG) == (0, 0):
+            time.sleep(0.001)
+        time.sleep(0.04 * rng.random())  # a save takes about 10 ms and a step 5 ms
+        os.kill(child, number)
+        log.append((reaped(child), newest(root, name)))
+    log.append((reaped(train_in_child(root, name)), newest(root, name)))
+    return log
+
+
+@pytest.mark.slow
+def test_kill_9_and_sigterm_at_random_moments_change_no_bit(tmp_path):
+    script = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.shared.test_training", str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert script.returncode == 0, script.stderr
+    log = json.loads(script.stdout.splitlines()[-1])
+    expected = outcome(tmp_path, "whole")
+    assert log["whole"] == [[0, EPOCHS * STEPS]]
+    assert [code for code, _ in log["killed"]] == [-signal.SIGKILL] * 4 + [0]
+    assert [code for code, _ in log["terminated"]] == [128 + signal.SIGTERM] * 2 + [0]
+    assert outcome(tmp_path, "killed") == expected
+    assert outcome(tmp_path, "terminated") == expected
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    whole = [(reaped(train_in_child(folder, "whole")), newest(folder, "whole"))]
+    killed = train_amid(signal.SIGKILL, 4, folder, "killed")
+    terminated = train_amid(signal.SIGTERM, 2, folder, "terminated")
+    print(json.dumps({"whole": whole, "killed": killed, "terminated": terminated}), flush=True)

@@ -1,0 +1,59 @@
+"""A whole training, end to end, and what it leaves behind."""
+
+import json
+
+import pytest
+
+from shared.cli import TrainingOptions
+from tasks.captioner.config import PRESETS
+from tasks.captioner.train import main, train
+from tests.tasks.captioner.conftest import CONFIG
+
+
+def test_a_training_leaves_a_complete_run(trained):
+    run = trained.run
+    for name in ("config.json", "vocabulary.json", "weights.safetensors", "model.keras", "history.csv", "metrics.json"):
+        assert (run.path / name).stat().st_size > 0
+    assert (run.path / "plots" / "history.png").read_bytes().startswith(b"\x89PNG")
+    rows = run.load_history()
+    assert [row["epoch"] for row in rows] == [str(i + 1) for i in range(CONFIG.epochs)]
+    assert float(rows[-1]["perplexity"]) < float(rows[0]["perplexity"])
+    assert json.loads((run.path / "config.json").read_text())["task"] == "captioner"
+    assert f"trained: {run.path}" in trained.output
+
+
+def test_the_model_card_tells_the_numbers_and_the_commands(trained):
+    card = (trained.run.path / "README.md").read_text()
+    dev = json.loads((trained.run.path / "metrics.json").read_text())["dev"]
+    assert f"| CIDEr-D | {dev['CIDEr-D']} |" in card
+    assert "python -m tasks.captioner.caption --model tiny photo.jpg" in card
+    assert "12 epochs in 0 minutes on scenes (fingerprint " in card
+    assert "{" not in card
+
+
+def test_the_same_command_again_trains_no_further(trained):
+    kept = {name: (trained.run.path / name).read_bytes() for name in ("weights.safetensors", "history.csv")}
+    dev = json.loads((trained.run.path / "metrics.json").read_text())
+    train(CONFIG, TrainingOptions(run="tiny"))
+    assert {name: (trained.run.path / name).read_bytes() for name in kept} == kept
+    assert json.loads((trained.run.path / "metrics.json").read_text()) == dev
+
+
+def test_another_configuration_is_refused_in_one_line(trained, capsys):
+    assert main(["scenes", "--run", "tiny", "--units", "17"]) == 2
+    error = capsys.readouterr().err
+    assert "units 16 -> 17" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["nothing"], "no preset is called 'nothing'; there are scenes, flickr8k"), (["--run", "a/b"], "run name 'a/b'")],
+)
+def test_wrong_arguments(trained, capsys, arguments, message):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_presets_are_named_after_their_corpora():
+    assert {name: preset.corpus for name, preset in PRESETS.items()} == {"scenes": "scenes", "flickr8k": "flickr8k"}
