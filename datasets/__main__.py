@@ -25,6 +25,13 @@ def images(name: str, split: str, folder: Path, count: int, data_dir: Path | Non
     print(folder)
 
 
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, received {count}")
+    return count
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m datasets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -38,14 +45,14 @@ def main(arguments: list[str]) -> int:
         if function is images:
             command.add_argument("split", choices=("train", "dev", "test"))
             command.add_argument("folder", type=Path)
-            command.add_argument("--count", type=int, default=8)
+            command.add_argument("--count", type=_count, default=8)
         else:
             command.add_argument("--register-checksums", action="store_true")
     options = vars(parser.parse_args(arguments))
     try:
         options.pop("function")(**options)
-    except datasets.CorpusError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (datasets.CorpusError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 

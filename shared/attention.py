@@ -36,6 +36,11 @@ class AdaptiveAttention(keras.layers.Layer):
         self.query_projection.build(queries_shape)
         self.key_projection.build(memory_shape)
         self.sentinel_projection.build(sentinels_shape)
+        # The sentinel starts far behind: offered on equal terms it wins every word before the grid has learned to be
+        # of use, the softmax saturates, and nothing is ever looked at.
+        self.sentinel_bias = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(-5.0), name="sentinel_bias"
+        )
 
     def keys(self, memory):
         """The part that depends on the memory alone, so that decoding computes it once: (batch, positions, units)."""
@@ -54,9 +59,11 @@ class AdaptiveAttention(keras.layers.Layer):
             contexts (batch, query, units), and weights (batch, query, positions + 1), whose last column is the
             sentinel's share beta_t and whose rows sum to one.
         """
-        queries = self.query_projection(queries)
+        queries = self.query_projection(queries) / self.units**0.5
         to_positions = ops.matmul(queries, ops.transpose(keys, (0, 2, 1)))
-        to_sentinel = ops.sum(queries * self.sentinel_projection(sentinels), axis=-1, keepdims=True)
+        to_sentinel = (
+            ops.sum(queries * self.sentinel_projection(sentinels), axis=-1, keepdims=True) + self.sentinel_bias
+        )
         weights = ops.softmax(ops.concatenate([to_positions, to_sentinel], axis=-1), axis=-1)
         contexts = ops.matmul(weights[..., :-1], memory) + weights[..., -1:] * sentinels
         return contexts, weights

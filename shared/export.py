@@ -54,13 +54,17 @@ def write_saved_model(
     folder = run.path / "export"
     versions = [int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()] if folder.is_dir() else []
     version = folder / str(max(versions, default=0) + 1)
-    archive = keras.export.ExportArchive()
-    archive.track(model)
+    # Keras' own ExportArchive would also write every layer of the model as a program, which nobody here calls.
+    module = tf.Module()
+    module.parameters = list({id(variable): variable.value for variable in model.variables}.values())
+    signatures = {}
     for name, endpoint in endpoints.items():
         function = tf.function(endpoint.function, input_signature=list(endpoint.signature.values()))
-        archive.add_endpoint(name, function)
+        setattr(module, name, function)
+        signatures[name] = function.get_concrete_function()
+    signatures["serving_default"] = signatures[next(iter(endpoints))]
     with atomic_folder(version) as temporary:
-        archive.write_out(str(temporary), verbose=False)
+        tf.saved_model.save(module, str(temporary), signatures)
         _write_warmup(temporary, run.name, endpoints)
         check(tf.saved_model.load(str(temporary)))
     return version

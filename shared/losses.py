@@ -55,3 +55,22 @@ def nats_per_token(y_true, y_pred):
     token_ids = ops.cast(y_true, "int32")  # Keras hands targets to a metric as floats
     nats = token_log_likelihood(token_ids, y_pred)[0]
     return ops.broadcast_to(real_tokens_mean(nats, token_ids), ops.shape(token_ids))
+
+
+@keras.saving.register_keras_serializable("quatrain")
+class PolicyGradient(keras.losses.Loss):
+    """REINFORCE (Williams 1992, section 4) for sampled sequences: the sum of -log p(token) times its sample weight.
+
+    Called with the sampled token ids (..., target), 0 being padding, and logits (..., target, vocab); the sample
+    weights (..., target) are the advantages, divided by whatever the sum should be an average over.
+    """
+
+    def __init__(self, name: str = "policy_gradient"):
+        super().__init__(name=name, reduction="sum")
+
+    def call(self, y_true, y_pred):
+        token_ids = ops.cast(y_true, "int32")
+        return token_log_likelihood(token_ids, y_pred)[0] * ops.cast(ops.not_equal(token_ids, 0), y_pred.dtype)
+
+    def get_config(self):
+        return {"name": self.name}

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shared.batching import BucketedBatches
 from shared.errors import UserError
-from shared.runs import Run, RunError, Tensors, atomic_file
+from shared.runs import Checkpoints, Run, RunError, Tensors, atomic_file
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -119,7 +119,7 @@ class Trainer:
 
     Args:
         model: compiled with a loss and the metric `nats_per_token`, and built.
-        batches: of (inputs, targets), targets being token ids with 0 for padding.
+        batches: of (inputs, targets) or (inputs, targets, weights), targets being token ids with 0 for padding.
         run: where everything is kept.
         evaluate: measures the model on the development split, after each epoch, with averaged weights if any.
         epochs: at most so many.
@@ -127,6 +127,8 @@ class Trainer:
         schedule: `cosine` falls to zero over all epochs; `plateau` halves the rate after each epoch without a better
             development score.
         patience: stop after so many epochs in a row without a better score.
+        after: the end of an earlier stage of the same run, whose best this stage starts from and has to beat.
+        on_policy: batches are made by the model as it stands, so none is made ahead of its step.
     """
 
     def __init__(
@@ -141,6 +143,8 @@ class Trainer:
         warmup_steps: int,
         schedule: str,
         patience: int,
+        after: State | None = None,
+        on_policy: bool = False,
         tensorboard: bool = False,
     ):
         if schedule not in ("cosine", "plateau"):
@@ -152,7 +156,12 @@ class Trainer:
         self.writer = _summary_writer(run) if tensorboard else None
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)  # a checkpoint needs its slots before the first step
+        self.on_policy = on_policy
         self.state = State()
+        self.checkpoints = run.checkpoints
+        if after is not None:
+            self.state = State(best_score=after.best_score, history=list(after.history), seconds=after.seconds)
+            self.checkpoints = Checkpoints(run.path / "checkpoints-2")
         self._signal: int | None = None
         self._saved_at = time.monotonic()
 
@@ -171,8 +180,7 @@ class Trainer:
                 while not self._is_finished:
                     self._train_epoch()
                     self._close_epoch()
-            if self.state.best_step is not None:
-                assign_weights(self.model, self.run.load_weights())
+            if self._load_best():
                 with atomic_file(self.run.path / "model.keras") as temporary:
                     self.model.save(temporary)
         return self.state
@@ -188,6 +196,19 @@ class Trainer:
     def _is_finished(self) -> bool:
         return self.state.epoch >= self.epochs or self.state.epochs_since_best >= self.patience
 
+    def _load_best(self) -> bool:
+        """Gives the model the best weights; they are those of a checkpoint, since a later stage may have bettered the
+        run's. False if no epoch has ended yet."""
+        if self.state.best_step is not None:
+            tensors, _ = self.checkpoints.load(self.state.best_step)
+            for name, variable in _variables(self.model).items():
+                variable.assign(tensors[name])
+            if self.model.optimizer.use_ema:
+                self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        elif self.state.best_score is not None:
+            assign_weights(self.model, self.run.load_weights())  # the earlier stage's
+        return self.state.best_score is not None
+
     def _compile_for_all_sizes(self) -> None:
         """Has the training step compiled in the same way whichever batch will be the first.
 
@@ -201,11 +222,11 @@ class Trainer:
         self.batches.epoch, by_length = 0, self.batches.by_length()
         met: list[tuple[int | None, ...]] = []
         for i in range(min(SIZES_TRIED, len(by_length))):
-            inputs, targets = self.batches[by_length[-1 - i * len(by_length) // SIZES_TRIED]]
-            shapes = [array.shape for array in keras.tree.flatten((inputs, targets))]
+            batch = self.batches[by_length[-1 - i * len(by_length) // SIZES_TRIED]]
+            shapes = [array.shape for array in keras.tree.flatten(batch)]
             varying = [_merged(*pair) for pair in zip(met or shapes, shapes, strict=True)]
             if varying != met:
-                self.model.train_on_batch(inputs, targets)
+                self.model.train_on_batch(*batch)
             met = varying
         for name, variable in variables.items():
             variable.assign(own[name])
@@ -217,14 +238,17 @@ class Trainer:
         with self._progress() as show, ThreadPoolExecutor(1) as loader:
             ahead = loader.submit(self.batches.__getitem__, state.batch)
             while state.batch < len(self.batches):
-                inputs, targets = ahead.result()
-                if state.batch + 1 < len(self.batches):
-                    ahead = loader.submit(self.batches.__getitem__, state.batch + 1)
+                batch = ahead.result()
+                following = state.batch + 1
+                if following < len(self.batches) and not self.on_policy:
+                    ahead = loader.submit(self.batches.__getitem__, following)
                 self.model.optimizer.learning_rate = self.rate(state.step)
-                logs = self.model.train_on_batch(inputs, targets, return_dict=True)
+                logs = self.model.train_on_batch(*batch, return_dict=True)
+                if following < len(self.batches) and self.on_policy:
+                    ahead = loader.submit(self.batches.__getitem__, following)
                 if not math.isfinite(logs["loss"]):
                     raise self._stopped(f"the loss is {logs['loss']}", state.step + 1)
-                tokens = int(np.count_nonzero(targets))
+                tokens = int(np.count_nonzero(batch[1]))
                 state.nats += float(logs["nats_per_token"]) * tokens
                 state.tokens += tokens
                 state.batch += 1
@@ -245,7 +269,7 @@ class Trainer:
     def _stopped(self, reason: str, step: int) -> TrainingError:
         return TrainingError(
             f"{reason} at epoch {self.state.epoch + 1}, step {step}; the last good checkpoint is kept in "
-            f"{self.run.checkpoints.folder}; a lower learning rate may help"
+            f"{self.checkpoints.folder}; a lower learning rate may help"
         )
 
     def _close_epoch(self) -> None:
@@ -271,7 +295,7 @@ class Trainer:
                 state.rate_factor /= 2
         seconds = time.monotonic() - began
         row = {
-            "epoch": state.epoch + 1,
+            "epoch": len(state.history) + 1,
             "perplexity": round(perplexity, 3),
             **{name: round(float(value), 4) for name, value in evaluation.metrics.items()},
             "learning_rate": self.rate(state.step),
@@ -285,7 +309,8 @@ class Trainer:
 
     def _report(self, row: dict[str, Any], evaluation: Evaluation, better: bool) -> None:
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
-        self.console.print(f"epoch {row['epoch']}/{self.epochs}  {numbers}{'  *' if better else ''}")
+        last = len(self.state.history) - self.state.epoch + self.epochs
+        self.console.print(f"epoch {row['epoch']}/{last}  {numbers}{'  *' if better else ''}")
         for output, reference in evaluation.samples:
             self.console.print(f"    {output}\n      ~ {reference}")
         if self.writer is not None:
@@ -297,14 +322,14 @@ class Trainer:
         self._require_finite_weights()
         self.state.seconds += seconds
         tensors = {name: ops.convert_to_numpy(value) for name, value in _variables(self.model).items()}
-        self.run.checkpoints.save(self.state.step, tensors, asdict(self.state), self.state.best_step)
+        self.checkpoints.save(self.state.step, tensors, asdict(self.state), self.state.best_step)
         self._saved_at = time.monotonic()
         if self._signal:
             self.console.print(f"saved at step {self.state.step}; the same command resumes")
             raise Interrupted(128 + self._signal)
 
     def _restore(self) -> None:
-        found = self.run.checkpoints.latest(self.console.print)
+        found = self.checkpoints.latest(self.console.print)
         if found is None:
             return
         tensors, saved = found

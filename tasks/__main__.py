@@ -3,6 +3,8 @@
 import importlib
 import sys
 
+from shared.cli import USAGE, complain
+
 EXAMPLES = {
     "captioner": {
         "train": "scenes",
@@ -13,13 +15,17 @@ EXAMPLES = {
 }
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["-h"], ["--help"]):
+        complain(f"{' '.join(arguments)}: python -m tasks lists the commands and takes no arguments")
+        return USAGE
     print("python -m tasks.<task>.<command> --help says more.\n")
     for task, commands in EXAMPLES.items():
         print(f"{task}: {importlib.import_module(f'tasks.{task}').__doc__}")
         for command, example in commands.items():
             print(f"    python -m tasks.{task}.{command} {example}".rstrip())
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

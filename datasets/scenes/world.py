@@ -27,7 +27,7 @@ HELD_OUT = (
 PAIRS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
 SEEN = tuple(pair for pair in PAIRS if pair not in HELD_OUT)
 
-COUNT_WEIGHTS = (0.2, 0.4, 0.4)  # one, two or three objects: relations need at least two
+COUNT_WEIGHTS = (1 / 3, 1 / 3, 1 / 3)  # one, two or three objects
 FRAME = 3.0  # pixels between an object and the edge of the image
 GAP = 3.0  # pixels between the boxes of two objects
 LEVEL, APART = 8.0, 14.0  # an offset along an axis lies below LEVEL or from APART on: no relation is a matter of taste

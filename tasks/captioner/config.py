@@ -50,6 +50,12 @@ class Config:
     """Epochs without a better development CIDEr-D after which training stops."""
     weight_average: float = 0.99
     """Momentum of the moving average of weights that is evaluated and kept; about 1/(1 - momentum) steps long."""
+    reward_epochs: int = 0
+    """Epochs of self-critical training after these, at most; 0 is none. See `self_critical.py`."""
+    reward_samples: int = 5
+    """Captions sampled for each image; each is judged against the mean of the others."""
+    reward_learning_rate: float = 5e-5
+    """Adam's, in self-critical training: policy gradients are noisy."""
     clip_norm: float = 5.0
     """Global norm to which gradients are clipped."""
     seed: int = 1

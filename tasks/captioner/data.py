@@ -1,10 +1,10 @@
 """From a corpus to batches.
 
     records (datasets)  image bytes, captions
-      -> Split          names, captions, and inputs: uint8 images or cached float16 grids, memory-mapped
+      -> Split          records, captions, and inputs: uint8 images or cached float16 grids, memory-mapped
       -> token ids      <s> a small dog runs </s>
 
-A batch holds images with all their captions, those of an image padded to the longest of the batch:
+A batch holds images with some of the captions of each, padded to the longest of the batch:
 
     inputs   image or grid  (batch, height, width, channels)
              token_ids      (batch, captions, target)    <s> a    small dog  runs
@@ -127,10 +127,15 @@ def build_vocabulary(config: Config, train: Split) -> WordVocabulary:
     return WordVocabulary.build(texts, min_count=config.min_count, normalisation=NORMALISATION[config.corpus])
 
 
+def input_name(split: Split) -> str:
+    """Under which name the model takes the inputs of a split."""
+    return "image" if split.inputs.dtype == np.uint8 else "grid"
+
+
 def training_batches(config: Config, train: Split, vocabulary: WordVocabulary) -> BucketedBatches:
     """Batches of images whose longest captions are about equally long."""
     token_ids = [[_framed(caption, vocabulary, config.max_length) for caption in image] for image in train.captions]
-    name = "image" if train.inputs.dtype == np.uint8 else "grid"
+    name = input_name(train)
 
     def make_batch(indices: np.ndarray, rng: np.random.Generator):
         chosen = [_sample(token_ids[index], config.captions_per_image, rng) for index in indices]

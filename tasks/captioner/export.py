@@ -79,11 +79,12 @@ def export(model: str | None, beam: int | None = None) -> Path:
 
     files = example_files(run.read_config(Config), CHECKED)
     images = [read_image(file) for file in files]
+    expected_of_all, expected_of_first = captioner(images), captioner(images[:1])
 
     def check(loaded) -> None:
         answers = (
-            (loaded.caption_bytes(tf.constant(files)), captioner(images)),
-            (loaded.caption(tf.constant(images[0][None])), captioner(images[:1])),
+            (loaded.caption_bytes(tf.constant(files)), expected_of_all),
+            (loaded.caption(tf.constant(images[0][None])), expected_of_first),
         )
         for given, expected in answers:
             given = {name: value.numpy() for name, value in given.items()}

@@ -4,7 +4,7 @@
       -> image encoder: grid (batch, rows, columns, channels)
       -> memory V (batch, positions, units)          v_i = relu(W_a a_i)          [Lu et al. 2017, eq. 16]
     token_ids (batch, captions, target)
-      -> LSTM over x_t = E w_t + relu(W_b max(V))    h_t, m_t                     [Lu et al., eq. 4 and 17]
+      -> LSTM over x_t = E w_t + relu(W_b pool(a))   h_t, m_t                     [Lu et al., eq. 4 and 17]
       -> sentinel s_t = sigmoid(W_x x_t + W_h h_t-1) * tanh(m_t)                  [Lu et al., eq. 9 and 10]
       -> attention of h_t over V and s_t: context c_t                             [Lu et al., eq. 11 to 13]
       -> logits = E tanh(W_p (c_t + h_t)): (batch, captions, target, vocab)       [Lu et al., eq. 5; E tied]
@@ -89,7 +89,7 @@ class Captioner(keras.Model):
         channels = input_shape["grid"][-1] if self.encoder is None else self.encoder.output_shape[-1]
         width = (None, None, self.units)
         self.values.build((None, None, channels))
-        self.summary.build((None, self.units))
+        self.summary.build((None, 2 * channels))
         self.embedding.build((None, None))
         self.lstm.build(width)
         self.sentinel_gate.build((None, None, 2 * self.units))
@@ -98,12 +98,18 @@ class Captioner(keras.Model):
         self.output_bias = self.add_weight(shape=(self.vocab_size,), initializer="zeros", name="output_bias")
         self.built = True
 
+    def look(self, inputs, training=False):
+        """From images to the encoder's grid (batch, rows, columns, channels); ready-made grids pass."""
+        return inputs if self.encoder is None else self.encoder(inputs, training=training)
+
     def read(self, grid, training=False) -> Memory:
         """From the encoder's grid (batch, rows, columns, channels) to the decoder's memory."""
         shape = ops.shape(grid)
         positions = self.channel_dropout(ops.reshape(grid, (shape[0], -1, shape[3])), training=training)
         values = self.values(positions)
-        return Memory(values, self.attention.keys(values), self.summary(ops.max(values, axis=1)))
+        # The maximum tells what is there, the mean how much of it: without it, how many objects is anyone's guess.
+        pooled = ops.concatenate([ops.max(positions, axis=1), ops.mean(positions, axis=1)], axis=-1)
+        return Memory(values, self.attention.keys(values), self.summary(pooled))
 
     def decode(self, memory: Memory, token_ids, state: DecoderState | None = None, training=False):
         """Next-word logits for every prefix of `token_ids` (batch, captions, target), each caption continuing `state`.
@@ -143,9 +149,21 @@ class Captioner(keras.Model):
 
     def call(self, inputs, training=False):
         """Logits for teacher forcing: `inputs` holds `token_ids` and either `grid` or `image`."""
-        grid = inputs["grid"] if self.encoder is None else self.encoder(inputs["image"], training=training)
+        grid = inputs["grid"] if self.encoder is None else self.look(inputs["image"], training=training)
         logits, _, _ = self.decode(self.read(grid, training=training), inputs["token_ids"], training=training)
         return logits
+
+    def search_step(self, grid):
+        """What `shared.decoding` asks for: the step, its first state, and the batch size. Extras are the attention."""
+        memory = self.read(grid)
+        batch_size = ops.shape(grid)[0]
+
+        def step(token_ids, state):
+            logits, state, attention = self.decode(memory, token_ids[:, :, None], DecoderState(*state))
+            return ops.log_softmax(logits[:, :, 0], axis=-1), tuple(state), attention[:, :, 0]
+
+        zeros = ops.zeros((batch_size, self.units), self.compute_dtype)
+        return step, (zeros, zeros), batch_size
 
     def describe(self, grid, *, beam: int, max_length: int, length_penalty: float) -> Hypotheses:
         """The best captions of each image, found by beam search.
@@ -159,18 +177,11 @@ class Captioner(keras.Model):
         Returns:
             `token_ids` (batch, beam, target) and so on; `extras` is the attention (batch, beam, target, positions + 1).
         """
-        memory = self.read(grid)
-        batch = ops.shape(grid)[0]
-
-        def step(token_ids, state):
-            logits, state, attention = self.decode(memory, token_ids[:, :, None], DecoderState(*state))
-            return ops.log_softmax(logits[:, :, 0], axis=-1), tuple(state), attention[:, :, 0]
-
-        zeros = ops.zeros((batch, self.units), self.compute_dtype)
+        step, state, batch_size = self.search_step(grid)
         return beam_search(
             step,
-            (zeros, zeros),
-            batch_size=batch,
+            state,
+            batch_size=batch_size,
             start_id=Vocabulary.start_id,
             end_id=Vocabulary.end_id,
             pad_id=Vocabulary.pad_id,

@@ -18,7 +18,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     import keras
 
     import datasets
-    from shared.losses import SequenceCrossEntropy, nats_per_token
+    from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
     from shared.metrics import CAPTION_PROTOCOL
     from shared.plots import draw_history
     from shared.runs import Run
@@ -27,6 +27,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     from tasks.captioner.data import build_vocabulary, load_split, training_batches
     from tasks.captioner.evaluate import describe_split, measure
     from tasks.captioner.model import Describer, build_encoder, build_model
+    from tasks.captioner.self_critical import self_critical_batches
 
     keras.utils.set_random_seed(config.seed)
     fingerprint = datasets.fingerprint(config.corpus, options.data_dir)
@@ -38,15 +39,6 @@ def train(config: Config, options: TrainingOptions) -> None:
     vocabulary.save(run.path / "vocabulary.json")
 
     model = build_model(config, len(vocabulary))
-    model.compile(
-        optimizer=keras.optimizers.Adam(
-            config.learning_rate, global_clipnorm=config.clip_norm, use_ema=True, ema_momentum=config.weight_average
-        ),
-        loss=SequenceCrossEntropy(config.label_smoothing),
-        metrics=[nats_per_token],
-    )
-    model.optimizer.build(model.trainable_variables)
-
     describer = Describer(model, model.encoder, config)
 
     def evaluate() -> Evaluation:
@@ -55,6 +47,14 @@ def train(config: Config, options: TrainingOptions) -> None:
         samples = [(captions[i][0].text, dev.captions[i][0]) for i in (0, len(captions) // 2)]
         return Evaluation(metrics=metrics, score=metrics["CIDEr-D"], samples=samples)
 
+    def compile_with(loss: keras.losses.Loss) -> None:
+        optimizer = keras.optimizers.Adam(
+            global_clipnorm=config.clip_norm, use_ema=True, ema_momentum=config.weight_average
+        )
+        model.compile(optimizer, loss, metrics=[nats_per_token])
+
+    shared_options = {"patience": config.patience, "tensorboard": options.tensorboard}
+    compile_with(SequenceCrossEntropy(config.label_smoothing))
     state = Trainer(
         model,
         training_batches(config, train_split, vocabulary),
@@ -64,9 +64,24 @@ def train(config: Config, options: TrainingOptions) -> None:
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup_steps,
         schedule=config.schedule,
-        patience=config.patience,
-        tensorboard=options.tensorboard,
+        **shared_options,
     ).fit()
+
+    if config.reward_epochs:
+        compile_with(PolicyGradient())
+        state = Trainer(
+            model,
+            self_critical_batches(config, train_split, vocabulary, model),
+            run,
+            evaluate,
+            epochs=config.reward_epochs,
+            learning_rate=config.reward_learning_rate,
+            warmup_steps=0,
+            schedule="plateau",
+            after=state,
+            on_policy=True,
+            **shared_options,
+        ).fit()
 
     dev_metrics = {name: round(value, 4) for name, value in evaluate().metrics.items()}
     run.save_metrics(

@@ -104,9 +104,8 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
         assert not folder.exists()
     assert (folder / "inside" / "a").read_text() == "1"
 
-    with pytest.raises(KeyError), atomic_folder(folder) as temporary:
-        (temporary / "b").write_text("2")
-        raise KeyError
+    with pytest.raises(FileNotFoundError), atomic_folder(folder) as temporary:
+        (temporary / "b" / "not there").write_text("2")
     assert files(folder) == ["inside"]
 
     with atomic_folder(folder) as temporary:

@@ -1,0 +1,59 @@
+"""`python -m datasets`: preparing corpora, and images of them as files."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import datasets
+from datasets.__main__ import main
+from shared.media import read_image
+
+
+def encoded(kind: str) -> bytes:
+    with io.BytesIO() as file:
+        Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(file, kind)
+        return file.getvalue()
+
+
+@pytest.fixture
+def corpus(monkeypatch):
+    records = [{"name": "a", "image": encoded("PNG")}, {"name": "b.jpg", "image": encoded("JPEG")}]
+    monkeypatch.setattr(datasets, "load", lambda *_: records)
+
+
+def test_images_are_written_under_their_names(corpus, tmp_path, capsys):
+    folder = tmp_path / "new" / "folder"
+    assert main(["images", "scenes", "test", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{folder}\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.jpg"]
+    assert all(read_image(path).shape == (4, 5, 3) for path in folder.iterdir())
+
+
+def test_as_many_as_asked_for(corpus, tmp_path):
+    assert main(["images", "scenes", "test", str(tmp_path), "--count", "1"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "x"])
+def test_a_count_that_is_none(corpus, tmp_path, capsys, count):
+    with pytest.raises(SystemExit) as leaving:
+        main(["images", "scenes", "test", str(tmp_path), "--count", count])
+    assert leaving.value.code == 2
+    assert "--count" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_a_file(corpus, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["images", "scenes", "test", str(tmp_path / "file")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def test_a_corpus_that_cannot_be_had(tmp_path, capsys):
+    assert main(["prepare", "flickr8k", "--data-dir", str(tmp_path / "none")]) == 2
+    error = capsys.readouterr().err
+    assert "is not a folder with files" in error
+    assert error.count("\n") == 1

@@ -1,0 +1,222 @@
+"""The command line: exit codes, one-line errors, presets, results for people and programs."""
+
+import dataclasses
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from shared.cli import Results, TrainingOptions, command, complain, parse, training_arguments
+from shared.errors import UserError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """A task's configuration."""
+
+    corpus: Literal["small", "large"] = "small"
+    units: int = 8
+    """Width."""
+    dropout: float = 0.1
+    mirror: bool = False
+
+    def __post_init__(self):
+        if self.units < 1:
+            raise ValueError(f"units must be positive. Received: {self.units}")
+
+
+PRESETS = {"small": Config(), "large": Config(corpus="large", units=64)}
+
+
+def arguments(*given: str) -> tuple[Config, TrainingOptions]:
+    return training_arguments(list(given), PRESETS, "small", "tasks.tagger.train", "Trains the tagger.")
+
+
+# --- errors and exit codes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1), (2, 2)])
+def test_exit_code_of_a_command(returned, code):
+    assert command(lambda _: returned)([]) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("x.jpg: truncated;\n  send it\tagain"), 2, "error: x.jpg: truncated; send it again\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "error: [Errno 13] Permission denied: 'out'\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
+    ],
+)
+def test_an_error_is_one_line_and_a_code(capsys, error, code, line):
+    @command
+    def main(_):
+        raise error
+
+    assert main([]) == code
+    assert capsys.readouterr() == ("", line)
+
+
+def test_a_bug_keeps_its_traceback():
+    @command
+    def main(_):
+        raise KeyError("units")
+
+    with pytest.raises(KeyError):
+        main([])
+
+
+def test_an_exit_code_raised_deep_inside_is_kept():
+    @command
+    def main(_):
+        raise SystemExit(143)
+
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 143
+
+
+def test_complain_writes_one_line_on_standard_error(capsys):
+    complain("a\n\nb")
+    assert capsys.readouterr() == ("", "error: a b\n")
+
+
+# --- arguments -----------------------------------------------------------------------------------------------------
+
+
+def test_without_arguments_the_default_preset():
+    assert arguments() == (PRESETS["small"], TrainingOptions())
+
+
+def test_a_preset_and_what_overrides_it():
+    config, options = arguments("large", "--dropout", "0", "--mirror", "--run", "r1", "--data-dir", "somewhere")
+    assert config == dataclasses.replace(PRESETS["large"], dropout=0.0, mirror=True)
+    assert isinstance(config.dropout, float)
+    assert options == TrainingOptions(run="r1", data_dir=Path("somewhere"))
+
+
+def test_an_unknown_preset_is_named_with_those_there_are():
+    with pytest.raises(UserError, match="no preset is called 'huge'; there are small, large"):
+        arguments("huge")
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (["--colour", "3"], "--colour"),
+        (["--units", "x"], "--units"),
+        (["--units", "2.5"], "--units"),
+        (["--units"], "--units"),
+        (["--units", "0"], "units must be positive. Received: 0"),
+        (["--corpus", "third"], "--corpus"),
+        (["small", "large"], "large"),
+    ],
+)
+def test_wrong_arguments_leave_with_two_and_say_which(capsys, given, complaint):
+    with pytest.raises(SystemExit) as stopped:
+        arguments(*given)
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err
+    assert complaint in told
+    assert "Traceback" not in told
+
+
+def test_help_explains_each_field(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        arguments("large", "--help")
+    assert stopped.value.code == 0
+    told = capsys.readouterr().out
+    assert "Trains the tagger." in told
+    assert "--units" in told
+    assert "Width. (default: 64)" in told
+    assert "python -m tasks.tagger.train [small|large]" in told
+
+
+def test_parse_reads_a_dataclass():
+    assert parse(Config, ["--units", "3"], "tasks.tagger.tag", None) == Config(units=3)
+
+
+# --- results -------------------------------------------------------------------------------------------------------
+
+RECORD = {"name": "Käse.jpg", "text": "ein Hund 犬"}
+
+
+def test_text_for_a_person(capsys):
+    results = Results(False, None)
+    results.write(RECORD, "Käse.jpg: ein Hund 犬")
+    results.close()
+    assert capsys.readouterr().out == "Käse.jpg: ein Hund 犬\n"
+    print("standard output is still open")
+
+
+def test_json_lines_to_a_file(tmp_path):
+    path = tmp_path / "out.jsonl"
+    results = Results(True, path)
+    results.write(RECORD, "unused")
+    results.write({"name": "two\nlines"}, "unused")
+    results.close()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [RECORD, {"name": "two\nlines"}]
+    assert "Hund 犬" in lines[0]
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(UserError, match="cannot be written"):
+        Results(True, tmp_path / "no folder" / "out.jsonl")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_file_name_that_is_no_unicode_is_no_reason_to_fail(tmp_path, as_json):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    path = tmp_path / "out"
+    results = Results(as_json, path)
+    results.write({"name": name}, name)
+    results.close()
+    line = path.read_text(encoding="utf-8").strip()
+    assert line == (r'{"name": "caf\udce9.jpg"}' if as_json else r"caf\udce9.jpg")
+    if as_json:
+        assert os.fsencode(json.loads(line)["name"]) == b"caf\xe9.jpg"
+
+
+def shell(script: str, **environment: str) -> subprocess.CompletedProcess:
+    program = f"""
+import sys
+from shared.cli import Results, command
+@command
+def main(arguments):
+    {script}
+sys.exit(main(sys.argv[1:]))
+"""
+    pipeline = f"set -o pipefail; {sys.executable} -c '{program}' | head -n 1"
+    return subprocess.run(
+        ["bash", "-c", pipeline], cwd=REPOSITORY, capture_output=True, env={**os.environ, **environment}, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'results = Results(True, None); [results.write({"number": i}, "") for i in range(100_000)]',
+        'print("x\\\\n" * 100_000)',  # fails when it is flushed at the end
+    ],
+)
+def test_a_reader_that_has_had_enough_is_no_error(script):
+    done = shell(script)
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_json_is_utf_8_whatever_the_terminal_is():
+    done = shell('Results(True, None).write({"text": "ein Hund \\u72ac"}, "")', PYTHONIOENCODING="ascii")
+    assert json.loads(done.stdout.decode("utf-8")) == {"text": "ein Hund 犬"}
+    done = shell('Results(False, None).write({}, "ein Hund \\u72ac")', PYTHONIOENCODING="ascii")
+    assert done.stdout == b"ein Hund \\u72ac\n"

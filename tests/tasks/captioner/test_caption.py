@@ -1,0 +1,382 @@
+"""The command line: what goes in, what comes out, and what is said of bad input."""
+
+import html
+import io
+import json
+import math
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import shared.runs
+from shared.media import read_image
+from shared.vocabulary import WordVocabulary
+from tasks.captioner import caption
+from tasks.captioner.caption import ImageCaptioner, main
+from tests.tasks.captioner.conftest import encoded, odd_images, picture
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def captioner(trained):
+    return ImageCaptioner.load("tiny")
+
+
+@pytest.fixture
+def warm(monkeypatch, captioner):
+    """Makes the command line use one captioner in all tests, since loading takes most of the time."""
+    monkeypatch.setattr(ImageCaptioner, "load", lambda *_: captioner)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Nine images that can be read; their names have spaces, signs and letters of all kinds."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, content in odd_images().items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def records(text: str) -> list[dict]:
+    def refuse(constant):
+        raise ValueError(f"not JSON: {constant}")
+
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+# --- good input -----------------------------------------------------------------------------------------------------
+
+
+def test_one_file_many_and_a_folder_in_their_order(warm, captioner, folder, capsys):
+    wide, dot = str(folder / "wide.png"), str(folder / "dot.gif")
+    assert main(["--json", wide, str(folder), dot, wide, "--model", "tiny"]) == 0
+    output = capsys.readouterr()
+    lines = records(output.out)
+    assert [line["image"] for line in lines] == [
+        wide,
+        *(str(folder / name) for name in sorted(odd_images())),
+        dot,
+        wide,
+    ]
+    assert lines[0] == lines[-1]
+    assert output.err == ""
+    for line in lines:
+        assert line.keys() == {"image", "captions"}
+        (best,) = line["captions"]
+        assert best.keys() == {"text", "log_prob", "tokens"}
+        expected = captioner([read_image(Path(line["image"]))])[0][0]  # alone, as in the batch
+        assert best["tokens"] == expected.tokens
+        assert best["text"] == expected.text
+        assert best["log_prob"] == pytest.approx(expected.log_prob, abs=1e-3)
+
+
+def test_text_for_people(warm, captioner, folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert main(["./wide.png", "--model", "tiny"]) == 0
+    best = captioner([read_image(Path("wide.png"))])[0]
+    assert capsys.readouterr().out == f"./wide.png: {best[0].text}\n"
+    assert main(["wide.png", "--n-best", "3", "--model", "tiny"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "wide.png:"
+    assert [line.split(maxsplit=1)[1] for line in lines] == [found.text for found in best]
+    for line, found in zip(lines, best, strict=True):
+        assert float(line.split()[0]) == pytest.approx(math.exp(found.log_prob), rel=0.05)
+
+
+def test_n_best_widens_the_beam_and_comes_best_first(trained, folder, capsys):
+    assert main(["--json", "--n-best", "5", str(folder / "wide.png"), "--model", "tiny"]) == 0
+    (line,) = records(capsys.readouterr().out)
+    log_probs = [found["log_prob"] for found in line["captions"]]
+    assert len(log_probs) == 5
+    assert log_probs == sorted(log_probs, reverse=True)
+    assert len({tuple(found["tokens"]) for found in line["captions"]}) == 5
+    assert sum(map(math.exp, log_probs)) <= 1
+
+
+def test_standard_input(warm, folder, capsys, monkeypatch):
+    content = (folder / "turned.jpg").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert main(["--json", "-", str(folder / "turned.jpg"), "-"]) == 1  # it can be read once
+    output = capsys.readouterr()
+    first, second = records(output.out)
+    assert first["image"] == "-"
+    assert first["captions"] == second["captions"]
+    assert output.err == "error: - is empty (0 bytes); an image file was expected\n"
+
+
+def test_standard_input_that_is_closed_or_endless(trained, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["-"]) == 2
+    assert capsys.readouterr().err == "error: - cannot be read: standard input is closed\n"
+    monkeypatch.setattr(caption, "MAX_BYTES", 10)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"GIF89a" * 9)))
+    assert main(["-"]) == 2
+    assert capsys.readouterr().err == "error: - has more than 10 bytes; scale the image down first\n"
+
+
+def test_images_are_held_in_memory_by_the_batch(monkeypatch, folder):
+    inputs = caption.find_inputs([str(folder)])
+    monkeypatch.setattr(caption, "BATCH", 4)
+    assert [len(batch) for batch in caption.read_batches(inputs, [])] == [4, 4, 1]
+    monkeypatch.setattr(caption, "BATCH_PIXELS", 40 * 56)
+    sizes = [[image.shape[0] * image.shape[1] for _, image in batch] for batch in caption.read_batches(inputs, [])]
+    assert sum(map(len, sizes)) == 9
+    assert all(sum(batch[:-1]) <= 40 * 56 for batch in sizes)
+
+
+def test_the_caption_follows_the_image(captioner):
+    """Guards against a preprocessing that shows the model the same for every image."""
+    images = [np.full((50, 60, 3), level, np.uint8) for level in (0, 255)]
+    dark, bright = captioner(images)
+    assert abs(dark[0].log_prob - bright[0].log_prob) > 1e-3
+
+
+# --- what is written ------------------------------------------------------------------------------------------------
+
+
+def test_attention_is_drawn_for_each_image_in_the_order_of_the_lines(warm, folder, tmp_path, capsys):
+    (folder / "broken.png").write_bytes(b"no image")
+    path = tmp_path / "look.png"
+    assert main([str(folder / "wide.png"), "--attention", str(path)]) == 0
+    assert read_image(path).shape[1] > 300
+    assert main([str(folder), "--attention", str(path)]) == 1
+    drawn = sorted(tmp_path.glob("look-*.png"))
+    assert [file.name for file in drawn] == [f"look-{number:02}.png" for number in range(1, 10)]
+    assert len({file.read_bytes() for file in drawn}) == 9
+
+
+def test_the_gallery_is_one_page_that_no_file_name_can_break(warm, captioner, folder, tmp_path, capsys):
+    name = '<script>alert("&")<'
+    shutil.copy(folder / "wide.png", folder / name)
+    not_unicode = os.fsdecode(os.fsencode(str(folder)) + b"/\xff.png")
+    shutil.copy(folder / "wide.png", not_unicode)
+    path = tmp_path / "page.html"
+    assert main([str(folder / name), not_unicode, "--n-best", "2", "--gallery", str(path)]) == 0
+    page = path.read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert html.escape(name) in page
+    assert "<h1>2 images</h1>" in page
+    assert page.count("<figure>") == page.count('src="data:image/jpeg;base64,') == 2
+    best, second, *_ = captioner([read_image(folder / "wide.png")])[0]
+    assert page.count(f"<strong>{html.escape(best.text)}</strong>") == 2
+    assert page.count(f"<li>{html.escape(second.text)}</li>") == 2
+    assert "http" not in page  # nothing is fetched from elsewhere
+    assert not re.search(r"[{}]{2}", page)
+
+
+def test_output_goes_to_a_file(warm, folder, tmp_path, capsys):
+    path = tmp_path / "captions.jsonl"
+    assert main([str(folder), "--json", "--output", str(path)]) == 0
+    assert capsys.readouterr().out == ""
+    assert len(records(path.read_text(encoding="utf-8"))) == 9
+
+
+def test_what_was_captioned_before_an_interruption_is_kept(warm, monkeypatch, captioner, folder, tmp_path, capsys):
+    monkeypatch.setattr(caption, "BATCH", 4)
+    read, seen = caption.read_input, []
+
+    def interrupted(path):
+        seen.append(path)
+        if len(seen) > 5:
+            raise KeyboardInterrupt
+        return read(path)
+
+    monkeypatch.setattr(caption, "read_input", interrupted)
+    output, gallery = tmp_path / "captions.jsonl", tmp_path / "page.html"
+    assert main([str(folder), "--json", "--output", str(output), "--gallery", str(gallery)]) == 130
+    assert len(records(output.read_text())) == 4
+    assert "<h1>4 images</h1>" in gallery.read_text()
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that says it is 60,000 x 60,000 pixels."""
+    parts = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b""), b"IEND"
+    chunks = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def animation() -> bytes:
+    frames = [Image.fromarray(picture(seed=seed)) for seed in range(3)]
+    return encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+
+
+BAD = {
+    "empty.jpg": (b"", "is empty"),
+    "text.png": (b"hello", "is not an image that can be read"),
+    "truncated.png": (odd_images()["clear.png"][:100], "is a damaged or truncated PNG file"),
+    "truncated.jpg": (odd_images()["turned.jpg"][:-100], "is a damaged or truncated JPEG file"),
+    "bomb.png": (bomb(), "has more pixels than the limit of 50,000,000"),
+}
+
+
+def test_bad_images_are_named_and_the_others_captioned(warm, tmp_path, capsys):
+    paths = []
+    for name, (content, _) in BAD.items():
+        (tmp_path / name).write_bytes(content)
+        paths += [str(tmp_path / name), str(tmp_path / f"good-{name}")]
+        (tmp_path / f"good-{name}").write_bytes(animation())  # the first frame, whatever the name says
+    (tmp_path / "none").mkdir()
+    missing = [
+        str(tmp_path / "missing.jpg"),
+        str(tmp_path / "none"),
+        str(tmp_path / "none" / "x" / "y.png"),
+        "a\nb.png",
+    ]
+    assert main(["--json", *paths, *missing]) == 1
+    output = capsys.readouterr()
+    captioned = records(output.out)
+    assert [line["image"] for line in captioned] == paths[1::2]
+    assert len({json.dumps(line["captions"]) for line in captioned}) == 1
+    errors = output.err.splitlines()
+    assert len(errors) == len(BAD) + len(missing)
+    for error, path, (_, message) in zip(errors, paths[::2], BAD.values(), strict=False):
+        assert error.startswith(f"error: {path} ")
+        assert message in error
+    assert "does not exist" in errors[-4]
+    assert "is a folder without image files" in errors[-3]
+    assert "does not exist" in errors[-2]
+
+
+def test_nothing_but_bad_images_loads_no_model_and_writes_nothing(monkeypatch, trained, tmp_path, capsys):
+    monkeypatch.setattr(ImageCaptioner, "load", lambda *_: pytest.fail("the model was loaded"))
+    (tmp_path / "bad.jpg").write_bytes(b"bad")
+    kept, page = tmp_path / "kept.txt", tmp_path / "page.html"
+    kept.write_text("earlier")
+    assert main([str(tmp_path / "bad.jpg"), "--output", str(kept), "--gallery", str(page)]) == 2
+    assert kept.read_text() == "earlier"
+    assert not page.exists()
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read(warm, folder, capsys):
+    closed = folder / "closed"
+    closed.mkdir(mode=0)
+    assert main([str(closed), str(folder / "wide.png")]) == 1
+    assert "permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no images given; name files, folders, or - for standard input"),
+        (["IMAGE", "--beam", "0"], "--beam 0: a number from 1 to 100 was expected"),
+        (["IMAGE", "--beam", "1000000"], "--beam 1000000: a number from 1 to 100"),
+        (["IMAGE", "--n-best", "0"], "--n-best 0: a number from 1 to 100, the beam, was expected"),
+        (["IMAGE", "--n-best", "4", "--beam", "3"], "--n-best 4: a number from 1 to 3, the beam, was expected"),
+        (["IMAGE", "--output", "FOLDER"], "is a folder; the name of a file to write was expected"),
+        (["IMAGE", "--gallery", "FOLDER/none/page.html"], "cannot be written: there is no folder"),
+        (["IMAGE", "--output", "FOLDER/none/a.txt"], "cannot be written: there is no folder"),
+        (["IMAGE", "--attention", "FOLDER/none/a.png"], "cannot be written: there is no folder"),
+        (["IMAGE", "--attention", "FOLDER/a.tiff"], "a name that ends in .png .jpg .pdf .svg was expected"),
+        (["IMAGE", "--attention", ""], "a name that ends in"),
+        (["IMAGE", "--output", "IMAGE"], "is one of the images to caption"),
+        (["IMAGE", "--gallery", "FOLDER/../images/wide.png"], "is one of the images to caption"),
+        (["IMAGE", "--model", "none"], "none: neither a folder nor a run of task captioner; there are tiny"),
+    ],
+)
+def test_wrong_usage_is_refused_in_one_line_before_the_model_is_loaded(
+    monkeypatch, trained, folder, capsys, arguments, message
+):
+    monkeypatch.setattr(ImageCaptioner, "load", lambda *_: pytest.fail("the model was loaded"))
+    image = folder / "wide.png"
+    before = image.read_bytes()
+    arguments = [a.replace("IMAGE", str(image)).replace("FOLDER", str(folder)) for a in arguments]
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("error: ")
+    assert output.err.count("\n") == 1
+    assert message in output.err
+    assert image.read_bytes() == before
+
+
+def broken(run: Path, name: str) -> None:
+    """Breaks a run in the way that `name` says."""
+    if name == "half-written":
+        (run / "weights.safetensors").unlink()
+    elif name == "no config":
+        (run / "config.json").unlink()
+    elif name == "no vocabulary":
+        (run / "vocabulary.json").unlink()
+    elif name == "half a vocabulary":
+        (run / "vocabulary.json").write_bytes((run / "vocabulary.json").read_bytes()[:80])
+    elif name == "another vocabulary":
+        WordVocabulary.build(["a b c"]).save(run / "vocabulary.json")
+    elif name == "damaged weights":
+        (run / "weights.safetensors").write_bytes(b"\xff" * 100)
+    else:
+        config = json.loads((run / "config.json").read_text())
+        if name == "another task":
+            config["task"] = "translator"
+        elif name == "another size":
+            config["config"]["units"] = 17
+        elif name == "unknown field":
+            config["config"]["colour"] = "red"
+        (run / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("half-written", "half-written, it holds no weights.safetensors"),
+        ("no config", "config.json: no such file"),
+        ("no vocabulary", "vocabulary.json"),
+        ("half a vocabulary", "is not a vocabulary"),
+        ("another vocabulary", "weights do not fit the model: "),
+        ("damaged weights", "not a safetensors file"),
+        ("another task", "a run of task 'translator', not of 'captioner'"),
+        ("another size", "weights do not fit the model"),
+        ("unknown field", "field colour is unknown"),
+    ],
+)
+def test_a_run_that_cannot_be_used_is_told_in_one_line(trained, folder, tmp_path, capsys, name, message):
+    run = shutil.copytree(trained.run.path, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    broken(run, name)
+    output = tmp_path / "kept.txt"
+    output.write_text("earlier")
+    assert main([str(folder / "wide.png"), "--model", str(run), "--output", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert output.read_text() == "earlier"
+
+
+def test_no_model_at_all(monkeypatch, tmp_path, folder, capsys):
+    monkeypatch.setattr(shared.runs, "ROOT", tmp_path / "nothing")
+    assert main([str(folder)]) == 2
+    assert "train one with: python -m tasks.captioner.train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--help"], 0), (["missing.jpg", "--model", "MODEL"], 2), (["missing.jpg", "--beam", "x"], 2), ([], 2)],
+)
+def test_what_needs_no_model_imports_neither_keras_nor_tensorflow(trained, arguments, code):
+    program = (
+        "import sys\n"
+        "from tasks.captioner.caption import main\n"
+        "try:\n    code = main(sys.argv[1:])\n"
+        "except SystemExit as exit:\n    code = exit.code or 0\n"
+        "print([name for name in ('keras', 'tensorflow', 'matplotlib', 'jax') if name in sys.modules], code)\n"
+    )
+    arguments = [str(trained.run.path) if argument == "MODEL" else argument for argument in arguments]
+    result = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert result.stdout.splitlines()[-1] == f"[] {code}"
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,143 @@
+"""Measuring: against scenes whose truth is known, and the numbers that a run states of itself."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import datasets
+from datasets.scenes.scenes_dataset_builder import make_record
+from tasks.captioner.data import Caption, Split, load_split
+from tasks.captioner.evaluate import main, measure, measure_truth
+from tests.tasks.captioner.conftest import CONFIG
+
+GRID = 12
+
+
+def scene(index: int, novel: bool = False) -> dict:
+    """A record as `datasets.load` gives it."""
+    record = make_record("test", 2 * index + novel)
+    return record | json.loads(record["annotations"])
+
+
+def caption(words: str, record: dict, look_at_objects: bool = True) -> Caption:
+    """A caption whose attention peaks, at a shape word, in the middle of that object, or in a corner of the picture."""
+    tokens = words.split()
+    attention = np.full((len(tokens), GRID, GRID), 0.001, np.float32)
+    for word, weights in zip(tokens, attention, strict=True):
+        row = column = 0
+        if look_at_objects and word in record["shapes"]:
+            top, left, bottom, right = record["boxes"][record["shapes"].index(word)]
+            row, column = int((top + bottom) / 2 * GRID), int((left + right) / 2 * GRID)
+        weights[row, column] = 1
+    return Caption(text=words, tokens=tokens, log_prob=-1.0, attention=attention, sentinel=np.zeros(len(tokens)))
+
+
+def split_of(records: list[dict]) -> Split:
+    return Split(records=records, captions=[record["captions_en"] for record in records], inputs=np.zeros(0))
+
+
+def test_perfect_captions_are_all_true():
+    records = [scene(index, novel) for index in range(6) for novel in (False, True)]
+    for reference in range(5):
+        captions = [[caption(record["captions_en"][reference], record)] for record in records]
+        metrics = measure_truth(captions, split_of(records))
+        assert [metrics[name] for name in ("true", "true_seen", "true_novel", "pointing")] == [1, 1, 1, 1]
+        assert metrics["related"] > 0
+
+
+def test_a_wrong_colour_is_not_true():
+    records = [scene(index) for index in range(6)]
+    swap = {"red": "blue"}
+    captions = []
+    for record in records:
+        words = record["captions_en"][0].split()
+        wrong = " ".join(swap.get(word, "red") if word in record["colours"] else word for word in words)
+        captions.append([caption(wrong, record)])
+    assert measure_truth(captions, split_of(records)) == {"true": 0, "true_seen": 0}
+
+
+def test_shares_are_told_apart():
+    seen, novel = scene(0), scene(1, novel=True)
+    captions = [[caption(seen["captions_en"][0], seen, look_at_objects=False)], [caption("a star", novel)]]
+    metrics = measure_truth(captions, split_of([seen, novel]))
+    assert (metrics["true"], metrics["true_seen"], metrics["true_novel"]) == (0.5, 1, 0)
+    assert metrics["pointing"] == 0  # it looked into the corner, where nothing can be
+
+
+def test_nonsense_and_silence_are_not_true():
+    record = scene(0)
+    for words in ("", ".", "the the the", "<unk> purple"):
+        assert measure_truth([[caption(words, record)]], split_of([record]))["true"] == 0
+
+
+def test_only_the_best_caption_counts():
+    records = [scene(index) for index in range(4)]
+    good = [caption(record["captions_en"][0], record) for record in records]
+    bad = [caption("nothing", record) for record in records]
+    split = split_of(records)
+    assert measure([list(pair) for pair in zip(good, bad, strict=True)], split, CONFIG)["true"] == 1
+    metrics = measure([list(pair) for pair in zip(bad, good, strict=True)], split, CONFIG)
+    assert metrics["true"] == 0
+    assert metrics["distinct"] == 0.25
+
+
+def test_evaluating_again_gives_the_numbers_of_the_run(trained, tmp_path, capsys):
+    stated = json.loads((trained.run.path / "metrics.json").read_text())["dev"]
+    run = shutil.copytree(trained.run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints"))
+    assert main(["--model", str(run), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert {name: record[name] for name in stated} == stated
+    assert (record["run"], record["split"], record["images"]) == ("copy", "dev", 4)
+    assert 0 <= record["novelty"] <= 1
+
+    assert main(["--model", str(run), "--split", "test", "--beam", "1"]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (lines["split"], lines["beam"], lines["images"]) == ("test", "1", "4")
+    assert {"true_seen", "true_novel", "CIDEr-D", "novelty"} <= lines.keys()
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics.keys() == {"dev", "test"}
+    assert metrics["dev"] == {name: value for name, value in record.items() if name not in ("run", "split")}
+    card = (run / "README.md").read_text()
+    assert "| | this model, dev | this model, test |" in card
+    assert f"| true_novel |  | {metrics['test']['true_novel']} |" in card
+
+
+def test_a_released_model_keeps_its_numbers(trained, tmp_path, capsys):
+    run = shutil.copytree(trained.run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints"))
+    config = json.loads((run / "config.json").read_text())
+    config["weights_sha256"] = hashlib.sha256((run / "weights.safetensors").read_bytes()).hexdigest()
+    (run / "config.json").write_text(json.dumps(config))
+    before = {name: (run / name).read_bytes() for name in ("metrics.json", "README.md")}
+    assert main(["--model", str(run), "--beam", "2"]) == 0
+    assert {name: (run / name).read_bytes() for name in before} == before
+    (run / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes()[:-1] + b"\0")
+    assert main(["--model", str(run)]) == 2
+    assert "SHA-256" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "none"], "none: neither a folder nor a run"),
+        (["--model", "tiny", "--beam", "0"], "--beam 0"),
+        (["--model", "tiny", "--output", "none/x.txt"], "none/x.txt: cannot be written"),
+        (["--model", "tiny", "--data-dir", "none"], "none is not a folder with files"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(trained, capsys, arguments, message):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_training_grids_are_not_computed_for_the_novelty_of_captions(monkeypatch, trained, tmp_path, capsys):
+    run = shutil.copytree(trained.run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints"))
+    monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "prepared"))
+    assert main(["--model", str(run), "--split", "dev"]) == 0
+    cached = {path.parent.name for path in datasets.prepared_folder().rglob("inputs.npy")}
+    assert cached == {"dev-1"}
+    assert load_split(CONFIG, "dev", None).inputs.shape == (4, 1, 32, 32, 3)

@@ -1,0 +1,171 @@
+"""The model: what it may see, what it must not, and that search and teacher forcing agree."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from shared.vocabulary import Vocabulary
+from tasks.captioner.config import SCENES
+from tasks.captioner.model import Captioner, build_encoder, build_model
+
+VOCAB, UNITS, CHANNELS, ROWS, COLUMNS = 11, 6, 5, 2, 4
+BATCH, CAPTIONS, TARGET = 3, 2, 7
+
+
+@pytest.fixture(scope="module")
+def model():
+    """An untrained decoder whose logits are far enough apart to tell captions from each other."""
+    keras.utils.set_random_seed(7)
+    model = Captioner(VOCAB, UNITS, dropout=0.3, grid_dropout=0.3)
+    model.build({"grid": (None, None, None, CHANNELS), "token_ids": (None, None, None)})
+    for weight in model.weights:
+        weight.assign(np.random.default_rng(len(weight.path)).normal(0, 0.7, weight.shape))
+    return model
+
+
+def grids(batch: int = BATCH) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(batch, ROWS, COLUMNS, CHANNELS)).astype(np.float32)
+
+
+def token_ids() -> np.ndarray:
+    ids = np.random.default_rng(2).integers(4, VOCAB, (BATCH, CAPTIONS, TARGET), dtype=np.int32)
+    ids[:, :, 0] = Vocabulary.start_id
+    return ids
+
+
+def logits(model, grid: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    return np.asarray(model({"grid": grid, "token_ids": ids}))
+
+
+def describe(model, grid: np.ndarray, beam: int = 3, max_length: int = 5) -> dict[str, np.ndarray]:
+    found = model.describe(grid, beam=beam, max_length=max_length, length_penalty=0.0)
+    return {name: np.asarray(value) for name, value in found._asdict().items()}
+
+
+def test_shapes(model):
+    memory = model.read(grids())
+    assert memory.values.shape == memory.keys.shape == (BATCH, ROWS * COLUMNS, UNITS)
+    assert memory.summary.shape == (BATCH, UNITS)
+    result, state, attention = model.decode(memory, token_ids())
+    assert result.shape == (BATCH, CAPTIONS, TARGET, VOCAB)
+    assert state.hidden.shape == state.cell.shape == (BATCH, CAPTIONS, UNITS)
+    assert attention.shape == (BATCH, CAPTIONS, TARGET, ROWS * COLUMNS + 1)
+    np.testing.assert_allclose(ops.sum(attention, axis=-1), 1, rtol=1e-5)
+
+
+def test_step_by_step_gives_the_logits_of_teacher_forcing(model):
+    memory, ids = model.read(grids()), token_ids()
+    together, last, attention = model.decode(memory, ids)
+    state = None
+    for t in range(TARGET):
+        result, state, looked = model.decode(memory, ids[:, :, t : t + 1], state)
+        np.testing.assert_allclose(result[:, :, 0], together[:, :, t], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(looked[:, :, 0], attention[:, :, t], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(state.hidden, last.hidden, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(state.cell, last.cell, rtol=1e-4, atol=1e-5)
+
+
+def test_a_caption_depends_on_its_own_image_and_words_alone(model):
+    grid, ids = grids(), token_ids()
+    everything = logits(model, grid, ids)
+    alone = logits(model, grid[1:2], ids[1:2])
+    np.testing.assert_allclose(alone[0], everything[1], rtol=1e-4, atol=1e-5)
+    single = logits(model, grid, ids[:, 1:])
+    np.testing.assert_allclose(single[:, 0], everything[:, 1], rtol=1e-4, atol=1e-5)
+    longer = np.concatenate([ids, np.zeros((BATCH, CAPTIONS, 4), np.int32)], axis=2)
+    np.testing.assert_allclose(logits(model, grid, longer)[:, :, :TARGET], everything, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("changed", range(TARGET))
+def test_no_word_sees_a_later_one(model, changed):
+    ids = token_ids()
+    before = logits(model, grids(), ids)
+    ids[:, 0, changed] = (ids[:, 0, changed] + 1) % VOCAB
+    after = logits(model, grids(), ids)
+    np.testing.assert_array_equal(after[:, 0, :changed], before[:, 0, :changed])
+    np.testing.assert_array_equal(after[:, 1], before[:, 1])
+    assert (np.abs(after[:, 0, changed] - before[:, 0, changed]).max(axis=-1) > 1e-4).all()
+
+
+def test_the_caption_follows_the_image(model):
+    """Guards against one caption for every image: swapping two images swaps their logits and their captions."""
+    grid, ids = grids(), np.repeat(token_ids()[:1], BATCH, axis=0)
+    swapped = grid[[1, 0, 2]]
+    before, after = logits(model, grid, ids), logits(model, swapped, ids)
+    np.testing.assert_allclose(after, before[[1, 0, 2]], rtol=1e-4, atol=1e-5)
+    assert np.abs(before[0] - before[1]).max() > 0.1
+    found = describe(model, grid)
+    np.testing.assert_array_equal(describe(model, swapped)["token_ids"], found["token_ids"][[1, 0, 2]])
+    assert (found["token_ids"][0] != found["token_ids"][1]).any()
+
+
+def test_every_position_of_the_grid_counts(model):
+    ids = token_ids()
+    before = logits(model, grids(), ids)
+    for row in range(ROWS):
+        for column in range(COLUMNS):
+            grid = grids()
+            grid[:, row, column] += 1
+            assert np.abs(logits(model, grid, ids) - before).max() > 1e-3
+
+
+def test_search_scores_a_caption_as_teacher_forcing_does(model):
+    grid = grids()
+    found = describe(model, grid)
+    assert found["extras"].shape == (BATCH, 3, 6, ROWS * COLUMNS + 1)
+    ids, lengths = found["token_ids"], found["lengths"]
+    read = np.concatenate([np.full((BATCH, 3, 1), Vocabulary.start_id), ids[:, :, :-1]], axis=2).astype(np.int32)
+    log_probs = np.asarray(ops.log_softmax(logits(model, grid, read), axis=-1))
+    chosen = np.take_along_axis(log_probs, ids[..., None], axis=-1)[..., 0]
+    real = np.arange(ids.shape[2]) < lengths[..., None]
+    np.testing.assert_allclose(found["log_probs"], (chosen * real).sum(axis=-1), rtol=1e-4, atol=1e-4)
+    _, _, attention = model.decode(model.read(grid), read)
+    np.testing.assert_allclose(found["extras"], np.asarray(attention) * real[..., None], rtol=1e-4, atol=1e-5)
+    assert (np.diff(found["scores"], axis=1) <= 0).all()
+    assert not np.isin(ids[real], [Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.unknown_id]).any()
+
+
+def test_search_of_one_image_does_not_depend_on_the_others(model):
+    together = describe(model, grids())
+    for i in range(BATCH):
+        alone = describe(model, grids()[i : i + 1])
+        np.testing.assert_array_equal(alone["token_ids"][0], together["token_ids"][i])
+        np.testing.assert_allclose(alone["log_probs"][0], together["log_probs"][i], rtol=1e-4)
+
+
+def test_dropout_acts_in_training_only(model):
+    inputs = {"grid": grids(), "token_ids": token_ids()}
+    np.testing.assert_array_equal(model(inputs), model(inputs))
+    assert np.abs(np.asarray(model(inputs, training=True)) - np.asarray(model(inputs))).max() > 1e-3
+
+
+@pytest.mark.parametrize("encoder", ["none", "cnn"])
+def test_saved_whole_and_loaded_safely(tmp_path, model, encoder):
+    inputs = {"grid": grids(), "token_ids": token_ids()}
+    if encoder == "cnn":
+        model = Captioner(VOCAB, UNITS, encoder=build_encoder(SCENES))
+        images = np.random.default_rng(3).integers(0, 255, (BATCH, 96, 96, 3)).astype(np.float32)
+        inputs = {"image": images, "token_ids": token_ids()}
+        model.build({"grid": (None, None, None, 128), "token_ids": (None, None, None)})
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(loaded(inputs), model(inputs), rtol=1e-5, atol=1e-6)
+    again = Captioner.from_config(model.get_config())
+    assert (again.vocab_size, again.units, again.dropout) == (VOCAB, UNITS, model.dropout)
+    assert [w.shape for w in loaded.weights] == [w.shape for w in model.weights]
+
+
+def test_the_encoder_covers_the_picture(model):
+    encoder = build_encoder(SCENES)
+    image = np.full((1, 96, 96, 3), 127, np.float32)
+    before = np.asarray(encoder(image))
+    assert before.shape == (1, 12, 12, 128)
+    assert build_model(SCENES, 9).encoder.output_shape == (None, 12, 12, 128)
+    for y, x in ((0, 0), (0, 95), (95, 0), (95, 95), (40, 70)):
+        dotted = image.copy()
+        dotted[:, y, x] = 255
+        changed = np.abs(np.asarray(encoder(dotted)) - before).max(axis=(0, 3)) > 0
+        rows, columns = np.nonzero(changed)
+        assert changed.any()
+        assert max(np.abs(rows - y // 8).max(), np.abs(columns - x // 8).max()) <= 3  # what a cell sees is around it
