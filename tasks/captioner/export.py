@@ -75,7 +75,10 @@ def export(model: str | None, beam: int | None = None) -> Path:
 
     def caption_bytes(image):
         prepared = tf.TensorSpec([size, size, 3], tf.float32)  # images of different sizes meet in one batch
-        return describe(tf.map_fn(lambda file: prepare(decode_image_in_graph(file)[None], size)[0], image, prepared))
+        pixels = tf.map_fn(
+            lambda file: prepare(decode_image_in_graph(file)[None], size)[0], image, fn_output_signature=prepared
+        )
+        return describe(pixels)
 
     files = example_files(run.read_config(Config), CHECKED)
     images = [read_image(file) for file in files]

@@ -4,13 +4,15 @@
       -> image encoder: grid (batch, rows, columns, channels)
       -> memory V (batch, positions, units)          v_i = relu(W_a a_i)          [Lu et al. 2017, eq. 16]
     token_ids (batch, captions, target)
-      -> LSTM over x_t = E w_t + relu(W_b pool(a))   h_t, m_t                     [Lu et al., eq. 4 and 17]
+      -> LSTM over x_t = E w_t + relu(W_b pool(V))   h_t, m_t                     [Lu et al., eq. 4 and 17]
       -> sentinel s_t = sigmoid(W_x x_t + W_h h_t-1) * tanh(m_t)                  [Lu et al., eq. 9 and 10]
       -> attention of h_t over V and s_t: context c_t                             [Lu et al., eq. 11 to 13]
-      -> logits = E tanh(W_p (c_t + h_t)): (batch, captions, target, vocab)       [Lu et al., eq. 5; E tied]
+      -> again, of tanh(W_u (h_t, c_t)): context d_t                              [a second hop: Sukhbaatar et al. 2015]
+      -> logits = E tanh(W_p (h_t, c_t, d_t)): (batch, captions, target, vocab)   [Lu et al., eq. 5; E tied]
 
 The recurrence never waits for the attention, so training is whole-sequence matrix products. The `captions` axis holds
-the references of an image in training and the beam in decoding: its grid is projected once for all of them.
+the references of an image in training and the beam in decoding: its grid is projected once for all of them. Since no
+context is fed back, one look cannot tell how two objects stand to each other; the second look knows the first.
 """
 
 from typing import Any, NamedTuple
@@ -27,6 +29,7 @@ from tasks.captioner.config import Config
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
+HOPS = 2  # looks at the grid for each word
 GRID_CHANNELS = {"cnn": 128, "mobilenet_v2": 1280}
 GRID_STRIDE = {"cnn": 8, "mobilenet_v2": 32}  # pixels to a cell
 
@@ -35,7 +38,7 @@ class Memory(NamedTuple):
     """What the decoder needs to know of an image, computed once."""
 
     values: Any  # (batch, positions, units)
-    keys: Any  # (batch, positions, units)
+    keys: list[Any]  # of each hop, (batch, positions, units)
     summary: Any  # (batch, units)
 
 
@@ -80,7 +83,8 @@ class Captioner(keras.Model):
         self.input_dropout = keras.layers.Dropout(dropout, name="input_dropout")
         self.lstm = LSTM(units, return_sequences=True, return_state=True, return_cells=True, name="lstm")
         self.sentinel_gate = keras.layers.Dense(units, activation="sigmoid", name="sentinel_gate")
-        self.attention = AdaptiveAttention(units, name="attention")
+        self.attention = [AdaptiveAttention(units, name=f"attention_{hop}") for hop in range(HOPS)]
+        self.next_query = keras.layers.Dense(units, activation="tanh", name="next_query")
         self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout")
         self.output_projection = keras.layers.Dense(units, activation="tanh", name="output")
 
@@ -89,12 +93,14 @@ class Captioner(keras.Model):
         channels = input_shape["grid"][-1] if self.encoder is None else self.encoder.output_shape[-1]
         width = (None, None, self.units)
         self.values.build((None, None, channels))
-        self.summary.build((None, 2 * channels))
+        self.summary.build((None, 2 * self.units))
         self.embedding.build((None, None))
         self.lstm.build(width)
         self.sentinel_gate.build((None, None, 2 * self.units))
-        self.attention.build(width, width, width, width)
-        self.output_projection.build(width)
+        for attention in self.attention:
+            attention.build(width, width, width, width)
+        self.next_query.build((None, None, 2 * self.units))
+        self.output_projection.build((None, None, (1 + HOPS) * self.units))
         self.output_bias = self.add_weight(shape=(self.vocab_size,), initializer="zeros", name="output_bias")
         self.built = True
 
@@ -108,14 +114,14 @@ class Captioner(keras.Model):
         positions = self.channel_dropout(ops.reshape(grid, (shape[0], -1, shape[3])), training=training)
         values = self.values(positions)
         # The maximum tells what is there, the mean how much of it: without it, how many objects is anyone's guess.
-        pooled = ops.concatenate([ops.max(positions, axis=1), ops.mean(positions, axis=1)], axis=-1)
-        return Memory(values, self.attention.keys(values), self.summary(pooled))
+        pooled = ops.concatenate([ops.max(values, axis=1), ops.mean(values, axis=1)], axis=-1)
+        return Memory(values, [attention.keys(values) for attention in self.attention], self.summary(pooled))
 
     def decode(self, memory: Memory, token_ids, state: DecoderState | None = None, training=False):
         """Next-word logits for every prefix of `token_ids` (batch, captions, target), each caption continuing `state`.
 
         Returns:
-            logits (batch, captions, target, vocab), the state after the last token, and the attention
+            logits (batch, captions, target, vocab), the state after the last token, and the attention of the last hop
             (batch, captions, target, positions + 1) with the sentinel's share in the last column.
         """
         batch, captions, target = ops.shape(token_ids)
@@ -135,9 +141,14 @@ class Captioner(keras.Model):
 
         per_image = (batch, captions * target, self.units)  # all captions of an image query one memory
         hidden = ops.reshape(hidden, per_image)
-        contexts, weights = self.attention(hidden, memory.values, memory.keys, ops.reshape(sentinels, per_image))
+        sentinels = ops.reshape(sentinels, per_image)
+        known, queries, weights = [hidden], hidden, None
+        for attention, keys in zip(self.attention, memory.keys, strict=True):
+            contexts, weights = attention(queries, memory.values, keys, sentinels)
+            known.append(contexts)
+            queries = self.next_query(ops.concatenate([hidden, contexts], axis=-1))
 
-        output = self.output_projection(self.output_dropout(contexts + hidden, training=training))
+        output = self.output_projection(ops.concatenate(known, axis=-1))
         output = self.output_dropout(output, training=training)
         logits = ops.matmul(output, ops.transpose(self.embedding.embeddings)) + self.output_bias
         state = DecoderState(*(ops.reshape(part, (batch, captions, self.units)) for part in (last_hidden, last_cell)))
@@ -294,5 +305,8 @@ def load_model(run: Run) -> tuple[Config, WordVocabulary, Captioner]:
     except (OSError, ValueError) as error:
         raise RunError(f"{run.path / 'vocabulary.json'}: {error}") from None
     model = build_model(config, len(vocabulary))
-    assign_weights(model, run.load_weights())
+    try:
+        assign_weights(model, run.load_weights())
+    except RunError as error:
+        raise RunError(f"{run.path}: {error}") from None
     return config, vocabulary, model

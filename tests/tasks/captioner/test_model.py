@@ -45,7 +45,7 @@ def describe(model, grid: np.ndarray, beam: int = 3, max_length: int = 5) -> dic
 
 def test_shapes(model):
     memory = model.read(grids())
-    assert memory.values.shape == memory.keys.shape == (BATCH, ROWS * COLUMNS, UNITS)
+    assert {memory.values.shape, *(keys.shape for keys in memory.keys)} == {(BATCH, ROWS * COLUMNS, UNITS)}
     assert memory.summary.shape == (BATCH, UNITS)
     result, state, attention = model.decode(memory, token_ids())
     assert result.shape == (BATCH, CAPTIONS, TARGET, VOCAB)
