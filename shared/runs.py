@@ -354,7 +354,7 @@ class Run:
             for pattern in (".weights.*.safetensors", ".model.*.keras", ".history.*.csv"):
                 for leftover in self.path.glob(pattern):
                     leftover.unlink()
-            for leftover in self.checkpoints.folder.glob(".*"):
+            for leftover in self.path.glob("checkpoints*/.*"):
                 shutil.rmtree(leftover)
             yield
 

@@ -174,9 +174,8 @@ class Trainer:
             RunError: the checkpoint does not fit the model, or another process trains this run.
         """
         with self.run.training():
-            self._restore()
             with self._signals_noted():
-                self._compile_for_all_sizes()
+                self._restore()
                 while not self._is_finished:
                     self._train_epoch()
                     self._close_epoch()
@@ -213,10 +212,9 @@ class Trainer:
         """Has the training step compiled in the same way whichever batch will be the first.
 
         TensorFlow compiles a function for the sizes that it meets first, and for any size once it has met others. The
-        two round differently, so a resumed training, which meets another batch first, would end in other bits.
+        two round differently, so a resumed training, which meets another batch first, would end in other bits. It
+        happens before weights are restored, since batches that the model makes differ with them in size.
         """
-        if self._is_finished:
-            return
         variables = _variables(self.model)
         own = {name: ops.convert_to_numpy(variable) for name, variable in variables.items()}
         self.batches.epoch, by_length = 0, self.batches.by_length()
@@ -329,19 +327,23 @@ class Trainer:
             raise Interrupted(128 + self._signal)
 
     def _restore(self) -> None:
+        """Goes on from the newest checkpoint, if there is one, with the training step compiled."""
+        variables, tensors = _variables(self.model), {}
         found = self.checkpoints.latest(self.console.print)
-        if found is None:
-            return
-        tensors, saved = found
-        variables = _variables(self.model)
-        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        found_shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        if found_shapes != shapes or asdict(self.state).keys() - saved.keys():
-            raise RunError(f"{self.run.path}: its checkpoint is of another model or version; choose another --run name")
-        for name, variable in variables.items():
-            variable.assign(tensors[name])
-        self.state = State(**{name: saved[name] for name in asdict(self.state)})
-        self.console.print(f"resuming {self.run.path} at epoch {self.state.epoch + 1}, step {self.state.step}")
+        if found is not None:
+            tensors, saved = found
+            shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+            found_shapes = {name: tensor.shape for name, tensor in tensors.items()}
+            if found_shapes != shapes or asdict(self.state).keys() - saved.keys():
+                raise RunError(
+                    f"{self.run.path}: its checkpoint is of another model or version; choose another --run name"
+                )
+            self.state = State(**{name: saved[name] for name in asdict(self.state)})
+            self.console.print(f"resuming {self.run.path} at epoch {self.state.epoch + 1}, step {self.state.step}")
+        if not self._is_finished:
+            self._compile_for_all_sizes()
+        for name, tensor in tensors.items():
+            variables[name].assign(tensor)
 
     @contextmanager
     def _signals_noted(self) -> Iterator[None]:

@@ -30,7 +30,7 @@ from tasks.captioner.config import Config
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 HOPS = 2  # looks at the grid for each word
-GRID_CHANNELS = {"cnn": 128, "mobilenet_v2": 1280}
+GRID_CHANNELS = {"cnn": 130, "mobilenet_v2": 1280}
 GRID_STRIDE = {"cnn": 8, "mobilenet_v2": 32}  # pixels to a cell
 
 
@@ -113,16 +113,17 @@ class Captioner(keras.Model):
         shape = ops.shape(grid)
         positions = self.channel_dropout(ops.reshape(grid, (shape[0], -1, shape[3])), training=training)
         values = self.values(positions)
-        # The maximum tells what is there, the mean how much of it: without it, how many objects is anyone's guess.
-        pooled = ops.concatenate([ops.max(values, axis=1), ops.mean(values, axis=1)], axis=-1)
+        # The maximum tells what is there, the sum how much of it: without it, how many objects is anyone's guess.
+        amount = ops.mean(values, axis=1) * ops.sqrt(ops.cast(shape[1] * shape[2], values.dtype))
+        pooled = ops.concatenate([ops.max(values, axis=1), amount], axis=-1)
         return Memory(values, [attention.keys(values) for attention in self.attention], self.summary(pooled))
 
     def decode(self, memory: Memory, token_ids, state: DecoderState | None = None, training=False):
         """Next-word logits for every prefix of `token_ids` (batch, captions, target), each caption continuing `state`.
 
         Returns:
-            logits (batch, captions, target, vocab), the state after the last token, and the attention of the last hop
-            (batch, captions, target, positions + 1) with the sentinel's share in the last column.
+            logits (batch, captions, target, vocab), the state after the last token, and the attention, the mean of
+            the hops, (batch, captions, target, positions + 1) with the sentinel's share in the last column.
         """
         batch, captions, target = ops.shape(token_ids)
         sequences = batch * captions
@@ -142,20 +143,21 @@ class Captioner(keras.Model):
         per_image = (batch, captions * target, self.units)  # all captions of an image query one memory
         hidden = ops.reshape(hidden, per_image)
         sentinels = ops.reshape(sentinels, per_image)
-        known, queries, weights = [hidden], hidden, None
+        known, looks, queries = [hidden], [], hidden
         for attention, keys in zip(self.attention, memory.keys, strict=True):
             contexts, weights = attention(queries, memory.values, keys, sentinels)
             known.append(contexts)
+            looks.append(weights)
             queries = self.next_query(ops.concatenate([hidden, contexts], axis=-1))
 
-        output = self.output_projection(ops.concatenate(known, axis=-1))
+        output = self.output_projection(self.output_dropout(ops.concatenate(known, axis=-1), training=training))
         output = self.output_dropout(output, training=training)
         logits = ops.matmul(output, ops.transpose(self.embedding.embeddings)) + self.output_bias
         state = DecoderState(*(ops.reshape(part, (batch, captions, self.units)) for part in (last_hidden, last_cell)))
         return (
             ops.reshape(logits, (batch, captions, target, self.vocab_size)),
             state,
-            ops.reshape(weights, (batch, captions, target, -1)),
+            ops.reshape(sum(looks) / HOPS, (batch, captions, target, -1)),
         )
 
     def call(self, inputs, training=False):
@@ -250,7 +252,7 @@ class Coordinates(keras.layers.Layer):
 
 
 def _small_cnn(image_size: int) -> keras.Model:
-    """A CNN for drawn scenes: images in 0..255 -> grid (batch, image_size / 8, image_size / 8, 128).
+    """A CNN for drawn scenes: images in 0..255 -> grid (batch, image_size / 8, image_size / 8, 130).
 
     A cell sees 38 pixels around it, an object but not the whole scene, so that attention has to go to the object.
     """
@@ -267,7 +269,7 @@ def _small_cnn(image_size: int) -> keras.Model:
         x = keras.layers.MaxPooling2D(2)(convolution(x, filters, 3, i))
     x = convolution(x, 128, 3, 3)
     x = convolution(Coordinates(name="coordinates")(x), 128, 1, 4)  # what and where together
-    return keras.Model(inputs, x, name="encoder")
+    return keras.Model(inputs, Coordinates(name="place")(x), name="encoder")  # and where alone, to compare two places
 
 
 def _mobilenet_v2(image_size: int) -> keras.Model:

@@ -30,6 +30,13 @@ def layer() -> AdaptiveAttention:
     return layer
 
 
+def weights_of(layer: AdaptiveAttention) -> list[np.ndarray]:
+    """W_g, W_v, W_s and the sentinel's bias."""
+    projections = layer.query_projection, layer.key_projection, layer.sentinel_projection
+    weights = [*(projection.kernel for projection in projections), layer.sentinel_bias]
+    return [keras.ops.convert_to_numpy(weight) for weight in weights]
+
+
 def attended(layer, arrays) -> tuple[np.ndarray, np.ndarray]:
     keys = layer.keys(arrays["memory"])
     contexts, weights = layer(arrays["queries"], arrays["memory"], keys, arrays["sentinels"])
@@ -37,7 +44,7 @@ def attended(layer, arrays) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_equals_the_equations(layer, arrays):
-    query, key, sentinel = (np.asarray(kernel, np.float64) for kernel in layer.get_weights())
+    query, key, sentinel, bias = (np.asarray(weight, np.float64) for weight in weights_of(layer))
     contexts, weights = attended(layer, arrays)
     assert contexts.shape == (BATCH, QUERIES, MEMORY_WIDTH)
     assert weights.shape == (BATCH, QUERIES, POSITIONS + 1)
@@ -47,6 +54,7 @@ def test_equals_the_equations(layer, arrays):
             looked_at = [*arrays["memory"][b], arrays["sentinels"][b, t]]
             projections = [*[key] * POSITIONS, sentinel]
             scores = [asked @ (v @ projection) / 2 for v, projection in zip(looked_at, projections, strict=True)]
+            scores[-1] += bias
             shares = np.exp(scores) / np.sum(np.exp(scores))
             np.testing.assert_allclose(weights[b, t], shares, rtol=1e-5, atol=1e-7)
             np.testing.assert_allclose(contexts[b, t], shares @ looked_at, rtol=1e-5, atol=1e-6)
@@ -56,7 +64,7 @@ def test_rows_sum_to_one_and_the_last_column_is_the_sentinel(layer, arrays):
     _, weights = attended(layer, arrays)
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
     # A sentinel that answers each query loudly takes all the attention, and its state becomes the context.
-    query, _, sentinel = layer.get_weights()
+    query, _, sentinel, _ = weights_of(layer)
     loud = 100 * arrays["queries"] @ query @ np.linalg.pinv(sentinel)
     contexts, weights = attended(layer, {**arrays, "sentinels": loud.astype(np.float32)})
     np.testing.assert_allclose(weights[..., -1], 1, atol=1e-5)
@@ -78,10 +86,7 @@ def test_config_round_trip(layer, arrays):
     assert isinstance(copy, AdaptiveAttention)
     assert (copy.units, copy.name) == (UNITS, "attention")
     attended(copy, arrays)
-    assert [weight.path for weight in copy.weights] == [
-        "attention/query/kernel",
-        "attention/key/kernel",
-        "attention/sentinel/kernel",
-    ]
+    assert float(copy.sentinel_bias.numpy()) == -5.0
+    assert [weight.path for weight in copy.weights] == [weight.path for weight in layer.weights]
     copy.set_weights(layer.get_weights())
     np.testing.assert_array_equal(attended(copy, arrays)[0], attended(layer, arrays)[0])

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from shared.losses import SequenceCrossEntropy, nats_per_token, real_tokens_mean
+from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token, real_tokens_mean
 
 BATCH, TARGET, VOCAB = 2, 3, 4
 TOKENS = np.array([[2, 1, 0], [3, 0, 0]], np.int32)
@@ -84,7 +84,14 @@ def test_sample_weight_is_refused():
         SequenceCrossEntropy()(TOKENS, LOGITS, sample_weight=np.ones(BATCH))
 
 
-def test_config_round_trip():
-    loss = SequenceCrossEntropy(0.2, name="other")
+def test_policy_gradient_weighs_each_sampled_token():
+    advantages = np.array([[0.5, 0.5, 9.0], [-2.0, 9.0, 9.0]], np.float32)
+    expected = 0.5 * REAL[0] + 0.5 * REAL[1] - 2 * REAL[2]
+    assert value(PolicyGradient()(TOKENS, LOGITS, sample_weight=advantages)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", [SequenceCrossEntropy(0.2, name="other"), PolicyGradient()])
+def test_config_round_trip(loss):
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
-    assert copy.get_config() == loss.get_config() == {"label_smoothing": 0.2, "name": "other"}
+    assert type(copy) is type(loss)
+    assert copy.get_config() == loss.get_config()

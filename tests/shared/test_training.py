@@ -22,10 +22,10 @@ import pytest
 
 from shared import training
 from shared.batching import BucketedBatches, pad
-from shared.losses import SequenceCrossEntropy, nats_per_token
+from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
 from shared.recurrent import LSTM
-from shared.runs import Run, RunError
-from shared.training import Evaluation, Interrupted, Trainer, TrainingError, averaged_weights, model_weights
+from shared.runs import Checkpoints, Run, RunError
+from shared.training import Evaluation, Interrupted, State, Trainer, TrainingError, averaged_weights, model_weights
 from tests.shared.test_runs import Settings
 
 VOCAB, EXAMPLES, BATCH, EPOCHS = 7, 18, 4, 3
@@ -49,16 +49,17 @@ def tagger(recurrent: bool = False, momentum: float = 0.9) -> keras.Model:
 
 
 @functools.cache
-def compiled(momentum: float) -> tuple[keras.Model, list[np.ndarray]]:
+def compiled(momentum: float) -> tuple[keras.Model, keras.optimizers.Optimizer, list[np.ndarray]]:
     model = tagger(momentum=momentum)
     model.optimizer.build(model.trainable_variables)
-    return model, [keras.ops.convert_to_numpy(variable) for variable in model.variables + model.optimizer.variables]
+    variables = model.variables + model.optimizer.variables
+    return model, model.optimizer, [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 
 def renewed(momentum: float = 0.9) -> keras.Model:
     """A `tagger` as it was before training, without compiling it again."""
-    model, initial = compiled(momentum)
-    for variable, value in zip(model.variables + model.optimizer.variables, initial, strict=True):
+    model, optimizer, initial = compiled(momentum)
+    for variable, value in zip(model.variables + optimizer.variables, initial, strict=True):
         variable.assign(value)
     return model
 
@@ -99,10 +100,10 @@ def run_at(root: Path, name: str = "run") -> Run:
     return Run(root / "tagger" / name)
 
 
-def outcome(root: Path, name: str = "run") -> dict[str, Any]:
+def outcome(root: Path, name: str = "run", checkpoints: str = "checkpoints") -> dict[str, Any]:
     """Everything that two trainings must agree on: all but how long they took."""
     run = run_at(root, name)
-    found = run.checkpoints.latest(lambda line: pytest.fail(line))
+    found = Checkpoints(run.path / checkpoints).latest(lambda line: pytest.fail(line))
     assert found is not None
     tensors, state = found
     rows = [{key: row[key] for key in row if key != "minutes"} for row in run.load_history()]
@@ -252,21 +253,74 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         trainer(tmp_path, model=tagger(recurrent=True)).fit()
 
 
+def rewarded(root: Path, deadly_save: int = 0) -> State:
+    """Two stages: cross-entropy, then a reward for tags that are right; tags and lengths are of the model's choosing."""
+    first = trainer(root, epochs=1)
+    model, plain = first.model, first.batches
+    state = first.fit()
+
+    def make_batch(indices, rng):
+        inputs, targets = plain.make_batch(indices, rng)
+        chosen = keras.ops.convert_to_numpy(keras.ops.argmax(model(inputs), axis=-1))
+        length = max(1, inputs.shape[1] - int(chosen.sum()) % 3)
+        chosen = np.where(targets > 0, chosen, 0)[:, :length]
+        return inputs[:, :length], chosen, np.float32((chosen == targets[:, :length]) - 0.5)
+
+    optimizer = keras.optimizers.Adam(global_clipnorm=1.0, use_ema=True, ema_momentum=0.5)
+    model.compile(optimizer, PolicyGradient(), metrics=[nats_per_token])
+    run, evaluate = first.run, first.evaluate
+    second = Trainer(
+        model,
+        BucketedBatches([1] * EXAMPLES, BATCH, make_batch, seed=6),
+        run,
+        evaluate,
+        epochs=2,
+        learning_rate=0.01,
+        warmup_steps=0,
+        schedule="plateau",
+        patience=9,
+        after=state,
+        on_policy=True,
+    )
+    if deadly_save:
+        second.checkpoints.save = dies(deadly_save, False, second.checkpoints.save)
+    try:
+        return second.fit()
+    finally:
+        model.compile(compiled(0.9)[1], SequenceCrossEntropy(0.1), metrics=[nats_per_token])
+
+
+@pytest.mark.usefixtures("save_every_step")
+def test_a_second_stage_on_its_own_samples_resumes_in_the_same_bits(tmp_path):
+    rewarded(tmp_path / "whole")
+    with pytest.raises(Killed):
+        rewarded(tmp_path / "killed", deadly_save=3)
+    (run_at(tmp_path / "killed").path / "checkpoints-2" / ".000000009.x1").mkdir()
+    rewarded(tmp_path / "killed")
+    whole, killed = (outcome(root, checkpoints="checkpoints-2") for root in (tmp_path / "whole", tmp_path / "killed"))
+    assert killed == whole
+    assert [row["epoch"] for row in whole["rows"]] == ["1", "2", "3"]
+    assert not list(run_at(tmp_path / "killed").path.glob("checkpoints*/.*"))
+
+
 # --- stopping ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_first(tmp_path, uninterrupted, number):
     first = trainer(tmp_path)
-    make_batch = first.batches.make_batch
-    first.batches.make_batch = lambda indices, rng: (
-        first.state.step == STEPS + 1 and os.kill(os.getpid(), number),
-        make_batch(indices, rng),
-    )[1]
+    rate = first.rate
+
+    def signalled(step: int) -> float:
+        if step == STEPS + 1:
+            os.kill(os.getpid(), number)
+        return rate(step)
+
+    first.rate = signalled
     with pytest.raises(Interrupted) as stopped:
         first.fit()
     assert stopped.value.code == 128 + number
-    assert run_at(tmp_path).checkpoints.steps()[-1] in (STEPS + 2, STEPS + 3)
+    assert run_at(tmp_path).checkpoints.steps()[-1] == STEPS + 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     trainer(tmp_path).fit()
     assert outcome(tmp_path) == uninterrupted

@@ -23,6 +23,7 @@ CONFIG = replace(
     max_length=20,
     batch_images=2,
     epochs=12,
+    reward_epochs=1,
     learning_rate=1e-2,
     warmup_steps=2,
     weight_average=0.5,

@@ -147,7 +147,7 @@ def test_saved_whole_and_loaded_safely(tmp_path, model, encoder):
         model = Captioner(VOCAB, UNITS, encoder=build_encoder(SCENES))
         images = np.random.default_rng(3).integers(0, 255, (BATCH, 96, 96, 3)).astype(np.float32)
         inputs = {"image": images, "token_ids": token_ids()}
-        model.build({"grid": (None, None, None, 128), "token_ids": (None, None, None)})
+        model.build({"grid": (None, None, None, 130), "token_ids": (None, None, None)})
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_allclose(loaded(inputs), model(inputs), rtol=1e-5, atol=1e-6)
@@ -160,8 +160,8 @@ def test_the_encoder_covers_the_picture(model):
     encoder = build_encoder(SCENES)
     image = np.full((1, 96, 96, 3), 127, np.float32)
     before = np.asarray(encoder(image))
-    assert before.shape == (1, 12, 12, 128)
-    assert build_model(SCENES, 9).encoder.output_shape == (None, 12, 12, 128)
+    assert before.shape == (1, 12, 12, 130)
+    assert build_model(SCENES, 9).encoder.output_shape == (None, 12, 12, 130)
     for y, x in ((0, 0), (0, 95), (95, 0), (95, 95), (40, 70)):
         dotted = image.copy()
         dotted[:, y, x] = 255

@@ -16,8 +16,8 @@ def test_a_training_leaves_a_complete_run(trained):
         assert (run.path / name).stat().st_size > 0
     assert (run.path / "plots" / "history.png").read_bytes().startswith(b"\x89PNG")
     rows = run.load_history()
-    assert [row["epoch"] for row in rows] == [str(i + 1) for i in range(CONFIG.epochs)]
-    assert float(rows[-1]["perplexity"]) < float(rows[0]["perplexity"])
+    assert [row["epoch"] for row in rows] == [str(i + 1) for i in range(CONFIG.epochs + CONFIG.reward_epochs)]
+    assert float(rows[CONFIG.epochs - 1]["perplexity"]) < float(rows[0]["perplexity"])
     assert json.loads((run.path / "config.json").read_text())["task"] == "captioner"
     assert f"trained: {run.path}" in trained.output
 
@@ -27,7 +27,7 @@ def test_the_model_card_tells_the_numbers_and_the_commands(trained):
     dev = json.loads((trained.run.path / "metrics.json").read_text())["dev"]
     assert f"| CIDEr-D | {dev['CIDEr-D']} |" in card
     assert "python -m tasks.captioner.caption --model tiny photo.jpg" in card
-    assert "12 epochs in 0 minutes on scenes (fingerprint " in card
+    assert "13 epochs in 0 minutes on scenes (fingerprint " in card
     assert "{" not in card
 
 
