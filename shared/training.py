@@ -313,7 +313,8 @@ class Trainer:
             self.console.print(f"    {output}\n      ~ {reference}")
         if self.writer is not None:
             for name, value in row.items():
-                self.writer.add_scalar(name, value, self.state.step)
+                self.writer.add_scalar(name, value, row["epoch"])
+            self.writer.flush()
 
     def _save(self, seconds: float) -> None:
         """Writes a checkpoint; after a signal, leaves."""

@@ -31,6 +31,7 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 HOPS = 2  # looks at the grid for each word
 GRID_CHANNELS = {"cnn": 130, "mobilenet_v2": 1280}
+CONTEXT = 64  # channels that tell every cell of the whole scene
 GRID_STRIDE = {"cnn": 8, "mobilenet_v2": 32}  # pixels to a cell
 
 
@@ -254,7 +255,9 @@ class Coordinates(keras.layers.Layer):
 def _small_cnn(image_size: int) -> keras.Model:
     """A CNN for drawn scenes: images in 0..255 -> grid (batch, image_size / 8, image_size / 8, 130).
 
-    A cell sees 38 pixels around it, an object but not the whole scene, so that attention has to go to the object.
+    A cell sees 38 pixels around it, an object but not the whole scene, so that attention has to go to the object. What
+    all cells know besides is the maximum over the scene of what is where (global context: Liu et al. 2015, ParseNet,
+    section 3.1), so that the cell of an object can tell how it stands to the others.
     """
 
     def convolution(x, filters, size, name):
@@ -269,6 +272,10 @@ def _small_cnn(image_size: int) -> keras.Model:
         x = keras.layers.MaxPooling2D(2)(convolution(x, filters, 3, i))
     x = convolution(x, 128, 3, 3)
     x = convolution(Coordinates(name="coordinates")(x), 128, 1, 4)  # what and where together
+    scene = keras.layers.GlobalMaxPooling2D(keepdims=True)(x)
+    scene = keras.layers.Dense(CONTEXT, activation="relu", name="context")(scene)
+    scene = keras.layers.UpSampling2D(x.shape[1:3])(scene)  # the same for every cell
+    x = convolution(keras.layers.Concatenate()([x, scene]), 128, 1, 5)
     return keras.Model(inputs, Coordinates(name="place")(x), name="encoder")  # and where alone, to compare two places
 
 

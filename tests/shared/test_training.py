@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +255,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
 
 
 def rewarded(root: Path, deadly_save: int = 0) -> State:
-    """Two stages: cross-entropy, then a reward for tags that are right; tags and lengths are of the model's choosing."""
+    """Two stages: cross-entropy, then a reward for right tags; tags and lengths are of the model's own choosing."""
     first = trainer(root, epochs=1)
     model, plain = first.model, first.batches
     state = first.fit()
@@ -472,6 +473,29 @@ def test_history_counts_real_tokens(tmp_path, monkeypatch):
         (row,) = csv.DictReader(file)
     assert float(row["perplexity"]) == pytest.approx(math.exp(nats / tokens), abs=1e-3)
     assert list(row) == ["epoch", "perplexity", "nats", "learning_rate", "minutes"]
+
+
+def test_tensorboard_gets_each_epoch_or_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
+    with pytest.raises(TrainingError, match="--tensorboard needs the package tensorboard"):
+        trainer(tmp_path, tensorboard=True)
+
+    written = []
+
+    class Writer:
+        def __init__(self, folder):
+            assert folder == str(run_at(tmp_path).path / "tensorboard")
+
+        def add_scalar(self, tag, data, step):
+            written.append((tag, step))
+
+        def flush(self):
+            written.append("flushed")
+
+    monkeypatch.setitem(sys.modules, "tensorboard.summary", types.SimpleNamespace(Writer=Writer))
+    trainer(tmp_path, tensorboard=True, epochs=2).fit()
+    assert ("nats", 1) in written
+    assert written[-2:] == [("minutes", 2), "flushed"]
 
 
 # --- real kills ----------------------------------------------------------------------------------------------------
