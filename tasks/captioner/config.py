@@ -84,7 +84,6 @@ PRESETS = {
         label_smoothing=0.1,
         captions_per_image=5,
         epochs=8,
-        reward_epochs=6,
         learning_rate=1e-3,
         warmup_steps=400,
         weight_average=0.997,

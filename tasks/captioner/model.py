@@ -15,12 +15,15 @@ the references of an image in training and the beam in decoding: its grid is pro
 context is fed back, one look cannot tell how two objects stand to each other; the second look knows the first.
 """
 
+import contextlib
+import sys
 from typing import Any, NamedTuple
 
 import keras
 
 from shared.attention import AdaptiveAttention
 from shared.decoding import Hypotheses, beam_search
+from shared.errors import UserError
 from shared.recurrent import LSTM
 from shared.runs import Run, RunError
 from shared.training import assign_weights
@@ -286,9 +289,15 @@ def _mobilenet_v2(image_size: int) -> keras.Model:
     """
     inputs = keras.Input((image_size, image_size, 3), name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)  # as in its own training
-    network = keras.applications.MobileNetV2(
-        input_shape=(image_size, image_size, 3), include_top=False, weights="imagenet", name="mobilenet_v2"
-    )
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # where Keras tells of a download; results go to standard output
+            network = keras.applications.MobileNetV2(
+                input_shape=(image_size, image_size, 3), include_top=False, weights="imagenet", name="mobilenet_v2"
+            )
+    except Exception as error:  # Keras raises no narrower one when a download fails
+        raise UserError(
+            f"no ImageNet weights of MobileNetV2, neither in Keras' cache (KERAS_HOME) nor online: {error}"
+        ) from None
     network.trainable = False
     return keras.Model(inputs, network(x, training=False), name="encoder")
 
