@@ -166,12 +166,15 @@ class Captioner(keras.Model):
 
     def call(self, inputs, training=False):
         """Logits for teacher forcing: `inputs` holds `token_ids` and either `grid` or `image`."""
-        grid = inputs["grid"] if self.encoder is None else self.look(inputs["image"], training=training)
+        grid = self.look(inputs["grid" if self.encoder is None else "image"], training=training)
         logits, _, _ = self.decode(self.read(grid, training=training), inputs["token_ids"], training=training)
         return logits
 
-    def search_step(self, grid):
-        """What `shared.decoding` asks for: the step, its first state, and the batch size. Extras are the attention."""
+    def search_space(self, grid, max_length: int) -> dict[str, Any]:
+        """What any search of `shared.decoding` asks for, for captions of at most `max_length` words.
+
+        The extras of its step are the attention (batch, beam, positions + 1).
+        """
         memory = self.read(grid)
         batch_size = ops.shape(grid)[0]
 
@@ -180,7 +183,15 @@ class Captioner(keras.Model):
             return ops.log_softmax(logits[:, :, 0], axis=-1), tuple(state), attention[:, :, 0]
 
         zeros = ops.zeros((batch_size, self.units), self.compute_dtype)
-        return step, (zeros, zeros), batch_size
+        return {
+            "step": step,
+            "initial_state": (zeros, zeros),
+            "batch_size": batch_size,
+            "start_id": Vocabulary.start_id,
+            "end_id": Vocabulary.end_id,
+            "pad_id": Vocabulary.pad_id,
+            "max_length": max_length + 1,  # and the end token
+        }
 
     def describe(self, grid, *, beam: int, max_length: int, length_penalty: float) -> Hypotheses:
         """The best captions of each image, found by beam search.
@@ -194,15 +205,8 @@ class Captioner(keras.Model):
         Returns:
             `token_ids` (batch, beam, target) and so on; `extras` is the attention (batch, beam, target, positions + 1).
         """
-        step, state, batch_size = self.search_step(grid)
         return beam_search(
-            step,
-            state,
-            batch_size=batch_size,
-            start_id=Vocabulary.start_id,
-            end_id=Vocabulary.end_id,
-            pad_id=Vocabulary.pad_id,
-            max_length=max_length + 1,  # and the end token
+            **self.search_space(grid, max_length),
             beam=beam,
             length_penalty=length_penalty,
             forbidden_ids=(Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.unknown_id),

@@ -34,15 +34,8 @@ class Sampler(keras.Model):
 
     def call(self, inputs):
         """Images or grids -> token ids (batch, samples, target), ended by the end token, then padding."""
-        step, state, batch_size = self.captioner.search_step(self.captioner.look(inputs))
         return sample(
-            step,
-            state,
-            batch_size=batch_size,
-            start_id=WordVocabulary.start_id,
-            end_id=WordVocabulary.end_id,
-            pad_id=WordVocabulary.pad_id,
-            max_length=self.max_length + 1,  # and the end token
+            **self.captioner.search_space(self.captioner.look(inputs), self.max_length),
             samples=self.samples,
             seed=self.seed_generator,
             forbidden_ids=(WordVocabulary.pad_id, WordVocabulary.start_id),
