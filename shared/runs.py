@@ -3,6 +3,7 @@
     saved_models/<task>/<run>/
       config.json           the task, its configuration, the data's fingerprint, the versions of what it ran on
       vocabulary.json       written by the task
+      encoder.safetensors   by the captioner of scenes: its image encoder, which learns first
       checkpoints/<step>/   tensors.safetensors and state.json: all that a resumed training needs
       weights.safetensors   the best weights on development so far
       model.keras           the same, whole, for users of Keras; written when the training ends

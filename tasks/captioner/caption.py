@@ -76,7 +76,8 @@ class ImageCaptioner:
             UserError: there is no such run, or its files do not fit together.
         """
         run = Run.find(model, TASK, RELEASED)
-        from tasks.captioner.model import Describer, build_encoder, load_model
+        from tasks.captioner.encoder import build_encoder
+        from tasks.captioner.model import Describer, load_model
 
         config, vocabulary, model_ = load_model(run)
         config = replace(config, beam=beam or max(config.beam, n_best))

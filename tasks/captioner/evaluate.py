@@ -103,7 +103,8 @@ def main(arguments: list[str]) -> None:
     from shared.metrics import CAPTION_PROTOCOL, novelty
     from tasks.captioner import card
     from tasks.captioner.data import load_split, read_references
-    from tasks.captioner.model import Describer, build_encoder, load_model
+    from tasks.captioner.encoder import build_encoder
+    from tasks.captioner.model import Describer, load_model
 
     config, vocabulary, model = load_model(run)
     config = replace(config, beam=options.beam or config.beam)

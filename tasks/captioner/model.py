@@ -7,35 +7,32 @@
       -> LSTM over x_t = E w_t + relu(W_b pool(V))   h_t, m_t                     [Lu et al., eq. 4 and 17]
       -> sentinel s_t = sigmoid(W_x x_t + W_h h_t-1) * tanh(m_t)                  [Lu et al., eq. 9 and 10]
       -> attention of h_t over V and s_t: context c_t                             [Lu et al., eq. 11 to 13]
-      -> again, of tanh(W_u (h_t, c_t)): context d_t                              [a second hop: Sukhbaatar et al. 2015]
-      -> logits = E tanh(W_p (h_t, c_t, d_t)): (batch, captions, target, vocab)   [Lu et al., eq. 5; E tied]
+      -> language LSTM over (h_t, c_t): g_t                                       [after Anderson et al. 2018, 3.2.2]
+      -> logits = E tanh(W_p (g_t, c_t)): (batch, captions, target, vocab)        [Lu et al., eq. 5; E tied]
 
-The recurrence never waits for the attention, so training is whole-sequence matrix products. The `captions` axis holds
-the references of an image in training and the beam in decoding: its grid is projected once for all of them. Since no
-context is fed back, one look cannot tell how two objects stand to each other; the second look knows the first.
+No recurrence waits for the attention (the first LSTM is not told what was looked at), so training is whole-sequence
+matrix products. The second LSTM remembers what was looked at: without it, the captioner names the objects of a scene
+long before it can tell how they stand to each other. The `captions` axis holds the references of an image in training
+and the beam in decoding: its grid is projected once for all of them.
+
+The decoder `two_looks` has no second LSTM but a second look, d_t, of the query tanh(W_u (h_t, c_t)) (Sukhbaatar et al.
+2015, hops), and logits = E tanh(W_p (h_t, c_t, d_t)); its recurrent weights are half as many.
 """
 
-import contextlib
-import sys
 from typing import Any, NamedTuple
 
 import keras
 
 from shared.attention import AdaptiveAttention
 from shared.decoding import Hypotheses, beam_search
-from shared.errors import UserError
 from shared.recurrent import LSTM
 from shared.runs import Run, RunError
 from shared.training import assign_weights
 from shared.vocabulary import Vocabulary, WordVocabulary
 from tasks.captioner.config import Config
+from tasks.captioner.encoder import GRID_CHANNELS, GRID_STRIDE, build_encoder
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
-
-HOPS = 2  # looks at the grid for each word
-GRID_CHANNELS = {"cnn": 130, "mobilenet_v2": 1280}
-CONTEXT = 64  # channels that tell every cell of the whole scene
-GRID_STRIDE = {"cnn": 8, "mobilenet_v2": 32}  # pixels to a cell
 
 
 class Memory(NamedTuple):
@@ -46,11 +43,9 @@ class Memory(NamedTuple):
     summary: Any  # (batch, units)
 
 
-class DecoderState(NamedTuple):
-    """The recurrent state h_t, m_t, each (batch, captions, units)."""
+LOOKS = {"two_lstms": 1, "two_looks": 2}  # at the grid, for each word
 
-    hidden: Any
-    cell: Any
+State = tuple[Any, ...]  # the hidden and the cell state of each LSTM, (batch, captions, units)
 
 
 @keras.saving.register_keras_serializable("quatrain")
@@ -62,7 +57,11 @@ class Captioner(keras.Model):
         units: width of embedding, LSTM, attention and output alike (the embedding is tied to the softmax).
         dropout: share of embedding and output units dropped in training.
         grid_dropout: share of the image grid's channels dropped in training.
+        decoder: `two_lstms` or `two_looks`, as told above.
         encoder: turns images into a grid; None if the grids come ready-made (see `tasks.captioner.data`).
+
+    Attributes:
+        steady: train the very function that inference computes, with nothing dropped. False unless set.
     """
 
     def __init__(
@@ -71,13 +70,15 @@ class Captioner(keras.Model):
         units: int,
         dropout: float = 0.0,
         grid_dropout: float = 0.0,
+        decoder: str = "two_lstms",
         encoder: keras.Model | None = None,
         **keras_options,
     ):
         super().__init__(**keras_options)
         self.vocab_size, self.units = vocab_size, units
         self.dropout, self.grid_dropout = dropout, grid_dropout
-        self.encoder = encoder
+        self.decoder, self.encoder = decoder, encoder
+        self.steady = False
         self.channel_dropout = keras.layers.Dropout(grid_dropout, noise_shape=(None, 1, None), name="channel_dropout")
         self.values = keras.layers.Dense(units, activation="relu", name="values")
         self.summary = keras.layers.Dense(units, activation="relu", name="summary")
@@ -87,8 +88,11 @@ class Captioner(keras.Model):
         self.input_dropout = keras.layers.Dropout(dropout, name="input_dropout")
         self.lstm = LSTM(units, return_sequences=True, return_state=True, return_cells=True, name="lstm")
         self.sentinel_gate = keras.layers.Dense(units, activation="sigmoid", name="sentinel_gate")
-        self.attention = [AdaptiveAttention(units, name=f"attention_{hop}") for hop in range(HOPS)]
-        self.next_query = keras.layers.Dense(units, activation="tanh", name="next_query")
+        self.attention = [AdaptiveAttention(units, name=f"attention_{look}") for look in range(LOOKS[decoder])]
+        if decoder == "two_lstms":
+            self.language_lstm = LSTM(units, return_sequences=True, return_state=True, name="language_lstm")
+        else:
+            self.next_query = keras.layers.Dense(units, activation="tanh", name="next_query")
         self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout")
         self.output_projection = keras.layers.Dense(units, activation="tanh", name="output")
 
@@ -103,14 +107,14 @@ class Captioner(keras.Model):
         self.sentinel_gate.build((None, None, 2 * self.units))
         for attention in self.attention:
             attention.build(width, width, width, width)
-        self.next_query.build((None, None, 2 * self.units))
-        self.output_projection.build((None, None, (1 + HOPS) * self.units))
+        (self.language_lstm if self.decoder == "two_lstms" else self.next_query).build((None, None, 2 * self.units))
+        self.output_projection.build((None, None, (1 + LOOKS[self.decoder]) * self.units))
         self.output_bias = self.add_weight(shape=(self.vocab_size,), initializer="zeros", name="output_bias")
         self.built = True
 
-    def look(self, inputs, training=False):
-        """From images to the encoder's grid (batch, rows, columns, channels); ready-made grids pass."""
-        return inputs if self.encoder is None else self.encoder(inputs, training=training)
+    def look(self, inputs):
+        """From images (batch, height, width, 3) to the encoder's grid; ready-made grids, of more channels, pass."""
+        return inputs if self.encoder is None or inputs.shape[-1] != 3 else self.encoder(inputs)
 
     def read(self, grid, training=False) -> Memory:
         """From the encoder's grid (batch, rows, columns, channels) to the decoder's memory."""
@@ -122,12 +126,17 @@ class Captioner(keras.Model):
         pooled = ops.concatenate([ops.max(values, axis=1), amount], axis=-1)
         return Memory(values, [attention.keys(values) for attention in self.attention], self.summary(pooled))
 
-    def decode(self, memory: Memory, token_ids, state: DecoderState | None = None, training=False):
+    def initial_state(self, batch: Any, captions: Any) -> State:
+        """The state before the first word."""
+        zeros = ops.zeros((batch, captions, self.units), self.compute_dtype)
+        return (zeros,) * (4 if self.decoder == "two_lstms" else 2)
+
+    def decode(self, memory: Memory, token_ids, state: State | None = None, training=False):
         """Next-word logits for every prefix of `token_ids` (batch, captions, target), each caption continuing `state`.
 
         Returns:
             logits (batch, captions, target, vocab), the state after the last token, and the attention, the mean of
-            the hops, (batch, captions, target, positions + 1) with the sentinel's share in the last column.
+            all looks, (batch, captions, target, positions + 1) with the sentinel's share in the last column.
         """
         batch, captions, target = ops.shape(token_ids)
         sequences = batch * captions
@@ -135,11 +144,9 @@ class Captioner(keras.Model):
         # Scaled as in Vaswani et al. 2017, section 3.4: tied to the softmax, the embedding is small beside the summary.
         inputs = self.units**0.5 * self.embedding(token_ids) + memory.summary[:, None, None, :]
         inputs = self.input_dropout(ops.reshape(inputs, (sequences, target, self.units)), training=training)
-        if state is None:
-            zeros = ops.zeros((batch, captions, self.units), inputs.dtype)
-            state = DecoderState(zeros, zeros)
-        first_hidden, first_cell = (ops.reshape(part, (sequences, self.units)) for part in state)
-        hidden, cells, last_hidden, last_cell = self.lstm(inputs, initial_state=[first_hidden, first_cell])
+        state = self.initial_state(batch, captions) if state is None else state
+        first_hidden, first_cell, *language = (ops.reshape(part, (sequences, self.units)) for part in state)
+        hidden, cells, *last = self.lstm(inputs, initial_state=[first_hidden, first_cell])
 
         previous = ops.concatenate([first_hidden[:, None], hidden[:, :-1]], axis=1)
         sentinels = self.sentinel_gate(ops.concatenate([inputs, previous], axis=-1)) * ops.tanh(cells)
@@ -147,26 +154,29 @@ class Captioner(keras.Model):
         per_image = (batch, captions * target, self.units)  # all captions of an image query one memory
         hidden = ops.reshape(hidden, per_image)
         sentinels = ops.reshape(sentinels, per_image)
-        known, looks, queries = [hidden], [], hidden
-        for attention, keys in zip(self.attention, memory.keys, strict=True):
-            contexts, weights = attention(queries, memory.values, keys, sentinels)
-            known.append(contexts)
-            looks.append(weights)
-            queries = self.next_query(ops.concatenate([hidden, contexts], axis=-1))
+        contexts, attention = self.attention[0](hidden, memory.values, memory.keys[0], sentinels)
+        heard = ops.concatenate([hidden, contexts], axis=-1)
+        if self.decoder == "two_lstms":
+            heard = ops.reshape(heard, (sequences, target, 2 * self.units))
+            spoken, *language = self.language_lstm(heard, initial_state=language)
+            known = [ops.reshape(spoken, per_image), contexts]
+        else:
+            further, second = self.attention[1](self.next_query(heard), memory.values, memory.keys[1], sentinels)
+            known, attention = [heard, further], (attention + second) / 2
 
         output = self.output_projection(self.output_dropout(ops.concatenate(known, axis=-1), training=training))
         output = self.output_dropout(output, training=training)
         logits = ops.matmul(output, ops.transpose(self.embedding.embeddings)) + self.output_bias
-        state = DecoderState(*(ops.reshape(part, (batch, captions, self.units)) for part in (last_hidden, last_cell)))
         return (
             ops.reshape(logits, (batch, captions, target, self.vocab_size)),
-            state,
-            ops.reshape(sum(looks) / HOPS, (batch, captions, target, -1)),
+            tuple(ops.reshape(part, (batch, captions, self.units)) for part in (*last, *language)),
+            ops.reshape(attention, (batch, captions, target, -1)),
         )
 
     def call(self, inputs, training=False):
         """Logits for teacher forcing: `inputs` holds `token_ids` and either `grid` or `image`."""
-        grid = self.look(inputs["grid" if self.encoder is None else "image"], training=training)
+        training = training and not self.steady
+        grid = self.look(inputs["grid"] if "grid" in inputs else inputs["image"])
         logits, _, _ = self.decode(self.read(grid, training=training), inputs["token_ids"], training=training)
         return logits
 
@@ -179,13 +189,12 @@ class Captioner(keras.Model):
         batch_size = ops.shape(grid)[0]
 
         def step(token_ids, state):
-            logits, state, attention = self.decode(memory, token_ids[:, :, None], DecoderState(*state))
-            return ops.log_softmax(logits[:, :, 0], axis=-1), tuple(state), attention[:, :, 0]
+            logits, state, attention = self.decode(memory, token_ids[:, :, None], state)
+            return ops.log_softmax(logits[:, :, 0], axis=-1), state, attention[:, :, 0]
 
-        zeros = ops.zeros((batch_size, self.units), self.compute_dtype)
         return {
             "step": step,
-            "initial_state": (zeros, zeros),
+            "initial_state": tuple(part[:, 0] for part in self.initial_state(batch_size, 1)),
             "batch_size": batch_size,
             "start_id": Vocabulary.start_id,
             "end_id": Vocabulary.end_id,
@@ -219,6 +228,7 @@ class Captioner(keras.Model):
             "units": self.units,
             "dropout": self.dropout,
             "grid_dropout": self.grid_dropout,
+            "decoder": self.decoder,
             "encoder": None if self.encoder is None else keras.saving.serialize_keras_object(self.encoder),
         }
 
@@ -248,73 +258,12 @@ class Describer(keras.Model):
         return self.captioner.describe(grid, **options)._asdict()
 
 
-@keras.saving.register_keras_serializable("quatrain")
-class Coordinates(keras.layers.Layer):
-    """Appends each cell's row and column, from -1 to 1, as two channels (Liu et al. 2018, CoordConv, section 3)."""
-
-    def call(self, grid):
-        _, rows, columns, _ = grid.shape
-        row, column = ops.meshgrid(ops.linspace(-1.0, 1.0, rows), ops.linspace(-1.0, 1.0, columns), indexing="ij")
-        place = ops.cast(ops.stack([row, column], axis=-1), grid.dtype)
-        return ops.concatenate([grid, ops.broadcast_to(place, (ops.shape(grid)[0], rows, columns, 2))], axis=-1)
-
-
-def _small_cnn(image_size: int) -> keras.Model:
-    """A CNN for drawn scenes: images in 0..255 -> grid (batch, image_size / 8, image_size / 8, 130).
-
-    A cell sees 38 pixels around it, an object but not the whole scene, so that attention has to go to the object. What
-    all cells know besides is the maximum over the scene of what is where (global context: Liu et al. 2015, ParseNet,
-    section 3.1), so that the cell of an object can tell how it stands to the others.
-    """
-
-    def convolution(x, filters, size, name):
-        x = keras.layers.Conv2D(filters, size, padding="same", use_bias=False, name=f"convolution_{name}")(x)
-        x = keras.layers.BatchNormalization(momentum=0.95, name=f"normalization_{name}")(x)
-        return keras.layers.ReLU()(x)
-
-    inputs = keras.Input((image_size, image_size, 3), name="image")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
-    # Maximum pooling learns the shapes of 14-pixel objects in half the epochs that strided convolutions need.
-    for i, filters in enumerate((16, 32, 64)):
-        x = keras.layers.MaxPooling2D(2)(convolution(x, filters, 3, i))
-    x = convolution(x, 128, 3, 3)
-    x = convolution(Coordinates(name="coordinates")(x), 128, 1, 4)  # what and where together
-    scene = keras.layers.GlobalMaxPooling2D(keepdims=True)(x)
-    scene = keras.layers.Dense(CONTEXT, activation="relu", name="context")(scene)
-    scene = keras.layers.UpSampling2D(x.shape[1:3])(scene)  # the same for every cell
-    x = convolution(keras.layers.Concatenate()([x, scene]), 128, 1, 5)
-    return keras.Model(inputs, Coordinates(name="place")(x), name="encoder")  # and where alone, to compare two places
-
-
-def _mobilenet_v2(image_size: int) -> keras.Model:
-    """MobileNetV2 (Sandler et al. 2018) with ImageNet weights: images in 0..255 -> (batch, size / 32, size / 32, 1280).
-
-    Keras fetches the weights on first use into its own cache (`KERAS_HOME`).
-    """
-    inputs = keras.Input((image_size, image_size, 3), name="image")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)  # as in its own training
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # where Keras tells of a download; results go to standard output
-            network = keras.applications.MobileNetV2(
-                input_shape=(image_size, image_size, 3), include_top=False, weights="imagenet", name="mobilenet_v2"
-            )
-    except Exception as error:  # Keras raises no narrower one when a download fails
-        raise UserError(
-            f"no ImageNet weights of MobileNetV2, neither in Keras' cache (KERAS_HOME) nor online: {error}"
-        ) from None
-    network.trainable = False
-    return keras.Model(inputs, network(x, training=False), name="encoder")
-
-
-def build_encoder(config: Config) -> keras.Model:
-    """From images (batch, image_size, image_size, 3) in 0..255 to a grid (batch, rows, columns, channels)."""
-    return {"cnn": _small_cnn, "mobilenet_v2": _mobilenet_v2}[config.encoder](config.image_size)
-
-
 def build_model(config: Config, vocab_size: int) -> Captioner:
-    """An untrained captioner; an encoder that is trained is part of it, one with ImageNet weights stays outside."""
+    """An untrained captioner; an encoder of our own is part of it, one with ImageNet weights stays outside."""
     encoder = build_encoder(config) if config.encoder == "cnn" else None
-    model = Captioner(vocab_size, config.units, config.dropout, config.grid_dropout, encoder, name="captioner")
+    model = Captioner(
+        vocab_size, config.units, config.dropout, config.grid_dropout, config.decoder, encoder, name="captioner"
+    )
     model.build({"grid": (None, None, None, GRID_CHANNELS[config.encoder]), "token_ids": (None, None, None)})
     return model
 
