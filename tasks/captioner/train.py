@@ -1,7 +1,7 @@
 """Trains the captioner.
 
-    python -m tasks.captioner.train                                 # scenes, built in: 4 to 10 minutes on two cores
-    python -m tasks.captioner.train flickr8k --data-dir Flickr8k    # photos: 20 minutes and more on two cores
+    python -m tasks.captioner.train                                 # scenes, built in: 11 minutes on two slow cores
+    python -m tasks.captioner.train flickr8k --data-dir Flickr8k    # photos: 20 minutes on two cores
     python -m tasks.captioner.train scenes --units 128 --run small  # any number of `config.py`, on the command line
 
 The same command again resumes an interrupted run. The run lies in saved_models/captioner/<run>/.
