@@ -111,6 +111,16 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
             variable.assign(value)
 
 
+def warmed_up(step: int, warmup_steps: int) -> float:
+    """The share of the highest rate that a step may have: rising linearly over `warmup_steps`, then 1."""
+    return min(1.0, (step + 1) / max(1, warmup_steps))
+
+
+def cosine(step: int, steps: int) -> float:
+    """The share of the highest rate that is left at a step: from 1 to 0 over `steps` (Loshchilov & Hutter 2017, 3)."""
+    return (1 + math.cos(math.pi * step / steps)) / 2
+
+
 # --- the loop ------------------------------------------------------------------------------------------------------
 
 
@@ -186,10 +196,8 @@ class Trainer:
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
-        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        if self.schedule == "cosine":
-            return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / (self.epochs * len(self.batches))))
-        return self.learning_rate * warm * self.state.rate_factor
+        decay = cosine(step, self.epochs * len(self.batches)) if self.schedule == "cosine" else self.state.rate_factor
+        return self.learning_rate * warmed_up(step, self.warmup_steps) * decay
 
     @property
     def _is_finished(self) -> bool:
@@ -340,8 +348,9 @@ class Trainer:
                     f"{self.run.path}: its checkpoint is of another model or version; choose another --run name"
                 )
             self.state = State(**{name: saved[name] for name in asdict(self.state)})
-            self.console.print(f"resuming {self.run.path} at epoch {self.state.epoch + 1}, step {self.state.step}")
         if not self._is_finished:
+            if found is not None:
+                self.console.print(f"resuming {self.run.path} at epoch {self.state.epoch + 1}, step {self.state.step}")
             self._compile_for_all_sizes()
         for name, tensor in tensors.items():
             variables[name].assign(tensor)

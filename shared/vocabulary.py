@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from shared.metrics import caption_tokens
+from shared.runs import write_bytes
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
 REPLACEMENT = "\ufffd"  # stands for what is not text: lone surrogates, broken UTF-8
@@ -102,7 +103,7 @@ class Vocabulary(ABC):
     def save(self, path: Path) -> None:
         """Write a JSON file, one token a line."""
         text = json.dumps(self._contents(), ensure_ascii=False, indent=0) + "\n"
-        Path(path).write_text(text, encoding="utf-8", newline="\n")
+        write_bytes(path, text.encode())
 
     @classmethod
     def load(cls, path: Path) -> Self:

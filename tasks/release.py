@@ -14,7 +14,16 @@ from shared.cli import command
 from shared.errors import UserError
 from shared.runs import Run, RunError, write_json, write_tensors
 
-KEPT = {"config.json", "vocabulary.json", "weights.safetensors", "metrics.json", "history.csv", "README.md", "plots"}
+KEPT = {
+    "config.json",
+    "vocabulary.json",
+    "weights.safetensors",
+    "encoder.safetensors",
+    "metrics.json",
+    "history.csv",
+    "README.md",
+    "plots",
+}
 SPLITS = ("dev", "test")
 
 

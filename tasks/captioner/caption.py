@@ -76,12 +76,12 @@ class ImageCaptioner:
             UserError: there is no such run, or its files do not fit together.
         """
         run = Run.find(model, TASK, RELEASED)
-        from tasks.captioner.encoder import build_encoder
+        from tasks.captioner.encoder import load_encoder
         from tasks.captioner.model import Describer, load_model
 
         config, vocabulary, model_ = load_model(run)
         config = replace(config, beam=beam or max(config.beam, n_best))
-        return cls(Describer(model_, model_.encoder or build_encoder(config), config), vocabulary, config.image_size)
+        return cls(Describer(model_, load_encoder(run, config), config), vocabulary, config.image_size)
 
     def __call__(self, images: Sequence[np.ndarray]) -> "list[list[Caption]]":
         """The captions, best first, of each image, uint8 (height, width, 3)."""

@@ -4,11 +4,11 @@
       -> Split          records, captions, and inputs: uint8 images or cached float16 grids, memory-mapped
       -> token ids      <s> a small dog runs </s>
 
-A batch holds images with some of the captions of each, padded to the longest of the batch:
+A batch holds captions of about the same length, padded to the longest, each with the grid of its image:
 
-    inputs   image or grid  (batch, height, width, channels)
-             token_ids      (batch, captions, target)    <s> a    small dog  runs
-    targets                 (batch, captions, target)    a   small dog  runs </s>
+    inputs   grid       (batch, rows, columns, channels)
+             token_ids  (batch, 1, target)    <s> a    small dog  runs
+    targets             (batch, 1, target)    a   small dog  runs </s>
 """
 
 import re
@@ -127,30 +127,21 @@ def build_vocabulary(config: Config, train: Split) -> WordVocabulary:
     return WordVocabulary.build(texts, min_count=config.min_count, normalisation=NORMALISATION[config.corpus])
 
 
-def input_name(split: Split) -> str:
-    """Under which name the model takes the inputs of a split."""
-    return "image" if split.inputs.dtype == np.uint8 else "grid"
-
-
 def training_batches(config: Config, train: Split, vocabulary: WordVocabulary) -> BucketedBatches:
-    """Batches of images whose longest captions are about equally long."""
-    token_ids = [[_framed(caption, vocabulary, config.max_length) for caption in image] for image in train.captions]
-    name = input_name(train)
+    """Batches of captions, each with one of the views of its image; an epoch shows every caption once.
+
+    The captions of an image go to different batches: what a step learns from one, it hardly learns from a second.
+    """
+    images = [i for i, captions in enumerate(train.captions) for _ in captions]
+    token_ids = [_framed(caption, vocabulary, config.max_length) for captions in train.captions for caption in captions]
 
     def make_batch(indices: np.ndarray, rng: np.random.Generator):
-        chosen = [_sample(token_ids[index], config.captions_per_image, rng) for index in indices]
-        length = max(len(caption) for image in chosen for caption in image)
-        padded = np.stack([pad([*image, *[[]] * (config.captions_per_image - len(image))], length) for image in chosen])
+        padded = pad([token_ids[index] for index in indices])[:, None]
+        shown = np.array([images[index] for index in indices])
         views = rng.integers(train.inputs.shape[1], size=len(indices))
-        return {name: train.inputs[indices, views], "token_ids": padded[:, :, :-1]}, padded[:, :, 1:]
+        return {"grid": train.inputs[shown, views], "token_ids": padded[:, :, :-1]}, padded[:, :, 1:]
 
-    longest = [max(map(len, captions)) for captions in token_ids]
-    return BucketedBatches(longest, config.batch_images, make_batch, config.seed)
-
-
-def _sample(captions: list[list[int]], count: int, rng: np.random.Generator) -> list[list[int]]:
-    """At most `count` of the captions, all different."""
-    return [captions[i] for i in rng.permutation(len(captions))[:count]]
+    return BucketedBatches([len(ids) for ids in token_ids], config.batch_size, make_batch, config.seed)
 
 
 def _framed(caption: str, vocabulary: WordVocabulary, max_length: int) -> list[int]:

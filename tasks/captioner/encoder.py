@@ -13,6 +13,8 @@ import contextlib
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -22,9 +24,9 @@ from datasets.scenes.world import COLOURS, SHAPES, SIZES
 from shared.batching import BucketedBatches
 from shared.errors import UserError
 from shared.runs import Run, read_tensors, write_tensors
-from shared.training import TrainingError, assign_weights, model_weights
+from shared.training import TrainingError, assign_weights, cosine, model_weights, warmed_up
 from tasks.captioner.config import Config
-from tasks.captioner.data import ENCODE_BATCH, Split
+from tasks.captioner.data import ENCODE_BATCH, Split, load_split
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -32,6 +34,8 @@ ATTRIBUTES = {"shapes": SHAPES, "colours": COLOURS, "sizes": tuple(SIZES)}  # th
 VALUES = sum(map(len, ATTRIBUTES.values()))
 GRID_CHANNELS = {"cnn": 5 * VALUES + 2, "mobilenet_v2": 1280}
 GRID_STRIDE = {"cnn": 8, "mobilenet_v2": 32}  # pixels to a cell
+
+LEARNED = "encoder.safetensors"  # in a run whose encoder was trained there
 
 NOTHING, EITHER = 0, -1  # labels of a cell, beside 1 + the number of a value
 
@@ -49,7 +53,8 @@ class Arrangement(keras.layers.Layer):
     Takes the logits of ATTRIBUTES, (batch, rows, columns, VALUES + attributes). For each cell it gives the
     probabilities of the values there, their maxima over the cells to the left, to the right, above and below, and its
     row and column from -1 to 1 (Liu et al. 2018, CoordConv, section 3): (batch, rows, columns, 5 VALUES + 2). All of it
-    is multiplied by the probability that an object stands there: to learn of an object, one has to look at it.
+    is multiplied by the probability that an object has its centre there, which is 0 wherever a neighbour is surer: to
+    learn of an object, one has to look at it.
 
     The next column is no "left" or "right" yet: between neighbours it is a matter of pixels.
     """
@@ -58,16 +63,17 @@ class Arrangement(keras.layers.Layer):
         probabilities = [ops.softmax(attribute, axis=-1)[..., 1:] for attribute in _split(logits)]
         present = ops.sum(probabilities[0], axis=-1, keepdims=True)
         values = ops.concatenate(probabilities, axis=-1)
-        # An object is seen from the cells around its centre too; how objects stand to each other, the centres tell.
-        centres = values * ops.cast(present >= ops.max_pool(present, 3, strides=1, padding="same"), values.dtype)
-        rows = ops.max(centres, axis=2, keepdims=True)  # (batch, rows, 1, VALUES)
-        columns = ops.max(centres, axis=1, keepdims=True)
+        # An object is seen from the cells around its centre too, not as well. A decoder that may look at them prefers
+        # them where they show a pair of shape and colour that it knows to a centre with one that it never met.
+        centres = present * ops.cast(present >= ops.max_pool(present, 3, strides=1, padding="same"), values.dtype)
+        rows = ops.max(centres * values, axis=2, keepdims=True)  # (batch, rows, 1, VALUES)
+        columns = ops.max(centres * values, axis=1, keepdims=True)
         beside = [_before(columns, 2), ops.flip(_before(ops.flip(columns, 2), 2), 2)]
         beside += [_before(rows, 1), ops.flip(_before(ops.flip(rows, 1), 1), 1)]
         place = ops.meshgrid(*(ops.linspace(-1.0, 1.0, side) for side in logits.shape[1:3]), indexing="ij")
         told = [values, *beside, ops.cast(ops.stack(place, axis=-1)[None], values.dtype)]
         shape = ops.shape(values)[:3]
-        return present * ops.concatenate([ops.broadcast_to(part, (*shape, part.shape[-1])) for part in told], axis=-1)
+        return centres * ops.concatenate([ops.broadcast_to(part, (*shape, part.shape[-1])) for part in told], axis=-1)
 
 
 def _before(line, axis: int):
@@ -186,16 +192,17 @@ def learn_objects(encoder: keras.Model, images: np.ndarray, records: Sequence[di
     side = detector.output_shape[1]
     labels = np.stack([cell_labels(record, side) for record in records])
     batches = BucketedBatches(
-        [1] * len(records), config.batch_images, lambda indices, _: (images[indices], labels[indices]), config.seed
+        [1] * len(records),
+        config.encoder_batch_size,
+        lambda indices, _: (images[indices], labels[indices]),
+        config.seed,
     )
     detector.compile(keras.optimizers.Adam(), CellCrossEntropy())
     steps, loss = config.encoder_epochs * len(batches), math.nan
     for step in range(steps):
         batches.epoch, number = divmod(step, len(batches))
-        warm = min(1.0, (step + 1) / 50)
-        detector.optimizer.learning_rate = (
-            config.encoder_learning_rate * warm * (1 + math.cos(math.pi * step / steps)) / 2
-        )
+        decay = warmed_up(step, config.encoder_warmup_steps) * cosine(step, steps)
+        detector.optimizer.learning_rate = config.encoder_learning_rate * decay
         if number == 0:
             detector.reset_metrics()
         loss = float(detector.train_on_batch(*batches[number]))
@@ -205,20 +212,34 @@ def learn_objects(encoder: keras.Model, images: np.ndarray, records: Sequence[di
     return loss
 
 
-def learn_or_load(run: Run, encoder: keras.Model, split: Split, config: Config) -> None:
-    """Gives the encoder of scenes what it learned when the run began; the run keeps it in `encoder.safetensors`."""
-    path = run.path / "encoder.safetensors"
-    if path.exists():
-        assign_weights(encoder, read_tensors(path))
-        return
-    loss = learn_objects(encoder, split.inputs[:, 0], split.records, config)
-    write_tensors(path, {name: ops.convert_to_numpy(weight) for name, weight in model_weights(encoder).items()})
+def load_encoder(run: Run, config: Config) -> keras.Model:
+    """The encoder of a run; RunError when what it learned is missing or does not fit."""
+    encoder = build_encoder(config)
+    if config.encoder == "cnn":
+        assign_weights(encoder, read_tensors(run.path / LEARNED))
+    return encoder
+
+
+def learned_encoder(run: Run, config: Config, data_dir: Path | None = None) -> keras.Model:
+    """The encoder of a run that begins, which that of scenes does by learning the objects, or of one resumed."""
+    if config.encoder != "cnn" or (run.path / LEARNED).exists():
+        return load_encoder(run, config)
+    encoder, train = build_encoder(config), load_split(config, "train", None, data_dir)
+    loss = learn_objects(encoder, train.inputs[:, 0], train.records, config)
+    write_tensors(run.path / LEARNED, {name: ops.convert_to_numpy(w) for name, w in model_weights(encoder).items()})
     print(f"the encoder has learned the objects: {loss:.3g} nats a cell")
+    return encoder
 
 
-def grids(encoder: keras.Model, images: np.ndarray) -> np.ndarray:
-    """The grids of images (images, views, height, width, 3): float16 (images, views, rows, columns, channels)."""
-    flat = images.reshape(-1, *images.shape[2:])
+def load_grids(config: Config, split: str, encoder: keras.Model, data_dir: Path | None = None) -> Split:
+    """Opens a split with grids for inputs.
+
+    Those of ImageNet's encoder, the same for every run, are computed once per corpus; those of a run's own, each time.
+    """
+    if config.encoder != "cnn":
+        return load_split(config, split, encoder.predict_on_batch, data_dir)
+    opened = load_split(config, split, None, data_dir)
+    flat = opened.inputs.reshape(-1, *opened.inputs.shape[2:])  # (images * views, height, width, 3)
     batches = (flat[start : start + ENCODE_BATCH] for start in range(0, len(flat), ENCODE_BATCH))
-    found = np.concatenate([np.asarray(encoder.predict_on_batch(batch), np.float16) for batch in batches])
-    return found.reshape(*images.shape[:2], *found.shape[1:])
+    grids = np.concatenate([np.asarray(encoder.predict_on_batch(batch), np.float16) for batch in batches])
+    return replace(opened, inputs=grids.reshape(*opened.inputs.shape[:2], *grids.shape[1:]))

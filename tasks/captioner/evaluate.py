@@ -102,17 +102,16 @@ def main(arguments: list[str]) -> None:
     import datasets
     from shared.metrics import CAPTION_PROTOCOL, novelty
     from tasks.captioner import card
-    from tasks.captioner.data import load_split, read_references
-    from tasks.captioner.encoder import build_encoder
+    from tasks.captioner.data import read_references
+    from tasks.captioner.encoder import load_encoder, load_grids
     from tasks.captioner.model import Describer, load_model
 
     config, vocabulary, model = load_model(run)
     config = replace(config, beam=options.beam or config.beam)
-    encode = None if model.encoder else build_encoder(config).predict_on_batch
-    split = load_split(config, options.split, encode, options.data_dir)
+    split = load_grids(config, options.split, load_encoder(run, config), options.data_dir)
     references = read_references(config, datasets.load(config.corpus, "train", options.data_dir))
 
-    captions = describe_split(Describer(model, model.encoder, config), vocabulary, split)
+    captions = describe_split(Describer(model, None, config), vocabulary, split)
     metrics = measure(captions, split, config)
     texts = (vocabulary.normalise(text) for image in references for text in image)
     metrics["novelty"] = novelty([" ".join(best[0].tokens) for best in captions], texts)

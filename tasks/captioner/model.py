@@ -1,22 +1,19 @@
-"""The captioner: a convolutional grid, an LSTM, and adaptive attention between them.
+"""The captioner: an LSTM that writes, adaptive attention to the grid of an image, an LSTM that remembers what it saw.
 
-    image (batch, height, width, 3)
-      -> image encoder: grid (batch, rows, columns, channels)
+    grid a (batch, rows, columns, channels), from the image encoder
       -> memory V (batch, positions, units)          v_i = relu(W_a a_i)          [Lu et al. 2017, eq. 16]
+      -> summary v (batch, units)                    v = relu(W_b mean(a))        [Lu et al., eq. 17]
     token_ids (batch, captions, target)
-      -> LSTM over x_t = E w_t + relu(W_b pool(V))   h_t, m_t                     [Lu et al., eq. 4 and 17]
+      -> LSTM over x_t = (E w_t, v)                  h_t, m_t                     [Lu et al., eq. 4]
       -> sentinel s_t = sigmoid(W_x x_t + W_h h_t-1) * tanh(m_t)                  [Lu et al., eq. 9 and 10]
       -> attention of h_t over V and s_t: context c_t                             [Lu et al., eq. 11 to 13]
-      -> language LSTM over (h_t, c_t): g_t                                       [after Anderson et al. 2018, 3.2.2]
-      -> logits = E tanh(W_p (g_t, c_t)): (batch, captions, target, vocab)        [Lu et al., eq. 5; E tied]
+      -> logits = W_p (h_t + c_t): (batch, captions, target, vocab)               [Lu et al., eq. 13]
 
-No recurrence waits for the attention (the first LSTM is not told what was looked at), so training is whole-sequence
-matrix products. The second LSTM remembers what was looked at: without it, the captioner names the objects of a scene
-long before it can tell how they stand to each other. The `captions` axis holds the references of an image in training
-and the beam in decoding: its grid is projected once for all of them.
-
-The decoder `two_looks` has no second LSTM but a second look, d_t, of the query tanh(W_u (h_t, c_t)) (Sukhbaatar et al.
-2015, hops), and logits = E tanh(W_p (h_t, c_t, d_t)); its recurrent weights are half as many.
+No recurrence waits for the attention (the LSTM is not told what was looked at), so training is whole-sequence matrix
+products. Where captions tell how objects stand to each other, a second LSTM remembers what was looked at: the language
+LSTM over (h_t, c_t), whose g_t takes the place of h_t in the logits (after Anderson et al. 2018, section 3.2.2).
+Without it, the captioner of scenes names the objects long before it can tell their relations; photos do without.
+The `captions` axis is the beam in decoding: the grid of an image is projected once for all of its hypotheses.
 """
 
 from typing import Any, NamedTuple
@@ -30,7 +27,7 @@ from shared.runs import Run, RunError
 from shared.training import assign_weights
 from shared.vocabulary import Vocabulary, WordVocabulary
 from tasks.captioner.config import Config
-from tasks.captioner.encoder import GRID_CHANNELS, GRID_STRIDE, build_encoder
+from tasks.captioner.encoder import GRID_CHANNELS, GRID_STRIDE
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -39,11 +36,9 @@ class Memory(NamedTuple):
     """What the decoder needs to know of an image, computed once."""
 
     values: Any  # (batch, positions, units)
-    keys: list[Any]  # of each hop, (batch, positions, units)
+    keys: Any  # (batch, positions, units)
     summary: Any  # (batch, units)
 
-
-LOOKS = {"two_lstms": 1, "two_looks": 2}  # at the grid, for each word
 
 State = tuple[Any, ...]  # the hidden and the cell state of each LSTM, (batch, captions, units)
 
@@ -54,11 +49,11 @@ class Captioner(keras.Model):
 
     Args:
         vocab_size: number of token ids.
-        units: width of embedding, LSTM, attention and output alike (the embedding is tied to the softmax).
-        dropout: share of embedding and output units dropped in training.
-        grid_dropout: share of the image grid's channels dropped in training.
-        decoder: `two_lstms` or `two_looks`, as told above.
-        encoder: turns images into a grid; None if the grids come ready-made (see `tasks.captioner.data`).
+        units: width of embedding, LSTMs and attention alike.
+        word_scale: standard deviation of the embedding at first: how loud words are beside the image.
+        counts: whether the summary is the sum over the grid, by which objects can be counted, in place of the mean.
+        language_lstm: whether a second LSTM remembers what was looked at.
+        dropout: share of the units dropped in training before the softmax.
 
     Attributes:
         steady: train the very function that inference computes, with nothing dropped. False unless set.
@@ -68,82 +63,73 @@ class Captioner(keras.Model):
         self,
         vocab_size: int,
         units: int,
+        word_scale: float = 1.0,
+        counts: bool = False,
+        language_lstm: bool = False,
         dropout: float = 0.0,
-        grid_dropout: float = 0.0,
-        decoder: str = "two_lstms",
-        encoder: keras.Model | None = None,
         **keras_options,
     ):
         super().__init__(**keras_options)
-        self.vocab_size, self.units = vocab_size, units
-        self.dropout, self.grid_dropout = dropout, grid_dropout
-        self.decoder, self.encoder = decoder, encoder
+        self.vocab_size, self.units, self.word_scale = vocab_size, units, word_scale
+        self.counts, self.dropout = counts, dropout
         self.steady = False
-        self.channel_dropout = keras.layers.Dropout(grid_dropout, noise_shape=(None, 1, None), name="channel_dropout")
         self.values = keras.layers.Dense(units, activation="relu", name="values")
         self.summary = keras.layers.Dense(units, activation="relu", name="summary")
-        self.embedding = keras.layers.Embedding(
-            vocab_size, units, embeddings_initializer="glorot_uniform", name="embedding"
-        )
-        self.input_dropout = keras.layers.Dropout(dropout, name="input_dropout")
+        initializer: Any = keras.initializers.RandomNormal(stddev=word_scale)
+        self.embedding = keras.layers.Embedding(vocab_size, units, embeddings_initializer=initializer, name="embedding")
         self.lstm = LSTM(units, return_sequences=True, return_state=True, return_cells=True, name="lstm")
         self.sentinel_gate = keras.layers.Dense(units, activation="sigmoid", name="sentinel_gate")
-        self.attention = [AdaptiveAttention(units, name=f"attention_{look}") for look in range(LOOKS[decoder])]
-        if decoder == "two_lstms":
-            self.language_lstm = LSTM(units, return_sequences=True, return_state=True, name="language_lstm")
-        else:
-            self.next_query = keras.layers.Dense(units, activation="tanh", name="next_query")
+        self.attention = AdaptiveAttention(units, name="attention")
+        self.language_lstm = (
+            LSTM(units, return_sequences=True, return_state=True, name="language_lstm") if language_lstm else None
+        )
         self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout")
-        self.output_projection = keras.layers.Dense(units, activation="tanh", name="output")
+        self.output_projection = keras.layers.Dense(vocab_size, name="output")
 
     def build(self, input_shape):
         """Names every weight after its layer; `input_shape` as `call`'s inputs."""
-        channels = input_shape["grid"][-1] if self.encoder is None else self.encoder.output_shape[-1]
-        width = (None, None, self.units)
+        width, double = (None, None, self.units), (None, None, 2 * self.units)
+        channels = input_shape["grid"][-1]
         self.values.build((None, None, channels))
-        self.summary.build((None, 2 * self.units))
+        self.summary.build((None, channels))
         self.embedding.build((None, None))
-        self.lstm.build(width)
-        self.sentinel_gate.build((None, None, 2 * self.units))
-        for attention in self.attention:
-            attention.build(width, width, width, width)
-        (self.language_lstm if self.decoder == "two_lstms" else self.next_query).build((None, None, 2 * self.units))
-        self.output_projection.build((None, None, (1 + LOOKS[self.decoder]) * self.units))
-        self.output_bias = self.add_weight(shape=(self.vocab_size,), initializer="zeros", name="output_bias")
+        self.lstm.build(double)
+        self.sentinel_gate.build((None, None, 3 * self.units))
+        self.attention.build(width, width, width, width)
+        if self.language_lstm is not None:
+            self.language_lstm.build(double)
+        self.output_projection.build(width)
         self.built = True
 
-    def look(self, inputs):
-        """From images (batch, height, width, 3) to the encoder's grid; ready-made grids, of more channels, pass."""
-        return inputs if self.encoder is None or inputs.shape[-1] != 3 else self.encoder(inputs)
-
-    def read(self, grid, training=False) -> Memory:
+    def read(self, grid) -> Memory:
         """From the encoder's grid (batch, rows, columns, channels) to the decoder's memory."""
-        shape = ops.shape(grid)
-        positions = self.channel_dropout(ops.reshape(grid, (shape[0], -1, shape[3])), training=training)
+        batch, rows, columns, channels = ops.shape(grid)
+        positions = ops.reshape(grid, (batch, rows * columns, channels))
         values = self.values(positions)
-        # The maximum tells what is there, the sum how much of it: without it, how many objects is anyone's guess.
-        amount = ops.mean(values, axis=1) * ops.sqrt(ops.cast(shape[1] * shape[2], values.dtype))
-        pooled = ops.concatenate([ops.max(values, axis=1), amount], axis=-1)
-        return Memory(values, [attention.keys(values) for attention in self.attention], self.summary(pooled))
+        pooled = ops.mean(positions, axis=1)
+        if self.counts:
+            pooled *= ops.sqrt(ops.cast(rows * columns, pooled.dtype))  # the sum, kept in size like a position
+        return Memory(values, self.attention.keys(values), self.summary(pooled))
 
     def initial_state(self, batch: Any, captions: Any) -> State:
         """The state before the first word."""
         zeros = ops.zeros((batch, captions, self.units), self.compute_dtype)
-        return (zeros,) * (4 if self.decoder == "two_lstms" else 2)
+        return (zeros,) * (2 if self.language_lstm is None else 4)
 
     def decode(self, memory: Memory, token_ids, state: State | None = None, training=False):
         """Next-word logits for every prefix of `token_ids` (batch, captions, target), each caption continuing `state`.
 
         Returns:
-            logits (batch, captions, target, vocab), the state after the last token, and the attention, the mean of
-            all looks, (batch, captions, target, positions + 1) with the sentinel's share in the last column.
+            logits (batch, captions, target, vocab), the state after the last token, and the attention, (batch,
+            captions, target, positions + 1) with the sentinel's share in the last column.
         """
         batch, captions, target = ops.shape(token_ids)
         sequences = batch * captions
 
-        # Scaled as in Vaswani et al. 2017, section 3.4: tied to the softmax, the embedding is small beside the summary.
-        inputs = self.units**0.5 * self.embedding(token_ids) + memory.summary[:, None, None, :]
-        inputs = self.input_dropout(ops.reshape(inputs, (sequences, target, self.units)), training=training)
+        summary = ops.broadcast_to(memory.summary[:, None, None, :], (batch, captions, target, self.units))
+        inputs = ops.reshape(
+            ops.concatenate([self.embedding(token_ids), summary], axis=-1), (sequences, target, 2 * self.units)
+        )
         state = self.initial_state(batch, captions) if state is None else state
         first_hidden, first_cell, *language = (ops.reshape(part, (sequences, self.units)) for part in state)
         hidden, cells, *last = self.lstm(inputs, initial_state=[first_hidden, first_cell])
@@ -151,22 +137,15 @@ class Captioner(keras.Model):
         previous = ops.concatenate([first_hidden[:, None], hidden[:, :-1]], axis=1)
         sentinels = self.sentinel_gate(ops.concatenate([inputs, previous], axis=-1)) * ops.tanh(cells)
 
-        per_image = (batch, captions * target, self.units)  # all captions of an image query one memory
-        hidden = ops.reshape(hidden, per_image)
-        sentinels = ops.reshape(sentinels, per_image)
-        contexts, attention = self.attention[0](hidden, memory.values, memory.keys[0], sentinels)
-        heard = ops.concatenate([hidden, contexts], axis=-1)
-        if self.decoder == "two_lstms":
-            heard = ops.reshape(heard, (sequences, target, 2 * self.units))
-            spoken, *language = self.language_lstm(heard, initial_state=language)
-            known = [ops.reshape(spoken, per_image), contexts]
-        else:
-            further, second = self.attention[1](self.next_query(heard), memory.values, memory.keys[1], sentinels)
-            known, attention = [heard, further], (attention + second) / 2
+        per_image = (batch, captions * target, -1)  # all captions of an image query one memory
+        queries, sentinels = ops.reshape(hidden, per_image), ops.reshape(sentinels, per_image)
+        contexts, attention = self.attention(queries, memory.values, memory.keys, sentinels)
+        contexts = ops.reshape(contexts, (sequences, target, self.units))
 
-        output = self.output_projection(self.output_dropout(ops.concatenate(known, axis=-1), training=training))
-        output = self.output_dropout(output, training=training)
-        logits = ops.matmul(output, ops.transpose(self.embedding.embeddings)) + self.output_bias
+        if self.language_lstm is not None:
+            heard = ops.concatenate([hidden, contexts], axis=-1)
+            hidden, *language = self.language_lstm(heard, initial_state=language)
+        logits = self.output_projection(self.output_dropout(hidden + contexts, training=training))
         return (
             ops.reshape(logits, (batch, captions, target, self.vocab_size)),
             tuple(ops.reshape(part, (batch, captions, self.units)) for part in (*last, *language)),
@@ -174,10 +153,9 @@ class Captioner(keras.Model):
         )
 
     def call(self, inputs, training=False):
-        """Logits for teacher forcing: `inputs` holds `token_ids` and either `grid` or `image`."""
+        """Logits for teacher forcing: `inputs` holds `grid` and `token_ids`."""
         training = training and not self.steady
-        grid = self.look(inputs["grid"] if "grid" in inputs else inputs["image"])
-        logits, _, _ = self.decode(self.read(grid, training=training), inputs["token_ids"], training=training)
+        logits, _, _ = self.decode(self.read(inputs["grid"]), inputs["token_ids"], training=training)
         return logits
 
     def search_space(self, grid, max_length: int) -> dict[str, Any]:
@@ -226,16 +204,11 @@ class Captioner(keras.Model):
             **super().get_config(),
             "vocab_size": self.vocab_size,
             "units": self.units,
+            "word_scale": self.word_scale,
+            "counts": self.counts,
+            "language_lstm": self.language_lstm is not None,
             "dropout": self.dropout,
-            "grid_dropout": self.grid_dropout,
-            "decoder": self.decoder,
-            "encoder": None if self.encoder is None else keras.saving.serialize_keras_object(self.encoder),
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        encoder = config.pop("encoder")
-        return cls(**config, encoder=encoder and keras.saving.deserialize_keras_object(encoder, custom_objects))
 
 
 class Describer(keras.Model):
@@ -259,11 +232,9 @@ class Describer(keras.Model):
 
 
 def build_model(config: Config, vocab_size: int) -> Captioner:
-    """An untrained captioner; an encoder of our own is part of it, one with ImageNet weights stays outside."""
-    encoder = build_encoder(config) if config.encoder == "cnn" else None
-    model = Captioner(
-        vocab_size, config.units, config.dropout, config.grid_dropout, config.decoder, encoder, name="captioner"
-    )
+    """An untrained captioner for the grids of the configured encoder."""
+    decoder = {name: getattr(config, name) for name in ("word_scale", "counts", "language_lstm", "dropout")}
+    model = Captioner(vocab_size, config.units, **decoder, name="captioner")
     model.build({"grid": (None, None, None, GRID_CHANNELS[config.encoder]), "token_ids": (None, None, None)})
     return model
 

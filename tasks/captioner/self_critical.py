@@ -18,7 +18,7 @@ from shared.decoding import sample
 from shared.metrics import CiderD, caption_tokens
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import Config
-from tasks.captioner.data import Split, input_name, readable
+from tasks.captioner.data import Split, readable
 from tasks.captioner.model import Captioner
 
 END = "</s>"  # counts as a word of the references and of the samples
@@ -33,9 +33,9 @@ class Sampler(keras.Model):
         self.seed_generator = keras.random.SeedGenerator(0)
 
     def call(self, inputs):
-        """Images or grids -> token ids (batch, samples, target), ended by the end token, then padding."""
+        """Grids -> token ids (batch, samples, target), ended by the end token, then padding."""
         return sample(
-            **self.captioner.search_space(self.captioner.look(inputs), self.max_length),
+            **self.captioner.search_space(inputs, self.max_length),
             samples=self.samples,
             seed=self.seed_generator,
             forbidden_ids=(WordVocabulary.pad_id, WordVocabulary.start_id),
@@ -53,7 +53,6 @@ def self_critical_batches(
     """Batches of captions sampled from `model` as it stands, with their advantages."""
     reward = CiderD([[[*caption_tokens(caption), END] for caption in image] for image in train.captions])
     sampler = Sampler(model, config.reward_samples, config.max_length)
-    name = input_name(train)
 
     def words(token_ids: np.ndarray) -> list[str]:
         spoken = [int(i) for i in token_ids if i not in (vocabulary.pad_id, vocabulary.end_id)]
@@ -72,7 +71,8 @@ def self_critical_batches(
         real = token_ids != vocabulary.pad_id
         weights = np.float32((rewards - others)[:, :, None] * real / real.sum())
         before = np.concatenate([np.full_like(token_ids[:, :, :1], vocabulary.start_id), token_ids[:, :, :-1]], axis=2)
-        return {name: inputs, "token_ids": before}, token_ids, weights
+        return {"grid": inputs, "token_ids": before}, token_ids, weights
 
     # All lengths equal: nothing to bucket by before the captions are drawn.
-    return BucketedBatches([1] * len(train.records), config.batch_images, make_batch, config.seed + 1)
+    images = max(1, config.batch_size // config.reward_samples)
+    return BucketedBatches([1] * len(train.records), images, make_batch, config.seed + 1)

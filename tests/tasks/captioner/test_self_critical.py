@@ -13,10 +13,10 @@ from tasks.captioner.data import Split
 from tasks.captioner.model import Captioner
 from tasks.captioner.self_critical import Sampler, self_critical_batches
 
-IMAGES, ROWS, COLUMNS, CHANNELS, UNITS, SAMPLES, LONGEST = 5, 2, 3, 7, 8, 4, 6
+IMAGES, ROWS, COLUMNS, CHANNELS, UNITS, SAMPLES, LONGEST = 5, 2, 3, 7, 8, 12, 6
 CAPTIONS = [["a red star", "a star"], ["a blue heart", "one heart"], ["a star", "a red star"]]
 CAPTIONS += [["one blue star", "a star"], ["a heart", "a blue heart"]]
-CONFIG = replace(SCENES, batch_images=3, reward_samples=SAMPLES, max_length=LONGEST, units=UNITS, seed=3)
+CONFIG = replace(SCENES, batch_size=3 * SAMPLES, reward_samples=SAMPLES, max_length=LONGEST, units=UNITS, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def model(vocabulary):
     keras.utils.set_random_seed(2)
     model = Captioner(len(vocabulary), UNITS, name="captioner")
     model.build({"grid": (None, None, None, CHANNELS), "token_ids": (None, None, None)})
-    model.compile(keras.optimizers.SGD(50.0), PolicyGradient(), metrics=[nats_per_token])
+    model.compile(keras.optimizers.SGD(5.0), PolicyGradient(), metrics=[nats_per_token])
     return model
 
 

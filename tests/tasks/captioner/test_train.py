@@ -12,7 +12,8 @@ from tests.tasks.captioner.conftest import CONFIG
 
 def test_a_training_leaves_a_complete_run(trained):
     run = trained.run
-    for name in ("config.json", "vocabulary.json", "weights.safetensors", "model.keras", "history.csv", "metrics.json"):
+    files = ["config.json", "vocabulary.json", "encoder.safetensors", "weights.safetensors", "model.keras"]
+    for name in (*files, "history.csv", "metrics.json"):
         assert (run.path / name).stat().st_size > 0
     assert (run.path / "plots" / "history.png").read_bytes().startswith(b"\x89PNG")
     rows = run.load_history()
@@ -48,7 +49,12 @@ def test_another_configuration_is_refused_in_one_line(trained, capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["nothing"], "no preset is called 'nothing'; there are scenes, flickr8k"), (["--run", "a/b"], "run name 'a/b'")],
+    [
+        (["nothing"], "no preset is called 'nothing'; there are scenes, flickr8k"),
+        (["--run", "a/b"], "run name 'a/b'"),
+        (["--batch-size", "0"], "batch_size 0: at least 1 was expected"),
+        (["flickr8k", "--dropout", "1"], "dropout 1.0: from 0 to below 1 was expected"),
+    ],
 )
 def test_wrong_arguments(trained, capsys, arguments, message):
     assert main(arguments) == 2
