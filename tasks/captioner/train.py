@@ -1,6 +1,6 @@
 """Trains the captioner.
 
-    python -m tasks.captioner.train                                 # scenes, built in: 5 minutes on two cores
+    python -m tasks.captioner.train                                 # scenes, built in: 4 minutes on two cores
     python -m tasks.captioner.train flickr8k --data-dir Flickr8k    # photos: 12 minutes on two cores
     python -m tasks.captioner.train scenes --units 128 --run small  # any number of `config.py`, on the command line
 
