@@ -254,7 +254,7 @@ class Run:
                 raise RunError(f"{path}: field {name} cannot be {value!r}; it is {_described(hints[name])}")
         try:
             return config_class(**saved)
-        except (TypeError, ValueError) as error:  # a field without a default, or a value that the class refuses
+        except (TypeError, ValueError, UserError) as error:  # a field missing, or a value that the class refuses
             raise RunError(f"{path}: {error}") from None
 
     @classmethod
@@ -359,14 +359,15 @@ class Run:
                 shutil.rmtree(leftover)
             yield
 
-    def save_weights(self, tensors: Tensors) -> None:
-        write_tensors(self.path / "weights.safetensors", tensors)
+    def save_weights(self, tensors: Tensors, name: str = "weights") -> None:
+        """Writes the best weights, or what else of the model was learned, under its own name."""
+        write_tensors(self.path / f"{name}.safetensors", tensors)
 
-    def load_weights(self) -> Tensors:
-        """The best weights, float32 whatever they are stored in; SHA-256 checked for a released model."""
+    def load_weights(self, name: str = "weights") -> Tensors:
+        """What `save_weights` wrote, float32 whatever it is stored in; SHA-256 checked for a released model."""
         config = self.config
-        sha256 = str(config["weights_sha256"]) if "weights_sha256" in config else None
-        tensors = read_tensors(self.path / "weights.safetensors", sha256)
+        sha256 = str(config[f"{name}_sha256"]) if f"{name}_sha256" in config else None
+        tensors = read_tensors(self.path / f"{name}.safetensors", sha256)
         return {
             name: tensor.astype(np.float32) if tensor.dtype == np.float16 else tensor
             for name, tensor in tensors.items()

@@ -34,12 +34,14 @@ def release(task: str, name: str) -> None:
     run = Run.find(name, task, name)
     if run.is_released:
         raise RunError(f"{run.path}: released already")
-    half = {key: tensor.astype(np.float16) for key, tensor in run.load_weights().items()}
-    sha256 = write_tensors(run.path / "weights.safetensors", half)
+    sha256 = {}
+    for path in sorted(run.path.glob("*.safetensors")):
+        half = {key: tensor.astype(np.float16) for key, tensor in run.load_weights(path.stem).items()}
+        sha256[f"{path.stem}_sha256"] = write_tensors(path, half)
     for split in SPLITS:
         if import_module(f"tasks.{task}.evaluate").main(["--model", str(run.path), "--split", split]):
             raise UserError(f"{run.path}: not released, {split} could not be measured")
-    write_json(run.path / "config.json", {**run.config, "weights_sha256": sha256})
+    write_json(run.path / "config.json", run.config | sha256)
     for path in run.path.iterdir():
         if path.name not in KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

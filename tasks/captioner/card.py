@@ -10,7 +10,7 @@ TERMS = {
     "flickr8k": (
         "Trained on Flickr8k (Hodosh, Young and Hockenmaier 2013): **for research and education only**; the photos"
         " belong to their Flickr users. The image encoder is MobileNetV2 with ImageNet weights (Apache-2.0), which"
-        " Keras fetches on first use; only the decoder's weights are here."
+        " Keras fetches on first use; only what was learned from its features is here."
     ),
 }
 

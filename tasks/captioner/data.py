@@ -1,7 +1,7 @@
 """From a corpus to batches.
 
     records (datasets)  image bytes, captions
-      -> Split          records, captions, and inputs: uint8 images or cached float16 grids, memory-mapped
+      -> Split          records, captions, and inputs: uint8 images or cached float16 features, memory-mapped
       -> token ids      <s> a small dog runs </s>
 
 A batch holds captions of about the same length, padded to the longest, each with the grid of its image:
@@ -48,8 +48,8 @@ class Split:
     Attributes:
         records: as `datasets.load` gives them, read when asked for.
         captions: the references of each image, in the words of the corpus.
-        inputs: (images, views, height, width, channels), memory-mapped: uint8 images, or float16 grids. View 1, where
-            there is one, is the mirrored picture.
+        inputs: (images, views, height, width, channels), memory-mapped: uint8 images, or float16 features; or
+            the grids that the encoder makes of either. View 1, where there is one, is the mirrored picture.
     """
 
     records: Sequence[dict[str, Any]]
@@ -68,12 +68,12 @@ def load_split(config: Config, split: str, encode: Callable[[np.ndarray], Any] |
     Args:
         config: names corpus, image size and encoder.
         split: "train", "dev" or "test".
-        encode: images float32 (batch, height, width, 3) in 0..255 -> grids; None keeps the images.
+        encode: images float32 (batch, height, width, 3) in 0..255 -> features; None keeps the images.
         data_dir: where the user's copy of the corpus lies.
     """
     records = datasets.load(config.corpus, split, data_dir)
     views = 2 if config.mirror and split == "train" else 1
-    cached = "images" if encode is None else f"grids-{config.encoder}"
+    cached = "images" if encode is None else f"features-{config.encoder}"
     identity = datasets.fingerprint(config.corpus, data_dir)
     folder = datasets.prepared_folder() / "captioner" / f"{config.corpus}-{identity}-{cached}-{config.image_size}"
     path = folder / f"{split}-{views}"
@@ -128,10 +128,7 @@ def build_vocabulary(config: Config, train: Split) -> WordVocabulary:
 
 
 def training_batches(config: Config, train: Split, vocabulary: WordVocabulary) -> BucketedBatches:
-    """Batches of captions, each with one of the views of its image; an epoch shows every caption once.
-
-    The captions of an image go to different batches: what a step learns from one, it hardly learns from a second.
-    """
+    """Batches of captions, each with one of the views of its image; an epoch shows every caption once."""
     images = [i for i, captions in enumerate(train.captions) for _ in captions]
     token_ids = [_framed(caption, vocabulary, config.max_length) for captions in train.captions for caption in captions]
 

@@ -1,245 +1,129 @@
-"""The image encoders: from pixels to a grid of features, (batch, rows, columns, channels).
+"""The image encoders: from pixels to a grid, (batch, rows, columns, channels), in one step that is the same for every
+run, and cached, and one that a run learns before its first caption, and then leaves alone:
 
-Both have learned to see before the first caption, and stay as they are while the decoder learns:
-
-    mobilenet_v2    photos; ImageNet's labels taught it (Keras brings its weights)
-    cnn             drawn scenes; it is trained here, from scratch, on the objects of the training scenes
-
-A CNN that has to learn the shapes from captions alone needs ten times the steps: half of the words of a caption are
-chance, and the gradient reaches a cell through an attention that does not know yet where to look.
+    mobilenet_v2    MobileNetV2 with ImageNet's weights, which Keras brings; then which words belong there (`words.py`)
+    cnn             no such step; a small CNN, from scratch, which tells what stands where in a scene (`objects.py`)
 """
 
 import contextlib
-import math
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
-from datasets.scenes.world import COLOURS, SHAPES, SIZES
-from shared.batching import BucketedBatches
 from shared.errors import UserError
-from shared.runs import Run, read_tensors, write_tensors
-from shared.training import TrainingError, assign_weights, cosine, model_weights, warmed_up
+from shared.runs import Run
+from shared.training import assign_weights, model_weights
+from shared.vocabulary import Vocabulary
 from tasks.captioner.config import Config
-from tasks.captioner.data import ENCODE_BATCH, Split, load_split
-
-ops: Any = keras.ops  # Keras declares no result types for its operations
-
-ATTRIBUTES = {"shapes": SHAPES, "colours": COLOURS, "sizes": tuple(SIZES)}  # the records' fields and their values
-VALUES = sum(map(len, ATTRIBUTES.values()))
-GRID_CHANNELS = {"cnn": 5 * VALUES + 2, "mobilenet_v2": 1280}
-GRID_STRIDE = {"cnn": 8, "mobilenet_v2": 32}  # pixels to a cell
-
-LEARNED = "encoder.safetensors"  # in a run whose encoder was trained there
-
-NOTHING, EITHER = 0, -1  # labels of a cell, beside 1 + the number of a value
+from tasks.captioner.data import ENCODE_BATCH, Split, build_vocabulary, load_split
+from tasks.captioner.objects import CHANNELS, learn_objects, small_cnn
+from tasks.captioner.words import WordRegression, word_shares
 
 
-def _split(logits) -> list[Any]:
-    """One tensor for each of ATTRIBUTES, (..., 1 + values), from all of them, (..., VALUES + attributes)."""
-    ends = np.cumsum([1 + len(values) for values in ATTRIBUTES.values()])
-    return ops.split(logits, ends[:-1].tolist(), axis=-1)
-
-
-@keras.saving.register_keras_serializable("quatrain")
-class Arrangement(keras.layers.Layer):
-    """From the objects of a scene to all that the decoder may want to know of each.
-
-    Takes the logits of ATTRIBUTES, (batch, rows, columns, VALUES + attributes). For each cell it gives the
-    probabilities of the values there, their maxima over the cells to the left, to the right, above and below, and its
-    row and column from -1 to 1 (Liu et al. 2018, CoordConv, section 3): (batch, rows, columns, 5 VALUES + 2). All of it
-    is multiplied by the probability that an object has its centre there, which is 0 wherever a neighbour is surer: to
-    learn of an object, one has to look at it.
-
-    The next column is no "left" or "right" yet: between neighbours it is a matter of pixels.
-    """
-
-    def call(self, logits):
-        probabilities = [ops.softmax(attribute, axis=-1)[..., 1:] for attribute in _split(logits)]
-        present = ops.sum(probabilities[0], axis=-1, keepdims=True)
-        values = ops.concatenate(probabilities, axis=-1)
-        # An object is seen from the cells around its centre too, not as well. A decoder that may look at them prefers
-        # them where they show a pair of shape and colour that it knows to a centre with one that it never met.
-        centres = present * ops.cast(present >= ops.max_pool(present, 3, strides=1, padding="same"), values.dtype)
-        rows = ops.max(centres * values, axis=2, keepdims=True)  # (batch, rows, 1, VALUES)
-        columns = ops.max(centres * values, axis=1, keepdims=True)
-        beside = [_before(columns, 2), ops.flip(_before(ops.flip(columns, 2), 2), 2)]
-        beside += [_before(rows, 1), ops.flip(_before(ops.flip(rows, 1), 1), 1)]
-        place = ops.meshgrid(*(ops.linspace(-1.0, 1.0, side) for side in logits.shape[1:3]), indexing="ij")
-        told = [values, *beside, ops.cast(ops.stack(place, axis=-1)[None], values.dtype)]
-        shape = ops.shape(values)[:3]
-        return centres * ops.concatenate([ops.broadcast_to(part, (*shape, part.shape[-1])) for part in told], axis=-1)
-
-
-def _before(line, axis: int):
-    """For each place along an axis of (batch, rows, columns, channels) the maximum of what comes two before or more."""
-    length = line.shape[axis]
-    padding, window = [(0, 0)] * 4, [1, 1]
-    padding[axis], window[axis - 1] = (length + 1, 0), length
-    return ops.take(ops.max_pool(ops.pad(line, padding), window, strides=1), range(length), axis=axis)
-
-
-def _small_cnn(image_size: int) -> keras.Model:
-    """A CNN for drawn scenes: images in 0..255 -> grid (batch, image_size / 8, image_size / 8, 82).
-
-    A cell sees 38 pixels around it: the largest object, but not the whole scene.
-    """
-
-    def convolution(x, filters, name, pool=1):
-        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"convolution_{name}")(x)
-        # Maximum pooling learns the shapes of 14-pixel objects in half the epochs that strided convolutions need.
-        x = keras.layers.MaxPooling2D(pool)(x) if pool > 1 else x
-        x = keras.layers.BatchNormalization(momentum=0.95, name=f"normalization_{name}")(x)
-        return keras.layers.ReLU()(x)
-
-    inputs = keras.Input((image_size, image_size, 3), name="image")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
-    for i, filters in enumerate((16, 32, 64)):
-        x = convolution(x, filters, i, pool=2)
-    x = convolution(x, 128, 3)
-    logits = keras.layers.Conv2D(VALUES + len(ATTRIBUTES), 1, name="attributes")(x)
-    return keras.Model(inputs, Arrangement(name="arrangement")(logits), name="encoder")
+def grid_shape(config: Config) -> tuple[int, int, int]:
+    """Rows, columns and channels of the grid."""
+    stride, channels = {"cnn": (8, CHANNELS), "mobilenet_v2": (32, config.words)}[config.encoder]
+    side = config.image_size // stride
+    return side, side, channels
 
 
 def _mobilenet_v2(image_size: int) -> keras.Model:
-    """MobileNetV2 (Sandler et al. 2018) with ImageNet weights: images in 0..255 -> (batch, size / 32, size / 32, 1280).
+    """MobileNetV2 (Sandler et al. 2018) with ImageNet weights: images in 0..255 -> (batch, size / 32, size / 32, 2240).
 
-    Keras fetches the weights on first use into its own cache (`KERAS_HOME`).
+    The last layer and the widest before it, which the last throws a part of away. Keras fetches the weights on first
+    use into its own cache (`KERAS_HOME`).
     """
     inputs = keras.Input((image_size, image_size, 3), name="image")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)  # as in its own training
     try:
         with contextlib.redirect_stdout(sys.stderr):  # where Keras tells of a download; results go to standard output
             network = keras.applications.MobileNetV2(
-                input_shape=(image_size, image_size, 3), include_top=False, weights="imagenet", name="mobilenet_v2"
+                input_shape=(image_size, image_size, 3), include_top=False, weights="imagenet"
             )
     except Exception as error:  # Keras raises no narrower one when a download fails
         raise UserError(
             f"no ImageNet weights of MobileNetV2, neither in Keras' cache (KERAS_HOME) nor online: {error}"
         ) from None
-    return keras.Model(inputs, network(x, training=False), name="encoder")
+    layers = [network.output, network.get_layer("block_16_expand_relu").output]
+    network = keras.Model(network.input, layers, name="mobilenet_v2")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)  # as in its own training
+    return keras.Model(inputs, keras.layers.Concatenate()(network(x, training=False)), name="features")
 
 
-def build_encoder(config: Config) -> keras.Model:
-    """From images (batch, image_size, image_size, 3) in 0..255 to a grid; the decoder's training leaves it alone."""
-    encoder = {"cnn": _small_cnn, "mobilenet_v2": _mobilenet_v2}[config.encoder](config.image_size)
-    encoder.trainable = False
+def _word_scores(channels: int, words: int) -> keras.Model:
+    """Features (batch, rows, columns, channels) -> scores (batch, rows, columns, words)."""
+    inputs = keras.Input((None, None, channels), name="features")
+    return keras.Model(inputs, keras.layers.Dense(words, name="scores")(inputs), name="words")
+
+
+def build_encoder(config: Config) -> keras.Sequential:
+    """From images (batch, image_size, image_size, 3) in 0..255 to a grid; its last layer is what a run learns."""
+    if config.encoder == "cnn":
+        layers = [small_cnn(config.image_size)]
+    else:
+        features = _mobilenet_v2(config.image_size)
+        layers = [features, _word_scores(features.output_shape[-1], config.words)]
+    encoder = keras.Sequential([keras.Input((config.image_size, config.image_size, 3)), *layers], name="encoder")
+    encoder.trainable = False  # by the decoder's training
     return encoder
 
 
-# --- what stands where ---------------------------------------------------------------------------------------------
-
-
-def cell_labels(record: dict[str, Any], side: int) -> np.ndarray:
-    """What the `side` x `side` cells of a scene hold: int32 (side, side, attributes).
-
-    The cell of an object's centre is labelled with its values, the eight around it EITHER, all others NOTHING.
-    """
-    labels = np.full((side, side, len(ATTRIBUTES)), NOTHING, np.int32)
-    centres = [
-        (int((top + bottom) / 2 * side), int((left + right) / 2 * side)) for top, left, bottom, right in record["boxes"]
-    ]
-    for row, column in centres:
-        labels[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = EITHER
-    for i, centre in enumerate(centres):
-        labels[centre] = [1 + values.index(record[field][i]) for field, values in ATTRIBUTES.items()]
-    return labels
-
-
-@keras.saving.register_keras_serializable("quatrain")
-class CellCrossEntropy(keras.losses.Loss):
-    """The cross-entropy in nats of the attributes of a cell, objects and empty cells weighing alike.
-
-    Called with `cell_labels` (batch, rows, columns, attributes) and logits (batch, rows, columns, VALUES + attributes).
-    """
-
-    def __init__(self, name: str = "cell_cross_entropy"):
-        super().__init__(name=name, reduction="sum")
-
-    def call(self, y_true, y_pred):
-        labels = ops.cast(y_true, "int32")
-        nats = []
-        for i, logits in enumerate(_split(y_pred)):
-            chosen = ops.maximum(labels[..., i], NOTHING)
-            nats.append(-ops.take_along_axis(ops.log_softmax(logits, axis=-1), chosen[..., None], axis=-1)[..., 0])
-        nats = ops.stack(nats, axis=-1)
-        held, empty = (ops.cast(kind, nats.dtype) for kind in (labels > NOTHING, ops.equal(labels, NOTHING)))
-        return sum(ops.sum(nats * kind) / ops.maximum(ops.sum(kind), 1) for kind in (held, empty))
-
-
-def learn_objects(encoder: keras.Model, images: np.ndarray, records: Sequence[dict[str, Any]], config: Config) -> float:
-    """Trains the encoder of scenes to tell what stands where, in place.
-
-    Args:
-        encoder: as `build_encoder` gives it for `cnn`.
-        images: uint8 (images, height, width, 3).
-        records: of the images, with their objects.
-        config: `encoder_epochs` and so on.
-
-    Returns:
-        The loss of the last epoch.
-
-    Raises:
-        TrainingError: the loss is not finite.
-    """
-    encoder.trainable = True
-    detector = keras.Model(encoder.input, encoder.get_layer("attributes").output)
-    side = detector.output_shape[1]
-    labels = np.stack([cell_labels(record, side) for record in records])
-    batches = BucketedBatches(
-        [1] * len(records),
-        config.encoder_batch_size,
-        lambda indices, _: (images[indices], labels[indices]),
-        config.seed,
-    )
-    detector.compile(keras.optimizers.Adam(), CellCrossEntropy())
-    steps, loss = config.encoder_epochs * len(batches), math.nan
-    for step in range(steps):
-        batches.epoch, number = divmod(step, len(batches))
-        decay = warmed_up(step, config.encoder_warmup_steps) * cosine(step, steps)
-        detector.optimizer.learning_rate = config.encoder_learning_rate * decay
-        if number == 0:
-            detector.reset_metrics()
-        loss = float(detector.train_on_batch(*batches[number]))
-        if not math.isfinite(loss):
-            raise TrainingError(f"the encoder's loss is {loss} at step {step + 1}; a lower learning rate may help")
-    encoder.trainable = False
-    return loss
-
-
-def load_encoder(run: Run, config: Config) -> keras.Model:
+def load_encoder(run: Run, config: Config) -> keras.Sequential:
     """The encoder of a run; RunError when what it learned is missing or does not fit."""
     encoder = build_encoder(config)
-    if config.encoder == "cnn":
-        assign_weights(encoder, read_tensors(run.path / LEARNED))
+    assign_weights(encoder.layers[-1], run.load_weights("encoder"))
     return encoder
 
 
-def learned_encoder(run: Run, config: Config, data_dir: Path | None = None) -> keras.Model:
-    """The encoder of a run that begins, which that of scenes does by learning the objects, or of one resumed."""
-    if config.encoder != "cnn" or (run.path / LEARNED).exists():
-        return load_encoder(run, config)
-    encoder, train = build_encoder(config), load_split(config, "train", None, data_dir)
-    loss = learn_objects(encoder, train.inputs[:, 0], train.records, config)
-    write_tensors(run.path / LEARNED, {name: ops.convert_to_numpy(w) for name, w in model_weights(encoder).items()})
-    print(f"the encoder has learned the objects: {loss:.3g} nats a cell")
-    return encoder
+def learn_encoder(run: Run, config: Config, data_dir: Path | None = None) -> tuple[keras.Sequential, Split]:
+    """The encoder of a run that is trained, and the training split as the decoder shall see it.
 
-
-def load_grids(config: Config, split: str, encoder: keras.Model, data_dir: Path | None = None) -> Split:
-    """Opens a split with grids for inputs.
-
-    Those of ImageNet's encoder, the same for every run, are computed once per corpus; those of a run's own, each time.
+    A run that is resumed has its CNN already; words are learned once more, to the same bits.
     """
-    if config.encoder != "cnn":
-        return load_split(config, split, encoder.predict_on_batch, data_dir)
-    opened = load_split(config, split, None, data_dir)
-    flat = opened.inputs.reshape(-1, *opened.inputs.shape[2:])  # (images * views, height, width, 3)
+    if config.encoder == "cnn" and (run.path / "encoder.safetensors").exists():
+        encoder = load_encoder(run, config)
+        return encoder, load_grids(config, "train", encoder, data_dir)
+    encoder = build_encoder(config)
+    learned, train = encoder.layers[-1], _open(config, "train", encoder, data_dir)
+    if config.encoder == "cnn":
+        loss = learn_objects(learned, train.inputs[:, 0], train.records, config)
+        print(f"the encoder has learned the objects: {loss:.3g} nats a cell")
+        train = _seen_by(learned, train)
+    else:
+        regression = _learn_words(train, config)
+        assign_weights(learned, {"scores/kernel": regression.kernel, "scores/bias": regression.bias})
+        print(f"the encoder has learned the words: it explains {regression.explained:.1%} of where they are used")
+        inputs = np.empty((*train.inputs.shape[:-1], config.words), np.float16)
+        for i, features in enumerate(train.inputs):
+            inputs[i] = regression.held_out(i, features.astype(np.float32))
+        train = replace(train, inputs=inputs)
+    run.save_weights({name: np.asarray(weight) for name, weight in model_weights(learned).items()}, "encoder")
+    return encoder, train
+
+
+def _learn_words(train: Split, config: Config) -> WordRegression:
+    vocabulary = build_vocabulary(config, train)
+    token_ids = [[vocabulary.encode(caption) for caption in captions] for captions in train.captions]
+    shares = word_shares(token_ids, len(Vocabulary.reserved), config.words)
+    return WordRegression(np.stack([features.mean(axis=(1, 2), dtype=np.float32) for features in train.inputs]), shares)
+
+
+def load_grids(config: Config, split: str, encoder: keras.Sequential, data_dir: Path | None = None) -> Split:
+    """Opens a split with grids for inputs."""
+    return _seen_by(encoder.layers[-1], _open(config, split, encoder, data_dir))
+
+
+def _open(config: Config, split: str, encoder: keras.Sequential, data_dir: Path | None) -> Split:
+    """A split with what the last layer of the encoder takes for inputs: cached features, or images."""
+    *fixed, _ = encoder.layers
+    return load_split(config, split, fixed[0].predict_on_batch if fixed else None, data_dir)
+
+
+def _seen_by(learned: keras.Model, split: Split) -> Split:
+    """The split with the inputs that `learned` makes of its inputs, in memory."""
+    flat = split.inputs.reshape(-1, *split.inputs.shape[2:])  # (images * views, height, width, channels)
     batches = (flat[start : start + ENCODE_BATCH] for start in range(0, len(flat), ENCODE_BATCH))
-    grids = np.concatenate([np.asarray(encoder.predict_on_batch(batch), np.float16) for batch in batches])
-    return replace(opened, inputs=grids.reshape(*opened.inputs.shape[:2], *grids.shape[1:]))
+    grids = np.concatenate([np.asarray(learned.predict_on_batch(batch), np.float16) for batch in batches])
+    return replace(split, inputs=grids.reshape(*split.inputs.shape[:2], *grids.shape[1:]))

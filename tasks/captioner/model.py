@@ -27,7 +27,7 @@ from shared.runs import Run, RunError
 from shared.training import assign_weights
 from shared.vocabulary import Vocabulary, WordVocabulary
 from tasks.captioner.config import Config
-from tasks.captioner.encoder import GRID_CHANNELS, GRID_STRIDE
+from tasks.captioner.encoder import grid_shape
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -221,8 +221,7 @@ class Describer(keras.Model):
     def __init__(self, captioner: Captioner, encoder: keras.Model | None, config: Config):
         super().__init__()
         self.captioner, self.encoder, self.config = captioner, encoder, config
-        side = config.image_size // GRID_STRIDE[config.encoder]
-        self.grid_shape = (side, side)
+        self.grid_shape = grid_shape(config)[:2]
 
     def call(self, inputs):
         """Images (batch, size, size, 3) in 0..255, or grids if there is no encoder -> the fields of Hypotheses."""
@@ -235,7 +234,7 @@ def build_model(config: Config, vocab_size: int) -> Captioner:
     """An untrained captioner for the grids of the configured encoder."""
     decoder = {name: getattr(config, name) for name in ("word_scale", "counts", "language_lstm", "dropout")}
     model = Captioner(vocab_size, config.units, **decoder, name="captioner")
-    model.build({"grid": (None, None, None, GRID_CHANNELS[config.encoder]), "token_ids": (None, None, None)})
+    model.build({"grid": (None, None, None, grid_shape(config)[-1]), "token_ids": (None, None, None)})
     return model
 
 

@@ -317,6 +317,8 @@ def broken(run: Path, name: str) -> None:
         (run / "vocabulary.json").write_bytes((run / "vocabulary.json").read_bytes()[:80])
     elif name == "another vocabulary":
         WordVocabulary.build(["a b c"]).save(run / "vocabulary.json")
+    elif name == "no encoder":
+        (run / "encoder.safetensors").unlink()
     elif name == "damaged weights":
         (run / "weights.safetensors").write_bytes(b"\xff" * 100)
     else:
@@ -325,6 +327,8 @@ def broken(run: Path, name: str) -> None:
             config["task"] = "translator"
         elif name == "another size":
             config["config"]["units"] = 17
+        elif name == "impossible size":
+            config["config"]["units"] = 0
         elif name == "unknown field":
             config["config"]["colour"] = "red"
         (run / "config.json").write_text(json.dumps(config))
@@ -338,9 +342,11 @@ def broken(run: Path, name: str) -> None:
         ("no vocabulary", "vocabulary.json"),
         ("half a vocabulary", "is not a vocabulary"),
         ("another vocabulary", "weights do not fit the model: "),
+        ("no encoder", "encoder.safetensors: No such file"),
         ("damaged weights", "not a safetensors file"),
         ("another task", "a run of task 'translator', not of 'captioner'"),
         ("another size", "weights do not fit the model"),
+        ("impossible size", "config.json: units 0: at least 1 was expected"),
         ("unknown field", "field colour is unknown"),
     ],
 )
