@@ -21,6 +21,8 @@ class Config:
     """`cnn` first learns the objects of the scenes; `mobilenet_v2`, with ImageNet weights, the words of captions."""
     words: int = 1024
     """The most frequent words, of which `mobilenet_v2` learns where in a photo they belong."""
+    word_penalty: float = 2.0
+    """Of the squared weights in that regression; among 0.1 to 30 the best for photos that it was not fitted to."""
     encoder_epochs: int = 2
     """In which `cnn` learns the objects; 96 % of the test scenes are then seen rightly, 89 % with new pairs."""
     encoder_batch_size: int = 16
@@ -112,8 +114,8 @@ PRESETS = {
         warmup_steps=100,
         patience=2,
         weight_average=0.9,
-        seed=2,  # 0.005 CIDEr-D better than 1, on development
-        beam=5,
-        length_penalty=1.35,  # without, captions are a word too short
+        seed=2,  # the better of two; seeds differ by 0.01 CIDEr-D
+        beam=4,
+        length_penalty=1.3,  # without, captions are a word too short
     ),
 }

@@ -16,11 +16,10 @@ import numpy as np
 from shared.errors import UserError
 from shared.runs import Run
 from shared.training import assign_weights, model_weights
-from shared.vocabulary import Vocabulary
 from tasks.captioner.config import Config
 from tasks.captioner.data import ENCODE_BATCH, Split, build_vocabulary, load_split
 from tasks.captioner.objects import CHANNELS, learn_objects, small_cnn
-from tasks.captioner.words import WordRegression, word_shares
+from tasks.captioner.words import learn_words, word_shares
 
 
 def grid_shape(config: Config) -> tuple[int, int, int]:
@@ -77,37 +76,25 @@ def load_encoder(run: Run, config: Config) -> keras.Sequential:
     return encoder
 
 
-def learn_encoder(run: Run, config: Config, data_dir: Path | None = None) -> tuple[keras.Sequential, Split]:
-    """The encoder of a run that is trained, and the training split as the decoder shall see it.
-
-    A run that is resumed has its CNN already; words are learned once more, to the same bits.
-    """
-    if config.encoder == "cnn" and (run.path / "encoder.safetensors").exists():
-        encoder = load_encoder(run, config)
-        return encoder, load_grids(config, "train", encoder, data_dir)
+def learned_encoder(run: Run, config: Config, data_dir: Path | None = None) -> keras.Sequential:
+    """The encoder of a run that begins, which learns its last layer now, or of one resumed."""
+    if (run.path / "encoder.safetensors").exists():
+        return load_encoder(run, config)
     encoder = build_encoder(config)
     learned, train = encoder.layers[-1], _open(config, "train", encoder, data_dir)
     if config.encoder == "cnn":
         loss = learn_objects(learned, train.inputs[:, 0], train.records, config)
         print(f"the encoder has learned the objects: {loss:.3g} nats a cell")
-        train = _seen_by(learned, train)
     else:
-        regression = _learn_words(train, config)
-        assign_weights(learned, {"scores/kernel": regression.kernel, "scores/bias": regression.bias})
-        print(f"the encoder has learned the words: it explains {regression.explained:.1%} of where they are used")
-        inputs = np.empty((*train.inputs.shape[:-1], config.words), np.float16)
-        for i, features in enumerate(train.inputs):
-            inputs[i] = regression.held_out(i, features.astype(np.float32))
-        train = replace(train, inputs=inputs)
+        vocabulary = build_vocabulary(config, train)
+        token_ids = [[vocabulary.encode(caption) for caption in captions] for captions in train.captions]
+        features = np.stack([grids.mean(axis=(1, 2), dtype=np.float32) for grids in train.inputs])
+        shares = word_shares(token_ids, len(vocabulary.reserved), config.words)
+        kernel, bias = learn_words(features, shares, config.word_penalty)
+        assign_weights(learned, {"scores/kernel": kernel, "scores/bias": bias})
+        print(f"the encoder has learned {config.words} words")
     run.save_weights({name: np.asarray(weight) for name, weight in model_weights(learned).items()}, "encoder")
-    return encoder, train
-
-
-def _learn_words(train: Split, config: Config) -> WordRegression:
-    vocabulary = build_vocabulary(config, train)
-    token_ids = [[vocabulary.encode(caption) for caption in captions] for captions in train.captions]
-    shares = word_shares(token_ids, len(Vocabulary.reserved), config.words)
-    return WordRegression(np.stack([features.mean(axis=(1, 2), dtype=np.float32) for features in train.inputs]), shares)
+    return encoder
 
 
 def load_grids(config: Config, split: str, encoder: keras.Sequential, data_dir: Path | None = None) -> Split:
@@ -123,7 +110,9 @@ def _open(config: Config, split: str, encoder: keras.Sequential, data_dir: Path 
 
 def _seen_by(learned: keras.Model, split: Split) -> Split:
     """The split with the inputs that `learned` makes of its inputs, in memory."""
+    images, views = split.inputs.shape[:2]
     flat = split.inputs.reshape(-1, *split.inputs.shape[2:])  # (images * views, height, width, channels)
-    batches = (flat[start : start + ENCODE_BATCH] for start in range(0, len(flat), ENCODE_BATCH))
-    grids = np.concatenate([np.asarray(learned.predict_on_batch(batch), np.float16) for batch in batches])
-    return replace(split, inputs=grids.reshape(*split.inputs.shape[:2], *grids.shape[1:]))
+    grids = np.empty((len(flat), *learned.compute_output_shape((None, *flat.shape[1:]))[1:]), np.float16)
+    for start in range(0, len(flat), ENCODE_BATCH):
+        grids[start : start + ENCODE_BATCH] = learned.predict_on_batch(flat[start : start + ENCODE_BATCH])
+    return replace(split, inputs=grids.reshape(images, views, *grids.shape[1:]))

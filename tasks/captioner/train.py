@@ -25,7 +25,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.training import Evaluation, Trainer
     from tasks.captioner import card
     from tasks.captioner.data import build_vocabulary, training_batches
-    from tasks.captioner.encoder import learn_encoder, load_grids
+    from tasks.captioner.encoder import learned_encoder, load_grids
     from tasks.captioner.evaluate import describe_split, measure
     from tasks.captioner.model import Describer, build_model
     from tasks.captioner.self_critical import self_critical_batches
@@ -34,8 +34,8 @@ def train(config: Config, options: TrainingOptions) -> None:
     fingerprint = datasets.fingerprint(config.corpus, options.data_dir)
     run = Run.create(TASK, options.run or config.corpus, config, {config.corpus: fingerprint})
 
-    encoder, train_split = learn_encoder(run, config, options.data_dir)
-    dev = load_grids(config, "dev", encoder, options.data_dir)
+    encoder = learned_encoder(run, config, options.data_dir)
+    train_split, dev = (load_grids(config, split, encoder, options.data_dir) for split in ("train", "dev"))
     vocabulary = build_vocabulary(config, train_split)
     vocabulary.save(run.path / "vocabulary.json")
 

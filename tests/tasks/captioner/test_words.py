@@ -1,9 +1,9 @@
-"""The regression to words: held against one that is fitted again without the photo."""
+"""The regression to words: held against what it has to minimise."""
 
 import numpy as np
 import pytest
 
-from tasks.captioner.words import PENALTIES, WordRegression, word_shares
+from tasks.captioner.words import learn_words, word_shares
 
 IMAGES, VIEWS, CHANNELS, WORDS = 30, 2, 5, 3
 
@@ -22,45 +22,27 @@ def data():
     return features.astype(np.float32), shares.astype(np.float32)
 
 
-def refitted(features, shares, penalty, left_out=None):
-    """Kernel and bias for standardised words, solved anew; a photo left out keeps its part in means and deviations."""
+def test_the_kernel_is_the_minimum_up_to_a_scale(data):
+    features, shares = data
+    kernel, _ = learn_words(features, shares, penalty=0.5)
+    assert kernel.shape == (CHANNELS, WORDS)
     x = features.reshape(-1, CHANNELS)
-    mean, deviation = x.mean(axis=0), x.std(axis=0)
+    deviation = x.std(axis=0)
+    x = (x - x.mean(axis=0)) / deviation
     y = np.repeat((shares - shares.mean(axis=0)) / shares.std(axis=0), VIEWS, axis=0)
-    kept = np.repeat(np.arange(IMAGES), VIEWS) != left_out
-    x, y = ((x - mean) / deviation)[kept], y[kept]
-    kernel = np.linalg.solve(x.T @ x + penalty * IMAGES * VIEWS * np.eye(CHANNELS), x.T @ y) / deviation[:, None]
-    return kernel, -mean @ kernel
+    # Where the slope of mean |x W - y|^2 + penalty |W|^2 is zero, (X'X / n + penalty) W = X'y / n.
+    standard = kernel * deviation[:, None]
+    left, right = x.T @ x @ standard / len(x) + 0.5 * standard, x.T @ y / len(x)
+    np.testing.assert_allclose(left / left[0, 0], right / right[0, 0], rtol=1e-3, atol=1e-5)
+    assert left[0, 0] * right[0, 0] > 0
 
 
-def test_the_kernel_solves_ridge_regression_up_to_a_scale(data):
-    regression = WordRegression(*data)
-    kernel, bias = refitted(*data, regression.penalty)
-    scale = regression.kernel[0, 0] / kernel[0, 0]
-    np.testing.assert_allclose(regression.kernel, scale * kernel, rtol=1e-4)
-    np.testing.assert_allclose(regression.bias, scale * bias, rtol=1e-4)
-
-
-def test_held_out_scores_are_those_of_a_regression_without_the_photo(data):
+def test_scores_are_standardised_over_all_words(data):
     features, shares = data
-    regression = WordRegression(features, shares)
-    scale = regression.kernel[0, 0] / refitted(features, shares, regression.penalty)[0][0, 0]
-    pooled, errors = [], []
-    for i in range(IMAGES):
-        kernel, bias = refitted(features, shares, regression.penalty, left_out=i)
-        grid = np.random.default_rng(i).normal(size=(VIEWS, 4, 6, CHANNELS)).astype(np.float32)
-        held_out = regression.held_out(i, grid)
-        assert held_out.shape == (VIEWS, 4, 6, WORDS)
-        np.testing.assert_allclose(held_out, scale * (grid @ kernel + bias), atol=1e-4)
-        pooled.append(regression.held_out(i, features[i]))
-        errors.append(shares[i] - shares.mean(axis=0) - shares.std(axis=0) * pooled[-1] / scale)
-    assert np.std(pooled) == pytest.approx(1, rel=1e-4)
-    assert regression.explained == pytest.approx(1 - np.mean(np.square(errors)) / shares.var(axis=0).mean(), rel=1e-4)
-
-
-def test_the_penalty_suits_what_can_be_explained(data):
-    features, shares = data
-    noise = np.random.default_rng(1).normal(size=shares.shape).astype(np.float32)
-    clear = (features[:, 0] @ np.ones((CHANNELS, WORDS))).astype(np.float32)
-    assert WordRegression(features, noise).penalty == PENALTIES[-1]
-    assert WordRegression(np.repeat(features[:, :1], VIEWS, axis=1), clear).penalty == PENALTIES[0]
+    kernel, bias = learn_words(features, shares, penalty=0.5)
+    scores = features @ kernel + bias
+    np.testing.assert_allclose(scores.mean(axis=(0, 1)), 0, atol=1e-5)
+    assert scores.std() == pytest.approx(1, rel=1e-4)
+    noise = np.random.default_rng(1).normal(size=(IMAGES, 1)).astype(np.float32)
+    kernel, bias = learn_words(features, np.concatenate([shares, noise], axis=1), penalty=0.5)
+    assert (features @ kernel + bias).std(axis=(0, 1)).argmin() == WORDS  # the word of which there is nothing to know
