@@ -26,7 +26,7 @@ lint: .venv/ready
 	$(BIN)/basedpyright
 
 bench: .venv/ready
-	$(BIN)/python -m tests.benchmarks.lstm
+	$(BIN)/python -m tests.benchmarks.recurrent
 
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 was not found; name one with PYTHON=..." >&2; exit 2; }

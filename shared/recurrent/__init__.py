@@ -1,5 +1,8 @@
-"""The recurrent core: fused sequence kernels and the layers around them."""
+"""The recurrent core: fused sequence kernels, the layers around them, and stacks of layers."""
 
-from shared.recurrent.lstm import LSTM
+from shared.recurrent.bidirectional import Bidirectional
+from shared.recurrent.layers import GRU, LSTM, SimpleRNN, fused
+from shared.recurrent.mogrifier import MogrifierLSTMCell
+from shared.recurrent.stack import Stack
 
-__all__ = ["LSTM"]
+__all__ = ["GRU", "LSTM", "Bidirectional", "MogrifierLSTMCell", "SimpleRNN", "Stack", "fused"]

@@ -1,4 +1,4 @@
-"""Our LSTM against Keras' own: outputs, states and every gradient, for every kind of mask."""
+"""Our layers against Keras' own: outputs, states and every gradient, for every kind of mask."""
 
 from typing import Any
 
@@ -7,10 +7,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.recurrent import LSTM
-from shared.recurrent.kernels import lstm_sequence
+from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, fused
 
 BATCH, TIME, FEATURES, UNITS = 6, 5, 3, 4
+
+# Ours and the options that choose another kernel.
+CELLS: dict[str, Any] = {
+    "rnn": (SimpleRNN, {}),
+    "rnn_relu": (SimpleRNN, {"activation": "relu"}),
+    "lstm": (LSTM, {}),
+    "gru": (GRU, {}),
+    "gru_before": (GRU, {"reset_after": False}),
+}
+cells = pytest.mark.parametrize("cell", CELLS)
 
 # A row fully masked, rows of every length from one step up, left padding, holes.
 MASKS: dict[str, Any] = {
@@ -31,10 +40,19 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng((seed, *shape)).standard_normal(shape)
 
 
-def twins(return_cells=False, **options):
+def stock(layer: type) -> type:
+    """Keras' own layer."""
+    return getattr(keras.layers, layer.__name__)
+
+
+def twins(cell="lstm", **options):
     """A Keras layer and ours with the same weights, none of them zero."""
-    theirs = keras.layers.LSTM(UNITS, **options)
-    ours = LSTM(UNITS, return_cells=return_cells, **options)
+    layer, chosen = CELLS[cell]
+    theirs_too = {name: value for name, value in options.items() if name != "return_cells"}
+    return same_weights(stock(layer)(UNITS, **chosen, **theirs_too), layer(UNITS, **chosen, **options))
+
+
+def same_weights(theirs, ours):
     for layer in (theirs, ours):
         layer.build((BATCH, TIME, FEATURES))
     theirs.set_weights([normal(*w.shape, seed=1) / 2 for w in theirs.weights])
@@ -42,23 +60,25 @@ def twins(return_cells=False, **options):
     return theirs, ours
 
 
-def inputs_and_states(dtype="float32") -> list[Any]:
-    shapes = [(BATCH, TIME, FEATURES), (BATCH, UNITS), (BATCH, UNITS)]
-    return [tf.constant(normal(*shape), dtype) for shape in shapes]
+def inputs_and_states(states=2, dtype="float32") -> list[Any]:
+    shapes = [(BATCH, TIME, FEATURES), *[(BATCH, UNITS)] * states]
+    return [tf.constant(normal(*shape, seed=i), dtype) for i, shape in enumerate(shapes)]
 
 
-def results_and_gradients(layer, mask, call=None) -> list[np.ndarray]:
+def results_and_gradients(layer, mask, call=None, states=None) -> list[np.ndarray]:
     """Outputs, states, then gradients of a loss that weighs every output element differently."""
-    inputs, hidden, cell = inputs_and_states()
-    sources = [inputs, hidden, cell]
+    states = len(layer.state_size) if states is None else states
+    sources = inputs_and_states(states)
 
     @tf.function
     def run():
         with tf.GradientTape() as tape:
             tape.watch(sources)
-            outputs = (call or layer)(inputs, initial_state=[hidden, cell], mask=mask)
-            weighed = [x * tf.constant(normal(*x.shape, seed=i), x.dtype) for i, x in enumerate(outputs)]
-            loss = tf.add_n([tf.reduce_sum(x) for x in weighed])
+            outputs = (call or layer)(sources[0], initial_state=sources[1:], mask=mask)
+            weighed = [
+                x * tf.constant(normal(*x.shape, seed=i), x.dtype) for i, x in enumerate(tf.nest.flatten(outputs))
+            ]
+            loss = tf.add_n([tf.reduce_sum(tf.cast(x, "float32")) for x in weighed])
         return outputs, tape.gradient(loss, sources + [w.value for w in layer.trainable_variables])
 
     return [np.asarray(x) for x in tf.nest.flatten(run())]
@@ -76,14 +96,16 @@ def assert_all_close(ours, theirs, tolerance=1e-5) -> None:
     [{}, {"return_sequences": False}, {"go_backwards": True}, {"zero_output_for_mask": True}, {"use_bias": False}],
     ids=["plain", "last", "backwards", "zeros", "no_bias"],
 )
-def test_equals_keras(options, mask):
-    theirs, ours = twins(**{"return_sequences": True, "return_state": True, **options})
+@cells
+def test_equals_keras(cell, options, mask):
+    theirs, ours = twins(cell, **{"return_sequences": True, "return_state": True, **options})
     assert ours.is_fused
     assert_all_close(results_and_gradients(ours, MASKS[mask]), results_and_gradients(theirs, MASKS[mask]))
 
 
-def test_garbage_under_the_mask_changes_nothing():
-    _, layer = twins(return_sequences=True)
+@cells
+def test_garbage_under_the_mask_changes_nothing(cell):
+    _, layer = twins(cell, return_sequences=True)
     inputs, *_ = inputs_and_states()
     mask = MASKS["holes"]
     garbage = tf.where(mask[:, :, None], inputs, 1e30)
@@ -98,49 +120,46 @@ def test_garbage_under_the_mask_changes_nothing():
 
 
 @pytest.mark.parametrize(("batch", "time"), [(1, 1), (1, 4), (3, 1)])
-def test_smallest_sizes(batch, time):
-    theirs, ours = twins(return_state=True)
+@cells
+def test_smallest_sizes(cell, batch, time):
+    theirs, ours = twins(cell, return_state=True)
     inputs = normal(batch, time, FEATURES).astype("float32")
     assert_all_close(ours(inputs), theirs(inputs))
 
 
-def test_gradient_is_the_slope():
-    time, batch = 3, 2
-    shapes = [(time, batch, FEATURES), (batch, UNITS), (batch, UNITS), (FEATURES, 4 * UNITS), (UNITS, 4 * UNITS)]
-    sources = [tf.constant(normal(*shape, seed=2) / 2) for shape in [*shapes, (4 * UNITS,)]]
-    mask = tf.constant([[True, False], [False, True], [True, True]])
+@cells
+def test_a_row_that_is_not_a_number_spoils_no_other(cell):
+    theirs, ours = twins(cell, return_sequences=True)
+    inputs = normal(BATCH, TIME, FEATURES).astype("float32")
+    inputs[2, 1] = np.nan
+    np.testing.assert_allclose(ours(inputs), theirs(inputs), rtol=1e-5, atol=1e-6)
+    assert np.isnan(ours(inputs)).any(axis=(1, 2)).tolist() == [False, False, True, False, False, False]
 
-    @tf.function
-    def run(inputs, hidden, cell, kernel, recurrent_kernel, bias):
-        outputs = lstm_sequence(inputs, hidden, cell, mask, kernel, recurrent_kernel, bias, return_cells=True)
-        return tf.concat([tf.reshape(x, [-1]) for x in outputs], axis=0)
 
-    analytic, numeric = tf.test.compute_gradient(run, sources, delta=1e-5)
-    for one, other in zip(analytic, numeric, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-9)
+@cells
+def test_what_does_not_fit_is_told(cell):
+    _, layer = twins(cell)
+    with pytest.raises(ValueError, match="expected ndim=3, found ndim=2"):
+        layer(np.zeros((BATCH, FEATURES), "float32"))
+    with pytest.raises(Exception, match=f"{FEATURES + 2}"):
+        layer(np.zeros((BATCH, TIME, FEATURES + 2), "float32"))
+    with pytest.raises(Exception, match=f"{UNITS + 1}"):
+        layer(np.zeros((BATCH, TIME, FEATURES), "float32"), initial_state=[np.zeros((BATCH, UNITS + 1), "float32")] * 2)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "float64"])
-def test_other_float_types(dtype):
+@cells
+def test_other_float_types(cell, dtype):
     options = {"return_sequences": True, "return_state": True}
-    reference = results_and_gradients(twins(**options)[0], MASKS["holes"])
-    results = results_and_gradients(twins(**options, dtype=dtype)[1], MASKS["holes"])
+    reference = results_and_gradients(twins(cell, **options)[0], MASKS["holes"])
+    results = results_and_gradients(twins(cell, **options, dtype=dtype)[1], MASKS["holes"])
     tolerance = {"mixed_bfloat16": 0.1, "mixed_float16": 0.01, "float64": 1e-5}[dtype]
     assert_all_close([r.astype("float64") for r in results], reference, tolerance)
 
 
-def test_half_precision_cell_is_summed_in_float32():
-    """256 steps that each add 1/256 to the cell: bfloat16 sums stall at 1, where 1 + 1/256 rounds to 1 again."""
-    steps = 320
-    zeros, flat = np.zeros((1, 1)), np.zeros((1, 4))
-    opened = np.array([100, 100, np.arctanh(1 / 256), 100])
-    inputs, state, kernel, bias = (tf.cast(x, "bfloat16") for x in (np.zeros((steps, 1, 1)), zeros, flat, opened))
-    *_, cell = lstm_sequence(inputs, state, state, None, kernel, kernel, bias)
-    np.testing.assert_allclose(np.asarray(cell, "float32"), steps / 256, rtol=0.01)
-
-
-def test_dropout_takes_one_mask_for_all_steps():
-    theirs, ours = twins(return_sequences=True, dropout=0.5, seed=7)
+@cells
+def test_dropout_takes_one_mask_for_all_steps(cell):
+    theirs, ours = twins(cell, return_sequences=True, dropout=0.5, seed=7)
     inputs, *_ = inputs_and_states()
     dropped = ours(inputs, training=True)
     np.testing.assert_allclose(dropped, theirs(inputs, training=True), rtol=1e-5, atol=1e-6)
@@ -148,8 +167,9 @@ def test_dropout_takes_one_mask_for_all_steps():
     np.testing.assert_allclose(ours(inputs), theirs(inputs), rtol=1e-5, atol=1e-6)
 
 
-def test_stateful():
-    theirs, ours = twins(return_sequences=True, stateful=True)
+@cells
+def test_stateful(cell):
+    theirs, ours = twins(cell, return_sequences=True, stateful=True)
     inputs, *_ = inputs_and_states()
     for layer in (theirs, ours):
         layer(inputs)
@@ -161,11 +181,19 @@ def test_stateful():
 
 @pytest.mark.parametrize(
     "options",
-    [{"activation": "relu"}, {"recurrent_activation": "hard_sigmoid"}, {"recurrent_dropout": 0.2}, {"unroll": True}],
+    [
+        {"activation": "softsign"},
+        {"recurrent_activation": "hard_sigmoid"},
+        {"recurrent_dropout": 0.2},
+        {"unroll": True},
+    ],
     ids=lambda options: next(iter(options)),
 )
-def test_steps_aside(options):
-    theirs, ours = twins(return_sequences=True, return_state=True, **options)
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_steps_aside(cell, options):
+    if cell == "rnn" and "recurrent_activation" in options:
+        pytest.skip("a simple RNN has no gates")
+    theirs, ours = twins(cell, return_sequences=True, return_state=True, **options)
     assert not ours.is_fused
     assert_all_close(results_and_gradients(ours, MASKS["right"]), results_and_gradients(theirs, MASKS["right"]))
 
@@ -226,11 +254,14 @@ def test_return_cells_refuses(options):
 
 
 @saves_weights
-def test_weights_pass_to_and_from_keras(tmp_path):
-    def model(layer):
-        return keras.Sequential([keras.Input((None, FEATURES)), layer])
+@cells
+def test_weights_and_models_pass_to_and_from_keras(cell, tmp_path, monkeypatch):
+    ours_type, chosen = CELLS[cell]
 
-    theirs, ours = model(keras.layers.LSTM(UNITS)), model(LSTM(UNITS))
+    def model(layer):
+        return keras.Sequential([keras.Input((None, FEATURES)), layer(UNITS, **chosen)])
+
+    theirs, ours = model(stock(ours_type)), model(ours_type)
     batch = normal(BATCH, TIME, FEATURES).astype("float32")
     theirs.save_weights(tmp_path / "theirs.weights.h5")
     ours.load_weights(tmp_path / "theirs.weights.h5")
@@ -240,22 +271,75 @@ def test_weights_pass_to_and_from_keras(tmp_path):
     theirs.load_weights(tmp_path / "ours.weights.h5")
     np.testing.assert_allclose(ours(batch), theirs(batch), rtol=1e-5, atol=1e-6)
 
-
-def test_bidirectional():
-    """Keras' wrapper clones the layer through its config and flips the second direction."""
-    theirs, ours = (keras.layers.Bidirectional(c(UNITS, return_sequences=True)) for c in (keras.layers.LSTM, LSTM))
-    inputs, *_ = inputs_and_states()
-    for layer in (theirs, ours):
-        layer.build(inputs.shape)
-    ours.set_weights(theirs.get_weights())
-    mask = tf.constant(MASKS["right"])
-    np.testing.assert_allclose(ours(inputs, mask=mask), theirs(inputs, mask=mask), rtol=1e-5, atol=1e-6)
+    ours.save(tmp_path / "ours.keras")
+    name = f"quatrain>{ours_type.__name__}"
+    monkeypatch.delitem(keras.saving.get_custom_objects(), name)  # as in a process that does not know ours
+    loaded: Any = keras.saving.load_model(tmp_path / "ours.keras", custom_objects={name: stock(ours_type)})
+    assert type(loaded.layers[0]) is stock(ours_type)
+    np.testing.assert_allclose(loaded(batch), ours(batch), rtol=1e-5, atol=1e-6)
 
 
-def test_dynamic_batch_and_time_in_a_saved_model(tmp_path):
+@saves_weights
+@cells
+def test_a_model_of_keras_becomes_ours(cell, tmp_path):
+    ours, chosen = CELLS[cell]
     inputs = keras.Input((None, FEATURES))
-    outputs = LSTM(UNITS, return_sequences=True)(keras.layers.Masking()(inputs))
-    model = keras.Model(inputs, LSTM(2)(outputs))
+    both = keras.layers.Bidirectional(stock(ours)(UNITS, return_sequences=True, **chosen))(inputs)
+    keras.Model(inputs, keras.layers.Dense(2)(stock(ours)(3, **chosen)(both))).save(tmp_path / "theirs.keras")
+    theirs: Any = keras.saving.load_model(tmp_path / "theirs.keras")
+    faster = keras.models.clone_model(theirs, clone_function=fused)
+    faster.set_weights(theirs.get_weights())
+    assert [type(layer) for layer in faster.layers[1:]] == [Bidirectional, ours, keras.layers.Dense]
+    assert faster.layers[1].is_fused
+    batch = normal(BATCH, TIME, FEATURES).astype("float32")
+    np.testing.assert_allclose(faster(batch), theirs(batch), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("merge_mode", ["concat", "sum", "ave", "mul", None])
+@pytest.mark.parametrize("mask", MASKS)
+@cells
+def test_both_directions_in_one_loop(cell, mask, merge_mode):
+    layer, chosen = CELLS[cell]
+    options = {"return_sequences": mask != "left", "return_state": True, **chosen}
+    theirs, ours = same_weights(
+        keras.layers.Bidirectional(stock(layer)(UNITS, **options), merge_mode=merge_mode),
+        Bidirectional(layer(UNITS, **options), merge_mode=merge_mode),
+    )
+    assert ours.is_fused
+    states = 2 * len(theirs.forward_layer.state_size)
+    expected = results_and_gradients(theirs, MASKS[mask], states=states)
+    assert_all_close(results_and_gradients(ours, MASKS[mask], states=states), expected)
+
+
+def test_two_directions_that_differ_run_one_after_the_other():
+    options = {"return_sequences": True}
+    theirs, ours = same_weights(
+        keras.layers.Bidirectional(
+            keras.layers.LSTM(UNITS, **options), backward_layer=keras.layers.GRU(UNITS, go_backwards=True, **options)
+        ),
+        Bidirectional(LSTM(UNITS, **options), backward_layer=GRU(UNITS, go_backwards=True, **options)),
+    )
+    assert not ours.is_fused
+    inputs, *_ = inputs_and_states()
+    np.testing.assert_allclose(ours(inputs), theirs(inputs), rtol=1e-5, atol=1e-6)
+
+
+def test_each_direction_has_its_own_dropout():
+    theirs, ours = same_weights(
+        keras.layers.Bidirectional(keras.layers.GRU(UNITS, dropout=0.5, seed=3)),
+        Bidirectional(GRU(UNITS, dropout=0.5, seed=3)),
+    )
+    inputs, *_ = inputs_and_states()
+    np.testing.assert_allclose(ours(inputs, training=True), theirs(inputs, training=True), rtol=1e-5, atol=1e-6)
+    assert np.abs(ours(inputs, training=True) - ours(inputs)).max() > 1e-3
+
+
+@cells
+def test_dynamic_batch_and_time_in_a_saved_model(cell, tmp_path):
+    layer, chosen = CELLS[cell]
+    inputs = keras.Input((None, FEATURES))
+    outputs = Bidirectional(layer(UNITS, return_sequences=True, **chosen))(keras.layers.Masking()(inputs))
+    model = keras.Model(inputs, layer(2, **chosen)(outputs))
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", model.__call__, [tf.TensorSpec((None, None, FEATURES))])

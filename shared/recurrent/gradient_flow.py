@@ -1,0 +1,187 @@
+"""How far back a recurrent layer can learn: the norm of the gradient with respect to its state at each step.
+
+    python -m shared.recurrent.gradient_flow --cell simple_rnn lstm gru --length 200 --plot flow.png
+
+Back-propagation through time multiplies dL_T/ds_t, step by step backwards, by the Jacobian ds_t/ds_t-1. In a simple
+RNN that is W' diag(1 - h^2): the same matrix every time, so the gradient shrinks or grows exponentially with the
+distance T - t, it vanishes or explodes (Bengio et al. 1994; Pascanu et al. 2013). What vanishes is not learned from,
+what explodes overthrows what was learned. The cell of an LSTM is carried on by c_t = f c_t-1 + i g, the state of a GRU
+by h_t = u h_t-1 + (1 - u) g: along that path the gradient is multiplied by a gate, and a gate can learn to be 1, where
+nothing is lost. At first it is not: it lets half of the state through, three quarters in an LSTM, whose forget gate has
+a bias of 1, while a simple RNN starts with an orthogonal W, which loses nothing but what tanh takes. Training on a
+problem that asks for memory opens the gates, and has nothing to open in a simple RNN. That is what the picture shows,
+before and after: the adding problem (Hochreiter and Schmidhuber 1997, section 5.4), to tell at the end of a sequence
+the sum of its two marked numbers.
+
+For your own model and batch, from Python:
+
+    norms = gradient_norms(layer, lambda: loss(targets, model(inputs)))    # (states, time)
+"""
+
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from shared.cli import command, parse
+from shared.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CELLS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
+TITLES = ("at initialisation", "after training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    cell: tuple[Literal["simple_rnn", "lstm", "gru"], ...] = ("simple_rnn", "lstm", "gru")
+    """Which to draw."""
+    length: int = 200
+    """Steps of the sequences."""
+    units: int = 64
+    """Width of the state."""
+    steps: int = 600
+    """Training steps on the adding problem before the second curve."""
+    plot: Path | None = None
+    """Where to draw it; PNG, SVG or PDF."""
+    seed: int = 1
+    """Decides weights and sequences."""
+
+
+@contextmanager
+def _stepwise(layer: Any, visited: list[list[Any]]):
+    """Within the block the layer takes its steps one by one and adds the states after each to `visited`."""
+    from keras import ops
+
+    def inner_loop(sequences, initial_state, mask, training=False):
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        states, outputs = list(initial_state), []
+        order = range(sequences.shape[1])
+        for t in reversed(order) if layer.go_backwards else order:
+            _, new = layer.cell(sequences[:, t], states, training=training)
+            if mask is not None:
+                new = [ops.where(mask[:, t, None], after, before) for after, before in zip(new, states, strict=True)]
+            states = list(new)
+            visited.append(states)
+            outputs.append(states[0])
+        return outputs[-1], ops.stack(outputs, axis=1), states
+
+    layer.inner_loop = inner_loop
+    try:
+        yield
+    finally:
+        del layer.inner_loop
+
+
+def gradient_norms(layer: Any, loss: Callable[[], Any]) -> "np.ndarray":
+    """The norm of dL/ds_t for every step t of a recurrent layer, in a model on TensorFlow.
+
+    Args:
+        layer: a `SimpleRNN`, `LSTM` or `GRU`, ours or Keras', which is called once in `loss`.
+        loss: computes the scalar L with the model that holds the layer, eagerly: call the model, not `predict`.
+
+    Returns:
+        (states, time) float64: for h, and for c of an LSTM, the Euclidean norm of the gradient over batch and units, in
+        the order in which the steps are taken. All of the influence of s_t on L counts, through later steps and not.
+
+    Raises:
+        ValueError: the layer was not called.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    visited: list[list[Any]] = []
+    with tf.GradientTape() as tape, _stepwise(layer, visited):
+        for weight in layer.trainable_variables:
+            tape.watch(weight.value)
+        value = loss()
+    gradients: Any = tape.gradient(value, visited, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    if not visited:
+        raise ValueError("loss() did not call the layer")
+    # In double precision, since squares of small gradients underflow.
+    return np.array([[np.linalg.norm(np.float64(gradient)) for gradient in step] for step in gradients]).T
+
+
+def adding_problem(count: int, length: int, rng: "np.random.Generator") -> "tuple[np.ndarray, np.ndarray]":
+    """Sequences (count, length, 2) of numbers in 0..1 and marks, one in each half; the sums (count, 1) of the two."""
+    import numpy as np
+
+    numbers, marks = rng.random((count, length), np.float32), np.zeros((count, length), np.float32)
+    rows, half = np.arange(count), length // 2
+    marks[rows, rng.integers(half, size=count)] = 1
+    marks[rows, rng.integers(half, length, size=count)] = 1
+    return np.stack([numbers, marks], axis=-1), (numbers * marks).sum(axis=1, keepdims=True)
+
+
+def before_and_after(cell: str, length: int, units: int, steps: int, seed: int) -> "np.ndarray":
+    """The norms on the adding problem, (2, time): at initialisation, and after so many training steps.
+
+    Of an LSTM they are those of the cell, which carries its memory.
+    """
+    import keras
+    import numpy as np
+
+    from shared import recurrent
+
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    layer = getattr(recurrent, CELLS[cell])(units)
+    model = keras.Sequential([keras.Input((length, 2)), layer, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(1e-2, global_clipnorm=1.0), "mse")
+    inputs, sums = adding_problem(32, length, rng)
+
+    def norms() -> np.ndarray:
+        return gradient_norms(layer, lambda: keras.ops.mean(keras.losses.mean_squared_error(sums, model(inputs))))[-1]
+
+    first = norms()
+    for _ in range(steps):
+        model.train_on_batch(*adding_problem(32, length, rng))
+    return np.stack([first, norms()])
+
+
+def draw(flows: "dict[str, np.ndarray]", path: Path) -> None:
+    """A panel before and a panel after, a curve per cell: norms (2, time) against the distance to the end."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from shared.plots import save
+
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    for panel, (axes, title) in enumerate(zip(figure.subplots(1, 2, sharey=True), TITLES, strict=True)):
+        for cell, norms in flows.items():
+            distance = np.arange(norms.shape[1])
+            shown = np.where(norms[panel] > 0, norms[panel], np.nan)  # below the smallest float32 nothing is drawn
+            axes.plot(distance, shown[::-1], label=CELLS[cell])
+        axes.set(title=title, xlabel="steps back, T - t", yscale="log")
+        axes.spines[["top", "right"]].set_visible(False)
+    axes_left = figure.axes[0]
+    axes_left.set_ylabel("norm of the gradient")
+    axes_left.legend(frameon=False)
+    save(figure, path)
+
+
+@command
+def main(arguments: list[str]) -> None:
+    options = parse(Arguments, arguments, "shared.recurrent.gradient_flow", __doc__)
+    for name in ("length", "units"):
+        if getattr(options, name) < 2:
+            raise UserError(f"--{name} {getattr(options, name)}: at least 2 was expected")
+    if options.steps < 0:
+        raise UserError(f"--steps {options.steps}: at least 0 was expected")
+    flows = {}
+    print(f"{'norm of the gradient':22}{'T - t = 0':>12}{options.length // 2:>12}{options.length - 1:>12}")
+    for cell in dict.fromkeys(options.cell):
+        flows[cell] = before_and_after(cell, options.length, options.units, options.steps, options.seed)
+        for norms, title in zip(flows[cell], TITLES, strict=True):
+            shown = (norms[-1], norms[-1 - options.length // 2], norms[0])
+            print(f"{CELLS[cell]:11}{title:>18}" + "".join(f"{norm:12.2e}" for norm in shown), flush=True)
+    if options.plot is not None:
+        draw(flows, options.plot)
+        print(options.plot)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,314 @@
+"""`keras.layers.SimpleRNN`, `LSTM`, `GRU` and `Bidirectional` with the fused kernels inside.
+
+Same arguments, weights, config, saved files and results; less time on a CPU. The layers step aside for Keras' own loop
+where the kernels do not apply: on JAX and torch; on a GPU, where Keras takes cuDNN; with other activations than the
+usual ones, `recurrent_dropout`, `unroll` or `implementation=1`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+ops: Any = keras.ops  # Keras declares no result types for its operations
+
+
+def _on_gpu() -> bool:
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def _tensor(weight: Any) -> Any:
+    """The value of a weight, in 16 bits where the layer computes in 16 bits."""
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(weight)
+
+
+class Fused(keras.layers.Layer):
+    """What the three layers share; it goes before the Keras layer among their bases.
+
+    Args:
+        weight_drop: share of the recurrent kernel that is dropped in training, once for all steps of a batch
+            (DropConnect on U; Merity et al. 2018, section 2). Unlike `recurrent_dropout` it keeps the kernel.
+
+    A sequence is computed in two parts, so that `Bidirectional` can run the second of two layers side by side: what
+    each step takes from its input, `project`, and the recurrence, `_recur`.
+    """
+
+    cell: Any
+    unroll: Any
+    go_backwards: Any
+    return_sequences: Any
+    zero_output_for_mask: Any
+
+    def __init__(self, units, *, weight_drop=0.0, **kwargs):
+        parent: Any = super()
+        parent.__init__(units, **kwargs)
+        if not 0 <= weight_drop < 1:
+            raise ValueError(f"weight_drop must be from 0 to below 1. Received: {weight_drop}")
+        self.weight_drop = weight_drop
+        self.weight_drop_seed = keras.random.SeedGenerator(kwargs.get("seed")) if weight_drop else None
+
+    def _has_usual_activations(self) -> bool:
+        raise NotImplementedError
+
+    def project(self, inputs: Any) -> Any:
+        """`(time, batch, features)` -> `(time, batch, width)`."""
+        raise NotImplementedError
+
+    def recurrent_weights(self) -> list[Any]:
+        raise NotImplementedError
+
+    def recur(self, projected: Any, state: Any, mask: Any, weights: Any) -> list[Any]:
+        """The states after each step, `(time, batch, units)`, that of the output first.
+
+        All arguments may have an axis for two layers, before `batch` and first in the weights.
+        """
+        raise NotImplementedError
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether a kernel computes this layer, here and with these options."""
+        return self._fits_kernel and not _on_gpu()
+
+    @property
+    def _fits_kernel(self) -> bool:
+        return (
+            keras.backend.backend() == "tensorflow"
+            and self._has_usual_activations()
+            and self.cell.recurrent_dropout == 0
+            and getattr(self.cell, "implementation", 2) == 2
+            and not self.unroll
+            and getattr(self, "use_cudnn", "auto") is not True
+        )
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if isinstance(mask, (list, tuple)):
+            mask = mask[0]
+        with self.dropped_weights(training):
+            if not self.is_fused:
+                parent: Any = super()
+                return parent.inner_loop(sequences, initial_state, mask, training=training)
+            inputs, mask = self.time_major(sequences, mask, training)
+            states = self.recur(self.project(inputs), initial_state, mask, self.recurrent_weights())
+            return self.batch_major(states, mask)
+
+    @contextmanager
+    def dropped_weights(self, training) -> Iterator[None]:
+        """Within the block a part of the cell's recurrent kernel is dropped, if that is wanted and due."""
+        kernel = self.cell.recurrent_kernel
+        if training and self.weight_drop:
+            # Past Keras, which would take a tensor in the place of a weight for a change of state.
+            dropped = keras.random.dropout(ops.convert_to_tensor(kernel), self.weight_drop, seed=self.weight_drop_seed)
+            vars(self.cell)["recurrent_kernel"] = dropped
+        try:
+            yield
+        finally:
+            vars(self.cell)["recurrent_kernel"] = kernel
+
+    def get_config(self):
+        # Without it the config is that of Keras' layer.
+        return super().get_config() | ({"weight_drop": self.weight_drop} if self.weight_drop else {})
+
+    def time_major(self, sequences, mask, training=False) -> tuple[Any, Any]:
+        """`(batch, time, ...)` -> `(time, batch, ...)`, dropped out, in the order in which the steps are taken."""
+        if training and 0 < self.cell.dropout < 1:
+            # One mask for all steps of a sequence (Gal & Ghahramani 2016), the one that Keras' own loop would take.
+            sequences = sequences * ops.expand_dims(self.cell.get_dropout_mask(sequences[:, 0, :]), 1)
+        inputs = ops.transpose(sequences, (1, 0, 2))
+        mask = None if mask is None else ops.transpose(ops.cast(mask, "bool"))
+        if self.go_backwards:
+            inputs = ops.flip(inputs, 0)
+            mask = None if mask is None else ops.flip(mask, 0)
+        return inputs, mask
+
+    def batch_major(self, states, mask) -> tuple[Any, Any, list[Any]]:
+        """What `inner_loop` returns: last output, outputs `(batch, time, units)`, last states."""
+        last_states, outputs = [state[-1] for state in states], self._shown(states[:1], mask)
+        last = outputs[0][-1]
+        if not self.return_sequences:
+            return last, ops.expand_dims(last, 1), last_states
+        return last, ops.transpose(outputs[0], (1, 0, 2)), last_states
+
+    def _shown(self, sequences, mask) -> list[Any]:
+        """As Keras: before its first real step a row gives zeros, later masked steps repeat the last real output."""
+        if mask is None:
+            return sequences
+        shown = mask if self.zero_output_for_mask else ops.greater(ops.cumsum(ops.cast(mask, "int32"), axis=0), 0)
+        shown = ops.expand_dims(shown, -1)
+        return [ops.where(shown, sequence, ops.zeros_like(sequence)) for sequence in sequences]
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+class SimpleRNN(Fused, keras.layers.SimpleRNN):
+    """A `keras.layers.SimpleRNN` that computes its sequence with `kernels.simple_rnn` (tanh or relu)."""
+
+    def _has_usual_activations(self):
+        return self.cell.activation in (keras.activations.tanh, keras.activations.relu)
+
+    def project(self, inputs):
+        from shared.recurrent.kernels import project
+
+        return project(inputs, self.cell.kernel, self.cell.bias)
+
+    def recurrent_weights(self):
+        return [_tensor(self.cell.recurrent_kernel)]
+
+    def recur(self, projected, state, mask, weights):
+        from shared.recurrent.kernels import simple_rnn
+
+        relu = self.cell.activation is keras.activations.relu
+        (hidden,), (kernel,) = state, weights
+        return [simple_rnn(projected, hidden, mask, kernel, relu=relu)]
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+class GRU(Fused, keras.layers.GRU):
+    """A `keras.layers.GRU` that computes its sequence with `kernels.gru`, with `reset_after` and without."""
+
+    def _has_usual_activations(self):
+        cell = self.cell
+        return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
+
+    def project(self, inputs):
+        from shared.recurrent.kernels import project
+
+        bias = self.cell.bias
+        return project(inputs, self.cell.kernel, bias[0] if self.cell.use_bias and self.cell.reset_after else bias)
+
+    def recurrent_weights(self):
+        cell = self.cell
+        has_bias = cell.use_bias and cell.reset_after
+        return [_tensor(cell.recurrent_kernel), cell.bias[1] if has_bias else None]
+
+    def recur(self, projected, state, mask, weights):
+        from shared.recurrent.kernels import gru
+
+        (hidden,), (kernel, bias) = state, weights
+        return [gru(projected, hidden, mask, kernel, bias, reset_after=self.cell.reset_after)]
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+class LSTM(Fused, keras.layers.LSTM):
+    """A `keras.layers.LSTM` that computes its sequence with `kernels.lstm`.
+
+    Args:
+        units: size of h and c.
+        return_cells: also return the cell c_t at every step, which the visual sentinel reads (Lu et al. 2017,
+            section 2.3): `(hidden_sequence, cell_sequence[, h, c])`, the sequences `(batch, time, units)`. cuDNN keeps
+            its cells to itself, so they come from the kernel on a GPU too.
+        **kwargs: the options of `keras.layers.LSTM`.
+
+    Raises:
+        ValueError: `return_cells` without `return_sequences`, or with `unroll`.
+    """
+
+    def __init__(self, units, *, return_cells=False, **kwargs):
+        super().__init__(units, **kwargs)
+        if return_cells and not self.return_sequences:
+            raise ValueError("return_cells=True needs return_sequences=True. Received: return_sequences=False")
+        if return_cells and self.unroll:
+            raise ValueError("return_cells=True needs unroll=False. Received: unroll=True")
+        self.return_cells = return_cells
+
+    def _has_usual_activations(self):
+        cell = self.cell
+        return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
+
+    def project(self, inputs):
+        from shared.recurrent.kernels import doubled_candidate, project
+
+        kernel, bias = self.cell.kernel, self.cell.bias
+        return project(inputs, doubled_candidate(kernel), None if bias is None else doubled_candidate(bias))
+
+    def recurrent_weights(self):
+        from shared.recurrent.kernels import doubled_candidate
+
+        return [doubled_candidate(self.cell.recurrent_kernel)]
+
+    def recur(self, projected, state, mask, weights):
+        from shared.recurrent.kernels import lstm
+
+        (hidden, cell), (kernel,) = state, weights
+        hidden, cells = lstm(projected, hidden, cell, mask, kernel)
+        return [hidden, ops.cast(cells, hidden.dtype)]
+
+    @property
+    def is_fused(self):
+        return self._fits_kernel and (self.return_cells or not _on_gpu())
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if self.return_cells and not self.is_fused:
+            with self.dropped_weights(training):
+                return self._scan_loop(sequences, initial_state, mask, training)
+        return super().inner_loop(sequences, initial_state, mask, training=training)
+
+    def _scan_loop(self, sequences, initial_state, mask, training):
+        """The cells of every step from Keras' own cell, on any backend."""
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        inputs, mask = self.time_major(sequences, mask)
+        real = ops.ones(ops.shape(inputs)[:2], "bool") if mask is None else mask
+        cell: Any = self.cell
+
+        def step(states, at_t):
+            inputs_t, real_t = at_t
+            _, new_states = cell(inputs_t, states, training=training)
+            states = [ops.where(real_t[:, None], new, old) for new, old in zip(new_states, states, strict=True)]
+            return states, states
+
+        _, states = ops.scan(step, list(initial_state), (inputs, real))
+        return self.batch_major(states, mask)
+
+    def batch_major(self, states, mask):
+        last, outputs, last_states = super().batch_major(states, mask)
+        if self.return_cells:
+            # Side by side through Keras' `call`, as one tensor (batch, time, 2 units).
+            outputs = ops.transpose(ops.concatenate(self._shown(states, mask), axis=-1), (1, 0, 2))
+        return last, outputs, last_states
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        outputs: Any = super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+        if not self.return_cells:
+            return outputs
+        outputs, *states = outputs if self.return_state else (outputs,)
+        return (*ops.split(outputs, 2, axis=-1), *states)
+
+    def compute_output_shape(self, sequences_shape, initial_state_shape=None):
+        shapes: Any = super().compute_output_shape(sequences_shape, initial_state_shape)
+        if not self.return_cells:
+            return shapes
+        sequence, *states = shapes if self.return_state else (shapes,)
+        return (sequence, sequence, *states)
+
+    def compute_mask(self, inputs, mask):
+        masks: Any = super().compute_mask(inputs, mask)
+        if not self.return_cells:
+            return masks
+        sequence, *states = masks if self.return_state else (masks,)
+        return [sequence, sequence, *states]
+
+    def get_config(self):
+        return super().get_config() | ({"return_cells": True} if self.return_cells else {})
+
+
+def fused(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Our layer in the place of one of Keras', another layer as it is, both without their weights.
+
+    >>> faster = keras.models.clone_model(model, clone_function=fused)
+    >>> faster.set_weights(model.get_weights())
+    """
+    from shared.recurrent.bidirectional import Bidirectional
+
+    ours = {keras.layers.SimpleRNN: SimpleRNN, keras.layers.GRU: GRU, keras.layers.LSTM: LSTM}
+    if type(layer) is keras.layers.Bidirectional:
+        return Bidirectional(
+            fused(layer.forward_layer),
+            merge_mode=layer.merge_mode,
+            backward_layer=fused(layer.backward_layer),
+            name=layer.name,
+            dtype=layer.dtype_policy,
+        )
+    return ours.get(type(layer), type(layer)).from_config(layer.get_config())

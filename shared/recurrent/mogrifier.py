@@ -1,0 +1,66 @@
+"""The Mogrifier LSTM: input and state gate each other before each step."""
+
+from typing import Any
+
+import keras
+
+ops: Any = keras.ops  # Keras declares no result types for its operations
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+class MogrifierLSTMCell(keras.layers.LSTMCell):
+    """An LSTM cell whose x and h have gated each other in turn (Melis et al. 2020, section 2).
+
+        x <- 2 σ(Q_i h) * x    for i = 1, 3, ..
+        h <- 2 σ(R_i x) * h    for i = 2, 4, ..
+
+    Use it as `keras.layers.RNN(MogrifierLSTMCell(units))`, or as `cell="mogrifier_lstm"` of a `Stack`. x depends on h
+    now, so no product can be taken for all steps at once: it is slower than an LSTM.
+
+    Args:
+        units: size of h and c.
+        rounds: how many gatings, 5 or 6 in the paper; 0 is an LSTM.
+        rank: of the matrices Q and R, each a product of two thin ones; None for full ones.
+        **kwargs: the options of `keras.layers.LSTMCell`.
+
+    Raises:
+        ValueError: `rounds` is negative or `rank` not positive.
+    """
+
+    def __init__(self, units, rounds=5, rank=None, **kwargs):
+        super().__init__(units, **kwargs)
+        if rounds < 0:
+            raise ValueError(f"rounds must be at least 0. Received: {rounds}")
+        if rank is not None and rank < 1:
+            raise ValueError(f"rank must be at least 1, or None. Received: {rank}")
+        self.rounds, self.rank = rounds, rank
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        features = input_shape[-1]
+        self.factors: list[list[Any]] = []
+        for i in range(self.rounds):
+            rows, columns = (self.units, features) if i % 2 == 0 else (features, self.units)
+            sizes = [(rows, columns)] if self.rank is None else [(rows, self.rank), (self.rank, columns)]
+            self.factors.append(
+                [
+                    self.add_weight(shape=size, name=f"mogrifier_{i}_{part}", initializer=self.kernel_initializer)
+                    for part, size in enumerate(sizes)
+                ]
+            )
+
+    def call(self, inputs, states, training=False):
+        hidden, carry = states
+        for i, factors in enumerate(self.factors):
+            gate = hidden if i % 2 == 0 else inputs
+            for factor in factors:
+                gate = ops.matmul(gate, factor)
+            gate = 2 * ops.sigmoid(gate)
+            if i % 2 == 0:
+                inputs = gate * inputs
+            else:
+                hidden = gate * hidden
+        return super().call(inputs, [hidden, carry], training=training)
+
+    def get_config(self):
+        return {**super().get_config(), "rounds": self.rounds, "rank": self.rank}

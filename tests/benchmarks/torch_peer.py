@@ -1,0 +1,40 @@
+"""The peer of `tests.benchmarks.recurrent`: the same work in torch.nn, told what to do on standard input.
+
+It runs in an environment of its own, which has torch alone. A line `cell batch time units` makes a layer, answered by
+`ready`; a line `train` or `infer` runs it once, answered by the seconds it took.
+"""
+
+import sys
+import time
+
+import torch  # pyright: ignore[reportMissingImports]
+
+KINDS = {"LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU, "SimpleRNN": torch.nn.RNN, "Bidirectional LSTM": torch.nn.LSTM}
+
+
+def main() -> None:
+    layer = optimizer = inputs = targets = None
+    for line in sys.stdin:
+        command = line.strip().split("\t")
+        if len(command) == 4:
+            cell, (batch, length, units) = command[0], map(int, command[1:])
+            both = cell.startswith("Bidirectional")
+            layer = KINDS[cell](units, units, batch_first=True, bidirectional=both)
+            optimizer = torch.optim.SGD(layer.parameters(), 1e-2)
+            inputs = torch.randn(batch, length, units)
+            targets = torch.randn(batch, length, units * (2 if both else 1))
+            print("ready", flush=True)
+            continue
+        start = time.perf_counter()
+        if command == ["train"]:
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(layer(inputs)[0], targets).backward()
+            optimizer.step()
+        else:
+            with torch.no_grad():
+                layer(inputs)
+        print(time.perf_counter() - start, flush=True)
+
+
+if __name__ == "__main__":
+    main()

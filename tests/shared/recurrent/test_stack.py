@@ -1,0 +1,162 @@
+"""Stacks against their layers called by hand, and what dropping does and leaves alone."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from shared.recurrent import GRU, LSTM, Bidirectional, MogrifierLSTMCell, SimpleRNN, Stack
+
+BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
+ALL_CELLS = ("simple_rnn", "lstm", "gru", "mogrifier_lstm")
+
+
+def inputs(width: int = FEATURES) -> np.ndarray:
+    return np.random.default_rng(width).standard_normal((BATCH, TIME, width)).astype("float32")
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", ALL_CELLS)
+def test_a_stack_is_its_layers_one_after_the_other(cell, bidirectional):
+    stack = Stack(cell, [UNITS, UNITS, 7], bidirectional=bidirectional, residual=True)
+    outputs, states = stack(inputs())
+    first, second, third = stack.layers
+    one, *states_1 = first(inputs())
+    two, *states_2 = second(one)
+    three, *states_3 = third(one + two)
+    np.testing.assert_allclose(outputs, three, rtol=1e-5, atol=1e-6)
+    for ours, expected in zip(states, [*states_1, *states_2, *states_3], strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+    assert outputs.shape == (BATCH, TIME, 14 if bidirectional else 7)
+    assert stack.compute_output_shape((BATCH, TIME, FEATURES)) == (outputs.shape, [state.shape for state in states])
+
+
+@pytest.mark.parametrize("cell", ALL_CELLS)
+def test_carried_state_joins_two_halves(cell):
+    stack = Stack(cell, UNITS, 2)
+    whole, last = stack(inputs())
+    first, state = stack(inputs()[:, :2])
+    second, state = stack(inputs()[:, 2:], initial_state=state)
+    np.testing.assert_allclose(keras.ops.concatenate([first, second], axis=1), whole, rtol=1e-5, atol=1e-6)
+    for one, other in zip(state, last, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_outputs_are_normalised_over_the_units():
+    stack = Stack("gru", UNITS, layer_norm=True)
+    outputs = stack(inputs())[0]
+    raw = np.asarray(stack.layers[0](inputs())[0])
+    expected = (raw - raw.mean(axis=-1, keepdims=True)) / np.sqrt(raw.var(axis=-1, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_is_the_same_at_every_step_and_absent_in_evaluation():
+    stack = Stack("lstm", UNITS, dropout=0.5)
+    dropped = np.asarray(stack.drop[0](np.ones((BATCH, TIME, 64), "float32"), training=True))
+    np.testing.assert_array_equal(dropped, np.broadcast_to(dropped[:, :1], dropped.shape))
+    assert set(np.unique(dropped)) == {0.0, 2.0}
+    assert not np.array_equal(dropped[0], dropped[1])
+    np.testing.assert_array_equal(stack(inputs())[0], stack(inputs())[0])
+    assert not np.allclose(stack(inputs(), training=True)[0], stack(inputs())[0])
+
+
+@pytest.mark.parametrize("options", [{}, {"unroll": True}], ids=["fused", "keras"])
+@pytest.mark.parametrize("kind", [SimpleRNN, LSTM, GRU])
+def test_weight_drop_masks_the_gradient_and_leaves_evaluation_alone(kind, options):
+    layer = kind(UNITS, weight_drop=0.5, seed=1, **options)
+    plain = kind(UNITS, **options)
+    for each in (layer, plain):
+        each.build((BATCH, TIME, FEATURES))
+    plain.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(layer(inputs()), plain(inputs()))
+
+    def gradient(training: bool) -> np.ndarray:
+        kernel = layer.cell.recurrent_kernel.value
+        with tf.GradientTape() as tape:
+            tape.watch(kernel)
+            loss = tf.reduce_sum(layer(inputs(), training=training) ** 2)
+        return np.asarray(tape.gradient(loss, kernel))
+
+    assert (gradient(training=False) != 0).all()
+    one, other = gradient(training=True) == 0, gradient(training=True) == 0
+    assert 0.2 < one.mean() < 0.8
+    assert (one != other).any()  # each batch has a mask of its own
+    assert isinstance(layer.cell.recurrent_kernel, keras.Variable)
+    assert len(layer.trainable_weights) == len(plain.trainable_weights)
+
+
+def test_weight_drop_drops_in_both_directions():
+    layer = Bidirectional(LSTM(UNITS, weight_drop=0.5, return_sequences=True))
+    layer.build((BATCH, TIME, FEATURES))
+    assert layer.is_fused
+    evaluated, trained = np.asarray(layer(inputs())), np.asarray(layer(inputs(), training=True))
+    for direction in (slice(UNITS), slice(UNITS, None)):
+        assert not np.allclose(trained[..., direction], evaluated[..., direction])
+
+
+def test_a_stack_trains_and_is_saved(tmp_path):
+    options: dict[str, Any] = {"bidirectional": True, "dropout": 0.1, "weight_drop": 0.2, "layer_norm": True}
+    source = keras.Input((None, FEATURES))
+    outputs, _ = Stack("gru", UNITS, 2, cell_options={"reset_after": False}, **options)(source)
+    model = keras.Model(source, keras.layers.Dense(1)(outputs))
+    model.compile(keras.optimizers.Adam(1e-2), "mse")
+    targets = inputs().sum(axis=-1, keepdims=True)
+    first = model.train_on_batch(inputs(), targets)
+    for _ in range(30):
+        last = model.train_on_batch(inputs(), targets)
+    assert last < 0.7 * first
+    model.save(tmp_path / "model.keras")
+    loaded: Any = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(inputs()), model(inputs()), rtol=1e-5, atol=1e-6)
+    assert loaded.layers[1].get_config() == model.layers[1].get_config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("qrnn", 4), {}, "cell must be one of"),
+        (("lstm", []), {}, "one number for each layer"),
+        (("lstm", [4, 5], 3), {}, "one number for each layer"),
+        (("mogrifier_lstm", 4), {"weight_drop": 0.5}, "not for the cell mogrifier_lstm"),
+        (("lstm", 4), {"weight_drop": 1.0}, "weight_drop must be from 0 to below 1"),
+    ],
+)
+def test_what_cannot_be_stacked_is_told(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        Stack(*arguments, **options)
+
+
+def test_mogrifier_of_no_rounds_is_an_lstm():
+    mogrifier, lstm = keras.layers.RNN(MogrifierLSTMCell(UNITS, rounds=0)), keras.layers.LSTM(UNITS)
+    for layer in (mogrifier, lstm):
+        layer.build((BATCH, TIME, FEATURES))
+    lstm.set_weights(mogrifier.get_weights())
+    np.testing.assert_allclose(mogrifier(inputs()), lstm(inputs()), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+def test_mogrifier_by_hand(rank):
+    cell, lstm = MogrifierLSTMCell(UNITS, rounds=3, rank=rank), keras.layers.LSTMCell(UNITS)
+    for each in (cell, lstm):
+        each.build((BATCH, FEATURES))
+    lstm.set_weights(cell.get_weights()[:3])
+    rng = np.random.default_rng(0)
+    x, h, c = (rng.standard_normal((BATCH, width)).astype("float32") for width in (FEATURES, UNITS, UNITS))
+
+    def sigmoid(z):
+        return 1 / (1 + np.exp(-z))
+
+    q_1, r_2, q_3 = (np.linalg.multi_dot([np.eye(f[0].shape[0]), *map(np.asarray, f)]) for f in cell.factors)
+    gated_x = 2 * sigmoid(h @ q_1) * x
+    gated_h = 2 * sigmoid(gated_x @ r_2) * h
+    gated_x = 2 * sigmoid(gated_h @ q_3) * gated_x
+    expected, _ = lstm(gated_x.astype("float32"), [gated_h.astype("float32"), c])
+    np.testing.assert_allclose(cell(x, [h, c])[0], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"rounds": -1}, {"rank": 0}])
+def test_mogrifier_refuses(options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must be at least"):
+        MogrifierLSTMCell(UNITS, **options)
