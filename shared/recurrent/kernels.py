@@ -1,12 +1,13 @@
 """Whole recurrent sequences in one pass each way, for TensorFlow on a CPU.
 
-Forward, one matrix product projects the whole input, so that the loop over time holds `h @ U` and the gates only. What
-the derivatives need of each step is computed for all steps at once after the loop; so backward, the loop holds
-`dz @ U.T` and a few products only, and the weight gradients are one matrix product each, afterwards.
+Forward, one matrix product projects the whole input, so that the loop over time holds `h @ U` and the gates only.
+Backward, the loop holds `dz @ U.T` and the derivatives of a step; the weight gradients are one matrix product each,
+afterwards. A step multiplies each gate's part of U by itself: TensorFlow runs a small product on one core, but several
+of them side by side on several.
 
-All tensors here are time-major: `(time, batch, ...)`. The recurrences also take `(time, directions, batch, ...)`, with
-weights `(directions, ...)`: independent sequences side by side in one loop. With 16-bit inputs the products are 16-bit;
-gates, states and sums are float32.
+All tensors here are time-major, `(time, batch, ...)`. With 16-bit inputs the products are 16-bit; gates, states and
+sums are float32. Each kernel takes `keep`: whether to keep of every step what its derivative needs. Without it, as in
+inference, a gradient that is asked for all the same takes the forward pass again.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,86 +16,87 @@ from typing import Any
 import tensorflow as tf
 
 # A gate input this far from zero closes (or opens) a sigmoid exactly, in every float type.
-_SHUT = 1e6
+_SHUT = 6e4
 
 
 def _gate_dtype(dtype: tf.DType) -> tf.DType:
     return tf.float32 if dtype.size == 2 else dtype
 
 
-def _loop(step: Callable, state: Sequence[Any], sequences: Sequence[Any], written: Sequence[Any], *, backwards=False):
-    """Takes `state, outputs = step(state, *at_t)` over time, first to last or last to first, in one loop.
+def _loop(
+    step: Callable, state: Sequence[Any], sequences: Sequence[Any], written: Sequence[Any], *, backwards: bool = False
+) -> tuple[Any, Any]:
+    """Takes `state, outputs = step(state, *at_t)` over time, first to last or last to first.
 
     Args:
         step: of the state before it and what the sequences hold at its time.
         state: tensors of the first state.
-        sequences: tensors `(time, ...)`.
+        sequences: tensors `(time, ...)`, the first of them, or outputs of another loop.
         written: for each output of a step a tensor of its shape and type.
         backwards: from the last step to the first.
 
     Returns:
-        The last state, and the outputs as sequences in order of time.
+        The last state, and for each output the array of its steps in order of time.
     """
-    time: Any = sequences[0].shape[0] or tf.shape(sequences[0])[0]
-    reads = [tf.TensorArray(x.dtype, size=time, clear_after_read=False).unstack(x) for x in sequences]
-    writes = [tf.TensorArray(x.dtype, size=time, element_shape=x.shape) for x in written]
+    first: Any = sequences[0]
+    time = first.shape[0] or tf.shape(first)[0]
+    outputs = [tf.TensorArray(x.dtype, size=time, element_shape=x.shape, clear_after_read=False) for x in written]
 
-    def body(t, state, writes):
-        state, outputs = step(state, *(array.read(t) for array in reads))
-        return t + (-1 if backwards else 1), state, [a.write(t, x) for a, x in zip(writes, outputs, strict=True)]
+    def body(t, state, outputs):
+        # A slice of a tensor is a view, where an array made of its steps would be a copy.
+        state, found = step(state, *(x.read(t) if isinstance(x, tf.TensorArray) else x[t] for x in sequences))
+        return t + (-1 if backwards else 1), state, [y.write(t, x) for y, x in zip(outputs, found, strict=True)]
 
-    _, state, writes = tf.while_loop(
+    _, state, outputs = tf.while_loop(
         lambda t, *_: t >= 0 if backwards else t < time,
         body,
-        (time - 1 if backwards else 0, list(state), writes),
+        (time - 1 if backwards else 0, list(state), outputs),
         maximum_iterations=time,
-        parallel_iterations=1,
+        parallel_iterations=4,
     )
-    return state, [array.stack() for array in writes]
-
-
-def _before(first: Any, sequence: Any) -> Any:
-    """The states before each step, from the first and those after each."""
-    return tf.concat([first[None], sequence[:-1]], axis=0)
-
-
-def _recurrent_gradient(hidden: Any, d_product: Any) -> Any:
-    """The sum over time of h' @ d: `(time, [directions,] batch, ...)` twice -> `([directions,] units, width)`."""
-    if hidden.shape.rank == 3:
-        return tf.matmul(_rows(hidden), _rows(d_product), transpose_a=True)
-    by_direction = (
-        tf.reshape(tf.transpose(x, [1, 0, 2, 3]), [x.shape[1], -1, x.shape[-1]]) for x in (hidden, d_product)
-    )
-    return tf.matmul(*by_direction, transpose_a=True)
+    return state, outputs
 
 
 def _rows(x: Any) -> Any:
     return tf.reshape(x, [-1, x.shape[-1]])
 
 
+def _kernel_gradient(first: Any, hiddens: Any, d_products: Any) -> Any:
+    """The sum over time and batch of h_{t-1}' d_t, from the first h and those after each step."""
+    later = tf.matmul(_rows(hiddens[:-1]), _rows(d_products[1:]), transpose_a=True)
+    return later + tf.matmul(first, d_products[0], transpose_a=True)
+
+
 def _choose(chosen: Any, then: Any, otherwise: Any) -> Any:
-    """Rows of `then` where `chosen` `([directions,] batch)` is True, else of `otherwise`; both `(..., batch, units)`.
+    """Rows of `then` where `chosen` `(batch,)` is True, else of `otherwise`.
 
     The older Select op copies whole rows; `tf.where` would broadcast the condition to every element.
     """
-    rows = tf.raw_ops.Select(condition=tf.reshape(chosen, [-1]), x=_rows(then), y=_rows(otherwise))
-    return rows if then.shape.rank == 2 else tf.reshape(rows, tf.shape(then))
+    return tf.raw_ops.Select(condition=chosen, x=then, y=otherwise)
+
+
+def _through_sigmoid(y: Any, d_y: Any) -> Any:
+    """d (y - y^2), in one op."""
+    return tf.raw_ops.SigmoidGrad(y=y, dy=d_y)
+
+
+def _through_tanh(y: Any, d_y: Any) -> Any:
+    """d (1 - y^2), in one op."""
+    return tf.raw_ops.TanhGrad(y=y, dy=d_y)
 
 
 def project(inputs: Any, kernel: Any, bias: Any) -> Any:
     """x W + b for all steps: `(time, batch, features)` -> `(time, batch, width)`."""
     projected = tf.matmul(_rows(inputs), kernel)
     if bias is not None:
-        projected += bias
-    return tf.reshape(projected, [*_shape(inputs)[:-1], kernel.shape[-1]])
+        projected = tf.nn.bias_add(projected, bias)  # one op with the product, where `+` is another pass
+    time, batch = (size or tf.shape(inputs)[axis] for axis, size in enumerate(inputs.shape[:2]))
+    return tf.reshape(projected, [time, batch, kernel.shape[-1]])
 
 
-def _shape(x: Any) -> list[Any]:
-    dynamic = tf.shape(x)
-    return [dynamic[i] if size is None else size for i, size in enumerate(x.shape)]
-
-
-def simple_rnn(projected: Any, hidden: Any, mask: Any, recurrent_kernel: Any, *, relu: bool = False) -> Any:
+def simple_rnn(
+    projected: Any, hidden: Any, mask: Any, recurrent_kernel: Any, *, relu: bool = False, keep: bool = True
+) -> Any:
     """h_t = f(z_t + h_{t-1} U), f being tanh or relu; where the mask is False, h is carried over.
 
     Args:
@@ -103,6 +105,7 @@ def simple_rnn(projected: Any, hidden: Any, mask: Any, recurrent_kernel: Any, *,
         mask: bool `(time, batch)`, True = real, any pattern; or None.
         recurrent_kernel: `(units, units)`.
         relu: instead of tanh.
+        keep: see above; nothing more is kept here.
 
     Returns:
         h after each step, `(time, batch, units)`.
@@ -119,41 +122,47 @@ def simple_rnn(projected: Any, hidden: Any, mask: Any, recurrent_kernel: Any, *,
                 after = _choose(chosen, after, before)
             return [after], [after]
 
-        _, (hiddens,) = _loop(forward, [hidden], [projected, *masks], [hidden])
+        hiddens = _loop(forward, [hidden], [projected, *masks], [hidden])[1][0].stack()
 
         def gradient(d_hiddens):
-            slope = tf.cast(hiddens > 0, gate) if relu else 1 - tf.square(tf.cast(hiddens, gate))
-            if mask is not None:
-                slope = tf.where(mask[..., None], slope, 0)
-            transposed = tf.linalg.matrix_transpose(kernel)
+            transposed = tf.transpose(kernel)
 
-            def backward(state, d_hidden, slope, *real):
-                d_hidden = state[0] + tf.cast(d_hidden, gate)
-                dz = tf.cast(d_hidden * slope, dtype)
+            def backward(state, d_hidden, after, *real):
+                d_hidden, after = state[0] + tf.cast(d_hidden, gate), tf.cast(after, gate)
+                dz = d_hidden * tf.cast(after > 0, gate) if relu else _through_tanh(after, d_hidden)
+                for chosen in real:
+                    dz = _choose(chosen, dz, tf.zeros_like(dz))
+                dz = tf.cast(dz, dtype)
                 d_before = tf.cast(tf.matmul(dz, transposed), gate)
                 for chosen in real:
                     d_before = _choose(chosen, d_before, d_hidden)
                 return [d_before], [dz]
 
             (d_hidden,), (dz,) = _loop(
-                backward, [tf.zeros_like(hidden, gate)], [d_hiddens, slope, *masks], [hidden], backwards=True
+                backward,
+                [tf.zeros_like(hidden, gate)],
+                [d_hiddens, hiddens, *masks],
+                [hidden],
+                backwards=True,
             )
-            return dz, tf.cast(d_hidden, dtype), _recurrent_gradient(_before(hidden, hiddens), dz)
+            dz = dz.stack()
+            return dz, tf.cast(d_hidden, dtype), _kernel_gradient(hidden, hiddens, dz)
 
         return hiddens, gradient
 
     return tf.custom_gradient(run)(projected, hidden, tf.convert_to_tensor(recurrent_kernel))
 
 
-def doubled_candidate(weight: Any) -> Any:
-    """LSTM weights `(..., 4 units)` with the columns of g doubled: tanh(g) = 2 σ(2g) - 1, so one σ serves all gates."""
-    return tf.reshape(
-        tf.reshape(weight, [*weight.shape[:-1], 4, -1]) * tf.constant([1, 1, 2, 1], weight.dtype)[:, None],
-        weight.shape,
-    )
-
-
-def lstm(projected: Any, hidden: Any, cell: Any, mask: Any, recurrent_kernel: Any) -> tuple[Any, Any]:
+def lstm(
+    projected: Any,
+    hidden: Any,
+    cell: Any,
+    mask: Any,
+    recurrent_kernel: Any,
+    *,
+    every_cell: bool = False,
+    keep: bool = True,
+) -> tuple[Any, Any]:
     """The LSTM (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
         z_t + h_{t-1} U      split into i, f, g, o as Keras does
@@ -163,61 +172,82 @@ def lstm(projected: Any, hidden: Any, cell: Any, mask: Any, recurrent_kernel: An
     Where the mask is False, h and c are carried over.
 
     Args:
-        projected: z, `(time, batch, 4 units)`, from weights with `doubled_candidate`.
+        projected: z, `(time, batch, 4 units)`.
         hidden, cell: the first h and c, `(batch, units)`.
         mask: bool `(time, batch)`, True = real, any pattern; or None.
-        recurrent_kernel: `(units, 4 units)`, likewise doubled.
+        recurrent_kernel: `(units, 4 units)`.
+        every_cell: return c after each step, not the last alone.
+        keep: see above.
 
     Returns:
-        h and c after each step, `(time, batch, units)`; c in float32 at least.
+        h after each step, `(time, batch, units)`; c, `(time or 1, batch, units)`, in float32 at least.
     """
     dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
     masks = [] if mask is None else [mask]
     units = hidden.shape[-1]
+    records = 6 if keep else 2 if every_cell else 1
 
     def run(projected, hidden, cell, kernel):
-        opened = tf.cast(projected, gate)
         if mask is not None:
             # i and o shut, f open: the cell is carried over and the gates get no gradient. h is carried in the loop.
-            carry = tf.repeat(tf.constant([-_SHUT, _SHUT, 0, -_SHUT], gate), units)
-            opened = tf.where(mask[..., None], opened, carry)
+            carry = tf.repeat(tf.constant([-_SHUT, _SHUT, 0, -_SHUT], dtype), units)
+            projected = tf.where(mask[..., None], projected, carry)
+        kernels = tf.split(kernel, 4, axis=-1)
 
-        def forward(state, z, *real):
-            before, cell = state
-            gates = tf.sigmoid(z + tf.cast(tf.matmul(before, kernel), gate))
-            i, f, g, o = tf.split(gates, 4, axis=-1)
-            cell = f * cell + i * (2 * g - 1)
-            after = tf.cast(o * tf.tanh(cell), dtype)
-            for chosen in real:
-                after = _choose(chosen, after, before)
-            return [after, cell], [after, cell, gates]
+        def forward(records):
+            def step(state, z, *real):
+                before, cell = state
+                i, f, g, o = (
+                    tf.cast(x, gate) + tf.cast(tf.matmul(before, part), gate)
+                    for x, part in zip(tf.split(z, 4, axis=-1), kernels, strict=True)
+                )
+                i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+                new_cell = f * cell + i * g
+                after = tf.cast(o * tf.tanh(new_cell), dtype)
+                for chosen in real:
+                    after = _choose(chosen, after, before)
+                return [after, new_cell], [after, cell, i, f, g, o][:records]
 
-        _, (hiddens, cells, gates) = _loop(forward, [hidden, cell], [opened, *masks], [hidden, cell, opened[0]])
+            written = [hidden, cell, cell, cell, cell, cell][:records]
+            (_, last_cell), found = _loop(step, [hidden, cell], [projected, *masks], written)
+            return last_cell, found
+
+        last_cell, found = forward(records)
+        hiddens, cells = found[0].stack(), last_cell[None]
+        if every_cell:
+            cells = tf.concat([found[1].stack()[1:], cells], axis=0)
 
         def gradient(d_hiddens, d_cells):
-            i, f, g, o = tf.split(gates, 4, axis=-1)
-            squashed = tf.tanh(cells)
-            to_cell = o * (1 - squashed * squashed)
-            to_gates = tf.concat([2 * g - 1, _before(cell, cells), 2 * i, squashed], axis=-1) * (gates * (1 - gates))
-            transposed = tf.linalg.matrix_transpose(kernel)
+            _, cells, *gates = found if keep else forward(6)[1]
+            transposed = [tf.transpose(part) for part in kernels]
+            # dL/dc from outside: of the last step, with which the loop begins, or of every one.
+            d_outside = [d_cells] if every_cell else []
+            d_cell = tf.zeros_like(cell) if every_cell else d_cells[0]
 
-            def backward(state, d_hidden, d_cell, to_cell, to_gates, f, *real):
-                d_hidden = state[0] + tf.cast(d_hidden, gate)
-                d_cell = state[1] + d_cell + d_hidden * to_cell
-                dz = tf.cast(tf.concat([d_cell, d_cell, d_cell, d_hidden], axis=-1) * to_gates, dtype)
-                d_before = tf.cast(tf.matmul(dz, transposed), gate)
-                for chosen in real:
-                    d_before = _choose(chosen, d_before, d_hidden)
-                return [d_before, d_cell * f], [dz]
+            def backward(state, d_hidden, before_cell, i, f, g, o, *others):
+                d_before, d_cell, cell = state
+                d_hidden = d_before + tf.cast(d_hidden, gate)
+                squashed = tf.tanh(cell)
+                d_cell += _through_tanh(squashed, d_hidden * o)
+                if every_cell:
+                    d_cell += others[-1]
+                d_i, d_f = _through_sigmoid(i, d_cell * g), _through_sigmoid(f, d_cell * before_cell)
+                d_g, d_o = _through_tanh(g, d_cell * i), _through_sigmoid(o, d_hidden * squashed)
+                dz = [tf.cast(x, dtype) for x in (d_i, d_f, d_g, d_o)]
+                d_before = tf.cast(tf.add_n([tf.matmul(x, u) for x, u in zip(dz, transposed, strict=True)]), gate)
+                if mask is not None:
+                    d_before = _choose(others[0], d_before, d_hidden)
+                return [d_before, d_cell * f, before_cell], [tf.concat(dz, axis=-1)]
 
-            (d_hidden, d_cell), (dz,) = _loop(
+            (d_hidden, d_cell, _), (dz,) = _loop(
                 backward,
-                [tf.zeros_like(cell), tf.zeros_like(cell)],
-                [d_hiddens, d_cells, to_cell, to_gates, f, *masks],
+                [tf.zeros_like(cell), d_cell, last_cell],
+                [d_hiddens, cells, *gates, *masks, *d_outside],
                 [projected[0]],
                 backwards=True,
             )
-            return dz, tf.cast(d_hidden, dtype), d_cell, _recurrent_gradient(_before(hidden, hiddens), dz)
+            dz = dz.stack()
+            return dz, tf.cast(d_hidden, dtype), d_cell, _kernel_gradient(hidden, hiddens, dz)
 
         return (hiddens, cells), gradient
 
@@ -225,13 +255,20 @@ def lstm(projected: Any, hidden: Any, cell: Any, mask: Any, recurrent_kernel: An
 
 
 def gru(
-    projected: Any, hidden: Any, mask: Any, recurrent_kernel: Any, recurrent_bias: Any, *, reset_after: bool
+    projected: Any,
+    hidden: Any,
+    mask: Any,
+    recurrent_kernel: Any,
+    candidate_bias: Any,
+    *,
+    reset_after: bool,
+    keep: bool = True,
 ) -> Any:
     """The GRU (Cho et al. 2014).
 
-        z_t + [h_{t-1} U + b]        split into u (update), r (reset), g (candidate) as Keras does
-        g = tanh(z_g + r * (h U_g + b_g))   with `reset_after`, as cuDNN does
-        g = tanh(z_g + (r * h) U_g)         without
+        z_t + h_{t-1} U             split into u (update), r (reset), g (candidate) as Keras does
+        g = tanh(z_g + σ(r) (h U_g + b))    with `reset_after`, as cuDNN does
+        g = tanh(z_g + (σ(r) h) U_g)        without
         h_t = σ(u) h_{t-1} + (1 - σ(u)) g
 
     Where the mask is False, h is carried over.
@@ -241,114 +278,93 @@ def gru(
         hidden: the first h, `(batch, units)`.
         mask: bool `(time, batch)`, True = real, any pattern; or None.
         recurrent_kernel: `(units, 3 units)`.
-        recurrent_bias: b, `(3 units,)`, or None; with `reset_after` alone.
+        candidate_bias: b, `(units,)`; with `reset_after` alone.
         reset_after: whether the reset gate works on the product or on h.
+        keep: see above.
 
     Returns:
         h after each step, `(time, batch, units)`.
     """
     dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
     units = hidden.shape[-1]
-    if recurrent_bias is None:
-        recurrent_bias = tf.zeros([*recurrent_kernel.shape[:-2], 3 * units], dtype)
+    if candidate_bias is None:
+        candidate_bias = tf.zeros([units], dtype)
+    records = (6 if reset_after else 5) if keep else 1
 
-    def shut(projected: Any) -> Any:
-        """u open where the mask is False: h is carried over exactly and the gates get no gradient."""
-        opened = tf.cast(projected, gate)
-        if mask is None:
-            return opened
-        return tf.where(mask[..., None], opened, tf.repeat(tf.constant([_SHUT, 0, 0], gate), units))
+    def run(projected, hidden, kernel, bias):
+        if mask is not None:
+            # u open: h is carried over exactly and the gates get no gradient.
+            carry = tf.repeat(tf.constant([_SHUT, 0, 0], dtype), units)
+            projected = tf.where(mask[..., None], projected, carry)
+        hidden, bias = tf.cast(hidden, gate), tf.cast(bias, gate)
+        kernel_u, kernel_r, kernel_g = tf.split(kernel, 3, axis=-1)
 
-    def run_after(projected, hidden, kernel, bias):
-        bias = tf.cast(bias if bias.shape.rank == 1 else bias[:, None], gate)
+        def multiplied(x, kernel):
+            return tf.cast(tf.matmul(tf.cast(x, dtype), kernel), gate)
 
-        def forward(state, z):
-            (before,) = state
-            product = tf.cast(tf.matmul(tf.cast(before, dtype), kernel), gate) + bias
-            z_gates, z_candidate = tf.split(z, [2 * units, units], axis=-1)
-            product_gates, product_candidate = tf.split(product, [2 * units, units], axis=-1)
-            gates = tf.sigmoid(z_gates + product_gates)
-            u, r = tf.split(gates, 2, axis=-1)
-            g = tf.tanh(z_candidate + r * product_candidate)
-            after = u * before + (1 - u) * g
-            return [after], [after, gates, g, product_candidate]
+        def forward(records):
+            def step(state, z):
+                (before,) = state
+                z_u, z_r, z_g = (tf.cast(x, gate) for x in tf.split(z, 3, axis=-1))
+                u = tf.sigmoid(z_u + multiplied(before, kernel_u))
+                r = tf.sigmoid(z_r + multiplied(before, kernel_r))
+                if reset_after:
+                    product = multiplied(before, kernel_g) + bias
+                    g = tf.tanh(z_g + r * product)
+                else:
+                    product = None
+                    g = tf.tanh(z_g + multiplied(r * before, kernel_g))
+                after = g + u * (before - g)
+                return [after], [after, before, u, r, g, product][:records]
 
-        first, opened = tf.cast(hidden, gate), shut(projected)
-        _, (hiddens, gates, g, product) = _loop(
-            forward, [first], [opened], [first, opened[0][..., : 2 * units], first, first]
-        )
+            return _loop(step, [hidden], [projected], [hidden] * records)[1]
 
-        def gradient(d_hiddens):
-            u, r = tf.split(gates, 2, axis=-1)
-            befores = _before(first, hiddens)
-            to_g = (1 - u) * (1 - g * g)
-            to_u, to_r = (befores - g) * u * (1 - u), to_g * product * r * (1 - r)
-            to_product = tf.concat([to_u, to_r, to_g * r], axis=-1)
-            transposed = tf.linalg.matrix_transpose(kernel)
-
-            def backward(state, d_hidden, to_product, u):
-                d_hidden = state[0] + tf.cast(d_hidden, gate)
-                d_product = tf.cast(tf.concat([d_hidden] * 3, axis=-1) * to_product, dtype)
-                d_before = tf.cast(tf.matmul(d_product, transposed), gate) + d_hidden * u
-                return [d_before], [d_product, d_hidden]
-
-            (d_hidden,), (d_product, d_totals) = _loop(
-                backward, [tf.zeros_like(first)], [d_hiddens, to_product, u], [projected[0], first], backwards=True
-            )
-            d_projected = tf.concat([d_product[..., : 2 * units], tf.cast(d_totals * to_g, dtype)], axis=-1)
-            over = [0, 1] if bias.shape.rank == 1 else [0, 2]
-            return (
-                d_projected,
-                tf.cast(d_hidden, dtype),
-                _recurrent_gradient(tf.cast(befores, dtype), d_product),
-                tf.cast(tf.reduce_sum(tf.cast(d_product, gate), axis=over), dtype),
-            )
-
-        return tf.cast(hiddens, dtype), gradient
-
-    def run_before(projected, hidden, kernel):
-        kernel_gates, kernel_candidate = tf.split(kernel, [2 * units, units], axis=-1)
-
-        def forward(state, z):
-            (before,) = state
-            z_gates, z_candidate = tf.split(z, [2 * units, units], axis=-1)
-            gates = tf.sigmoid(z_gates + tf.cast(tf.matmul(tf.cast(before, dtype), kernel_gates), gate))
-            u, r = tf.split(gates, 2, axis=-1)
-            g = tf.tanh(z_candidate + tf.cast(tf.matmul(tf.cast(r * before, dtype), kernel_candidate), gate))
-            after = u * before + (1 - u) * g
-            return [after], [after, gates, g]
-
-        first, opened = tf.cast(hidden, gate), shut(projected)
-        _, (hiddens, gates, g) = _loop(forward, [first], [opened], [first, opened[0][..., : 2 * units], first])
+        found = forward(records)
+        hiddens = tf.cast(found[0].stack(), dtype)
 
         def gradient(d_hiddens):
-            u, r = tf.split(gates, 2, axis=-1)
-            befores = _before(first, hiddens)
-            to_g, to_u, to_r = (1 - u) * (1 - g * g), (befores - g) * u * (1 - u), befores * r * (1 - r)
-            transposed_gates = tf.linalg.matrix_transpose(kernel_gates)
-            transposed_candidate = tf.linalg.matrix_transpose(kernel_candidate)
+            _, befores, *gates = found if keep else forward(6 if reset_after else 5)
+            transposed_u, transposed_r, transposed_g = (tf.transpose(x) for x in (kernel_u, kernel_r, kernel_g))
 
-            def backward(state, d_hidden, to_g, to_u, to_r, u, r):
+            def backward(state, d_hidden, before, u, r, g, product=None):
                 d_hidden = state[0] + tf.cast(d_hidden, gate)
-                d_g = tf.cast(d_hidden * to_g, dtype)
-                d_reset = tf.cast(tf.matmul(d_g, transposed_candidate), gate)
-                d_gates = tf.cast(tf.concat([d_hidden * to_u, d_reset * to_r], axis=-1), dtype)
-                d_before = tf.cast(tf.matmul(d_gates, transposed_gates), gate) + d_hidden * u + d_reset * r
-                return [d_before], [tf.concat([d_gates, d_g], axis=-1)]
+                d_carried = d_hidden * u
+                d_g = _through_tanh(g, d_hidden - d_carried)
+                d_u = _through_sigmoid(u, d_hidden * (before - g))
+                if reset_after:
+                    d_product = d_g * r
+                    d_r = _through_sigmoid(r, d_g * product)
+                    d_before = d_carried + multiplied(d_product, transposed_g)
+                    further = tf.cast(tf.concat([d_u, d_r, d_product], axis=-1), dtype)
+                else:
+                    d_reset = multiplied(d_g, transposed_g)
+                    d_r = _through_sigmoid(r, d_reset * before)
+                    d_before = d_carried + d_reset * r
+                    further = tf.cast(r * before, dtype)
+                d_before += multiplied(d_u, transposed_u) + multiplied(d_r, transposed_r)
+                return [d_before], [tf.cast(tf.concat([d_u, d_r, d_g], axis=-1), dtype), further]
 
-            (d_hidden,), (dz,) = _loop(
-                backward, [tf.zeros_like(first)], [d_hiddens, to_g, to_u, to_r, u, r], [projected[0]], backwards=True
+            (d_hidden,), found_back = _loop(
+                backward,
+                [tf.zeros_like(hidden)],
+                [d_hiddens, befores, *gates],
+                [projected[0], projected[0] if reset_after else tf.cast(hidden, dtype)],
+                backwards=True,
             )
-            d_gates, d_g = tf.split(dz, [2 * units, units], axis=-1)
-            d_kernel = [
-                _recurrent_gradient(tf.cast(befores, dtype), d_gates),
-                _recurrent_gradient(tf.cast(r * befores, dtype), d_g),
-            ]
-            return dz, tf.cast(d_hidden, dtype), tf.concat(d_kernel, axis=-1)
+            dz, further = (x.stack() for x in found_back)
+            first = tf.cast(hidden, dtype)
+            if reset_after:
+                d_kernel, d_product = _kernel_gradient(first, hiddens, further), further[..., 2 * units :]
+                d_bias = tf.cast(tf.reduce_sum(tf.cast(d_product, gate), axis=[0, 1]), dtype)
+            else:
+                d_gates, d_candidate = tf.split(dz, [2 * units, units], axis=-1)
+                by_reset = tf.matmul(_rows(further), _rows(d_candidate), transpose_a=True)
+                d_kernel = tf.concat([_kernel_gradient(first, hiddens, d_gates), by_reset], axis=-1)
+                d_bias = tf.zeros_like(candidate_bias)
+            return dz, tf.cast(d_hidden, dtype), d_kernel, d_bias
 
-        return tf.cast(hiddens, dtype), gradient
+        return hiddens, gradient
 
-    kernel = tf.convert_to_tensor(recurrent_kernel)
-    if reset_after:
-        return tf.custom_gradient(run_after)(projected, hidden, kernel, tf.convert_to_tensor(recurrent_bias))
-    return tf.custom_gradient(run_before)(projected, hidden, kernel)
+    return tf.custom_gradient(run)(
+        projected, hidden, tf.convert_to_tensor(recurrent_kernel), tf.convert_to_tensor(candidate_bias)
+    )

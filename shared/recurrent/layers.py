@@ -1,4 +1,4 @@
-"""`keras.layers.SimpleRNN`, `LSTM`, `GRU` and `Bidirectional` with the fused kernels inside.
+"""`keras.layers.SimpleRNN`, `LSTM` and `GRU` with the fused kernels inside.
 
 Same arguments, weights, config, saved files and results; less time on a CPU. The layers step aside for Keras' own loop
 where the kernels do not apply: on JAX and torch; on a GPU, where Keras takes cuDNN; with other activations than the
@@ -20,22 +20,12 @@ def _on_gpu() -> bool:
     return bool(tf.config.list_logical_devices("GPU"))
 
 
-def _tensor(weight: Any) -> Any:
-    """The value of a weight, in 16 bits where the layer computes in 16 bits."""
-    import tensorflow as tf
-
-    return tf.convert_to_tensor(weight)
-
-
 class Fused(keras.layers.Layer):
     """What the three layers share; it goes before the Keras layer among their bases.
 
     Args:
         weight_drop: share of the recurrent kernel that is dropped in training, once for all steps of a batch
             (DropConnect on U; Merity et al. 2018, section 2). Unlike `recurrent_dropout` it keeps the kernel.
-
-    A sequence is computed in two parts, so that `Bidirectional` can run the second of two layers side by side: what
-    each step takes from its input, `project`, and the recurrence, `_recur`.
     """
 
     cell: Any
@@ -55,18 +45,8 @@ class Fused(keras.layers.Layer):
     def _has_usual_activations(self) -> bool:
         raise NotImplementedError
 
-    def project(self, inputs: Any) -> Any:
-        """`(time, batch, features)` -> `(time, batch, width)`."""
-        raise NotImplementedError
-
-    def recurrent_weights(self) -> list[Any]:
-        raise NotImplementedError
-
-    def recur(self, projected: Any, state: Any, mask: Any, weights: Any) -> list[Any]:
-        """The states after each step, `(time, batch, units)`, that of the output first.
-
-        All arguments may have an axis for two layers, before `batch` and first in the weights.
-        """
+    def _sequence(self, inputs: Any, state: Any, mask: Any, keep: bool) -> list[Any]:
+        """The states after each step by the kernel, `(time, batch, units)`, that of the output first."""
         raise NotImplementedError
 
     @property
@@ -88,16 +68,15 @@ class Fused(keras.layers.Layer):
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if isinstance(mask, (list, tuple)):
             mask = mask[0]
-        with self.dropped_weights(training):
+        with self._dropped_weights(training):
             if not self.is_fused:
                 parent: Any = super()
                 return parent.inner_loop(sequences, initial_state, mask, training=training)
-            inputs, mask = self.time_major(sequences, mask, training)
-            states = self.recur(self.project(inputs), initial_state, mask, self.recurrent_weights())
-            return self.batch_major(states, mask)
+            inputs, mask = self._time_major(sequences, mask, training)
+            return self._batch_major(self._sequence(inputs, initial_state, mask, bool(training)), mask)
 
     @contextmanager
-    def dropped_weights(self, training) -> Iterator[None]:
+    def _dropped_weights(self, training) -> Iterator[None]:
         """Within the block a part of the cell's recurrent kernel is dropped, if that is wanted and due."""
         kernel = self.cell.recurrent_kernel
         if training and self.weight_drop:
@@ -113,7 +92,7 @@ class Fused(keras.layers.Layer):
         # Without it the config is that of Keras' layer.
         return super().get_config() | ({"weight_drop": self.weight_drop} if self.weight_drop else {})
 
-    def time_major(self, sequences, mask, training=False) -> tuple[Any, Any]:
+    def _time_major(self, sequences, mask, training=False) -> tuple[Any, Any]:
         """`(batch, time, ...)` -> `(time, batch, ...)`, dropped out, in the order in which the steps are taken."""
         if training and 0 < self.cell.dropout < 1:
             # One mask for all steps of a sequence (Gal & Ghahramani 2016), the one that Keras' own loop would take.
@@ -125,7 +104,7 @@ class Fused(keras.layers.Layer):
             mask = None if mask is None else ops.flip(mask, 0)
         return inputs, mask
 
-    def batch_major(self, states, mask) -> tuple[Any, Any, list[Any]]:
+    def _batch_major(self, states, mask) -> tuple[Any, Any, list[Any]]:
         """What `inner_loop` returns: last output, outputs `(batch, time, units)`, last states."""
         last_states, outputs = [state[-1] for state in states], self._shown(states[:1], mask)
         last = outputs[0][-1]
@@ -149,20 +128,20 @@ class SimpleRNN(Fused, keras.layers.SimpleRNN):
     def _has_usual_activations(self):
         return self.cell.activation in (keras.activations.tanh, keras.activations.relu)
 
-    def project(self, inputs):
-        from shared.recurrent.kernels import project
+    def _sequence(self, inputs, state, mask, keep):
+        from shared.recurrent.kernels import project, simple_rnn
 
-        return project(inputs, self.cell.kernel, self.cell.bias)
-
-    def recurrent_weights(self):
-        return [_tensor(self.cell.recurrent_kernel)]
-
-    def recur(self, projected, state, mask, weights):
-        from shared.recurrent.kernels import simple_rnn
-
-        relu = self.cell.activation is keras.activations.relu
-        (hidden,), (kernel,) = state, weights
-        return [simple_rnn(projected, hidden, mask, kernel, relu=relu)]
+        cell: Any = self.cell
+        batch: Any = ops.shape(inputs)[1]  # a tensor where the size is not known
+        # One product a step keeps one core busy. Two halves of a batch need nothing of each other and keep two.
+        halves = [slice(None)] if inputs.shape[1] == 1 else [slice(batch // 2), slice(batch // 2, None)]
+        hiddens = []
+        for rows in halves:
+            projected = project(inputs[:, rows], cell.kernel, cell.bias)
+            real = None if mask is None else mask[:, rows]
+            relu = cell.activation is keras.activations.relu
+            hiddens.append(simple_rnn(projected, state[0][rows], real, cell.recurrent_kernel, relu=relu, keep=keep))
+        return [ops.concatenate(hiddens, axis=1)]
 
 
 @keras.saving.register_keras_serializable(package="quatrain")
@@ -173,22 +152,19 @@ class GRU(Fused, keras.layers.GRU):
         cell = self.cell
         return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
 
-    def project(self, inputs):
-        from shared.recurrent.kernels import project
+    def _sequence(self, inputs, state, mask, keep):
+        from shared.recurrent.kernels import gru, project
 
-        bias = self.cell.bias
-        return project(inputs, self.cell.kernel, bias[0] if self.cell.use_bias and self.cell.reset_after else bias)
-
-    def recurrent_weights(self):
-        cell = self.cell
-        has_bias = cell.use_bias and cell.reset_after
-        return [_tensor(cell.recurrent_kernel), cell.bias[1] if has_bias else None]
-
-    def recur(self, projected, state, mask, weights):
-        from shared.recurrent.kernels import gru
-
-        (hidden,), (kernel, bias) = state, weights
-        return [gru(projected, hidden, mask, kernel, bias, reset_after=self.cell.reset_after)]
+        cell: Any = self.cell
+        bias, candidate_bias = cell.bias, None
+        if cell.use_bias and cell.reset_after:
+            # The second bias belongs to h U. Only for the candidate, after the reset, does that make a difference.
+            bias, recurrent_bias = ops.unstack(ops.convert_to_tensor(bias))
+            recurrent_bias, candidate_bias = ops.split(recurrent_bias, [2 * cell.units])
+            bias += ops.pad(recurrent_bias, (0, cell.units))
+        projected = project(inputs, cell.kernel, bias)
+        options = {"reset_after": cell.reset_after, "keep": keep}
+        return [gru(projected, state[0], mask, cell.recurrent_kernel, candidate_bias, **options)]
 
 
 @keras.saving.register_keras_serializable(package="quatrain")
@@ -218,23 +194,15 @@ class LSTM(Fused, keras.layers.LSTM):
         cell = self.cell
         return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
 
-    def project(self, inputs):
-        from shared.recurrent.kernels import doubled_candidate, project
+    def _sequence(self, inputs, state, mask, keep):
+        from shared.recurrent.kernels import lstm, project
 
-        kernel, bias = self.cell.kernel, self.cell.bias
-        return project(inputs, doubled_candidate(kernel), None if bias is None else doubled_candidate(bias))
-
-    def recurrent_weights(self):
-        from shared.recurrent.kernels import doubled_candidate
-
-        return [doubled_candidate(self.cell.recurrent_kernel)]
-
-    def recur(self, projected, state, mask, weights):
-        from shared.recurrent.kernels import lstm
-
-        (hidden, cell), (kernel,) = state, weights
-        hidden, cells = lstm(projected, hidden, cell, mask, kernel)
-        return [hidden, ops.cast(cells, hidden.dtype)]
+        cell: Any = self.cell
+        projected = project(inputs, cell.kernel, cell.bias)
+        options = {"every_cell": self.return_cells, "keep": keep}
+        hidden, carry = state
+        hiddens, cells = lstm(projected, hidden, carry, mask, cell.recurrent_kernel, **options)
+        return [hiddens, ops.cast(cells, hiddens.dtype)]
 
     @property
     def is_fused(self):
@@ -242,14 +210,14 @@ class LSTM(Fused, keras.layers.LSTM):
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if self.return_cells and not self.is_fused:
-            with self.dropped_weights(training):
+            with self._dropped_weights(training):
                 return self._scan_loop(sequences, initial_state, mask, training)
         return super().inner_loop(sequences, initial_state, mask, training=training)
 
     def _scan_loop(self, sequences, initial_state, mask, training):
         """The cells of every step from Keras' own cell, on any backend."""
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        inputs, mask = self.time_major(sequences, mask)
+        inputs, mask = self._time_major(sequences, mask)
         real = ops.ones(ops.shape(inputs)[:2], "bool") if mask is None else mask
         cell: Any = self.cell
 
@@ -260,10 +228,10 @@ class LSTM(Fused, keras.layers.LSTM):
             return states, states
 
         _, states = ops.scan(step, list(initial_state), (inputs, real))
-        return self.batch_major(states, mask)
+        return self._batch_major(states, mask)
 
-    def batch_major(self, states, mask):
-        last, outputs, last_states = super().batch_major(states, mask)
+    def _batch_major(self, states, mask):
+        last, outputs, last_states = super()._batch_major(states, mask)
         if self.return_cells:
             # Side by side through Keras' `call`, as one tensor (batch, time, 2 units).
             outputs = ops.transpose(ops.concatenate(self._shown(states, mask), axis=-1), (1, 0, 2))
@@ -300,11 +268,9 @@ def fused(layer: keras.layers.Layer) -> keras.layers.Layer:
     >>> faster = keras.models.clone_model(model, clone_function=fused)
     >>> faster.set_weights(model.get_weights())
     """
-    from shared.recurrent.bidirectional import Bidirectional
-
     ours = {keras.layers.SimpleRNN: SimpleRNN, keras.layers.GRU: GRU, keras.layers.LSTM: LSTM}
     if type(layer) is keras.layers.Bidirectional:
-        return Bidirectional(
+        return keras.layers.Bidirectional(
             fused(layer.forward_layer),
             merge_mode=layer.merge_mode,
             backward_layer=fused(layer.backward_layer),

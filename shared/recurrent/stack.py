@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 
-from shared.recurrent.bidirectional import Bidirectional
 from shared.recurrent.layers import GRU, LSTM, SimpleRNN
 from shared.recurrent.mogrifier import MogrifierLSTMCell
 
@@ -86,7 +85,7 @@ class Stack(keras.layers.Layer):
             layer = keras.layers.RNN(MogrifierLSTMCell(units, **options), **sequences)
         else:
             layer = CELLS[cell](units, weight_drop=self.settings["weight_drop"], **sequences, **options)
-        return Bidirectional(layer, name=f"both_{number}") if self.directions == 2 else layer
+        return keras.layers.Bidirectional(layer, name=f"both_{number}") if self.directions == 2 else layer
 
     def _one(self, layer: Any) -> Any:
         return layer.forward_layer if self.directions == 2 else layer

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.recurrent [--no-torch]
 
-A training step is forward, backward and an SGD update of one layer on fixed data. torch is installed into an
-environment of its own, .venv-torch; where that fails it is left out.
+Also draws docs/recurrent_speed.png, which README shows. A training step is forward and backward of one layer, to the
+gradients of its weights and its input. torch is installed into an environment of its own, .venv-torch; where that fails
+it is left out.
 """
 
 import math
@@ -13,17 +14,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
-from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
+from shared.plots import save
+from shared.recurrent import GRU, LSTM, SimpleRNN
 
 SIZES = ((20, 35, 200), (20, 35, 650), (64, 70, 1024), (32, 400, 256), (1, 200, 512))  # batch, time, units
 CELLS = {"LSTM": LSTM, "GRU": GRU, "SimpleRNN": SimpleRNN, "Bidirectional LSTM": LSTM}
+PEERS = ("Keras", "torch", "ours")
 GATES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1, "Bidirectional LSTM": 8}
 ROUNDS, SECONDS = 25, 5  # the median of so many of each, in turn, or of as many as so many seconds allow; at least 5
 
@@ -35,20 +40,25 @@ TORCH = "torch==2.13.0"
 def layer(cell: str, ours: bool, units: int, dtype: str = "float32") -> keras.layers.Layer:
     kind = CELLS[cell] if ours else getattr(keras.layers, CELLS[cell].__name__)
     made = kind(units, return_sequences=True, dtype=dtype)
-    if not cell.startswith("Bidirectional"):
-        return made
-    return (Bidirectional if ours else keras.layers.Bidirectional)(made, dtype=dtype)
+    return keras.layers.Bidirectional(made, dtype=dtype) if cell.startswith("Bidirectional") else made
 
 
 def steps_of(made: keras.layers.Layer, batch: int, length: int, units: int) -> dict[str, Callable[[], float]]:
     """A training step and an inference step, each returning the seconds that it took."""
-    inputs = keras.Input((None, units))
-    model = keras.Model(inputs, made(inputs))
-    model.compile("sgd", "mse", jit_compile=False)
+    outputs = made(keras.Input((None, units)))
     rng = np.random.default_rng(0)
     x = tf.constant(rng.standard_normal((batch, length, units), np.float32))
-    y = tf.constant(rng.standard_normal((batch, length, model.output_shape[-1]), np.float32))
-    infer = tf.function(lambda x: made(x, training=False), jit_compile=False)
+    y = tf.constant(rng.standard_normal((batch, length, outputs.shape[-1]), np.float32))
+
+    @tf.function(jit_compile=False)
+    def train(x, y):
+        weights = [weight.value for weight in made.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(x)  # as if a layer lay below
+            loss = tf.reduce_mean((tf.cast(made(x, training=True), y.dtype) - y) ** 2)
+        return tape.gradient(loss, [x, *weights])
+
+    infer = tf.function(lambda x: made(x, training=False)[0, 0, 0], jit_compile=False)
 
     def timed(run: Callable[[], Any]) -> Callable[[], float]:
         def step() -> float:
@@ -60,7 +70,7 @@ def steps_of(made: keras.layers.Layer, batch: int, length: int, units: int) -> d
             step()
         return step
 
-    return {"train": timed(lambda: model.train_on_batch(x, y)), "infer": timed(lambda: infer(x)[0, 0, 0].numpy())}
+    return {"train": timed(lambda: train(x, y)), "infer": timed(lambda: infer(x).numpy())}
 
 
 class Torch:
@@ -112,71 +122,100 @@ def medians(steps: dict[str, Callable[[], float]]) -> dict[str, float]:
     return {name: float(np.median(seconds)) for name, seconds in taken.items()}
 
 
-def gemm_rate() -> float:
-    """FLOP/s of a plain 2048^3 float32 matrix product."""
-    a = tf.random.normal((2048, 2048))
-    seconds = []
-    for _ in range(10):
-        start = time.perf_counter()
-        tf.matmul(a, a)[0, 0].numpy()
-        seconds.append(time.perf_counter() - start)
-    return 2 * 2048**3 / float(np.median(seconds))
+def gemm() -> float:
+    """Seconds of a plain 2048^3 float32 matrix product."""
+    a = tf.ones((2048, 2048))
+    start = time.perf_counter()
+    tf.matmul(a, a)[0, 0].numpy()
+    return time.perf_counter() - start
 
 
-def compare(torch: Torch | None) -> list[str]:
-    """The grid: a row per cell and size; then geometric means."""
-    rows = [
-        "| layer | batch, time, units | | Keras, ms | torch, ms | ours, ms | Keras / ours | torch / ours | GFLOP/s |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    ratios: dict[tuple[str, str], list[float]] = {}
+@dataclass(frozen=True)
+class Timing:
+    cell: str
+    size: tuple[int, int, int]
+    kind: str
+    seconds: dict[str, float]  # by peer
+
+    def rate(self, peer: str) -> float:
+        """FLOP/s of its matrix products, input and state as wide as each other."""
+        batch, length, units = self.size
+        passes = 3 if self.kind == "train" else 1
+        return passes * 2 * GATES[self.cell] * 2 * units**2 * batch * length / self.seconds[peer]
+
+    def against(self, peer: str) -> float:
+        return self.seconds[peer] / self.seconds["ours"]
+
+    def row(self) -> str:
+        shown = [f"{self.seconds[peer] * 1e3:.1f}" if peer in self.seconds else "" for peer in PEERS]
+        ratios = [f"{self.against(peer):.2f}" if peer in self.seconds else "" for peer in PEERS[:-1]]
+        size = ", ".join(map(str, self.size))
+        return f"| {' | '.join([self.cell, size, self.kind, *shown, *ratios])} | {self.rate('ours') / 1e9:.0f} |"
+
+
+def compare(torch: Torch | None) -> list[Timing]:
+    timings = []
     for cell in CELLS:
         for size in SIZES:
             peers = {name: steps_of(layer(cell, name == "ours", size[-1]), *size) for name in ("Keras", "ours")}
             if torch is not None:
                 peers["torch"] = torch.steps_of(cell, *size)
             for kind in ("train", "infer"):
-                found = medians({name: steps[kind] for name, steps in peers.items()})
-                flops = (3 if kind == "train" else 1) * 2 * GATES[cell] * 2 * size[2] ** 2 * size[0] * size[1]
-                against = {name: found[name] / found["ours"] for name in peers if name != "ours"}
-                for name, ratio in against.items():
-                    ratios.setdefault((kind, name), []).append(ratio)
-                milliseconds = [
-                    f"{found[name] * 1e3:.1f}" if name in found else "" for name in ("Keras", "torch", "ours")
-                ]
-                shown = [f"{against[name]:.2f}" if name in against else "" for name in ("Keras", "torch")]
-                cells = [
-                    cell,
-                    ", ".join(map(str, size)),
-                    kind,
-                    *milliseconds,
-                    *shown,
-                    f"{flops / found['ours'] / 1e9:.0f}",
-                ]
-                rows.append("| " + " | ".join(cells) + " |")
-                print(rows[-1], flush=True)
-    rows.append("")
-    for (kind, name), values in ratios.items():
-        mean = math.exp(float(np.mean(np.log(values))))
-        rows.append(f"- {kind}, {name} / ours: geometric mean {mean:.2f}, worst {min(values):.2f}")
+                timings.append(Timing(cell, size, kind, medians({name: steps[kind] for name, steps in peers.items()})))
+                print(timings[-1].row(), flush=True)
+    return timings
+
+
+def table(timings: list[Timing]) -> list[str]:
+    """A row per cell and size; then geometric means."""
+    rows = [
+        "| layer | batch, time, units | | Keras, ms | torch, ms | ours, ms | Keras / ours | torch / ours | GFLOP/s |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(timing.row() for timing in timings),
+        "",
+    ]
+    for kind in ("train", "infer"):
+        for peer in timings[0].seconds:
+            if peer != "ours":
+                ratios = [timing.against(peer) for timing in timings if timing.kind == kind]
+                mean = math.exp(float(np.mean(np.log(ratios))))
+                rows.append(f"- {kind}, {peer} / ours: geometric mean {mean:.2f}, worst {min(ratios):.2f}")
     return rows
+
+
+def draw(timings: list[Timing], path: Path) -> None:
+    """A panel per layer: the rate of a training step of each peer, by size."""
+    figure = Figure(figsize=(11, 3), layout="constrained")
+    for axes, cell in zip(figure.subplots(1, len(CELLS), sharey=True), CELLS, strict=True):
+        shown = [timing for timing in timings if timing.cell == cell and timing.kind == "train"]
+        for i, (peer, color) in enumerate(zip(PEERS, ("#b9b9b9", "#d9a066", "#1f4e79"), strict=True)):
+            if peer in shown[0].seconds:
+                rates = [timing.rate(peer) / 1e9 for timing in shown]
+                axes.bar(np.arange(len(shown)) + 0.27 * (i - 1), rates, 0.25, label=peer, color=color)
+        sizes = ["\n".join(map(str, timing.size)) for timing in shown]
+        axes.set(title=cell, xticks=range(len(shown)), xticklabels=sizes)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set(ylabel="GFLOP/s, training step")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    figure.supxlabel("batch, time, units", fontsize="medium")
+    save(figure, path)
 
 
 def scaling() -> list[str]:
     """Share of the GEMM rate, bfloat16 against float32, twice the length."""
-    rate = gemm_rate()
-    batch, length, units = 64, 70, 1024
+    size = (64, 70, 1024)
     steps = {
-        "float32": steps_of(layer("LSTM", True, units), batch, length, units)["train"],
-        "bfloat16": steps_of(layer("LSTM", True, units, "mixed_bfloat16"), batch, length, units)["train"],
+        "ours": steps_of(layer("LSTM", True, size[-1]), *size)["train"],
+        "bfloat16": steps_of(layer("LSTM", True, size[-1], "mixed_bfloat16"), *size)["train"],
+        "gemm": gemm,
     }
-    found = medians(steps)
-    flops = 3 * 2 * 4 * 2 * units**2 * batch * length / found["float32"]
-    lengths = {str(n): steps_of(layer("LSTM", True, 256), 32, n, 256)["train"] for n in (200, 400, 800)}
-    doubled = medians(lengths)
+    found = Timing("LSTM", size, "train", medians(steps))
+    rate = 2 * 2048**3 / found.seconds["gemm"]
+    doubled = medians({str(n): steps_of(layer("LSTM", True, 256), 32, n, 256)["train"] for n in (200, 400, 800)})
     return [
-        f"- a plain 2048^3 float32 product: {rate / 1e9:.0f} GFLOP/s; LSTM of 1024 units, training: {flops / rate:.0%}",
-        f"- bfloat16 against float32, LSTM of 1024 units: {found['float32'] / found['bfloat16']:.2f}",
+        f"- a plain 2048^3 float32 product: {rate / 1e9:.0f} GFLOP/s; LSTM of 1024 units, training:"
+        f" {found.rate('ours') / rate:.0%}",
+        f"- bfloat16 against float32, LSTM of 1024 units: {found.against('bfloat16') ** -1:.2f}",
         f"- time for twice the length, LSTM (32, ., 256): 200 to 400 {doubled['400'] / doubled['200']:.2f},"
         f" 400 to 800 {doubled['800'] / doubled['400']:.2f}",
     ]
@@ -216,16 +255,18 @@ def main() -> None:
         print(status.split("VmHWM:")[1].split()[0])
         return
     torch = None if "--no-torch" in sys.argv else Torch.start()
+    timings = compare(torch)
     lines = [
         "# Recurrent layers, side by side",
         "",
         f"Written by `make bench` on {os.cpu_count()} cores of {processor()}, keras {keras.__version__}, tensorflow"
         f" {tf.__version__}{', ' + TORCH.replace('==', ' ') if torch else ''}. Medians, taken in turn within one run.",
         "",
-        *compare(torch),
+        *table(timings),
         *scaling(),
         *memory(),
     ]
+    draw(timings, HERE.parents[1] / "docs" / "recurrent_speed.png")
     results = HERE / "RESULTS.md"
     _, tried, notes = (results.read_text() if results.exists() else "").partition("\n## Tried")
     results.write_text("\n".join(lines) + "\n" + tried + notes)  # what was tried is written by hand, below

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.recurrent.kernels import doubled_candidate, gru, lstm, project, simple_rnn
+from shared.recurrent.kernels import gru, lstm, project, simple_rnn
 
 BATCH, TIME, FEATURES, UNITS = 2, 3, 5, 4
 MASKS = {"none": None, "holes": tf.constant([[True, False], [False, True], [True, True]])}
@@ -16,47 +16,32 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng((seed, *shape)).standard_normal(shape)
 
 
-def run_lstm(z, hidden, cell, kernel, mask):
-    return lstm(z, hidden, cell, mask, doubled_candidate(kernel))
-
-
 KERNELS: dict[str, Any] = {
-    "rnn": (1, 1, False, lambda z, h, u, mask: simple_rnn(z, h, mask, u)),
-    "rnn_relu": (1, 1, False, lambda z, h, u, mask: simple_rnn(z, h, mask, u, relu=True)),
-    "lstm": (4, 2, False, run_lstm),
-    "gru": (3, 1, True, lambda z, h, u, b, mask: gru(z, h, mask, u, b, reset_after=True)),
-    "gru_before": (3, 1, False, lambda z, h, u, mask: gru(z, h, mask, u, None, reset_after=False)),
+    "rnn": (1, 1, False, lambda z, h, u, **how: simple_rnn(z, h, recurrent_kernel=u, **how)),
+    "rnn_relu": (1, 1, False, lambda z, h, u, **how: simple_rnn(z, h, recurrent_kernel=u, relu=True, **how)),
+    "lstm": (4, 2, False, lambda z, h, c, u, **how: lstm(z, h, c, recurrent_kernel=u, **how)),
+    "lstm_cells": (4, 2, False, lambda z, h, c, u, **how: lstm(z, h, c, recurrent_kernel=u, every_cell=True, **how)),
+    "gru": (3, 1, True, lambda z, h, u, b, mask, **how: gru(z, h, mask, u, b, reset_after=True, **how)),
+    "gru_before": (3, 1, False, lambda z, h, u, mask, **how: gru(z, h, mask, u, None, reset_after=False, **how)),
 }
 
 
-@pytest.mark.parametrize("directions", [(), (2,)], ids=["one", "two"])
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "again"])
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_gradient_is_the_slope(kernel, mask, directions):
+def test_gradient_is_the_slope(kernel, mask, keep):
     gates, states, has_bias, call = KERNELS[kernel]
-    shapes = [(TIME, *directions, BATCH, gates * UNITS), *[(*directions, BATCH, UNITS)] * states]
-    shapes += [(*directions, UNITS, gates * UNITS), *[(*directions, gates * UNITS)] * has_bias]
+    shapes = [(TIME, BATCH, gates * UNITS), *[(BATCH, UNITS)] * states, (UNITS, gates * UNITS), *[(UNITS,)] * has_bias]
     sources = [tf.constant(normal(*shape, seed=i) / 2) for i, shape in enumerate(shapes)]
-    real = MASKS[mask]
-    if real is not None and directions:
-        real = tf.stack([real, tf.reverse(real, [0])], axis=1)
 
     @tf.function
     def run(*sources):
-        return tf.concat([tf.reshape(x, [-1]) for x in tf.nest.flatten(call(*sources, real))], axis=0)
+        results = call(*sources, mask=MASKS[mask], keep=keep)
+        return tf.concat([tf.reshape(x, [-1]) for x in tf.nest.flatten(results)], axis=0)
 
     analytic, numeric = tf.test.compute_gradient(run, sources, delta=1e-5)
     for one, other in zip(analytic, numeric, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-9)
-
-
-def test_two_directions_are_two_sequences():
-    shapes = [(TIME, 2, BATCH, 4 * UNITS), (2, BATCH, UNITS), (2, BATCH, UNITS), (2, UNITS, 4 * UNITS)]
-    z, hidden, cell, kernel = (tf.constant(normal(*shape, seed=i)) for i, shape in enumerate(shapes))
-    together = lstm(z, hidden, cell, None, kernel)
-    for i in range(2):
-        for one, both in zip(lstm(z[:, i], hidden[i], cell[i], None, kernel[i]), together, strict=True):
-            np.testing.assert_allclose(one, both[:, i], atol=1e-12)
 
 
 def test_project():
@@ -68,7 +53,7 @@ def test_project():
 def test_half_precision_cell_is_summed_in_float32():
     """320 steps that each add 1/256 to the cell: bfloat16 sums stall at 1, where 1 + 1/256 rounds to 1 again."""
     steps = 320
-    opened = np.broadcast_to([100, 100, 2 * np.arctanh(1 / 256), 100], (steps, 1, 4))  # the candidate doubled
+    opened = np.broadcast_to([100, 100, np.arctanh(1 / 256), 100], (steps, 1, 4))
     z, state, kernel = (tf.cast(x, "bfloat16") for x in (opened, np.zeros((1, 1)), np.zeros((1, 4))))
     _, cells = lstm(z, state, state, None, kernel)
     assert cells.dtype == tf.float32
