@@ -1,4 +1,6 @@
-"""Whole recurrent sequences in one pass each way, for TensorFlow on a CPU.
+"""Whole recurrent sequences in one pass each way, for TensorFlow on a CPU, of its own operations alone.
+
+For what is saved and served, and for 16-bit types; `compiled` has the same in machine code, to train with.
 
 Forward, one matrix product projects the whole input, so that the loop over time holds `h @ U` and the gates only.
 Backward, the loop holds `dz @ U.T` and the derivatives of a step; the weight gradients are one matrix product each,
@@ -85,7 +87,7 @@ def _through_tanh(y: Any, d_y: Any) -> Any:
     return tf.raw_ops.TanhGrad(y=y, dy=d_y)
 
 
-def project(inputs: Any, kernel: Any, bias: Any) -> Any:
+def _project(inputs: Any, kernel: Any, bias: Any) -> Any:
     """x W + b for all steps: `(time, batch, features)` -> `(time, batch, width)`."""
     projected = tf.matmul(_rows(inputs), kernel)
     if bias is not None:
@@ -95,12 +97,22 @@ def project(inputs: Any, kernel: Any, bias: Any) -> Any:
 
 
 def simple_rnn(
-    projected: Any, hidden: Any, mask: Any, recurrent_kernel: Any, *, relu: bool = False, keep: bool = True
+    inputs: Any,
+    kernel: Any,
+    bias: Any,
+    hidden: Any,
+    mask: Any,
+    recurrent_kernel: Any,
+    *,
+    relu: bool = False,
+    keep: bool = True,
 ) -> Any:
-    """h_t = f(z_t + h_{t-1} U), f being tanh or relu; where the mask is False, h is carried over.
+    """h_t = f(x_t W + b + h_{t-1} U), f being tanh or relu; where the mask is False, h is carried over.
 
     Args:
-        projected: z, `(time, batch, units)`.
+        inputs: x, `(time, batch, features)`.
+        kernel: W, `(features, units)`.
+        bias: b, `(units,)`, or None.
         hidden: the first h, `(batch, units)`.
         mask: bool `(time, batch)`, True = real, any pattern; or None.
         recurrent_kernel: `(units, units)`.
@@ -110,6 +122,7 @@ def simple_rnn(
     Returns:
         h after each step, `(time, batch, units)`.
     """
+    projected = _project(inputs, kernel, bias)
     dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
     masks = [] if mask is None else [mask]
 
@@ -154,7 +167,9 @@ def simple_rnn(
 
 
 def lstm(
-    projected: Any,
+    inputs: Any,
+    kernel: Any,
+    bias: Any,
     hidden: Any,
     cell: Any,
     mask: Any,
@@ -165,14 +180,16 @@ def lstm(
 ) -> tuple[Any, Any]:
     """The LSTM (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
-        z_t + h_{t-1} U      split into i, f, g, o as Keras does
+        x_t W + b + h_{t-1} U      split into i, f, g, o as Keras does
         c_t = σ(f) c_{t-1} + σ(i) tanh(g)
         h_t = σ(o) tanh(c_t)
 
     Where the mask is False, h and c are carried over.
 
     Args:
-        projected: z, `(time, batch, 4 units)`.
+        inputs: x, `(time, batch, features)`.
+        kernel: W, `(features, 4 units)`.
+        bias: b, `(4 units,)`, or None.
         hidden, cell: the first h and c, `(batch, units)`.
         mask: bool `(time, batch)`, True = real, any pattern; or None.
         recurrent_kernel: `(units, 4 units)`.
@@ -182,6 +199,7 @@ def lstm(
     Returns:
         h after each step, `(time, batch, units)`; c, `(time or 1, batch, units)`, in float32 at least.
     """
+    projected = _project(inputs, kernel, bias)
     dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
     masks = [] if mask is None else [mask]
     units = hidden.shape[-1]
@@ -255,7 +273,9 @@ def lstm(
 
 
 def gru(
-    projected: Any,
+    inputs: Any,
+    kernel: Any,
+    bias: Any,
     hidden: Any,
     mask: Any,
     recurrent_kernel: Any,
@@ -266,25 +286,28 @@ def gru(
 ) -> Any:
     """The GRU (Cho et al. 2014).
 
-        z_t + h_{t-1} U             split into u (update), r (reset), g (candidate) as Keras does
-        g = tanh(z_g + σ(r) (h U_g + b))    with `reset_after`, as cuDNN does
-        g = tanh(z_g + (σ(r) h) U_g)        without
+        z = x_t W + b, z + h_{t-1} U    split into u (update), r (reset), g (candidate) as Keras does
+        g = tanh(z_g + σ(r) (h U_g + b'))    with `reset_after`, as cuDNN does
+        g = tanh(z_g + (σ(r) h) U_g)         without
         h_t = σ(u) h_{t-1} + (1 - σ(u)) g
 
     Where the mask is False, h is carried over.
 
     Args:
-        projected: z, `(time, batch, 3 units)`.
+        inputs: x, `(time, batch, features)`.
+        kernel: W, `(features, 3 units)`.
+        bias: b, `(3 units,)`, or None.
         hidden: the first h, `(batch, units)`.
         mask: bool `(time, batch)`, True = real, any pattern; or None.
         recurrent_kernel: `(units, 3 units)`.
-        candidate_bias: b, `(units,)`; with `reset_after` alone.
+        candidate_bias: b', `(units,)`; with `reset_after` alone.
         reset_after: whether the reset gate works on the product or on h.
         keep: see above.
 
     Returns:
         h after each step, `(time, batch, units)`.
     """
+    projected = _project(inputs, kernel, bias)
     dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
     units = hidden.shape[-1]
     if candidate_bias is None:

@@ -1,8 +1,9 @@
 """`keras.layers.SimpleRNN`, `LSTM` and `GRU` with the fused kernels inside.
 
-Same arguments, weights, config, saved files and results; less time on a CPU. The layers step aside for Keras' own loop
-where the kernels do not apply: on JAX and torch; on a GPU, where Keras takes cuDNN; with other activations than the
-usual ones, `recurrent_dropout`, `unroll` or `implementation=1`.
+Same arguments, weights, config, saved files and results; less time on a CPU. In training the kernels are compiled ones;
+otherwise, and in 16-bit types, they are made of TensorFlow's operations, so that what is exported needs nothing else.
+The layers step aside for Keras' own loop where the kernels do not apply: on JAX and torch; on a GPU, where Keras takes
+cuDNN; with other activations than the usual ones, `recurrent_dropout`, `unroll` or `implementation=1`.
 """
 
 from collections.abc import Iterator
@@ -45,8 +46,8 @@ class Fused(keras.layers.Layer):
     def _has_usual_activations(self) -> bool:
         raise NotImplementedError
 
-    def _sequence(self, inputs: Any, state: Any, mask: Any, keep: bool) -> list[Any]:
-        """The states after each step by the kernel, `(time, batch, units)`, that of the output first."""
+    def _sequence(self, kernels: Any, inputs: Any, state: Any, mask: Any, keep: bool) -> list[Any]:
+        """The states after each step by one of `kernels`, `(time, batch, units)`, that of the output first."""
         raise NotImplementedError
 
     @property
@@ -65,6 +66,12 @@ class Fused(keras.layers.Layer):
             and getattr(self, "use_cudnn", "auto") is not True
         )
 
+    def _kernels(self, training) -> Any:
+        """Where the kernels come from: compiled ones to train with, those in the graph for what may be saved."""
+        from shared.recurrent import compiled, kernels
+
+        return compiled if training and compiled.fits(self.compute_dtype) else kernels
+
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if isinstance(mask, (list, tuple)):
             mask = mask[0]
@@ -73,7 +80,9 @@ class Fused(keras.layers.Layer):
                 parent: Any = super()
                 return parent.inner_loop(sequences, initial_state, mask, training=training)
             inputs, mask = self._time_major(sequences, mask, training)
-            return self._batch_major(self._sequence(inputs, initial_state, mask, bool(training)), mask)
+            return self._batch_major(
+                self._sequence(self._kernels(training), inputs, initial_state, mask, bool(training)), mask
+            )
 
     @contextmanager
     def _dropped_weights(self, training) -> Iterator[None]:
@@ -128,20 +137,10 @@ class SimpleRNN(Fused, keras.layers.SimpleRNN):
     def _has_usual_activations(self):
         return self.cell.activation in (keras.activations.tanh, keras.activations.relu)
 
-    def _sequence(self, inputs, state, mask, keep):
-        from shared.recurrent.kernels import project, simple_rnn
-
+    def _sequence(self, kernels, inputs, state, mask, keep):
         cell: Any = self.cell
-        batch: Any = ops.shape(inputs)[1]  # a tensor where the size is not known
-        # One product a step keeps one core busy. Two halves of a batch need nothing of each other and keep two.
-        halves = [slice(None)] if inputs.shape[1] == 1 else [slice(batch // 2), slice(batch // 2, None)]
-        hiddens = []
-        for rows in halves:
-            projected = project(inputs[:, rows], cell.kernel, cell.bias)
-            real = None if mask is None else mask[:, rows]
-            relu = cell.activation is keras.activations.relu
-            hiddens.append(simple_rnn(projected, state[0][rows], real, cell.recurrent_kernel, relu=relu, keep=keep))
-        return [ops.concatenate(hiddens, axis=1)]
+        options = {"relu": cell.activation is keras.activations.relu, "keep": keep}
+        return [kernels.simple_rnn(inputs, cell.kernel, cell.bias, state[0], mask, cell.recurrent_kernel, **options)]
 
 
 @keras.saving.register_keras_serializable(package="quatrain")
@@ -152,9 +151,7 @@ class GRU(Fused, keras.layers.GRU):
         cell = self.cell
         return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
 
-    def _sequence(self, inputs, state, mask, keep):
-        from shared.recurrent.kernels import gru, project
-
+    def _sequence(self, kernels, inputs, state, mask, keep):
         cell: Any = self.cell
         bias, candidate_bias = cell.bias, None
         if cell.use_bias and cell.reset_after:
@@ -162,9 +159,10 @@ class GRU(Fused, keras.layers.GRU):
             bias, recurrent_bias = ops.unstack(ops.convert_to_tensor(bias))
             recurrent_bias, candidate_bias = ops.split(recurrent_bias, [2 * cell.units])
             bias += ops.pad(recurrent_bias, (0, cell.units))
-        projected = project(inputs, cell.kernel, bias)
         options = {"reset_after": cell.reset_after, "keep": keep}
-        return [gru(projected, state[0], mask, cell.recurrent_kernel, candidate_bias, **options)]
+        return [
+            kernels.gru(inputs, cell.kernel, bias, state[0], mask, cell.recurrent_kernel, candidate_bias, **options)
+        ]
 
 
 @keras.saving.register_keras_serializable(package="quatrain")
@@ -194,14 +192,13 @@ class LSTM(Fused, keras.layers.LSTM):
         cell = self.cell
         return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
 
-    def _sequence(self, inputs, state, mask, keep):
-        from shared.recurrent.kernels import lstm, project
-
+    def _sequence(self, kernels, inputs, state, mask, keep):
         cell: Any = self.cell
-        projected = project(inputs, cell.kernel, cell.bias)
         options = {"every_cell": self.return_cells, "keep": keep}
         hidden, carry = state
-        hiddens, cells = lstm(projected, hidden, carry, mask, cell.recurrent_kernel, **options)
+        hiddens, cells = kernels.lstm(
+            inputs, cell.kernel, cell.bias, hidden, carry, mask, cell.recurrent_kernel, **options
+        )
         return [hiddens, ops.cast(cells, hiddens.dtype)]
 
     @property

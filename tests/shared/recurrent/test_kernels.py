@@ -1,4 +1,4 @@
-"""The kernels by themselves: their gradients against numeric ones, and their sums in half precision."""
+"""The kernels by themselves, in the graph and compiled: their gradients against numeric ones, and what they refuse."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.recurrent.kernels import gru, lstm, project, simple_rnn
+from shared.recurrent import compiled, kernels
 
 BATCH, TIME, FEATURES, UNITS = 2, 3, 5, 4
 MASKS = {"none": None, "holes": tf.constant([[True, False], [False, True], [True, True]])}
@@ -16,38 +16,131 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng((seed, *shape)).standard_normal(shape)
 
 
+# Gates, states, whether there is a second bias, and the call with the inputs, weights and states of a kernel.
 KERNELS: dict[str, Any] = {
-    "rnn": (1, 1, False, lambda z, h, u, **how: simple_rnn(z, h, recurrent_kernel=u, **how)),
-    "rnn_relu": (1, 1, False, lambda z, h, u, **how: simple_rnn(z, h, recurrent_kernel=u, relu=True, **how)),
-    "lstm": (4, 2, False, lambda z, h, c, u, **how: lstm(z, h, c, recurrent_kernel=u, **how)),
-    "lstm_cells": (4, 2, False, lambda z, h, c, u, **how: lstm(z, h, c, recurrent_kernel=u, every_cell=True, **how)),
-    "gru": (3, 1, True, lambda z, h, u, b, mask, **how: gru(z, h, mask, u, b, reset_after=True, **how)),
-    "gru_before": (3, 1, False, lambda z, h, u, mask, **how: gru(z, h, mask, u, None, reset_after=False, **how)),
+    "rnn": (1, 1, False, lambda k, x, w, b, h, u, **how: k.simple_rnn(x, w, b, h, recurrent_kernel=u, **how)),
+    "rnn_relu": (
+        *(1, 1, False),
+        lambda k, x, w, b, h, u, **how: k.simple_rnn(x, w, b, h, recurrent_kernel=u, relu=True, **how),
+    ),
+    "lstm": (4, 2, False, lambda k, x, w, b, h, c, u, **how: k.lstm(x, w, b, h, c, recurrent_kernel=u, **how)),
+    "lstm_cells": (
+        *(4, 2, False),
+        lambda k, x, w, b, h, c, u, **how: k.lstm(x, w, b, h, c, recurrent_kernel=u, every_cell=True, **how),
+    ),
+    "gru": (
+        *(3, 1, True),
+        lambda k, x, w, b, h, u, b2, mask, **how: k.gru(x, w, b, h, mask, u, b2, reset_after=True, **how),
+    ),
+    "gru_before": (
+        *(3, 1, False),
+        lambda k, x, w, b, h, u, mask, **how: k.gru(x, w, b, h, mask, u, None, reset_after=False, **how),
+    ),
 }
+WAYS = {"kept": (kernels, True), "again": (kernels, False), "compiled": (compiled, True)}
 
 
-@pytest.mark.parametrize("keep", [True, False], ids=["kept", "again"])
+def sources_of(kernel: str, batch: int = BATCH, time: int = TIME, units: int = UNITS) -> list[Any]:
+    gates, states, second_bias, _ = KERNELS[kernel]
+    wide = gates * units
+    shapes = [(time, batch, FEATURES), (FEATURES, wide), (wide,), *[(batch, units)] * states, (units, wide)]
+    return [tf.constant(normal(*shape, seed=i) / 2) for i, shape in enumerate([*shapes, *[(units,)] * second_bias])]
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_gradient_is_the_slope(kernel, mask, keep):
-    gates, states, has_bias, call = KERNELS[kernel]
-    shapes = [(TIME, BATCH, gates * UNITS), *[(BATCH, UNITS)] * states, (UNITS, gates * UNITS), *[(UNITS,)] * has_bias]
-    sources = [tf.constant(normal(*shape, seed=i) / 2) for i, shape in enumerate(shapes)]
+def test_gradient_is_the_slope(kernel, mask, way):
+    module, keep = WAYS[way]
 
     @tf.function
     def run(*sources):
-        results = call(*sources, mask=MASKS[mask], keep=keep)
+        results = KERNELS[kernel][3](module, *sources, mask=MASKS[mask], keep=keep)
         return tf.concat([tf.reshape(x, [-1]) for x in tf.nest.flatten(results)], axis=0)
 
-    analytic, numeric = tf.test.compute_gradient(run, sources, delta=1e-5)
+    analytic, numeric = tf.test.compute_gradient(run, sources_of(kernel), delta=1e-5)
     for one, other in zip(analytic, numeric, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-9)
 
 
-def test_project():
-    inputs, kernel, bias = (tf.constant(normal(*shape)) for shape in [(TIME, BATCH, FEATURES), (FEATURES, 7), (7,)])
-    np.testing.assert_allclose(project(inputs, kernel, bias), np.asarray(inputs) @ kernel + bias)
-    np.testing.assert_allclose(project(inputs, kernel, None), np.asarray(inputs) @ kernel)
+@pytest.mark.parametrize(("batch", "time", "units"), [(1, 4, 70), (23, 2, 37), (5, 1, 130)])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_compiled_equals_the_graph(kernel, batch, time, units):
+    """Sizes that fill several panels and tiles, and leave some of them part empty, for several threads."""
+    sources = [tf.cast(x, tf.float32) for x in sources_of(kernel, batch, time, units)]
+    mask = tf.constant(normal(time, batch) > -1)
+
+    def results_and_gradients(module):
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            results = tf.nest.flatten(KERNELS[kernel][3](module, *sources, mask=mask))
+            loss = tf.add_n([tf.reduce_sum(x * tf.constant(normal(*x.shape), x.dtype)) for x in results])
+        return [*results, *tape.gradient(loss, sources)]
+
+    for one, other in zip(results_and_gradients(compiled), results_and_gradients(kernels), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_results_are_nobody_elses():
+    """Memory is used again, but not while somebody holds what it holds."""
+    call = KERNELS["lstm"][3]
+    sources = sources_of("lstm")
+    first = call(compiled, *sources, mask=None)[0]
+    before = first.numpy().copy()
+    for _ in range(5):
+        call(compiled, 2 * sources[0], *sources[1:], mask=None)
+    np.testing.assert_array_equal(first, before)
+
+
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_tape_may_ask_twice(kernel, graph):
+    """Gates give way to their derivatives; the second to ask must not take the ones for the others."""
+
+    def twice(*sources):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(sources)
+            results = tf.nest.flatten(KERNELS[kernel][3](compiled, *sources, mask=None))
+            loss = tf.reduce_sum(results[0] ** 2)
+        first = tape.gradient(loss, sources)
+        with tf.control_dependencies(first):
+            return first, tape.gradient(loss, sources, 3 * tf.ones_like(loss))
+
+    first, second = (tf.function(twice) if graph else twice)(*sources_of(kernel))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(np.multiply(3, one), other, atol=1e-12)
+
+
+def test_second_derivatives_are_refused_by_the_compiled_kernels_and_had_in_the_graph():
+    sources = sources_of("rnn")
+
+    def slope_of_slope(module):
+        with tf.GradientTape() as outer:
+            outer.watch(sources[0])
+            with tf.GradientTape() as inner:
+                inner.watch(sources[0])
+                loss = tf.reduce_sum(KERNELS["rnn"][3](module, *sources, mask=None) ** 2)
+            slope = tf.reduce_sum(inner.gradient(loss, sources[0]) ** 2)
+        return outer.gradient(slope, sources[0])
+
+    with pytest.raises((NotImplementedError, tf.errors.UnimplementedError), match="training=False"):
+        slope_of_slope(compiled)
+    assert np.isfinite(slope_of_slope(kernels)).all()
+
+
+def test_within_xla_the_graph_is_taken():
+    sources = sources_of("lstm")
+    assert compiled.fits("float32")
+    assert not compiled.fits("bfloat16")
+    found = []
+
+    @tf.function(jit_compile=True)
+    def run(x):
+        found.append(compiled.fits("float32"))
+        return x
+
+    run(sources[0])
+    assert found == [False]
 
 
 def test_half_precision_cell_is_summed_in_float32():
@@ -55,7 +148,7 @@ def test_half_precision_cell_is_summed_in_float32():
     steps = 320
     opened = np.broadcast_to([100, 100, np.arctanh(1 / 256), 100], (steps, 1, 4))
     z, state, kernel = (tf.cast(x, "bfloat16") for x in (opened, np.zeros((1, 1)), np.zeros((1, 4))))
-    _, cells = lstm(z, state, state, None, kernel)
+    _, cells = kernels.lstm(z, tf.eye(4, dtype=z.dtype), None, state, state, None, kernel)
     assert cells.dtype == tf.float32
     np.testing.assert_allclose(cells[-1], steps / 256, rtol=0.01)
 
@@ -65,6 +158,8 @@ def test_half_precision_gru_keeps_its_state_in_float32():
     steps = 64
     opened = np.broadcast_to([np.log(511), 0, 0], (steps, 1, 3))  # u = 511 / 512, candidate 0
     z = tf.cast(opened, "bfloat16")
-    hiddens = gru(z, tf.ones((1, 1), "bfloat16"), None, tf.zeros((1, 3), "bfloat16"), None, reset_after=False)
+    weights = tf.eye(3, dtype=z.dtype), None
+    kernel = tf.zeros((1, 3), z.dtype)
+    hiddens = kernels.gru(z, *weights, tf.ones((1, 1), z.dtype), None, kernel, None, reset_after=False)
     u = 1 / (1 + np.exp(-float(z[0, 0, 0])))
     np.testing.assert_allclose(float(hiddens[-1, 0, 0]), u**steps, rtol=0.01)
