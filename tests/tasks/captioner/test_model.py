@@ -142,7 +142,8 @@ def test_dropout_acts_in_training_only(model):
 def test_steady_training_computes_what_inference_does(model, monkeypatch):
     inputs = {"grid": grids(), "token_ids": token_ids()}
     monkeypatch.setattr(model, "steady", True)
-    np.testing.assert_array_equal(model(inputs, training=True), model(inputs))
+    # Within rounding: training runs compiled kernels, inference those in the graph.
+    np.testing.assert_allclose(model(inputs, training=True), model(inputs), rtol=1e-4, atol=1e-5)
 
 
 def test_saved_whole_and_loaded_safely(tmp_path, model):
