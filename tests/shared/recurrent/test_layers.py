@@ -142,15 +142,17 @@ def test_a_row_that_is_not_a_number_spoils_no_other(cell):
     assert np.isnan(ours(inputs)).any(axis=(1, 2)).tolist() == [False, False, True, False, False, False]
 
 
+@pytest.mark.parametrize("training", [False, True])
 @cells
-def test_what_does_not_fit_is_told(cell):
+def test_what_does_not_fit_is_told(cell, training):
     _, layer = twins(cell)
     with pytest.raises(ValueError, match="expected ndim=3, found ndim=2"):
-        layer(np.zeros((BATCH, FEATURES), "float32"))
+        layer(np.zeros((BATCH, FEATURES), "float32"), training=training)
     with pytest.raises(Exception, match=f"{FEATURES + 2}"):
-        layer(np.zeros((BATCH, TIME, FEATURES + 2), "float32"))
+        layer(np.zeros((BATCH, TIME, FEATURES + 2), "float32"), training=training)
+    wide = [np.zeros((BATCH, UNITS + 1), "float32")] * 2
     with pytest.raises(Exception, match=f"{UNITS + 1}"):
-        layer(np.zeros((BATCH, TIME, FEATURES), "float32"), initial_state=[np.zeros((BATCH, UNITS + 1), "float32")] * 2)
+        layer(np.zeros((BATCH, TIME, FEATURES), "float32"), initial_state=wide, training=training)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "float64"])
