@@ -7,9 +7,10 @@ Backward, the loop holds `dz @ U.T` and the derivatives of a step; the weight gr
 afterwards. A step multiplies each gate's part of U by itself: TensorFlow runs a small product on one core, but several
 of them side by side on several.
 
-All tensors here are time-major, `(time, batch, ...)`. With 16-bit inputs the products are 16-bit; gates, states and
-sums are float32. Each kernel takes `keep`: whether to keep of every step what its derivative needs. Without it, as in
-inference, a gradient that is asked for all the same takes the forward pass again.
+Tensors are `(batch, time, ...)` to the outside and time-major in a loop. With 16-bit inputs the products are 16-bit;
+gates, states and sums are float32. Two options are common to the kernels: `backwards`, to take the steps from the last
+to the first; and `keep`, whether to keep of every step what its derivative needs. Without it, as in inference, a
+gradient that is asked for all the same takes the forward pass again.
 """
 
 from collections.abc import Callable, Sequence
@@ -63,10 +64,14 @@ def _rows(x: Any) -> Any:
     return tf.reshape(x, [-1, x.shape[-1]])
 
 
-def _kernel_gradient(first: Any, hiddens: Any, d_products: Any) -> Any:
-    """The sum over time and batch of h_{t-1}' d_t, from the first h and those after each step."""
-    later = tf.matmul(_rows(hiddens[:-1]), _rows(d_products[1:]), transpose_a=True)
-    return later + tf.matmul(first, d_products[0], transpose_a=True)
+def _kernel_gradient(first: Any, hiddens: Any, d_products: Any, backwards: bool) -> Any:
+    """The sum over time and batch of h' d, from the first h and those after each step, each with the next step's d."""
+    if backwards:
+        hiddens, d_first, d_products = hiddens[1:], d_products[-1], d_products[:-1]
+    else:
+        hiddens, d_first, d_products = hiddens[:-1], d_products[0], d_products[1:]
+    later = tf.matmul(_rows(hiddens), _rows(d_products), transpose_a=True)
+    return later + tf.matmul(first, d_first, transpose_a=True)
 
 
 def _choose(chosen: Any, then: Any, otherwise: Any) -> Any:
@@ -87,8 +92,14 @@ def _through_tanh(y: Any, d_y: Any) -> Any:
     return tf.raw_ops.TanhGrad(y=y, dy=d_y)
 
 
+def _swap(x: Any) -> Any:
+    """`(batch, time, ...)` <-> `(time, batch, ...)`"""
+    return None if x is None else tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
+
+
 def _project(inputs: Any, kernel: Any, bias: Any) -> Any:
-    """x W + b for all steps: `(time, batch, features)` -> `(time, batch, width)`."""
+    """x W + b for all steps: `(batch, time, features)` -> `(time, batch, width)`."""
+    inputs = _swap(inputs)
     projected = tf.matmul(_rows(inputs), kernel)
     if bias is not None:
         projected = tf.nn.bias_add(projected, bias)  # one op with the product, where `+` is another pass
@@ -105,25 +116,27 @@ def simple_rnn(
     recurrent_kernel: Any,
     *,
     relu: bool = False,
+    backwards: bool = False,
     keep: bool = True,
 ) -> Any:
     """h_t = f(x_t W + b + h_{t-1} U), f being tanh or relu; where the mask is False, h is carried over.
 
     Args:
-        inputs: x, `(time, batch, features)`.
+        inputs: x, `(batch, time, features)`.
         kernel: W, `(features, units)`.
         bias: b, `(units,)`, or None.
         hidden: the first h, `(batch, units)`.
-        mask: bool `(time, batch)`, True = real, any pattern; or None.
+        mask: bool `(batch, time)`, True = real, any pattern; or None.
         recurrent_kernel: `(units, units)`.
         relu: instead of tanh.
-        keep: see above; nothing more is kept here.
+        backwards, keep: see above; nothing more is kept here.
 
     Returns:
-        h after each step, `(time, batch, units)`.
+        h after each step, `(batch, time, units)`.
     """
     projected = _project(inputs, kernel, bias)
     dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
+    mask = _swap(mask)
     masks = [] if mask is None else [mask]
 
     def run(projected, hidden, kernel):
@@ -135,7 +148,7 @@ def simple_rnn(
                 after = _choose(chosen, after, before)
             return [after], [after]
 
-        hiddens = _loop(forward, [hidden], [projected, *masks], [hidden])[1][0].stack()
+        hiddens = _loop(forward, [hidden], [projected, *masks], [hidden], backwards=backwards)[1][0].stack()
 
         def gradient(d_hiddens):
             transposed = tf.transpose(kernel)
@@ -154,14 +167,14 @@ def simple_rnn(
             (d_hidden,), (dz,) = _loop(
                 backward,
                 [tf.zeros_like(hidden, gate)],
-                [d_hiddens, hiddens, *masks],
+                [_swap(d_hiddens), hiddens, *masks],
                 [hidden],
-                backwards=True,
+                backwards=not backwards,
             )
             dz = dz.stack()
-            return dz, tf.cast(d_hidden, dtype), _kernel_gradient(hidden, hiddens, dz)
+            return dz, tf.cast(d_hidden, dtype), _kernel_gradient(hidden, hiddens, dz, backwards)
 
-        return hiddens, gradient
+        return _swap(hiddens), gradient
 
     return tf.custom_gradient(run)(projected, hidden, tf.convert_to_tensor(recurrent_kernel))
 
@@ -176,6 +189,7 @@ def lstm(
     recurrent_kernel: Any,
     *,
     every_cell: bool = False,
+    backwards: bool = False,
     keep: bool = True,
 ) -> tuple[Any, Any]:
     """The LSTM (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
@@ -187,20 +201,21 @@ def lstm(
     Where the mask is False, h and c are carried over.
 
     Args:
-        inputs: x, `(time, batch, features)`.
+        inputs: x, `(batch, time, features)`.
         kernel: W, `(features, 4 units)`.
         bias: b, `(4 units,)`, or None.
         hidden, cell: the first h and c, `(batch, units)`.
-        mask: bool `(time, batch)`, True = real, any pattern; or None.
+        mask: bool `(batch, time)`, True = real, any pattern; or None.
         recurrent_kernel: `(units, 4 units)`.
-        every_cell: return c after each step, not the last alone.
-        keep: see above.
+        every_cell: return c after each step, not after the last alone.
+        backwards, keep: see above.
 
     Returns:
-        h after each step, `(time, batch, units)`; c, `(time or 1, batch, units)`, in float32 at least.
+        h after each step, `(batch, time, units)`; c, `(batch, time or 1, units)`, in float32 at least.
     """
     projected = _project(inputs, kernel, bias)
     dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
+    mask = _swap(mask)
     masks = [] if mask is None else [mask]
     units = hidden.shape[-1]
     records = 6 if keep else 2 if every_cell else 1
@@ -227,20 +242,21 @@ def lstm(
                 return [after, new_cell], [after, cell, i, f, g, o][:records]
 
             written = [hidden, cell, cell, cell, cell, cell][:records]
-            (_, last_cell), found = _loop(step, [hidden, cell], [projected, *masks], written)
+            (_, last_cell), found = _loop(step, [hidden, cell], [projected, *masks], written, backwards=backwards)
             return last_cell, found
 
         last_cell, found = forward(records)
         hiddens, cells = found[0].stack(), last_cell[None]
         if every_cell:
-            cells = tf.concat([found[1].stack()[1:], cells], axis=0)
+            before = found[1].stack()  # that of each step, in order of time
+            cells = tf.concat([cells, before[:-1]] if backwards else [before[1:], cells], axis=0)
 
         def gradient(d_hiddens, d_cells):
             _, cells, *gates = found if keep else forward(6)[1]
             transposed = [tf.transpose(part) for part in kernels]
             # dL/dc from outside: of the last step, with which the loop begins, or of every one.
-            d_outside = [d_cells] if every_cell else []
-            d_cell = tf.zeros_like(cell) if every_cell else d_cells[0]
+            d_outside = [_swap(d_cells)] if every_cell else []
+            d_cell = tf.zeros_like(cell) if every_cell else d_cells[:, 0]
 
             def backward(state, d_hidden, before_cell, i, f, g, o, *others):
                 d_before, d_cell, cell = state
@@ -260,14 +276,14 @@ def lstm(
             (d_hidden, d_cell, _), (dz,) = _loop(
                 backward,
                 [tf.zeros_like(cell), d_cell, last_cell],
-                [d_hiddens, cells, *gates, *masks, *d_outside],
+                [_swap(d_hiddens), cells, *gates, *masks, *d_outside],
                 [projected[0]],
-                backwards=True,
+                backwards=not backwards,
             )
             dz = dz.stack()
-            return dz, tf.cast(d_hidden, dtype), d_cell, _kernel_gradient(hidden, hiddens, dz)
+            return dz, tf.cast(d_hidden, dtype), d_cell, _kernel_gradient(hidden, hiddens, dz, backwards)
 
-        return (hiddens, cells), gradient
+        return (_swap(hiddens), _swap(cells)), gradient
 
     return tf.custom_gradient(run)(projected, hidden, tf.cast(cell, gate), tf.convert_to_tensor(recurrent_kernel))
 
@@ -282,6 +298,7 @@ def gru(
     candidate_bias: Any,
     *,
     reset_after: bool,
+    backwards: bool = False,
     keep: bool = True,
 ) -> Any:
     """The GRU (Cho et al. 2014).
@@ -294,22 +311,22 @@ def gru(
     Where the mask is False, h is carried over.
 
     Args:
-        inputs: x, `(time, batch, features)`.
+        inputs: x, `(batch, time, features)`.
         kernel: W, `(features, 3 units)`.
         bias: b, `(3 units,)`, or None.
         hidden: the first h, `(batch, units)`.
-        mask: bool `(time, batch)`, True = real, any pattern; or None.
+        mask: bool `(batch, time)`, True = real, any pattern; or None.
         recurrent_kernel: `(units, 3 units)`.
         candidate_bias: b', `(units,)`; with `reset_after` alone.
         reset_after: whether the reset gate works on the product or on h.
-        keep: see above.
+        backwards, keep: see above.
 
     Returns:
-        h after each step, `(time, batch, units)`.
+        h after each step, `(batch, time, units)`.
     """
     projected = _project(inputs, kernel, bias)
     dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
-    units = hidden.shape[-1]
+    mask, units = _swap(mask), hidden.shape[-1]
     if candidate_bias is None:
         candidate_bias = tf.zeros([units], dtype)
     records = (6 if reset_after else 5) if keep else 1
@@ -340,7 +357,7 @@ def gru(
                 after = g + u * (before - g)
                 return [after], [after, before, u, r, g, product][:records]
 
-            return _loop(step, [hidden], [projected], [hidden] * records)[1]
+            return _loop(step, [hidden], [projected], [hidden] * records, backwards=backwards)[1]
 
         found = forward(records)
         hiddens = tf.cast(found[0].stack(), dtype)
@@ -370,23 +387,23 @@ def gru(
             (d_hidden,), found_back = _loop(
                 backward,
                 [tf.zeros_like(hidden)],
-                [d_hiddens, befores, *gates],
+                [_swap(d_hiddens), befores, *gates],
                 [projected[0], projected[0] if reset_after else tf.cast(hidden, dtype)],
-                backwards=True,
+                backwards=not backwards,
             )
             dz, further = (x.stack() for x in found_back)
             first = tf.cast(hidden, dtype)
             if reset_after:
-                d_kernel, d_product = _kernel_gradient(first, hiddens, further), further[..., 2 * units :]
+                d_kernel, d_product = _kernel_gradient(first, hiddens, further, backwards), further[..., 2 * units :]
                 d_bias = tf.cast(tf.reduce_sum(tf.cast(d_product, gate), axis=[0, 1]), dtype)
             else:
                 d_gates, d_candidate = tf.split(dz, [2 * units, units], axis=-1)
                 by_reset = tf.matmul(_rows(further), _rows(d_candidate), transpose_a=True)
-                d_kernel = tf.concat([_kernel_gradient(first, hiddens, d_gates), by_reset], axis=-1)
+                d_kernel = tf.concat([_kernel_gradient(first, hiddens, d_gates, backwards), by_reset], axis=-1)
                 d_bias = tf.zeros_like(candidate_bias)
             return dz, tf.cast(d_hidden, dtype), d_kernel, d_bias
 
-        return hiddens, gradient
+        return _swap(hiddens), gradient
 
     return tf.custom_gradient(run)(
         projected, hidden, tf.convert_to_tensor(recurrent_kernel), tf.convert_to_tensor(candidate_bias)

@@ -42,12 +42,13 @@ class Fused(keras.layers.Layer):
             raise ValueError(f"weight_drop must be from 0 to below 1. Received: {weight_drop}")
         self.weight_drop = weight_drop
         self.weight_drop_seed = keras.random.SeedGenerator(kwargs.get("seed")) if weight_drop else None
+        self.parts = 1  # of how many layers that run at the same time this is one
 
     def _has_usual_activations(self) -> bool:
         raise NotImplementedError
 
-    def _sequence(self, kernels: Any, inputs: Any, state: Any, mask: Any, keep: bool) -> list[Any]:
-        """The states after each step by one of `kernels`, `(time, batch, units)`, that of the output first."""
+    def _sequence(self, kernels: Any, inputs: Any, state: Any, mask: Any, **options) -> list[Any]:
+        """The states after each step by one of `kernels`, `(batch, time, units)`, that of the output first."""
         raise NotImplementedError
 
     @property
@@ -66,23 +67,27 @@ class Fused(keras.layers.Layer):
             and getattr(self, "use_cudnn", "auto") is not True
         )
 
-    def _kernels(self, training) -> Any:
-        """Where the kernels come from: compiled ones to train with, those in the graph for what may be saved."""
+    def _kernels(self, training) -> tuple[Any, dict[str, Any]]:
+        """Where the kernels come from, and their options: compiled ones to train with, those in the graph otherwise."""
         from shared.recurrent import compiled, kernels
 
-        return compiled if training and compiled.fits(self.compute_dtype) else kernels
+        options = {"backwards": self.go_backwards, "keep": bool(training)}
+        if training and compiled.fits(self.compute_dtype):
+            return compiled, options | {"parts": self.parts}
+        return kernels, options
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        if isinstance(mask, (list, tuple)):
-            mask = mask[0]
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         with self._dropped_weights(training):
             if not self.is_fused:
                 parent: Any = super()
                 return parent.inner_loop(sequences, initial_state, mask, training=training)
-            inputs, mask = self._time_major(sequences, mask, training)
-            return self._batch_major(
-                self._sequence(self._kernels(training), inputs, initial_state, mask, bool(training)), mask
-            )
+            if training and 0 < self.cell.dropout < 1:
+                # One mask for all steps of a sequence (Gal & Ghahramani 2016), the one that Keras' own loop would take.
+                sequences = sequences * ops.expand_dims(self.cell.get_dropout_mask(sequences[:, 0, :]), 1)
+            mask = None if mask is None else ops.cast(mask, "bool")
+            kernels, options = self._kernels(training)
+            return self._results(self._sequence(kernels, sequences, initial_state, mask, **options), mask)
 
     @contextmanager
     def _dropped_weights(self, training) -> Iterator[None]:
@@ -101,33 +106,30 @@ class Fused(keras.layers.Layer):
         # Without it the config is that of Keras' layer.
         return super().get_config() | ({"weight_drop": self.weight_drop} if self.weight_drop else {})
 
-    def _time_major(self, sequences, mask, training=False) -> tuple[Any, Any]:
-        """`(batch, time, ...)` -> `(time, batch, ...)`, dropped out, in the order in which the steps are taken."""
-        if training and 0 < self.cell.dropout < 1:
-            # One mask for all steps of a sequence (Gal & Ghahramani 2016), the one that Keras' own loop would take.
-            sequences = sequences * ops.expand_dims(self.cell.get_dropout_mask(sequences[:, 0, :]), 1)
-        inputs = ops.transpose(sequences, (1, 0, 2))
-        mask = None if mask is None else ops.transpose(ops.cast(mask, "bool"))
+    def _results(self, states, mask) -> tuple[Any, Any, list[Any]]:
+        """What `inner_loop` returns: last output, outputs in the order of their steps, last states.
+
+        Args:
+            states: those after each step in order of time, the first of them the outputs.
+            mask: bool `(batch, time)`, or None.
+        """
+        last_states = [state[:, 0 if self.go_backwards else -1] for state in states]
+        outputs = self._shown(self._output(states), mask)
+        last = outputs[:, -1]
+        return last, outputs if self.return_sequences else ops.expand_dims(last, 1), last_states
+
+    def _output(self, states) -> Any:
+        return states[0]
+
+    def _shown(self, outputs, mask) -> Any:
+        """In the order of their steps. As Keras: before its first real step a row gives zeros, later masked steps
+        repeat the last real output."""
         if self.go_backwards:
-            inputs = ops.flip(inputs, 0)
-            mask = None if mask is None else ops.flip(mask, 0)
-        return inputs, mask
-
-    def _batch_major(self, states, mask) -> tuple[Any, Any, list[Any]]:
-        """What `inner_loop` returns: last output, outputs `(batch, time, units)`, last states."""
-        last_states, outputs = [state[-1] for state in states], self._shown(states[:1], mask)
-        last = outputs[0][-1]
-        if not self.return_sequences:
-            return last, ops.expand_dims(last, 1), last_states
-        return last, ops.transpose(outputs[0], (1, 0, 2)), last_states
-
-    def _shown(self, sequences, mask) -> list[Any]:
-        """As Keras: before its first real step a row gives zeros, later masked steps repeat the last real output."""
+            outputs, mask = ops.flip(outputs, 1), None if mask is None else ops.flip(mask, 1)
         if mask is None:
-            return sequences
-        shown = mask if self.zero_output_for_mask else ops.greater(ops.cumsum(ops.cast(mask, "int32"), axis=0), 0)
-        shown = ops.expand_dims(shown, -1)
-        return [ops.where(shown, sequence, ops.zeros_like(sequence)) for sequence in sequences]
+            return outputs
+        shown = mask if self.zero_output_for_mask else ops.greater(ops.cumsum(ops.cast(mask, "int32"), axis=1), 0)
+        return ops.where(ops.expand_dims(shown, -1), outputs, ops.zeros_like(outputs))
 
 
 @keras.saving.register_keras_serializable(package="quatrain")
@@ -137,9 +139,9 @@ class SimpleRNN(Fused, keras.layers.SimpleRNN):
     def _has_usual_activations(self):
         return self.cell.activation in (keras.activations.tanh, keras.activations.relu)
 
-    def _sequence(self, kernels, inputs, state, mask, keep):
+    def _sequence(self, kernels, inputs, state, mask, **options):
         cell: Any = self.cell
-        options = {"relu": cell.activation is keras.activations.relu, "keep": keep}
+        options["relu"] = cell.activation is keras.activations.relu
         return [kernels.simple_rnn(inputs, cell.kernel, cell.bias, state[0], mask, cell.recurrent_kernel, **options)]
 
 
@@ -151,7 +153,7 @@ class GRU(Fused, keras.layers.GRU):
         cell = self.cell
         return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
 
-    def _sequence(self, kernels, inputs, state, mask, keep):
+    def _sequence(self, kernels, inputs, state, mask, **options):
         cell: Any = self.cell
         bias, candidate_bias = cell.bias, None
         if cell.use_bias and cell.reset_after:
@@ -159,7 +161,7 @@ class GRU(Fused, keras.layers.GRU):
             bias, recurrent_bias = ops.unstack(ops.convert_to_tensor(bias))
             recurrent_bias, candidate_bias = ops.split(recurrent_bias, [2 * cell.units])
             bias += ops.pad(recurrent_bias, (0, cell.units))
-        options = {"reset_after": cell.reset_after, "keep": keep}
+        options["reset_after"] = cell.reset_after
         return [
             kernels.gru(inputs, cell.kernel, bias, state[0], mask, cell.recurrent_kernel, candidate_bias, **options)
         ]
@@ -192,9 +194,9 @@ class LSTM(Fused, keras.layers.LSTM):
         cell = self.cell
         return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
 
-    def _sequence(self, kernels, inputs, state, mask, keep):
+    def _sequence(self, kernels, inputs, state, mask, **options):
         cell: Any = self.cell
-        options = {"every_cell": self.return_cells, "keep": keep}
+        options["every_cell"] = self.return_cells
         hidden, carry = state
         hiddens, cells = kernels.lstm(
             inputs, cell.kernel, cell.bias, hidden, carry, mask, cell.recurrent_kernel, **options
@@ -214,8 +216,7 @@ class LSTM(Fused, keras.layers.LSTM):
     def _scan_loop(self, sequences, initial_state, mask, training):
         """The cells of every step from Keras' own cell, on any backend."""
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        inputs, mask = self._time_major(sequences, mask)
-        real = ops.ones(ops.shape(inputs)[:2], "bool") if mask is None else mask
+        real = ops.ones(ops.shape(sequences)[:2], "bool") if mask is None else ops.cast(mask, "bool")
         cell: Any = self.cell
 
         def step(states, at_t):
@@ -224,15 +225,13 @@ class LSTM(Fused, keras.layers.LSTM):
             states = [ops.where(real_t[:, None], new, old) for new, old in zip(new_states, states, strict=True)]
             return states, states
 
-        _, states = ops.scan(step, list(initial_state), (inputs, real))
-        return self._batch_major(states, mask)
+        at_times = ops.transpose(sequences, (1, 0, 2)), ops.transpose(real)
+        _, states = ops.scan(step, list(initial_state), at_times, reverse=self.go_backwards)
+        return self._results([ops.transpose(state, (1, 0, 2)) for state in states], None if mask is None else real)
 
-    def _batch_major(self, states, mask):
-        last, outputs, last_states = super()._batch_major(states, mask)
-        if self.return_cells:
-            # Side by side through Keras' `call`, as one tensor (batch, time, 2 units).
-            outputs = ops.transpose(ops.concatenate(self._shown(states, mask), axis=-1), (1, 0, 2))
-        return last, outputs, last_states
+    def _output(self, states):
+        # Side by side through Keras' `call`, as one tensor (batch, time, 2 units).
+        return ops.concatenate(states, axis=-1) if self.return_cells else states[0]
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         outputs: Any = super().call(sequences, initial_state=initial_state, mask=mask, training=training)
@@ -259,6 +258,18 @@ class LSTM(Fused, keras.layers.LSTM):
         return super().get_config() | ({"return_cells": True} if self.return_cells else {})
 
 
+@keras.saving.register_keras_serializable(package="quatrain")
+class Bidirectional(keras.layers.Bidirectional):
+    """A `keras.layers.Bidirectional` whose two directions are trained at the same time, each by half of the cores."""
+
+    def __init__(self, layer, *args, **kwargs):
+        super().__init__(layer, *args, **kwargs)
+        both = self.forward_layer, self.backward_layer
+        if all(isinstance(layer, Fused) for layer in both):
+            for layer in both:
+                layer.parts = 2
+
+
 def fused(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Our layer in the place of one of Keras', another layer as it is, both without their weights.
 
@@ -267,7 +278,7 @@ def fused(layer: keras.layers.Layer) -> keras.layers.Layer:
     """
     ours = {keras.layers.SimpleRNN: SimpleRNN, keras.layers.GRU: GRU, keras.layers.LSTM: LSTM}
     if type(layer) is keras.layers.Bidirectional:
-        return keras.layers.Bidirectional(
+        return Bidirectional(
             fused(layer.forward_layer),
             merge_mode=layer.merge_mode,
             backward_layer=fused(layer.backward_layer),

@@ -9,8 +9,9 @@ the first step to the last. Products are computed in tiles whose sums stay in ve
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ _VECTOR = 64 if _WIDE_REGISTERS else 32  # bytes
 # of those makes a panel, that few units may be shared by several threads; a few rows take more columns to be enough.
 _ROWS, _VECTORS = (16, 1) if _WIDE_REGISTERS else (6, 2)
 _FEW_ROWS, _MORE_VECTORS = 3, 4
+NONE = -1  # no row, one of zeros
 _BLOCK, _DEPTH = 96, 512  # rows and depth of a block that stays in a core's cache while all panels pass by
 
 
@@ -158,14 +160,14 @@ def share(panels: int, thread: int, threads: int) -> tuple[int, int]:
 
 
 @native
-def pack(matrix, begin, columns, first, after, width):
-    """Columns of a matrix as panels, `(depth, any)` -> `(panels, depth, width)`.
+def pack(matrix, begin, columns, first, after, width, room):
+    """Columns of a matrix as panels, `(depth, any)` -> `(panels, depth, width)`, in `room`, a flat array.
 
     Of the `columns` from `begin` on, the panels from `first` to before `after`. Where they end within a panel, the rest
     of it is 0.
     """
     depth = matrix.shape[0]
-    packed = np.zeros((after - first, depth, width), matrix.dtype)
+    packed = _panels(room, depth, columns, first, after, width)
     for k in range(depth):
         for panel in range(first, after):
             for j in range(min(width, columns - panel * width)):
@@ -174,9 +176,17 @@ def pack(matrix, begin, columns, first, after, width):
 
 
 @native
-def pack_transposed(matrix, begin, depth, first, after, width):
+def _panels(room, depth, columns, first, after, width):
+    packed = room[: (after - first) * depth * width].reshape(after - first, depth, width)
+    if after * width > columns and after > first:
+        packed[-1] = 0
+    return packed
+
+
+@native
+def pack_transposed(matrix, begin, depth, first, after, width, room):
     """`pack` of the transpose of the `depth` columns from `begin` on: its columns are the rows of the matrix."""
-    packed = np.zeros((after - first, depth, width), matrix.dtype)
+    packed = _panels(room, depth, matrix.shape[0], first, after, width)
     for panel in range(first, after):
         for j in range(min(width, matrix.shape[0] - panel * width)):
             for k in range(depth):
@@ -184,13 +194,26 @@ def pack_transposed(matrix, begin, depth, first, after, width):
     return packed
 
 
-@native
-def multiply(a, begin, panels, first, after, out):
-    """out = a[:, begin:] times the panels from `first` to before `after`, as deep as these are.
+def room_for(threads: int, rows: int, units: int, columns: int, itemsize: int) -> tuple[int, int]:
+    """The shape of the array in which threads pack: all of `(units, columns)` for products of so many rows, or of so
+    many columns what a block of `product` is deep."""
 
-    `out` is `(rows, columns)`, as wide as those panels at least.
+    def most(of_all: int, rows: int) -> int:
+        """What a thread has in whole panels."""
+        width = int(panel_width(rows, itemsize))
+        return -(-of_all // (width * threads)) * width
+
+    return threads, max(most(units, rows) * columns, most(columns, _ROWS) * _DEPTH)
+
+
+@native
+def multiply(a, begin, stride, rows, panels, first, after, out):
+    """out = a times the panels from `first` to before `after`.
+
+    a lies in a flat array, its rows `stride` apart from `begin` on, as long as the panels are deep. `out` is
+    `(rows, columns)`, as wide as those panels at least.
     """
-    rows, a_stride, out_stride = a.shape[0], a.shape[1], out.shape[1]
+    out_stride = out.shape[1]
     depth, width = panels.shape[1:]
     many = rows > _FEW_ROWS
     tiles = -(-rows // (_ROWS if many else _FEW_ROWS))
@@ -198,31 +221,36 @@ def multiply(a, begin, panels, first, after, out):
         for tile in range(tiles):
             row = rows * tile // tiles
             count = rows * (tile + 1) // tiles - row
-            a_first, out_first = row * a_stride + begin, row * out_stride + (panel - first) * width
+            a_first, out_first = begin + row * stride, row * out_stride + (panel - first) * width
             offset = panel * depth * width
             if many:
-                _tile_of_many(a, a_first, a_stride, 1, panels, offset, out, out_first, out_stride, depth, count, False)
+                _tile_of_many(a, a_first, stride, 1, panels, offset, out, out_first, out_stride, depth, count, False)
             else:
-                _tile_of_few(a, a_first, a_stride, 1, panels, offset, out, out_first, out_stride, depth, count, False)
+                _tile_of_few(a, a_first, stride, 1, panels, offset, out, out_first, out_stride, depth, count, False)
 
 
 @native
-def _pack_lines(a, transposed, begin, end, first, depth, lines):
+def _pack_lines(a, transposed, places, begin, end, first, depth, lines):
     """Rows of a, or columns, from `begin` to before `end`, `depth` of each, into `lines` `(tiles, depth, rows)`."""
     for row in range(begin, end, _ROWS):
         tile, count = (row - begin) // _ROWS, min(_ROWS, end - row)
         for k in range(depth):
+            place = places[first + k] if places.size else first + k
             for i in range(count):
-                lines[tile, k, i] = a[first + k, row + i] if transposed else a[row + i, first + k]
+                if place == NONE:
+                    lines[tile, k, i] = 0
+                else:
+                    lines[tile, k, i] = a[place, row + i] if transposed else a[row + i, place]
 
 
 @native
-def product(thread, threads, a, a_transposed, b, b_transposed, begin, columns, out, add):
-    """out = a b, or += a b; a thread's part of the columns.
+def product(thread, threads, room, a, a_transposed, places, b, b_transposed, begin, columns, out, add):
+    """out = a b, or += a b; a thread's part of the columns. `room`: see `room_for`.
 
-    Of b and out the `columns` from `begin` on alone, unless b is transposed.
+    Of b and out the `columns` from `begin` on alone, unless b is transposed. If a is transposed, `places` may name the
+    row of it that goes with each of b's, or NONE; else they are empty.
     """
-    rows, depth = out.shape[0], a.shape[0] if a_transposed else a.shape[1]
+    rows, depth = out.shape[0], b.shape[1] if b_transposed else b.shape[0]
     width = _VECTORS * (_VECTOR // a.itemsize)
     first, after = share(-(-columns // width), thread, threads)
     # Laid out anew, the rows of a tile are no pages apart. That pays if many panels pass by.
@@ -232,13 +260,13 @@ def product(thread, threads, a, a_transposed, b, b_transposed, begin, columns, o
     for k in range(0, depth, _DEPTH):
         deep = min(_DEPTH, depth - k)
         if b_transposed:
-            panels = pack_transposed(b, k, deep, first, after, width)
+            panels = pack_transposed(b, k, deep, first, after, width, room[thread])
         else:
-            panels = pack(b[k : k + deep], begin, columns, first, after, width)
+            panels = pack(b[k : k + deep], begin, columns, first, after, width, room[thread])
         for block in range(0, rows, _BLOCK):
             last = min(block + _BLOCK, rows)
             if packed:
-                _pack_lines(a, a_transposed, block, last, k, deep, lines)
+                _pack_lines(a, a_transposed, places, block, last, k, deep, lines)
             for panel in range(first, after):
                 column, offset = begin + panel * width, (panel - first) * deep * width
                 whole = (panel + 1) * width <= columns
@@ -309,13 +337,30 @@ def meet(counter, threads):
             _give_way()
 
 
-_turn = threading.Lock()  # helpers that wait for one another must all be running: one team at a time
-_pool: Any = None
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_pool = ThreadPoolExecutor(4 * _CORES, "recurrent")  # a thread begins when there is none to spare
+_seats = threading.Condition()  # threads of a team that wait for one another must all be running
+_busy = 0
+
+
+@contextmanager
+def _seated(threads: int) -> Iterator[None]:
+    """Within the block there is a core for each of the threads."""
+    global _busy
+    threads = min(threads, _CORES)
+    with _seats:
+        _seats.wait_for(lambda: _busy + threads <= _CORES)
+        _busy += threads
+    try:
+        yield
+    finally:
+        with _seats:
+            _busy -= threads
+            _seats.notify_all()
 
 
 def together(work: Callable, threads: int, *arguments: Any) -> None:
     """Calls `work(thread, threads, counter, *arguments)` on so many threads at once; `counter` is for `meet`."""
-    global _pool
     counter = np.zeros(1, np.int64)
 
     def take_part(thread: int) -> None:
@@ -325,9 +370,7 @@ def together(work: Callable, threads: int, *arguments: Any) -> None:
             counter[0] = _NO_LONGER
             raise
 
-    with _turn:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(_cores(), "recurrent")
+    with _seated(threads):
         helpers = []
         try:
             for thread in range(1, threads):
@@ -342,10 +385,9 @@ def together(work: Callable, threads: int, *arguments: Any) -> None:
         helper.result()
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def team(rows: int, units: int, itemsize: int, parts: int = 1) -> int:
+    """How many threads for a recurrence of so many units: four panels each, or they would meet too often.
 
-
-def team(rows: int, units: int, itemsize: int) -> int:
-    """How many threads for a recurrence of so many units: four panels each, or they would meet too often."""
-    return max(1, min(_cores(), -(-units // int(panel_width(rows, itemsize))) // 4))
+    With `parts`, that share of the cores, since others are at work beside it.
+    """
+    return max(1, min(_CORES // parts, -(-units // int(panel_width(rows, itemsize))) // 4))

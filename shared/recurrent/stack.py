@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from shared.recurrent.layers import GRU, LSTM, SimpleRNN
+from shared.recurrent.layers import GRU, LSTM, Bidirectional, SimpleRNN
 from shared.recurrent.mogrifier import MogrifierLSTMCell
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -25,8 +25,8 @@ class Stack(keras.layers.Layer):
         num_layers: how many, if `units` is one number.
         bidirectional: each layer reads in both directions; its output is both, side by side.
         residual: add its input to the output of each layer that has inputs of that width (He et al. 2016).
-        dropout: share of the inputs of each layer dropped in training, the same at every step of a sequence
-            (variational dropout; Gal and Ghahramani 2016).
+        dropout: share of the inputs of each layer dropped in training, one for all or one for each; the same at every
+            step of a sequence (variational dropout; Gal and Ghahramani 2016).
         weight_drop: share of each recurrent kernel dropped in training, once for all steps of a batch (DropConnect;
             Merity et al. 2018, section 2).
         layer_norm: normalise the output of each layer over its units (Ba et al. 2016), before the residual.
@@ -45,7 +45,7 @@ class Stack(keras.layers.Layer):
         *,
         bidirectional: bool = False,
         residual: bool = False,
-        dropout: float = 0.0,
+        dropout: float | Sequence[float] = 0.0,
         weight_drop: float = 0.0,
         layer_norm: bool = False,
         cell_options: dict[str, Any] | None = None,
@@ -71,7 +71,10 @@ class Stack(keras.layers.Layer):
         }
         self.supports_masking = True
         self.residual, self.directions = residual, 2 if bidirectional else 1
-        self.drop = [keras.layers.SpatialDropout1D(dropout, name=f"dropout_{i}") for i in range(len(widths))]
+        shares = [float(dropout)] * len(widths) if isinstance(dropout, (int, float)) else list(dropout)
+        if len(shares) != len(widths):
+            raise ValueError(f"dropout must hold one number for each layer. Received: {dropout} for {len(widths)}")
+        self.drop = [keras.layers.SpatialDropout1D(share, name=f"dropout_{i}") for i, share in enumerate(shares)]
         self.layers = [self._layer(i, width) for i, width in enumerate(widths)]
         self.norms = [
             keras.layers.LayerNormalization(name=f"norm_{i}") for i in range(len(widths) if layer_norm else 0)
@@ -82,10 +85,10 @@ class Stack(keras.layers.Layer):
         cell, options = self.settings["cell"], self.settings["cell_options"]
         sequences: dict[str, Any] = {"return_sequences": True, "return_state": True, "name": f"layer_{number}"}
         if cell == "mogrifier_lstm":
-            layer = keras.layers.RNN(MogrifierLSTMCell(units, **options), **sequences)
+            layer = keras.layers.RNN(MogrifierLSTMCell(units, name="cell", **options), **sequences)
         else:
             layer = CELLS[cell](units, weight_drop=self.settings["weight_drop"], **sequences, **options)
-        return keras.layers.Bidirectional(layer, name=f"both_{number}") if self.directions == 2 else layer
+        return Bidirectional(layer, name=f"both_{number}") if self.directions == 2 else layer
 
     def _one(self, layer: Any) -> Any:
         return layer.forward_layer if self.directions == 2 else layer

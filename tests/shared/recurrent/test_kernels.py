@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from shared.recurrent import compiled, kernels
 
-BATCH, TIME, FEATURES, UNITS = 2, 3, 5, 4
-MASKS = {"none": None, "holes": tf.constant([[True, False], [False, True], [True, True]])}
+BATCH, TIME, FEATURES, UNITS = 3, 4, 1, 2
+HOLES = tf.constant([[True, False, True, True], [False, True, True, False], [True, True, True, True]])
+ORDERS = {"forwards": (None, False), "forwards-masked": (HOLES, False), "backwards-masked": (HOLES, True)}
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -43,19 +44,19 @@ WAYS = {"kept": (kernels, True), "again": (kernels, False), "compiled": (compile
 def sources_of(kernel: str, batch: int = BATCH, time: int = TIME, units: int = UNITS) -> list[Any]:
     gates, states, second_bias, _ = KERNELS[kernel]
     wide = gates * units
-    shapes = [(time, batch, FEATURES), (FEATURES, wide), (wide,), *[(batch, units)] * states, (units, wide)]
+    shapes = [(batch, time, FEATURES), (FEATURES, wide), (wide,), *[(batch, units)] * states, (units, wide)]
     return [tf.constant(normal(*shape, seed=i) / 2) for i, shape in enumerate([*shapes, *[(units,)] * second_bias])]
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_gradient_is_the_slope(kernel, mask, way):
-    module, keep = WAYS[way]
+def test_gradient_is_the_slope(kernel, order, way):
+    (mask, backwards), (module, keep) = ORDERS[order], WAYS[way]
 
     @tf.function
     def run(*sources):
-        results = KERNELS[kernel][3](module, *sources, mask=MASKS[mask], keep=keep)
+        results = KERNELS[kernel][3](module, *sources, mask=mask, keep=keep, backwards=backwards)
         return tf.concat([tf.reshape(x, [-1]) for x in tf.nest.flatten(results)], axis=0)
 
     analytic, numeric = tf.test.compute_gradient(run, sources_of(kernel), delta=1e-5)
@@ -64,16 +65,17 @@ def test_gradient_is_the_slope(kernel, mask, way):
 
 
 @pytest.mark.parametrize(("batch", "time", "units"), [(1, 4, 70), (23, 2, 37), (5, 1, 130)])
+@pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_compiled_equals_the_graph(kernel, batch, time, units):
+def test_compiled_equals_the_graph(kernel, batch, time, units, backwards):
     """Sizes that fill several panels and tiles, and leave some of them part empty, for several threads."""
     sources = [tf.cast(x, tf.float32) for x in sources_of(kernel, batch, time, units)]
-    mask = tf.constant(normal(time, batch) > -1)
+    mask = tf.constant(normal(batch, time) > -1)
 
     def results_and_gradients(module):
         with tf.GradientTape() as tape:
             tape.watch(sources)
-            results = tf.nest.flatten(KERNELS[kernel][3](module, *sources, mask=mask))
+            results = tf.nest.flatten(KERNELS[kernel][3](module, *sources, mask=mask, backwards=backwards))
             loss = tf.add_n([tf.reduce_sum(x * tf.constant(normal(*x.shape), x.dtype)) for x in results])
         return [*results, *tape.gradient(loss, sources)]
 
@@ -146,20 +148,20 @@ def test_within_xla_the_graph_is_taken():
 def test_half_precision_cell_is_summed_in_float32():
     """320 steps that each add 1/256 to the cell: bfloat16 sums stall at 1, where 1 + 1/256 rounds to 1 again."""
     steps = 320
-    opened = np.broadcast_to([100, 100, np.arctanh(1 / 256), 100], (steps, 1, 4))
+    opened = np.broadcast_to([100, 100, np.arctanh(1 / 256), 100], (1, steps, 4))
     z, state, kernel = (tf.cast(x, "bfloat16") for x in (opened, np.zeros((1, 1)), np.zeros((1, 4))))
     _, cells = kernels.lstm(z, tf.eye(4, dtype=z.dtype), None, state, state, None, kernel)
     assert cells.dtype == tf.float32
-    np.testing.assert_allclose(cells[-1], steps / 256, rtol=0.01)
+    np.testing.assert_allclose(cells[:, -1], steps / 256, rtol=0.01)
 
 
 def test_half_precision_gru_keeps_its_state_in_float32():
     """A state that falls by a 512th at each step: rounded to bfloat16 in between it would never leave 1."""
     steps = 64
-    opened = np.broadcast_to([np.log(511), 0, 0], (steps, 1, 3))  # u = 511 / 512, candidate 0
+    opened = np.broadcast_to([np.log(511), 0, 0], (1, steps, 3))  # u = 511 / 512, candidate 0
     z = tf.cast(opened, "bfloat16")
     weights = tf.eye(3, dtype=z.dtype), None
     kernel = tf.zeros((1, 3), z.dtype)
     hiddens = kernels.gru(z, *weights, tf.ones((1, 1), z.dtype), None, kernel, None, reset_after=False)
     u = 1 / (1 + np.exp(-float(z[0, 0, 0])))
-    np.testing.assert_allclose(float(hiddens[-1, 0, 0]), u**steps, rtol=0.01)
+    np.testing.assert_allclose(float(hiddens[0, -1, 0]), u**steps, rtol=0.01)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.recurrent import GRU, LSTM, SimpleRNN, fused
+from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, fused
 
 BATCH, TIME, FEATURES, UNITS = 6, 5, 3, 4
 
@@ -316,7 +316,7 @@ def test_a_model_of_keras_becomes_ours(cell, tmp_path):
     theirs: Any = keras.saving.load_model(tmp_path / "theirs.keras")
     faster = keras.models.clone_model(theirs, clone_function=fused)
     faster.set_weights(theirs.get_weights())
-    assert [type(layer) for layer in faster.layers[1:]] == [keras.layers.Bidirectional, ours, keras.layers.Dense]
+    assert [type(layer) for layer in faster.layers[1:]] == [Bidirectional, ours, keras.layers.Dense]
     assert type(faster.layers[1].backward_layer) is ours
     batch = normal(BATCH, TIME, FEATURES).astype("float32")
     np.testing.assert_allclose(faster(batch), theirs(batch), rtol=1e-5, atol=1e-6)
@@ -327,7 +327,7 @@ def test_both_directions(cell):
     layer, chosen = CELLS[cell]
     options = {"return_sequences": True, "return_state": True, **chosen}
     theirs, ours = same_weights(
-        keras.layers.Bidirectional(stock(layer)(UNITS, **options)), keras.layers.Bidirectional(layer(UNITS, **options))
+        keras.layers.Bidirectional(stock(layer)(UNITS, **options)), Bidirectional(layer(UNITS, **options))
     )
     assert ours.forward_layer.is_fused
     assert ours.backward_layer.is_fused
@@ -339,7 +339,7 @@ def test_both_directions(cell):
 def test_each_direction_has_its_own_dropout():
     theirs, ours = same_weights(
         keras.layers.Bidirectional(keras.layers.GRU(UNITS, dropout=0.5, seed=3)),
-        keras.layers.Bidirectional(GRU(UNITS, dropout=0.5, seed=3)),
+        Bidirectional(GRU(UNITS, dropout=0.5, seed=3)),
     )
     inputs, *_ = inputs_and_states()
     np.testing.assert_allclose(ours(inputs, training=True), theirs(inputs, training=True), rtol=1e-5, atol=1e-6)
@@ -350,7 +350,7 @@ def test_each_direction_has_its_own_dropout():
 def test_dynamic_batch_and_time_in_a_saved_model(cell, tmp_path):
     layer, chosen = CELLS[cell]
     inputs = keras.Input((None, FEATURES))
-    outputs = keras.layers.Bidirectional(layer(UNITS, return_sequences=True, **chosen))(keras.layers.Masking()(inputs))
+    outputs = Bidirectional(layer(UNITS, return_sequences=True, **chosen))(keras.layers.Masking()(inputs))
     model = keras.Model(inputs, layer(2, **chosen)(outputs))
     archive = keras.export.ExportArchive()
     archive.track(model)

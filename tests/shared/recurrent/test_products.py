@@ -5,12 +5,31 @@ import threading
 import numpy as np
 import pytest
 
-from shared.recurrent.products import meet, multiply, native, pack, pack_transposed, panel_width, product, together
+from shared.recurrent.products import (
+    NONE,
+    meet,
+    multiply,
+    native,
+    pack,
+    pack_transposed,
+    panel_width,
+    product,
+    room_for,
+    together,
+)
 
 
 @native
-def _product(thread, threads, counter, a, a_transposed, b, b_transposed, begin, columns, out, add):
-    product(thread, threads, a, a_transposed, b, b_transposed, begin, columns, out, add)
+def _product(thread, threads, counter, room, a, a_transposed, places, b, b_transposed, begin, columns, out, add):
+    product(thread, threads, room, a, a_transposed, places, b, b_transposed, begin, columns, out, add)
+
+
+def room_of(columns: int, dtype: str = "float32") -> np.ndarray:
+    """No larger than it must be, and full of what must not be read."""
+    return np.full(room_for(2, 1, 0, columns, np.dtype(dtype).itemsize), np.nan, dtype)
+
+
+IN_PLACE = np.empty(0, np.int64)
 
 
 def normal(*shape: int, dtype: str = "float32") -> np.ndarray:
@@ -24,33 +43,48 @@ def normal(*shape: int, dtype: str = "float32") -> np.ndarray:
 def test_product(rows, depth, columns, a_transposed, b_transposed, dtype):
     """Also more rows and depth than a block has, and panels that are not full."""
     a, b = normal(rows, depth, dtype=dtype), normal(depth, columns, dtype=dtype)
-    given = (a.T.copy() if a_transposed else a), a_transposed, (b.T.copy() if b_transposed else b), b_transposed
+    given = (
+        (a.T.copy() if a_transposed else a),
+        a_transposed,
+        IN_PLACE,
+        (b.T.copy() if b_transposed else b),
+        b_transposed,
+    )
     out = np.full((rows, columns), np.nan, dtype)
     tolerance = 1e-3 if dtype == "float32" else 1e-11
+    room = room_of(columns, dtype)
     for times, add in ((1, False), (2, True)):
-        together(_product, 2, *given, 0, columns, out, add)
+        together(_product, 2, room, *given, 0, columns, out, add)
         np.testing.assert_allclose(out, times * (a @ b), atol=tolerance)
 
 
 def test_product_of_some_columns():
     a, b, out = normal(4, 6), normal(6, 50), np.zeros((4, 50), np.float32)
-    together(_product, 2, a, False, b, False, 20, 25, out, False)
+    together(_product, 2, room_of(50), a, False, IN_PLACE, b, False, 20, 25, out, False)
     np.testing.assert_allclose(out[:, 20:45], a @ b[:, 20:45], atol=1e-5)
     assert not out[:, :20].any()
     assert not out[:, 45:].any()
 
 
+def test_product_of_rows_in_another_order():
+    a, b, out = normal(7, 40), normal(5, 3), np.empty((40, 3), np.float32)
+    together(_product, 2, room_of(3), a, True, np.array([6, NONE, 0, 3, 3]), b, False, 0, 3, out, False)
+    np.testing.assert_allclose(out, a[[6, 0, 3, 3]].T @ b[[0, 2, 3, 4]], atol=1e-5)
+
+
 @pytest.mark.parametrize("rows", [1, 3, 4, 33])
 def test_multiply_by_panels(rows):
-    """Of a wide and a narrow matrix, few rows and many, the columns of a that the panels are deep."""
-    a, kernel = normal(rows, 9), normal(5, 11)
+    """Few rows and many, of every second row of a the columns from the fourth on, as many as the panels are deep."""
+    a, kernel = normal(2 * rows, 9), normal(5, 11)
     width = panel_width(rows, 4)
     panels = -(-11 // width)
-    packed = pack(kernel, 0, 11, 0, panels, width)
-    np.testing.assert_array_equal(packed, pack_transposed(kernel.T.copy(), 0, 5, 0, panels, width))
+    room, other_room = (np.full(panels * width * 5, np.nan, np.float32) for _ in range(2))
+    packed = pack(kernel, 0, 11, 0, panels, width, room)
+    transposed = pack_transposed(kernel.T.copy(), 0, 5, 0, panels, width, other_room)
+    np.testing.assert_array_equal(packed, transposed)
     out = np.empty((rows, panels * width), np.float32)
-    multiply(a, 4, packed, 0, panels, out)
-    np.testing.assert_allclose(out[:, :11], a[:, 4:] @ kernel, atol=1e-5)
+    multiply(a.reshape(-1), 4, 18, rows, packed, 0, panels, out)
+    np.testing.assert_allclose(out[:, :11], a[::2, 4:] @ kernel, atol=1e-5)
     assert not out[:, 11:].any()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.recurrent import GRU, LSTM, MogrifierLSTMCell, SimpleRNN, Stack
+from shared.recurrent import GRU, LSTM, Bidirectional, MogrifierLSTMCell, SimpleRNN, Stack
 
 BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
 ALL_CELLS = ("simple_rnn", "lstm", "gru", "mogrifier_lstm")
@@ -88,7 +88,7 @@ def test_weight_drop_masks_the_gradient_and_leaves_evaluation_alone(kind, option
 
 
 def test_weight_drop_drops_in_both_directions():
-    layer = keras.layers.Bidirectional(LSTM(UNITS, weight_drop=0.5, return_sequences=True))
+    layer = Bidirectional(LSTM(UNITS, weight_drop=0.5, return_sequences=True))
     layer.build((BATCH, TIME, FEATURES))
     assert layer.forward_layer.is_fused
     evaluated, trained = np.asarray(layer(inputs())), np.asarray(layer(inputs(), training=True))
