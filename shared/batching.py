@@ -68,6 +68,11 @@ class BucketedBatches(keras.utils.PyDataset):
         """The numbers of the epoch's batches, shortest first."""
         return sorted(range(len(self)), key=lambda number: max(self.lengths[i] for i in self._order[number]))
 
+    def share(self, number: int) -> float:
+        """What the rate of a batch is multiplied with: they all count alike."""
+        del number
+        return 1.0
+
     def __len__(self):
         return len(self._order)
 

@@ -12,25 +12,49 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from shared.batching import BucketedBatches
+from shared.averaging import AveragedSGD
 from shared.errors import UserError
 from shared.runs import Checkpoints, Run, RunError, Tensors, atomic_file
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 CHECKPOINT_SECONDS = 120  # a kill costs at most this much work
+SCHEDULES = ("cosine", "plateau", "averaging")
+STALLED = 5  # epochs that may pass without a better score before averaging begins
 SIZES_TRIED = 8  # batches, from the longest to the shortest, that show which sizes vary
 
 
 class TrainingError(UserError):
     """Training cannot go on: one line that says where it stopped and what is kept."""
+
+
+class Batches(Protocol):
+    """What a `Trainer` asks of its batches: `BucketedBatches`, or others that can be named by epoch and number."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Any: ...
+
+    def by_length(self) -> list[int]:
+        """The numbers of the epoch's batches, shortest first."""
+        ...
+
+    def share(self, number: int) -> float:
+        """What the rate of a batch is multiplied with."""
+        ...
 
 
 class Interrupted(SystemExit):
@@ -57,6 +81,7 @@ class State:
     best_score: float | None = None
     best_step: int | None = None
     epochs_since_best: int = 0
+    scores: list[float] = field(default_factory=list)  # of every epoch of this stage
     nats: float = 0.0  # summed over the tokens of this epoch
     tokens: int = 0
     seconds: float = 0.0  # trained so far, evaluation included
@@ -135,16 +160,18 @@ class Trainer:
         epochs: at most so many.
         learning_rate: the highest; warmed up linearly over `warmup_steps`.
         schedule: `cosine` falls to zero over all epochs; `plateau` halves the rate after each epoch without a better
-            development score.
+            development score; `averaging` keeps it, and has an `AveragedSGD` begin to average after an epoch with a
+            score below the best of all but the last 5 (Merity et al. 2018, algorithm 1).
         patience: stop after so many epochs in a row without a better score.
         after: the end of an earlier stage of the same run, whose best this stage starts from and has to beat.
+        kept: what of the model is to be kept as the run's weights; by default all.
         on_policy: batches are made by the model as it stands, so none is made ahead of its step.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        batches: BucketedBatches,
+        batches: Batches,
         run: Run,
         evaluate: Callable[[], Evaluation],
         *,
@@ -154,11 +181,13 @@ class Trainer:
         schedule: str,
         patience: int,
         after: State | None = None,
+        kept: keras.Model | None = None,
         on_policy: bool = False,
         tensorboard: bool = False,
     ):
-        if schedule not in ("cosine", "plateau"):
-            raise ValueError(f"schedule must be 'cosine' or 'plateau'. Received: {schedule!r}")
+        if schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {SCHEDULES}. Received: {schedule!r}")
+        self.kept = model if kept is None else kept
         self.model, self.batches, self.run, self.evaluate = model, batches, run, evaluate
         self.epochs, self.learning_rate, self.warmup_steps = epochs, learning_rate, warmup_steps
         self.schedule, self.patience = schedule, patience
@@ -191,7 +220,7 @@ class Trainer:
                     self._close_epoch()
             if self._load_best():
                 with atomic_file(self.run.path / "model.keras") as temporary:
-                    self.model.save(temporary)
+                    self.kept.save(temporary)
         return self.state
 
     def rate(self, step: int) -> float:
@@ -213,7 +242,7 @@ class Trainer:
             if self.model.optimizer.use_ema:
                 self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         elif self.state.best_score is not None:
-            assign_weights(self.model, self.run.load_weights())  # the earlier stage's
+            assign_weights(self.kept, self.run.load_weights())  # the earlier stage's
         return self.state.best_score is not None
 
     def _compile_for_all_sizes(self) -> None:
@@ -248,7 +277,7 @@ class Trainer:
                 following = state.batch + 1
                 if following < len(self.batches) and not self.on_policy:
                     ahead = loader.submit(self.batches.__getitem__, following)
-                self.model.optimizer.learning_rate = self.rate(state.step)
+                self.model.optimizer.learning_rate = self.rate(state.step) * self.batches.share(state.batch)
                 logs = self.model.train_on_batch(*batch, return_dict=True)
                 if following < len(self.batches) and self.on_policy:
                     ahead = loader.submit(self.batches.__getitem__, following)
@@ -291,7 +320,7 @@ class Trainer:
                 raise self._stopped("the development score is nan", state.step)
             better = state.best_score is None or evaluation.score > state.best_score
             if better:
-                weights = model_weights(self.model)
+                weights = model_weights(self.kept)
                 self.run.save_weights({name: ops.convert_to_numpy(weight) for name, weight in weights.items()})
         if better:
             state.best_score, state.best_step, state.epochs_since_best = float(evaluation.score), state.step, 0
@@ -299,6 +328,11 @@ class Trainer:
             state.epochs_since_best += 1
             if self.schedule == "plateau":
                 state.rate_factor /= 2
+        state.scores.append(float(evaluation.score))
+        earlier = state.scores[: -STALLED - 1]
+        if self.schedule == "averaging" and earlier and evaluation.score < max(earlier):
+            optimizer: AveragedSGD = self.model.optimizer
+            optimizer.begin_averaging()
         seconds = time.monotonic() - began
         row = {
             "epoch": len(state.history) + 1,

@@ -30,6 +30,8 @@ REPLACEMENT = "\ufffd"  # stands for what is not text: lone surrogates, broken U
 NORMALISATIONS: dict[str, Callable[[str], str]] = {
     "none": lambda text: text,
     "lower": str.lower,
+    # Every sign that is neither letter, digit nor white space stands by itself.
+    "words": lambda text: " ".join(re.findall(r"\w+|[^\w\s]", text)),
     "captions": lambda text: " ".join(caption_tokens(text)),  # lower case, no punctuation, as captions are scored
 }
 

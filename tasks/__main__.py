@@ -12,6 +12,10 @@ EXAMPLES = {
         "export": "",
         "caption": "photo.jpg --attention out.png",
     },
+    "language_model": {
+        "train": "python_manual",
+        "evaluate": "--split test",
+    },
 }
 
 

@@ -5,7 +5,10 @@ from unittest import mock
 import tensorflow_datasets as tfds
 
 from datasets.flickr8k import flickr8k_dataset_builder
+from datasets.penn_treebank import penn_treebank_dataset_builder
+from datasets.python_manual import python_manual_dataset_builder
 from datasets.scenes import scenes_dataset_builder
+from datasets.wikitext2 import wikitext2_dataset_builder
 
 
 class ScenesTest(tfds.testing.DatasetBuilderTestCase):
@@ -27,6 +30,45 @@ class Flickr8kTest(tfds.testing.DatasetBuilderTestCase):
     def setUp(self):
         expected = {split: (count,) for split, count in self.SPLITS.items()}
         patch = mock.patch.dict(flickr8k_dataset_builder.EXPECTED, expected)
+        patch.start()
+        self.addCleanup(patch.stop)
+        super().setUp()
+
+
+class PennTreebankTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = penn_treebank_dataset_builder.Builder
+    SPLITS = {"train": 3, "dev": 1, "test": 2}  # noqa: RUF012
+    SKIP_CHECKSUMS = True
+
+    def setUp(self):
+        counts = {"train": (3, 13), "dev": (1, 5), "test": (2, 9)}
+        patch = mock.patch.object(penn_treebank_dataset_builder.Builder, "EXPECTED", counts)
+        patch.start()
+        self.addCleanup(patch.stop)
+        super().setUp()
+
+
+class WikiText2Test(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = wikitext2_dataset_builder.Builder
+    SPLITS = {"train": 4, "dev": 2, "test": 3}  # noqa: RUF012
+    OVERLAPPING_SPLITS = ["dev", "test"]  # noqa: RUF012 - blank lines
+    SKIP_CHECKSUMS = True
+
+    def setUp(self):
+        counts = {"train": (4, 13), "dev": (2, 5), "test": (3, 6)}
+        patch = mock.patch.object(wikitext2_dataset_builder.Builder, "EXPECTED", counts)
+        patch.start()
+        self.addCleanup(patch.stop)
+        super().setUp()
+
+
+class PythonManualTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = python_manual_dataset_builder.Builder
+    SPLITS = {"train": 7, "dev": 1, "test": 1}  # noqa: RUF012
+
+    def setUp(self):
+        texts = [f"Paragraph {number} of the manual." for number in range(9)]
+        patch = mock.patch.object(python_manual_dataset_builder, "paragraphs", return_value=texts)
         patch.start()
         self.addCleanup(patch.stop)
         super().setUp()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, fused
+from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, fused, products
 
 BATCH, TIME, FEATURES, UNITS = 6, 5, 3, 4
 
@@ -334,6 +334,14 @@ def test_both_directions(cell):
     sources = inputs_and_states(2 * len(theirs.forward_layer.state_size))
     found, expected = (results_and_gradients(x, MASKS["holes"], sources=sources) for x in (ours, theirs))
     assert_all_close(found, expected)
+
+
+def test_two_directions_share_the_cores():
+    both = Bidirectional(GRU(UNITS))
+    again: Any = Bidirectional.from_config(both.get_config())
+    assert [layer.parts for layer in (both.forward_layer, again.forward_layer, again.backward_layer)] == [2, 2, 2]
+    assert GRU(UNITS).parts == 1
+    assert products.team(20, 10**6, 4, parts=2) == max(1, products.team(20, 10**6, 4) // 2)
 
 
 def test_each_direction_has_its_own_dropout():

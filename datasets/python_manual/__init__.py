@@ -1,0 +1,1 @@
+"""The reference manual of Python, which every Python brings."""

@@ -1,0 +1,1 @@
+"""Says how probable a text is, and goes on from a prompt."""

@@ -1,0 +1,192 @@
+"""The language model's configuration: every number of a run, with its reason."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from shared.errors import UserError
+
+TASK = "language_model"
+RELEASED = "wikitext2"  # the run that the commands use unless told otherwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One training of the language model; the defaults are those of `python_manual`."""
+
+    corpus: Literal["python_manual", "penn_treebank", "wikitext2"] = "python_manual"
+    """What to train on."""
+    min_count: int = 2
+    """Words seen less often in training become unknown; the public corpora have done that themselves."""
+
+    cell: Literal["simple_rnn", "lstm", "gru", "mogrifier_lstm"] = "lstm"
+    """What the layers are made of."""
+    units: int = 256
+    """Width of the layers, but the last if the embedding is tied."""
+    num_layers: int = 1
+    """Layers one above the other."""
+    embedding_units: int = 256
+    """Width of the word embedding."""
+    tied: bool = True
+    """The softmax takes the embedding for its weights, and the last layer its width (Press & Wolf 2017)."""
+
+    embedding_dropout: float = 0.1
+    """Share of words whose embedding is dropped wherever they stand in a batch (Gal & Ghahramani 2016)."""
+    input_dropout: float = 0.3
+    """Of the embeddings' units; one mask for all steps, as in the two below."""
+    layer_dropout: float = 0.2
+    """Of the units between layers."""
+    output_dropout: float = 0.3
+    """Of the units before the softmax."""
+    weight_drop: float = 0.0
+    """Share of the recurrent weights dropped, once for a batch (Merity et al. 2018, section 2)."""
+    activation_penalty: float = 0.0
+    """AR: times the mean square of the last layer's dropped outputs (Merity et al. 2018, section 4.6)."""
+    change_penalty: float = 0.0
+    """TAR: times the mean square of the change of its outputs from step to step, before dropout."""
+
+    batch_size: int = 16
+    """Streams read side by side."""
+    length: int = 35
+    """Steps through which errors are propagated back; the state is carried from there to the next."""
+    random_length: bool = False
+    """Draw each length about that one and scale the rate with it, so that batches end at other words each epoch."""
+    epochs: int = 10
+    """At most."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Adam is there sooner; plain gradient descent, averaged in the end, is what the records were set with."""
+    learning_rate: float = 5e-3
+    """The highest."""
+    warmup_steps: int = 50
+    """Steps in which the rate rises."""
+    schedule: Literal["cosine", "plateau", "averaging"] = "cosine"
+    """`cosine` spends all epochs; `plateau` halves the rate when development stalls; `averaging` keeps the rate, and
+    from then on averages the weights (NT-ASGD; Merity et al. 2018, section 3)."""
+    weight_average: float = 0.0
+    """Momentum of the moving average of weights that is evaluated and kept; not with `averaging`."""
+    patience: int = 5
+    """Epochs without a better development perplexity after which training stops."""
+    clip_norm: float = 1.0
+    """Global norm to which gradients are clipped."""
+    weight_decay: float = 0.0
+    """Share of every weight taken away at each step, times the rate."""
+    seed: int = 1
+    """Decides weights, dropout and lengths."""
+
+    def __post_init__(self):
+        numbers = ("min_count", "units", "num_layers", "embedding_units", "batch_size", "length", "epochs", "patience")
+        for name in numbers:
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} {getattr(self, name)}: at least 1 was expected")
+        dropouts = ("embedding_dropout", "input_dropout", "layer_dropout", "output_dropout", "weight_drop")
+        for name in (*dropouts, "weight_average"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} {getattr(self, name)}: from 0 to below 1 was expected")
+        if self.schedule == "averaging" and (self.optimizer != "sgd" or self.weight_average):
+            raise UserError("schedule averaging needs optimizer sgd and weight_average 0")
+
+    @property
+    def widths(self) -> list[int]:
+        """Units of each layer."""
+        return [self.units] * (self.num_layers - 1) + [self.embedding_units if self.tied else self.units]
+
+
+PYTHON_MANUAL = Config()
+
+# Without regularisation, the recurrent network of the equations (Elman 1990; Mikolov et al. 2010).
+VANILLA = replace(
+    PYTHON_MANUAL,
+    corpus="penn_treebank",
+    min_count=1,
+    cell="simple_rnn",
+    units=200,
+    embedding_units=200,
+    tied=False,
+    embedding_dropout=0.0,
+    input_dropout=0.0,
+    layer_dropout=0.0,
+    output_dropout=0.0,
+    batch_size=20,
+    learning_rate=1e-3,
+    schedule="plateau",
+    epochs=20,
+)
+
+# Zaremba et al. 2014, section 4.1: two LSTMs, dropout between layers alone; here one mask for all steps.
+ZAREMBA_MEDIUM = replace(
+    VANILLA,
+    cell="lstm",
+    units=650,
+    num_layers=2,
+    embedding_units=650,
+    input_dropout=0.5,
+    layer_dropout=0.5,
+    output_dropout=0.5,
+    optimizer="sgd",
+    learning_rate=1.0,
+    clip_norm=5.0,
+    epochs=39,
+)
+
+# Merity et al. 2018, table 1 and section 5, Penn Treebank.
+AWD = replace(
+    VANILLA,
+    cell="lstm",
+    units=1150,
+    num_layers=3,
+    embedding_units=400,
+    tied=True,
+    embedding_dropout=0.1,
+    input_dropout=0.4,
+    layer_dropout=0.25,
+    output_dropout=0.4,
+    weight_drop=0.5,
+    activation_penalty=2.0,
+    change_penalty=1.0,
+    length=70,
+    random_length=True,
+    epochs=500,
+    optimizer="sgd",
+    learning_rate=30.0,
+    warmup_steps=0,
+    schedule="averaging",
+    patience=500,
+    clip_norm=0.25,
+    weight_decay=1.2e-6,
+)
+
+# What two cores reach in hours: half of AWD's width, Adam, a rate that falls to zero.
+PENN_TREEBANK = replace(
+    AWD,
+    units=650,
+    num_layers=2,
+    layer_dropout=0.3,
+    weight_drop=0.3,
+    length=50,
+    epochs=30,
+    optimizer="adam",
+    learning_rate=2e-3,
+    warmup_steps=200,
+    schedule="cosine",
+    weight_average=0.998,
+    clip_norm=1.0,
+    weight_decay=0.0,
+    patience=10,
+)
+
+PRESETS = {
+    "python_manual": PYTHON_MANUAL,
+    "penn_treebank": PENN_TREEBANK,
+    "wikitext2": replace(PENN_TREEBANK, corpus="wikitext2", batch_size=40, epochs=15),
+    "vanilla": VANILLA,
+    "zaremba_small": replace(
+        ZAREMBA_MEDIUM,
+        units=200,
+        embedding_units=200,
+        input_dropout=0.0,
+        layer_dropout=0.0,
+        output_dropout=0.0,
+        epochs=13,
+    ),
+    "zaremba_medium": ZAREMBA_MEDIUM,
+    "awd": AWD,
+}

@@ -1,0 +1,103 @@
+"""From lines of text to streams, read side by side.
+
+    lines     the cat sat | it slept
+      -> ids  the cat sat </s> it slept </s>          one long stream, `</s>` at each line's end
+      -> (batch, steps), each row a part of the stream; the next batch goes on where this one ends
+
+    token_ids   (batch, time)    </s> the  cat        what the model reads
+    target_ids  (batch, time)    the  cat  sat        what it should say
+    goes_on     (batch,)         whether the state is that of the batch before, or zeros
+
+Nothing is padded, nothing shuffled within a stream.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+import datasets
+from shared.vocabulary import Vocabulary, WordVocabulary
+from tasks.language_model.config import Config
+
+# The public corpora are made of words already.
+NORMALISATION = {"python_manual": "words", "penn_treebank": "none", "wikitext2": "none"}
+
+
+def read_lines(config: Config, split: str, data_dir=None) -> list[str]:
+    """The lines of a split, in order."""
+    return [record["text"] for record in datasets.load(config.corpus, split, data_dir)]
+
+
+def build_vocabulary(config: Config, lines: Iterable[str]) -> WordVocabulary:
+    """The words of the training lines."""
+    return WordVocabulary.build(lines, min_count=config.min_count, normalisation=NORMALISATION[config.corpus])
+
+
+def to_stream(lines: Iterable[str], vocabulary: Vocabulary) -> np.ndarray:
+    """The ids of all lines, int32 `(tokens,)`, `</s>` at the end of each."""
+    return np.array([token for line in lines for token in (*vocabulary.encode(line), vocabulary.end_id)], np.int32)
+
+
+class StreamBatches(keras.utils.PyDataset):
+    """A stream cut into rows and those into batches, in order; set `epoch` before each pass.
+
+    Args:
+        stream: int32 `(tokens,)`.
+        batch_size: rows, each of them an equal part of the stream; the few tokens left over at its end go unread.
+        length: steps of a batch; the last may have fewer.
+        start_id: what stands before the first token.
+        seed: for lengths that are drawn at random, and with the epoch decides them: about `length`, one in twenty about
+            half of it, none below 5 (Merity et al. 2018, section 4.1). None: all of them `length`.
+
+    Raises:
+        ValueError: the stream has less than two tokens for a row.
+    """
+
+    def __init__(self, stream: np.ndarray, batch_size: int, length: int, start_id: int, seed: int | None = None):
+        super().__init__()
+        steps = len(stream) // batch_size
+        if steps < 2:
+            raise ValueError(f"{len(stream)} tokens are too few for {batch_size} streams of 2 and more")
+        self.targets = stream[: steps * batch_size].reshape(batch_size, steps)
+        before = np.concatenate([[start_id], self.targets[:-1, -1]])  # a row goes on where the one above it ends
+        self.inputs = np.concatenate([before[:, None], self.targets[:, :-1]], axis=1).astype(np.int32)
+        self.length, self.seed = length, seed
+        self.epoch = 0
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int):
+        self._epoch = epoch
+        steps, ends = self.targets.shape[1], [0]
+        rng = None if self.seed is None else np.random.default_rng([self.seed, epoch])
+        while ends[-1] < steps:
+            ends.append(min(steps, ends[-1] + self._draw(rng)))
+        self._ends = ends
+
+    def _draw(self, rng: np.random.Generator | None) -> int:
+        if rng is None:
+            return self.length
+        about = self.length if rng.random() < 0.95 else self.length / 2
+        return max(5, int(rng.normal(about, 5)))
+
+    def by_length(self) -> list[int]:
+        """The numbers of the epoch's batches, shortest first."""
+        return sorted(range(len(self)), key=lambda number: self._ends[number + 1] - self._ends[number])
+
+    def share(self, number: int) -> float:
+        """The length of a batch over the usual one: what its step should be scaled by."""
+        return 1.0 if self.seed is None else (self._ends[number + 1] - self._ends[number]) / self.length
+
+    def __len__(self):
+        return len(self._ends) - 1
+
+    def __getitem__(self, index) -> tuple[dict[str, Any], np.ndarray]:
+        part = slice(self._ends[index], self._ends[index + 1])
+        targets = self.targets[:, part]
+        goes_on = np.full(len(targets), index > 0)
+        return {"token_ids": self.inputs[:, part], "target_ids": targets, "goes_on": goes_on}, targets

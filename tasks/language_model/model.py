@@ -1,0 +1,205 @@
+"""The language model: how probable each next token is, after all before it.
+
+    x_t = E[w_t]                       embedding
+    s_t = f(x_t, s_{t-1})              a stack of recurrent layers; for `vanilla` s_t = tanh(U x_t + W s_{t-1})
+    p(w_{t+1}) = softmax(V s_t + b)    V = E if tied (Press & Wolf 2017)
+
+Regularised as AWD-LSTM is (Merity et al. 2018, section 4): one dropout mask for all steps of a batch, whole words of
+the embedding and recurrent weights dropped, penalties on outputs and their change.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from shared.recurrent import Stack
+from shared.runs import Run, RunError
+from shared.training import assign_weights
+from shared.vocabulary import WordVocabulary
+from tasks.language_model.config import Config
+
+ops: Any = keras.ops  # Keras declares no result types for its operations
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+class WordDropout(keras.layers.Layer):
+    """Drops the embedding of whole words, wherever in a batch they stand (Gal & Ghahramani 2016, section 4.2)."""
+
+    def __init__(self, rate: float, vocabulary_size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.rate, self.vocabulary_size = rate, vocabulary_size
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, embedded, token_ids, training=False):
+        if not training or not self.rate:
+            return embedded
+        kept = keras.random.dropout(
+            ops.ones((self.vocabulary_size, 1), embedded.dtype), self.rate, seed=self.seed_generator
+        )
+        return embedded * ops.take(kept, token_ids, axis=0)
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "vocabulary_size": self.vocabulary_size}
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+class LanguageModel(keras.Model):
+    """Token ids and states in, logits and states out.
+
+    Args:
+        config: a `Config`, or its fields.
+        vocabulary_size: width of embedding and softmax.
+    """
+
+    def __init__(self, config: Config | dict[str, Any], vocabulary_size: int, name: str = "language_model", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.config = config = Config(**config) if isinstance(config, dict) else config
+        self.vocabulary_size = vocabulary_size
+        small: Any = keras.initializers.RandomUniform(-0.1, 0.1)  # as the papers below have it
+        self.embedding = keras.layers.Embedding(
+            vocabulary_size,
+            config.embedding_units,
+            embeddings_initializer=small,
+            name="embedding",
+        )
+        self.word_dropout = WordDropout(config.embedding_dropout, vocabulary_size, name="word_dropout")
+        between = [config.layer_dropout] * (config.num_layers - 1)
+        self.stack = Stack(
+            config.cell,
+            config.widths,
+            dropout=[config.input_dropout, *between],
+            weight_drop=config.weight_drop,
+            name="stack",
+        )
+        self.output_dropout = keras.layers.SpatialDropout1D(config.output_dropout, name="output_dropout")
+        self.projection = (
+            None if config.tied else keras.layers.Dense(vocabulary_size, use_bias=False, name="projection")
+        )
+
+    def build(self, input_shape=None):
+        del input_shape
+        self.embedding.build((None, None))
+        self.word_dropout.build((None, None, self.config.embedding_units))
+        self.stack.build((None, None, self.config.embedding_units))
+        if self.projection is not None:
+            self.projection.build((None, None, self.config.widths[-1]))
+        self.bias = self.add_weight(shape=(self.vocabulary_size,), initializer="zeros", name="bias")
+        self.built = True
+
+    def initial_state(self, batch: Any) -> list[Any]:
+        """Zeros, as before the first token: a list of `(batch, units)`."""
+        return self.stack.initial_state(batch)
+
+    def call(self, token_ids, states, training=False):
+        """Logits `(batch, time, vocab)` of the token after each; the states after the last."""
+        outputs, _, states = self.outputs(token_ids, states, training)
+        return self.logits(outputs), states
+
+    def outputs(self, token_ids, states, training=False):
+        """What the softmax reads, `(batch, time, units)`; the same before dropout; the states after the last."""
+        embedded = self.word_dropout(self.embedding(token_ids), token_ids, training=training)
+        plain, states = self.stack(embedded, initial_state=states, training=training)
+        return self.output_dropout(plain, training=training), plain, states
+
+    def logits(self, outputs):
+        """`(..., units)` -> `(..., vocab)`"""
+        if self.projection is not None:
+            return self.projection(outputs) + self.bias
+        return ops.matmul(outputs, ops.transpose(self.embedding.embeddings)) + self.bias
+
+    def get_config(self):
+        return {"config": vars(self.config), "vocabulary_size": self.vocabulary_size, "name": self.name}
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+class StreamReader(keras.Model):
+    """Reads streams batch after batch and tells what each token cost, carrying the state from one batch to the next.
+
+    Truncated back-propagation through time (Williams & Peng 1990): errors stop where a batch begins.
+
+    Args:
+        model: what reads.
+        batch_size: how many streams.
+    """
+
+    def __init__(self, model: LanguageModel, batch_size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.model, self.batch_size = model, batch_size
+        self.carried = [
+            self.add_weight(shape=tuple(state.shape), initializer="zeros", trainable=False, name=f"state_{i}")
+            for i, state in enumerate(model.initial_state(batch_size))
+        ]
+        self.built = True
+
+    def call(self, inputs, training=False):
+        """-log p of each target in nats, `(batch, time)`.
+
+        Args:
+            inputs: `token_ids`, `target_ids` int32 `(batch, time)`, `goes_on` bool `(batch,)`; see `data`.
+        """
+        goes_on = inputs["goes_on"][:, None]
+        states = [ops.where(goes_on, ops.convert_to_tensor(state), 0.0) for state in self.carried]
+        outputs, plain, states = self.model.outputs(inputs["token_ids"], states, training)
+        for carried, state in zip(self.carried, states, strict=True):
+            carried.assign(ops.stop_gradient(state))
+        config = self.model.config
+        if training and config.activation_penalty:
+            self.add_loss(config.activation_penalty * ops.mean(ops.square(outputs)))
+        if training and config.change_penalty:
+            change = ops.square(plain[:, 1:] - plain[:, :-1])  # of no step, in a batch of one
+            count = ops.cast(ops.maximum(ops.size(change), 1), change.dtype)
+            self.add_loss(config.change_penalty * ops.sum(change) / count)
+        logits = ops.cast(self.model.logits(outputs), "float32")
+        return ops.sparse_categorical_crossentropy(inputs["target_ids"], logits, from_logits=True)
+
+    def get_config(self):
+        return {"model": keras.saving.serialize_keras_object(self.model), "batch_size": self.batch_size}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(keras.saving.deserialize_keras_object(config["model"], custom_objects), config["batch_size"])
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+def mean_nats(_target_ids, nats):
+    """The loss of a `StreamReader`: what it tells, averaged."""
+    return ops.mean(nats)
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+def nats_per_token(_target_ids, nats):
+    """The same as a metric, without the penalties that the loss has besides: exp of it is the perplexity."""
+    return nats
+
+
+def build_model(config: Config, vocabulary_size: int) -> LanguageModel:
+    model = LanguageModel(config, vocabulary_size)
+    model.build()
+    return model
+
+
+def read_stream(reader: StreamReader, batches) -> np.ndarray:
+    """-log p of every target of an epoch of batches, `(batch, steps)`; the reader's own state is kept for it."""
+    kept = [ops.convert_to_numpy(state) for state in reader.carried]
+    try:
+        return np.concatenate([reader.predict_on_batch(batch) for batch, _ in batches], axis=1)
+    finally:
+        for state, value in zip(reader.carried, kept, strict=True):
+            state.assign(value)
+
+
+def load_model(run: Run) -> tuple[Config, WordVocabulary, LanguageModel]:
+    """Configuration, vocabulary and model of a trained run.
+
+    Raises:
+        RunError: its files do not fit together.
+    """
+    config, path = run.read_config(Config), run.path / "vocabulary.json"
+    try:
+        vocabulary = WordVocabulary.load(path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: {error}") from None
+    model = build_model(config, len(vocabulary))
+    assign_weights(model, run.load_weights())
+    return config, vocabulary, model

@@ -1,0 +1,91 @@
+"""Trains the language model.
+
+    python -m tasks.language_model.train                                 # the manual of Python, built in
+    python -m tasks.language_model.train penn_treebank                   # two LSTMs, regularised
+    python -m tasks.language_model.train wikitext2 --data-dir wikitext-2
+    python -m tasks.language_model.train awd --epochs 100 --run long     # any number of `config.py`
+
+The same command again resumes an interrupted run. The run lies in saved_models/language_model/<run>/.
+"""
+
+import sys
+
+from shared.cli import TrainingOptions, command, training_arguments
+from tasks.language_model.config import PRESETS, TASK, Config
+
+
+def train(config: Config, options: TrainingOptions) -> None:
+    """Trains to the end, then reports on the development split."""
+    import keras
+    import numpy as np
+
+    import datasets
+    from shared.plots import draw_history
+    from shared.runs import Run
+    from shared.training import Evaluation, Trainer
+    from tasks.language_model.data import StreamBatches, build_vocabulary, read_lines, to_stream
+    from tasks.language_model.evaluate import stream_nats
+    from tasks.language_model.model import StreamReader, build_model, mean_nats, nats_per_token
+
+    keras.utils.set_random_seed(config.seed)
+    fingerprint = datasets.fingerprint(config.corpus, options.data_dir)
+    run = Run.create(TASK, options.run or config.corpus, config, {config.corpus: fingerprint})
+
+    lines = read_lines(config, "train", options.data_dir)
+    vocabulary = build_vocabulary(config, lines)
+    vocabulary.save(run.path / "vocabulary.json")
+    dev = to_stream(read_lines(config, "dev", options.data_dir), vocabulary)
+
+    model = build_model(config, len(vocabulary))
+    reader = StreamReader(model, config.batch_size)
+    reader.compile(_optimizer(config), mean_nats, metrics=[nats_per_token])
+
+    def evaluate() -> Evaluation:
+        perplexity = float(np.exp(stream_nats(model, dev, vocabulary.end_id).mean()))
+        return Evaluation(metrics={"dev perplexity": perplexity}, score=-perplexity)
+
+    state = Trainer(
+        reader,
+        StreamBatches(
+            to_stream(lines, vocabulary),
+            config.batch_size,
+            config.length,
+            vocabulary.end_id,
+            config.seed if config.random_length else None,
+        ),
+        run,
+        evaluate,
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        schedule=config.schedule,
+        patience=config.patience,
+        kept=model,
+        tensorboard=options.tensorboard,
+    ).fit()
+
+    draw_history(state.history, ["perplexity", "dev perplexity"], run.path / "plots" / "history.png")
+    print(f"trained: {run.path}")
+
+
+def _optimizer(config: Config):
+    import keras
+
+    from shared.averaging import AveragedSGD
+
+    options = {"global_clipnorm": config.clip_norm, "weight_decay": config.weight_decay or None}
+    if config.schedule == "averaging":
+        return AveragedSGD(**options)
+    if config.weight_average:
+        options |= {"use_ema": True, "ema_momentum": config.weight_average}
+    return (keras.optimizers.Adam if config.optimizer == "adam" else keras.optimizers.SGD)(**options)
+
+
+@command
+def main(arguments: list[str]) -> None:
+    config, options = training_arguments(arguments, PRESETS, "python_manual", "tasks.language_model.train", __doc__)
+    train(config, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

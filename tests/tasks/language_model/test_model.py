@@ -1,0 +1,167 @@
+"""What decides whether a language model learns, and fails without a word in the field."""
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tasks.language_model.config import PRESETS, PYTHON_MANUAL
+from tasks.language_model.data import StreamBatches
+from tasks.language_model.model import StreamReader, build_model, mean_nats, nats_per_token, read_stream
+
+VOCABULARY = 11
+PLAIN = replace(
+    PYTHON_MANUAL,
+    units=6,
+    num_layers=2,
+    embedding_units=4,
+    embedding_dropout=0.0,
+    input_dropout=0.0,
+    layer_dropout=0.0,
+    output_dropout=0.0,
+)
+
+
+def token_ids(batch: int = 3, time: int = 5, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(VOCABULARY, size=(batch, time)).astype("int32")
+
+
+def logits_of(model, ids, states=None, training=False):
+    return model(ids, model.initial_state(len(ids)) if states is None else states, training=training)
+
+
+@pytest.fixture
+def model():
+    return build_model(PLAIN, VOCABULARY)
+
+
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru", "mogrifier_lstm"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_state_carries_all_there_was_before(cell, tied):
+    model = build_model(replace(PLAIN, cell=cell, tied=tied), VOCABULARY)
+    ids = token_ids(time=9)
+    whole, last = logits_of(model, ids)
+    first, states = logits_of(model, ids[:, :4])
+    second, states = logits_of(model, ids[:, 4:], states)
+    assert whole.shape == (3, 9, VOCABULARY)
+    np.testing.assert_allclose(np.concatenate([first, second], axis=1), whole, atol=1e-5)
+    for one, other in zip(states, last, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_tied_weights_are_one_variable(model):
+    assert sum(tuple(weight.shape) == (VOCABULARY, 4) for weight in model.weights) == 1
+    outputs, _, _ = model.outputs(token_ids(), model.initial_state(3))
+    np.testing.assert_allclose(
+        model.logits(outputs), outputs.numpy() @ model.embedding.embeddings.numpy().T + model.bias.numpy(), atol=1e-6
+    )
+
+
+def test_the_network_of_the_equations():
+    """s_t = tanh(U x_t + W s_{t-1} + b), o_t = softmax(V s_t + c), by hand."""
+    config = replace(PLAIN, cell="simple_rnn", num_layers=1, tied=False)
+    model = build_model(config, VOCABULARY)
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.standard_normal(weight.shape) / 2 for weight in model.weights])
+    named = {weight.path.split("/", 1)[1]: weight.numpy() for weight in model.weights}
+    (u,) = (w for name, w in named.items() if name.endswith("cell/kernel"))
+    (w,) = (w for name, w in named.items() if name.endswith("recurrent_kernel"))
+    (b,) = (w for name, w in named.items() if name.endswith("cell/bias"))
+    (v,) = (w for name, w in named.items() if name.endswith("projection/kernel"))
+    state, ids = np.zeros((3, 6)), token_ids()
+    embedding: Any = model.embedding.embeddings.numpy()
+    expected = []
+    for t in range(5):
+        state = np.tanh(embedding[ids[:, t]] @ u + state @ w + b)
+        expected.append(state @ v + model.bias.numpy())
+    np.testing.assert_allclose(logits_of(model, ids)[0], np.stack(expected, axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", ["embedding_dropout", "input_dropout", "layer_dropout", "output_dropout", "weight_drop"]
+)
+def test_each_dropout_is_at_work_in_training_alone(name):
+    keras.utils.set_random_seed(3)
+    model = build_model(replace(PLAIN, **{name: 0.5}), VOCABULARY)
+    ids = token_ids()
+    plain = logits_of(model, ids)[0]
+    np.testing.assert_array_equal(logits_of(model, ids)[0], plain)
+    dropped, again = (logits_of(model, ids, training=True)[0] for _ in range(2))
+    assert np.abs(dropped - plain).max() > 1e-4
+    assert np.abs(dropped - again).max() > 1e-4
+
+
+def test_word_dropout_drops_a_word_wherever_it_stands():
+    model = build_model(replace(PLAIN, embedding_dropout=0.5), VOCABULARY)
+    ids = np.repeat(np.arange(VOCABULARY, dtype="int32")[None], 4, axis=0)
+    dropped = model.word_dropout(tf.ones((4, VOCABULARY, 2)), ids, training=True).numpy()
+    assert set(np.unique(dropped)) == {0, 2}
+    np.testing.assert_array_equal(dropped, np.broadcast_to(dropped[:1, :, :1], dropped.shape))
+
+
+def stream(tokens: int = 43) -> np.ndarray:
+    return token_ids(1, tokens)[0]
+
+
+def test_the_reader_carries_its_state_and_starts_each_epoch_anew(model):
+    batches, reader = StreamBatches(stream(), 3, 4, 2), StreamReader(model, 3)
+    expected = tf.nn.sparse_softmax_cross_entropy_with_logits(batches.targets, logits_of(model, batches.inputs)[0])
+    for _ in range(2):
+        np.testing.assert_allclose(read_stream(reader, batches), expected, atol=1e-5)
+    for state in reader.carried:
+        np.testing.assert_array_equal(state, 0)
+
+
+def compiled(config):
+    reader = StreamReader(build_model(config, VOCABULARY), 3)
+    reader.compile(keras.optimizers.Adam(0.03), mean_nats, metrics=[nats_per_token])
+    return reader
+
+
+def test_a_training_step_learns_and_penalties_are_in_the_loss_alone():
+    batches = StreamBatches(stream(), 3, 4, 2)
+    nats = {}
+    for name in ("none", "activation_penalty", "change_penalty"):
+        keras.utils.set_random_seed(0)
+        reader = compiled(PLAIN if name == "none" else replace(PLAIN, **{name: 300.0}))
+        logs = reader.train_on_batch(*batches[0], return_dict=True)
+        nats[name] = float(logs["nats_per_token"])
+        penalty = float(logs["loss"]) - nats[name]
+        assert (penalty > 1e-5) == (name != "none")
+        assert np.abs(reader.carried[0].numpy()).max() > 0
+    assert len({round(value, 6) for value in nats.values()}) == 1
+    reader = compiled(PLAIN)
+    learned = [float(reader.train_on_batch(*batches[0], return_dict=True)["loss"]) for _ in range(60)]
+    assert learned[-1] < 0.7 * learned[0]
+
+
+def test_penalties_by_hand():
+    config = replace(PLAIN, activation_penalty=2.0, change_penalty=3.0)
+    reader = StreamReader(build_model(config, VOCABULARY), 3)
+    (inputs, _), *_ = StreamBatches(stream(), 3, 4, 2)
+    reader(inputs, training=True)
+    _, plain, _ = reader.model.outputs(inputs["token_ids"], reader.model.initial_state(3))
+    expected = 2 * np.mean(plain.numpy() ** 2), 3 * np.mean((plain[:, 1:] - plain[:, :-1]).numpy() ** 2)
+    np.testing.assert_allclose(sorted(float(loss) for loss in reader.losses), sorted(expected), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_can_be_built(name):
+    config = PRESETS[name]
+    small = replace(config, units=6, embedding_units=4)
+    assert logits_of(build_model(small, VOCABULARY), token_ids())[0].shape == (3, 5, VOCABULARY)
+
+
+def test_parameters_are_those_of_the_papers():
+    sizes = {"zaremba_small": 4.65, "zaremba_medium": 19.8, "awd": 24.2}  # million
+    for name, expected in sizes.items():
+        config, count = PRESETS[name], 0
+        before = config.embedding_units
+        for width in config.widths:
+            count += 4 * width * (before + width + 1)
+            before = width
+        count += 10_000 * (config.embedding_units + (0 if config.tied else config.widths[-1]) + 1)
+        assert count / 1e6 == pytest.approx(expected, rel=0.01)
