@@ -140,6 +140,36 @@ def greedy(
     )
 
 
+def choose(
+    log_probs: Any, uniform: Any, temperature: Any = 1.0, top_k: Any = 0, top_p: Any = 1.0, min_p: Any = 0.0
+) -> Any:
+    """A token for each row, `(rows,)` int32, drawn with one uniform number each.
+
+    Args:
+        log_probs: `(rows, vocab)`.
+        uniform: `(rows, 1)`, from 0 to below 1.
+        temperature: divides the log-probabilities; what follows looks at the result.
+        top_k: draw among so many most probable tokens; 0: among all.
+        top_p: draw among the most probable tokens that together have this probability (Holtzman et al. 2020).
+        min_p: draw among tokens with at least this share of the most probable one's probability.
+    """
+    probability = ops.softmax(ops.cast(log_probs, "float32") / temperature, axis=-1)
+    if not all(isinstance(x, (int, float)) and x == off for x, off in ((top_k, 0), (top_p, 1), (min_p, 0))):
+        vocab = log_probs.shape[-1]
+        falling = -ops.sort(-probability, axis=-1)
+        # The least probable token that each rule lets in; the first one always.
+        few = ops.where(ops.equal(top_k, 0), vocab, ops.minimum(top_k, vocab))
+        enough = ops.sum(ops.cast(ops.cumsum(falling, axis=-1) - falling < top_p, "int32"), axis=-1)
+        last = ops.maximum(ops.minimum(enough, ops.cast(few, "int32")), 1) - 1
+        least = ops.take_along_axis(falling, last[:, None], axis=-1)
+        least = ops.maximum(least, ops.cast(min_p, "float32") * falling[:, :1])
+        probability = ops.where(probability >= least, probability, 0.0)
+    cumulative = ops.cumsum(probability, axis=-1)
+    # At most as far as the last token with a probability, lest rounding goes beyond it.
+    below = cumulative <= ops.minimum(ops.cast(uniform, "float32"), 1 - 1e-6) * cumulative[:, -1:]
+    return ops.sum(ops.cast(below, "int32"), axis=-1)
+
+
 def sample(
     step: Step,
     initial_state: Any,
@@ -151,7 +181,10 @@ def sample(
     max_length: Any,
     samples: int = 1,
     temperature: Any = 1.0,
-    seed: keras.random.SeedGenerator | int,
+    top_k: Any = 0,
+    top_p: Any = 1.0,
+    min_p: Any = 0.0,
+    seed: keras.random.SeedGenerator | int | Callable[[Any], Any],
     forbidden_ids: Sequence[int] = (),
 ) -> Hypotheses:
     """Ancestral samples, independent of one another, in the order drawn; otherwise as `beam_search`.
@@ -160,7 +193,9 @@ def sample(
         samples: how many for each example; they take the place of the beam.
         temperature: divides the log-probabilities before the draw: below 1 is bolder, above 1 more even. The result's
             `log_probs` are the model's own all the same.
-        seed: a generator draws anew at each call; the same int draws the same.
+        top_k, top_p, min_p: what is drawn from, see `choose`.
+        seed: a generator draws anew at each call; the same int draws the same; or a function that makes uniform
+            numbers of a shape.
 
     Raises:
         ValueError: `samples` below 1, or a temperature that is not above 0.
@@ -172,16 +207,14 @@ def sample(
             f"temperature must be above 0; greedy() is its limit at 0. Received: temperature={temperature}"
         )
     # One uniform number a token, drawn before the loop, since a seed generator cannot advance inside every backend's.
-    # Kept clear of 1, so that rounding never selects a token of probability 0.
-    uniform = keras.random.uniform((max_length, batch_size, samples, 1), maxval=1 - 1e-6, dtype="float32", seed=seed)
+    shape = (max_length, batch_size, samples, 1)
+    uniform = seed(shape) if callable(seed) else keras.random.uniform(shape, dtype="float32", seed=seed)
 
     def draw(log_probs, t):
         vocab = log_probs.shape[-1]
-        probability = ops.softmax(log_probs / temperature, axis=-1)
         # In two dimensions because TensorFlow's cumsum is half as fast in three.
-        cumulative = ops.reshape(ops.cumsum(ops.reshape(probability, (-1, vocab)), axis=-1), (-1, samples, vocab))
-        below = cumulative <= uniform[t] * cumulative[:, :, -1:]
-        return ops.sum(ops.cast(below, "int32"), axis=-1)
+        flat, number = ops.reshape(log_probs, (-1, vocab)), ops.reshape(uniform[t], (-1, 1))
+        return ops.reshape(choose(flat, number, temperature, top_k, top_p, min_p), (-1, samples))
 
     return _roll_out(
         step, initial_state, draw, samples, batch_size, start_id, end_id, pad_id, max_length, forbidden_ids

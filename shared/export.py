@@ -6,7 +6,7 @@ A version appears whole or not at all, since a server loads whatever folder it s
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,11 @@ class Endpoint:
 
 
 def write_saved_model(
-    run: Run, model: keras.Model, endpoints: Mapping[str, Endpoint], check: Callable[[Any], None]
+    run: Run,
+    model: keras.Model,
+    endpoints: Mapping[str, Endpoint],
+    check: Callable[[Any], None],
+    resources: Sequence[Any] = (),
 ) -> Path:
     """Writes the next version of a run's SavedModel.
 
@@ -46,6 +50,7 @@ def write_saved_model(
         run: where it goes: `<run>/export/<version>/`.
         model: holds all variables of the endpoints.
         endpoints: by name; the first is also `serving_default`.
+        resources: what the endpoints need besides: tables of words.
         check: is given the SavedModel as loaded again, and raises ParityError unless it answers as the Python model.
 
     Returns:
@@ -56,6 +61,7 @@ def write_saved_model(
     version = folder / str(max(versions, default=0) + 1)
     # Keras' own ExportArchive would also write every layer of the model as a program, which nobody here calls.
     module = tf.Module()
+    module.resources = list(resources)
     module.parameters = list({id(variable): variable.value for variable in model.variables}.values())
     signatures = {}
     for name, endpoint in endpoints.items():

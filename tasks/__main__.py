@@ -15,6 +15,9 @@ EXAMPLES = {
     "language_model": {
         "train": "python_manual",
         "evaluate": "--split test",
+        "score": '"the cat sat on the mat" "the mat sat on the cat"',
+        "generate": '--prompt "the"',
+        "export": "",
     },
 }
 

@@ -52,14 +52,14 @@ class StreamBatches(keras.utils.PyDataset):
             half of it, none below 5 (Merity et al. 2018, section 4.1). None: all of them `length`.
 
     Raises:
-        ValueError: the stream has less than two tokens for a row.
+        ValueError: the stream has no token for some row.
     """
 
     def __init__(self, stream: np.ndarray, batch_size: int, length: int, start_id: int, seed: int | None = None):
         super().__init__()
         steps = len(stream) // batch_size
-        if steps < 2:
-            raise ValueError(f"{len(stream)} tokens are too few for {batch_size} streams of 2 and more")
+        if steps < 1:
+            raise ValueError(f"{len(stream)} tokens are too few for {batch_size} streams")
         self.targets = stream[: steps * batch_size].reshape(batch_size, steps)
         before = np.concatenate([[start_id], self.targets[:-1, -1]])  # a row goes on where the one above it ends
         self.inputs = np.concatenate([before[:, None], self.targets[:, :-1]], axis=1).astype(np.int32)

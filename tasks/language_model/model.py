@@ -96,10 +96,14 @@ class LanguageModel(keras.Model):
         outputs, _, states = self.outputs(token_ids, states, training)
         return self.logits(outputs), states
 
-    def outputs(self, token_ids, states, training=False):
-        """What the softmax reads, `(batch, time, units)`; the same before dropout; the states after the last."""
+    def outputs(self, token_ids, states, training=False, mask=None):
+        """What the softmax reads, `(batch, time, units)`; the same before dropout; the states after the last.
+
+        Args:
+            mask: bool `(batch, time)`, False where nothing is to be read.
+        """
         embedded = self.word_dropout(self.embedding(token_ids), token_ids, training=training)
-        plain, states = self.stack(embedded, initial_state=states, training=training)
+        plain, states = self.stack(embedded, initial_state=states, mask=mask, training=training)
         return self.output_dropout(plain, training=training), plain, states
 
     def logits(self, outputs):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.decoding import Hypotheses, beam_search, greedy, sample
+from shared.decoding import Hypotheses, beam_search, choose, greedy, sample
 
 ops: Any = keras.ops
 
@@ -262,3 +262,41 @@ def test_saved_model_with_dynamic_batch_and_length(tmp_path):
 def test_refuses(decode, options, message):
     with pytest.raises(ValueError, match=message):
         decode(step_of(trigrams(1)), start_state(1), batch_size=1, **COMMON, **options)
+
+
+# Falling: .5, .25, .15, .1, not in this order.
+PROBABILITIES = np.array([[0.15, 0.5, 0.1, 0.25]], "float32")
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        ({}, {0, 1, 2, 3}),
+        ({"top_k": 1}, {1}),
+        ({"top_k": 3}, {0, 1, 3}),
+        ({"top_k": 9}, {0, 1, 2, 3}),
+        ({"top_p": 0.49}, {1}),
+        ({"top_p": 0.51}, {1, 3}),
+        ({"top_p": 1e-6}, {1}),
+        ({"min_p": 0.29}, {0, 1, 3}),
+        ({"min_p": 1.0}, {1}),
+        ({"top_k": 3, "min_p": 0.4}, {1, 3}),
+        ({"top_k": tf.constant(2), "top_p": tf.constant(0.99), "min_p": tf.constant(0.0)}, {1, 3}),
+    ],
+)
+def test_what_is_chosen_from(rule, kept):
+    uniform = np.linspace(0, 1, 2001, dtype="float32")[:, None]
+    log_probs = np.log(np.repeat(PROBABILITIES, len(uniform), axis=0))
+    chosen = np.asarray(choose(log_probs, uniform, **rule))
+    assert set(chosen.tolist()) == kept
+    total = sum(PROBABILITIES[0, token] for token in kept)
+    for token in kept:
+        assert np.mean(chosen == token) == pytest.approx(PROBABILITIES[0, token] / total, abs=0.002)
+
+
+def test_temperature_comes_before_what_is_chosen_from():
+    """At temperature 2 the probabilities are as their roots: the two best have .632 together, not .75."""
+    uniform = np.linspace(0, 0.999, 500, dtype="float32")[:, None]
+    log_probs = np.log(np.repeat(PROBABILITIES, len(uniform), axis=0))
+    assert set(np.asarray(choose(log_probs, uniform, 2.0, top_p=0.7)).tolist()) == {0, 1, 3}
+    assert set(np.asarray(choose(log_probs, uniform, 1.0, top_p=0.7)).tolist()) == {1, 3}

@@ -412,7 +412,7 @@ def test_plateau_halves_the_rate_and_patience_ends_the_training(tmp_path):
 
 
 def test_an_unknown_schedule_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"'cosine' or 'plateau'\. Received: 'linear'"):
+    with pytest.raises(ValueError, match=r"'cosine', 'plateau', 'averaging'\)\. Received: 'linear'"):
         trainer(tmp_path, schedule="linear")
 
 

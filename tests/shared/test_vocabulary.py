@@ -181,7 +181,7 @@ GOOD = {"kind": "words", "normalisation": "none", "tokens": [*SPECIALS, "dog"]}
         ({**GOOD, "extra": 1}, "an object with kind"),
         ({**GOOD, "kind": "sounds"}, r"among \['subwords', 'words'\]. Received: 'sounds'"),
         ({**GOOD, "kind": ["words"]}, "Received: "),
-        ({**GOOD, "normalisation": "upper"}, r"among \['captions', 'lower', 'none'\]. Received: 'upper'"),
+        ({**GOOD, "normalisation": "upper"}, r"among \['captions', 'lower', 'none', 'words'\]. Received: 'upper'"),
         ({**GOOD, "normalisation": 5}, "the name of a normalisation. Received: 5"),
         ({**GOOD, "tokens": "dog"}, "a list. Received: str"),
         ({**GOOD, "tokens": [*SPECIALS, 7]}, "Received: 7 for id 4"),

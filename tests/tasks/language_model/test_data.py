@@ -53,5 +53,5 @@ def test_lengths_drawn_at_random_cover_the_stream_and_follow_from_seed_and_epoch
 
 
 def test_too_few_tokens():
-    with pytest.raises(ValueError, match="7 tokens are too few for 4 streams"):
-        StreamBatches(np.zeros(7, np.int32), 4, 5, START)
+    with pytest.raises(ValueError, match="3 tokens are too few for 4 streams"):
+        StreamBatches(np.zeros(3, np.int32), 4, 5, START)

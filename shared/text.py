@@ -1,0 +1,47 @@
+"""Text from outside: lines of files and of standard input, whatever bytes they hold."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.cli import complain
+from shared.errors import UserError
+from shared.vocabulary import REPLACEMENT
+
+
+def read_lines(source: str) -> Iterator[str]:
+    """The lines of a file, or of standard input for "-", as they come, so that a stream may be endless.
+
+    Lines end with LF or CRLF, the last one perhaps with nothing; a byte order mark at the beginning is left out. Bytes
+    that are no UTF-8 become U+FFFD, and are told of once.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if source == "-":
+        yield from _decoded(source, sys.stdin.buffer)
+        return
+    try:
+        with open(source, "rb") as file:
+            yield from _decoded(source, file)
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read ({error.strerror})") from None
+
+
+def check_readable(source: str) -> None:
+    """UserError, before any work is done, for a file that is not there."""
+    if source != "-" and not Path(source).is_file():
+        raise UserError(f"{source}: no such file")
+
+
+def _decoded(name: str, lines: Iterable[bytes] | BinaryIO) -> Iterator[str]:
+    told = False
+    for number, line in enumerate(lines):
+        if number == 0:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        text = line.removesuffix(b"\n").removesuffix(b"\r").decode(errors="replace")
+        if REPLACEMENT in text and not told and REPLACEMENT.encode() not in line:
+            complain(f"{name}: line {number + 1} is not UTF-8; what cannot be read is taken for {REPLACEMENT}")
+            told = True
+        yield text
