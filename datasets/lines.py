@@ -43,9 +43,9 @@ class LineBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file in UTF-8, ended by line feeds; white space at their ends is left out."""
+    """The lines of a file in UTF-8; white space at their ends is left out."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise CorpusError(f"{path} is not there.") from None
     except UnicodeDecodeError as error:

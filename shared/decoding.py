@@ -149,7 +149,7 @@ def choose(
         log_probs: `(rows, vocab)`.
         uniform: `(rows, 1)`, from 0 to below 1.
         temperature: divides the log-probabilities; what follows looks at the result.
-        top_k: draw among so many most probable tokens; 0: among all.
+        top_k: draw among so many most probable tokens, and those as probable as the last; 0: among all.
         top_p: draw among the most probable tokens that together have this probability (Holtzman et al. 2020).
         min_p: draw among tokens with at least this share of the most probable one's probability.
     """
@@ -160,6 +160,7 @@ def choose(
         # The least probable token that each rule lets in; the first one always.
         few = ops.where(ops.equal(top_k, 0), vocab, ops.minimum(top_k, vocab))
         enough = ops.sum(ops.cast(ops.cumsum(falling, axis=-1) - falling < top_p, "int32"), axis=-1)
+        enough = ops.where(ops.equal(top_p, 1), vocab, enough)  # rounding reaches 1 before the last token does
         last = ops.maximum(ops.minimum(enough, ops.cast(few, "int32")), 1) - 1
         least = ops.take_along_axis(falling, last[:, None], axis=-1)
         least = ops.maximum(least, ops.cast(min_p, "float32") * falling[:, :1])

@@ -30,9 +30,11 @@ def read_lines(source: str) -> Iterator[str]:
 
 
 def check_readable(source: str) -> None:
-    """UserError, before any work is done, for a file that is not there."""
-    if source != "-" and not Path(source).is_file():
+    """UserError, before any work is done, for a file that is not there; a pipe is as good as a file."""
+    if source != "-" and not Path(source).exists():
         raise UserError(f"{source}: no such file")
+    if Path(source).is_dir():
+        raise UserError(f"{source}: a folder; the name of a file was expected")
 
 
 def _decoded(name: str, lines: Iterable[bytes] | BinaryIO) -> Iterator[str]:
@@ -40,8 +42,11 @@ def _decoded(name: str, lines: Iterable[bytes] | BinaryIO) -> Iterator[str]:
     for number, line in enumerate(lines):
         if number == 0:
             line = line.removeprefix(b"\xef\xbb\xbf")
-        text = line.removesuffix(b"\n").removesuffix(b"\r").decode(errors="replace")
-        if REPLACEMENT in text and not told and REPLACEMENT.encode() not in line:
-            complain(f"{name}: line {number + 1} is not UTF-8; what cannot be read is taken for {REPLACEMENT}")
+        line = line.removesuffix(b"\n").removesuffix(b"\r")
+        try:
+            yield line.decode()
+        except UnicodeDecodeError:
+            if not told:
+                complain(f"{name}: line {number + 1} is not UTF-8; what cannot be read is taken for {REPLACEMENT}")
             told = True
-        yield text
+            yield line.decode(errors="replace")

@@ -17,7 +17,6 @@ def _words(text: Any) -> Any:
 
 NORMALISATIONS = {
     "none": lambda text: text,
-    "lower": lambda text: tf.strings.lower(text, encoding="utf-8"),
     "words": _words,
 }
 
@@ -48,6 +47,7 @@ class WordTable:
 
     def words(self, text: Any) -> Any:
         """Texts `(batch,)` -> their words, ragged `(batch, any)`."""
+        text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         return tf.strings.split(self.normalise(text))
 
     def encode(self, words: Any) -> Any:

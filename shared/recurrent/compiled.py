@@ -2,7 +2,7 @@
 
 Same functions, arguments and results. A graph holds them as calls into this process, so they are not for what is to be
 saved and served: there the kernels in the graph do the same. One argument is their own: `parts`, of how many that run
-at the same time a call is one, so that it takes that share of the cores.
+at the same time a call is one, so that it takes that share of the cores; and `keep` changes nothing, all is kept.
 """
 
 from collections.abc import Callable, Sequence

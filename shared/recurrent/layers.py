@@ -268,6 +268,14 @@ class Bidirectional(keras.layers.Bidirectional):
         if all(isinstance(layer, Fused) for layer in both):
             for layer in both:
                 layer.parts = 2
+        # Keras' cuDNN of both directions in one call, on other backends, does not know what our layers have besides.
+        self.plain = not any(getattr(x, "weight_drop", 0) or getattr(x, "return_cells", False) for x in both)
+
+    def _can_attempt_fused_lstm(self, mask, initial_state=None):
+        return self.plain and super()._can_attempt_fused_lstm(mask, initial_state)
+
+    def _can_attempt_fused_gru(self, mask, initial_state=None):
+        return self.plain and super()._can_attempt_fused_gru(mask, initial_state)
 
 
 def fused(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -628,10 +628,15 @@ def _run(loop: Callable, hidden: np.ndarray, wide: int, parts: int, *arguments: 
     together(loop, threads, _array(*room, dtype=hidden.dtype), *arguments)
 
 
-def _check(inputs: np.ndarray, kernel: np.ndarray, mask: np.ndarray, recurrent_kernel: np.ndarray, *states) -> None:
+def _check(inputs, kernel, bias, mask, recurrent_kernel, gates: int, *states) -> None:
     """Machine code reads on where an array ends."""
     batch, _, features = inputs.shape
     units = len(recurrent_kernel)
+    if not kernel.shape[1:] == recurrent_kernel.shape[1:] == bias.shape == (gates * units,):
+        raise ValueError(
+            f"kernel, recurrent kernel and bias must be {gates * units} wide for {units} units."
+            f" Received: {kernel.shape}, {recurrent_kernel.shape}, {bias.shape}"
+        )
     for state in states:
         if state.shape != (batch, units):
             raise ValueError(f"states must be {(batch, units)}, (batch, units). Received: {state.shape}")
@@ -652,7 +657,7 @@ def _states(inputs: np.ndarray, *widths: int) -> list[np.ndarray]:
 
 def simple_rnn(inputs, kernel, bias, hidden, mask, recurrent_kernel, backwards, relu, parts):
     """h after each step, `(batch, time, units)`; arguments as in `kernels.simple_rnn`."""
-    _check(inputs, kernel, mask, recurrent_kernel, hidden)
+    _check(inputs, kernel, bias, mask, recurrent_kernel, 1, hidden)
     (hiddens,) = _states(inputs, len(recurrent_kernel))
     how = bool(backwards), bool(relu)
     _run(_rnn_forward, hidden, bias.size, parts, inputs, kernel, bias, hidden, mask, recurrent_kernel, *how, hiddens)
@@ -671,7 +676,7 @@ def simple_rnn_gradient(
 
 def lstm(inputs, kernel, bias, hidden, cell, mask, recurrent_kernel, backwards, parts):
     """h and c after each step, `(batch, time, units)`; the gates, `(batch, time, 4 units)`; 0, see `_taken`."""
-    _check(inputs, kernel, mask, recurrent_kernel, hidden, cell)
+    _check(inputs, kernel, bias, mask, recurrent_kernel, 4, hidden, cell)
     units = len(recurrent_kernel)
     results = _states(inputs, units, units, 4 * units)
     known = inputs, kernel, bias, hidden, cell, mask, recurrent_kernel, bool(backwards)
@@ -707,7 +712,7 @@ def lstm_gradient(
 
 def gru(inputs, kernel, bias, hidden, mask, recurrent_kernel, candidate_bias, backwards, reset_after, parts):
     """h after each step; the gates, `(batch, time, 3 units)`; the factors, see `_gru_forward`; 0, see `_taken`."""
-    _check(inputs, kernel, mask, recurrent_kernel, hidden)
+    _check(inputs, kernel, bias, mask, recurrent_kernel, 3, hidden)
     units = len(recurrent_kernel)
     results = _states(inputs, units, 3 * units, units)
     known = inputs, kernel, bias, hidden, mask, recurrent_kernel, candidate_bias, bool(backwards), bool(reset_after)

@@ -253,6 +253,8 @@ def product(thread, threads, room, a, a_transposed, places, b, b_transposed, beg
     rows, depth = out.shape[0], b.shape[1] if b_transposed else b.shape[0]
     width = _VECTORS * (_VECTOR // a.itemsize)
     first, after = share(-(-columns // width), thread, threads)
+    if depth == 0 and not add:
+        out[:, begin + first * width : begin + min(after * width, columns)] = 0
     # Laid out anew, the rows of a tile are no pages apart. That pays if many panels pass by.
     packed = a_transposed or after - first > 32
     edge = np.empty((_ROWS, width), a.dtype)
@@ -345,7 +347,7 @@ _busy = 0
 
 @contextmanager
 def _seated(threads: int) -> Iterator[None]:
-    """Within the block there is a core for each of the threads."""
+    """Within the block there is a core for each of the threads, or all are theirs."""
     global _busy
     threads = min(threads, _CORES)
     with _seats:
@@ -390,4 +392,4 @@ def team(rows: int, units: int, itemsize: int, parts: int = 1) -> int:
 
     With `parts`, that share of the cores, since others are at work beside it.
     """
-    return max(1, min(_CORES // parts, -(-units // int(panel_width(rows, itemsize))) // 4))
+    return max(1, min(_CORES // int(parts), -(-units // int(panel_width(rows, itemsize))) // 4))

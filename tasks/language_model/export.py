@@ -79,6 +79,8 @@ def export(model: str | None) -> Path:
         return tf.nn.log_softmax(tf.cast(logits[:, 0], tf.float32)), states
 
     def generate(prompt, max_tokens, temperature, top_k, top_p, seed):
+        tf.debugging.assert_greater(temperature, 0.0, "temperature must be above 0")
+        tf.debugging.assert_greater(max_tokens, 0, "max_tokens must be at least 1")
         batch = tf.shape(prompt)[0]
         ids = tf.concat([tf.fill([batch, 1], end_id), table.encode(table.words(prompt))], axis=1)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
@@ -133,8 +135,8 @@ def export(model: str | None) -> Path:
                 token = following
             if abs(total - expected.log_prob) > TOLERANCE * len(expected.tokens):
                 raise ParityError(f"nothing was exported: the steps of {expected.text!r} add up to {total:.4f}")
-        count, cold = 8, Sampling(temperature=1e-3)
-        texts = loaded.generate(tf.constant(EXAMPLES), count, cold.temperature, 0, 1.0, 7)["text"].numpy()
+        count, cold = 8, Sampling(top_k=1)
+        texts = loaded.generate(tf.constant(EXAMPLES), count, 1.0, cold.top_k, 1.0, 7)["text"].numpy()
         for text, prompt in zip(texts, EXAMPLES, strict=True):
             generator = TextGenerator(language_model, vocabulary)
             generator.read(prompt)

@@ -9,9 +9,10 @@ Words appear as they are drawn, a line's end where the model says `</s>`. A stat
 after all words so far, whatever their number: prompt once, branch as often as you like.
 """
 
+import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,9 @@ class TextGenerator:
         import tensorflow as tf
 
         how = sampling or Sampling()
-        numbers = tf.constant(how.temperature), tf.constant(how.top_k), tf.constant(how.top_p), tf.constant(how.min_p)
+        numbers = [
+            tf.constant(x, kind) for x, kind in zip(astuple(how), ("float32", "int32", *["float32"] * 2), strict=True)
+        ]
         generators = [np.random.default_rng([seed, number]) for number in range(samples)]
         states = [tf.repeat(tf.convert_to_tensor(state), samples, axis=0) for state in self.states]
         tokens: Any = np.full(samples, self.token, np.int32)
@@ -126,7 +129,7 @@ class TextGenerator:
     def save(self, path: Path) -> None:
         """Writes what was read: the states, the last token, and whose they are."""
         states = {f"state_{i}": np.asarray(state) for i, state in enumerate(self.states)}
-        token = {"token": np.array(self.token), "vocabulary": self._mark()}
+        token = {"token": np.array(self.token), "model": self._mark()}
         write_tensors(path, states | token)
 
     def restore(self, path: Path) -> None:
@@ -137,14 +140,18 @@ class TextGenerator:
         """
         tensors = read_tensors(path)
         names = {f"state_{i}": tuple(state.shape) for i, state in enumerate(self.states)}
-        fits = tensors.keys() == names.keys() | {"token", "vocabulary"}
-        fits = fits and np.array_equal(tensors["vocabulary"], self._mark())
+        fits = tensors.keys() == names.keys() | {"token", "model"}
+        fits = fits and np.array_equal(tensors["model"], self._mark()) and tensors["token"].shape == ()
         if not fits or any(tensors[name].shape != shape for name, shape in names.items()):
             raise UserError(f"{path}: the state of another model; load it with the one that it was saved with")
         self.states, self.token = [tensors[name] for name in names], int(tensors["token"])
 
     def _mark(self) -> np.ndarray:
-        return np.frombuffer(bytes.fromhex(self.vocabulary.fingerprint), np.uint8)
+        """What tells this model from others: a hash of its words and weights."""
+        mark = hashlib.sha256(self.vocabulary.fingerprint.encode())
+        for weight in self.model.weights:
+            mark.update(np.ascontiguousarray(weight.numpy()).tobytes())
+        return np.frombuffer(mark.digest(), np.uint8)
 
     def spell(self, token_ids: Iterable[int]) -> Iterator[str]:
         """What to write for each token: words with spaces between them, a line's end for `</s>`."""

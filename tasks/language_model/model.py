@@ -184,13 +184,8 @@ def build_model(config: Config, vocabulary_size: int) -> LanguageModel:
 
 
 def read_stream(reader: StreamReader, batches) -> np.ndarray:
-    """-log p of every target of an epoch of batches, `(batch, steps)`; the reader's own state is kept for it."""
-    kept = [ops.convert_to_numpy(state) for state in reader.carried]
-    try:
-        return np.concatenate([reader.predict_on_batch(batch) for batch, _ in batches], axis=1)
-    finally:
-        for state, value in zip(reader.carried, kept, strict=True):
-            state.assign(value)
+    """-log p of every target of an epoch of batches, `(batch, steps)`."""
+    return np.concatenate([reader.predict_on_batch(batch) for batch, _ in batches], axis=1)
 
 
 def load_model(run: Run) -> tuple[Config, WordVocabulary, LanguageModel]:

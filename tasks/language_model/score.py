@@ -212,8 +212,8 @@ class Total:
 
 
 def rescore(scorer: TextScorer, lines: Iterable[str], weight: float) -> Iterator[tuple[dict, str]]:
-    """Moses' n-best lines, `number ||| hypothesis ||| features ||| score`, with a feature `LM0=` of ours and the score
-    raised by `weight` times it; the hypotheses of each number then best first.
+    """Moses' n-best lines, `number ||| hypothesis ||| features ||| score`, with a feature `RNNLM0=` of ours and the
+    score raised by `weight` times it; the hypotheses of each number then best first.
 
     Raises:
         UserError: a line has another form.
@@ -221,12 +221,10 @@ def rescore(scorer: TextScorer, lines: Iterable[str], weight: float) -> Iterator
     group: list[list[str]] = []
     for place, line in enumerate(lines, 1):
         fields = [field.strip() for field in line.split("|||")]
-        try:
-            float(fields[3])
-        except (IndexError, ValueError):
+        if len(fields) < 4 or not _is_number(fields[3]):
             raise UserError(
                 f"line {place}: expected number ||| hypothesis ||| features ||| score, received {line[:80]!r}"
-            ) from None
+            )
         if group and group[0][0] != fields[0]:
             yield from _rescored(scorer, group, weight)
             group = []
@@ -234,11 +232,24 @@ def rescore(scorer: TextScorer, lines: Iterable[str], weight: float) -> Iterator
     yield from _rescored(scorer, group, weight)
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def _rescored(scorer: TextScorer, group: list[list[str]], weight: float) -> Iterator[tuple[dict, str]]:
     found = []
     for fields, score in zip(group, scorer([fields[1] for fields in group]), strict=True):
         total = float(fields[3]) + weight * score.log_prob
-        written = [fields[0], fields[1], f"{fields[2]} LM0= {score.log_prob:.4f}".strip(), f"{total:.6g}", *fields[4:]]
+        written = [
+            fields[0],
+            fields[1],
+            f"{fields[2]} RNNLM0= {score.log_prob:.4f}".strip(),
+            f"{total:.4f}",
+            *fields[4:],
+        ]
         record = {"number": fields[0], "text": fields[1], "log_prob": round(score.log_prob, 4), "score": total}
         found.append((total, record, " ||| ".join(written)))
     yield from ((record, text) for _, record, text in sorted(found, key=lambda one: -one[0]))

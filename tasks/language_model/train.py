@@ -20,6 +20,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     import numpy as np
 
     import datasets
+    from shared.errors import UserError
     from shared.plots import draw_history
     from shared.runs import Run
     from shared.training import Evaluation, Trainer
@@ -36,6 +37,12 @@ def train(config: Config, options: TrainingOptions) -> None:
     vocabulary.save(run.path / "vocabulary.json")
     dev = to_stream(read_lines(config, "dev", options.data_dir), vocabulary)
 
+    stream = to_stream(lines, vocabulary)
+    if len(stream) < config.batch_size or not len(dev):
+        raise UserError(
+            f"{config.corpus}: {len(stream)} tokens to train on and {len(dev)} to measure with are too few for"
+            f" {config.batch_size} streams; a smaller --batch-size may help"
+        )
     model = build_model(config, len(vocabulary))
     reader = StreamReader(model, config.batch_size)
     reader.compile(_optimizer(config), mean_nats, metrics=[nats_per_token])
@@ -47,7 +54,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     state = Trainer(
         reader,
         StreamBatches(
-            to_stream(lines, vocabulary),
+            stream,
             config.batch_size,
             config.length,
             vocabulary.end_id,

@@ -83,6 +83,17 @@ def test_compiled_equals_the_graph(kernel, batch, time, units, backwards):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
+def test_an_empty_batch_has_no_slope():
+    """Not what the memory held before."""
+    _, *weights = sources_of("rnn")
+    inputs, hidden = tf.zeros((0, TIME, FEATURES), tf.float64), tf.zeros((0, UNITS), tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        hiddens = compiled.simple_rnn(inputs, weights[0], weights[1], hidden, None, weights[3])
+    for slope in tape.gradient(hiddens, [weights[0], weights[1], weights[3]]):
+        np.testing.assert_array_equal(slope, 0)
+
+
 def test_results_are_nobody_elses():
     """Memory is used again, but not while somebody holds what it holds."""
     call = KERNELS["lstm"][3]

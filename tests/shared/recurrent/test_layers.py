@@ -336,6 +336,17 @@ def test_both_directions(cell):
     assert_all_close(found, expected)
 
 
+def test_both_directions_at_once_train_as_keras_does():
+    """In a graph, and wide enough for several threads each."""
+    sizes = (3, 4, 5, 130)
+    theirs, ours = same_weights(
+        keras.layers.Bidirectional(keras.layers.LSTM(sizes[3])), Bidirectional(LSTM(sizes[3])), sizes[:3]
+    )
+    sources = inputs_and_states(4, sizes=sizes)
+    found, expected = (results_and_gradients(x, None, sources=sources, training=True) for x in (ours, theirs))
+    assert_all_close(found, expected, 1e-4)
+
+
 def test_two_directions_share_the_cores():
     both = Bidirectional(GRU(UNITS))
     again: Any = Bidirectional.from_config(both.get_config())

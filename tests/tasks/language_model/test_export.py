@@ -69,7 +69,7 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("normalisation", ["none", "lower", "words"])
+@pytest.mark.parametrize("normalisation", ["none", "words"])
 def test_words_in_a_graph_are_those_of_python(normalisation):
     vocabulary = WordVocabulary.build([*TEXTS, "</s>"], normalisation=normalisation)
     table = WordTable(vocabulary)

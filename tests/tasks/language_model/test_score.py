@@ -122,7 +122,7 @@ def test_n_best_lists_are_rescored(loaded, tmp_path, capsys):
     for fields, before, feature in zip(found, (-1.5, -1.0, 2), ("TM= 2 ", "TM= 1 ", ""), strict=True):
         log_prob = -costs(loaded, fields[1]).sum()
         assert float(fields[3]) == pytest.approx(before + 0.5 * log_prob, abs=1e-3)
-        assert fields[2] == f"{feature}LM0= {log_prob:.4f}"
+        assert fields[2] == f"{feature}RNNLM0= {log_prob:.4f}"
     assert found[0][4] == "0-0"
 
 
