@@ -113,6 +113,14 @@ def assign_weights(model: keras.Model, tensors: Tensors) -> None:
         weight.assign(tensors[name])
 
 
+def load_trained(run: Run, model: keras.Model) -> None:
+    """Gives the model the run's weights; RunError, naming the run, when they do not fit."""
+    try:
+        assign_weights(model, run.load_weights())
+    except RunError as error:
+        raise RunError(f"{run.path}: {error}") from None
+
+
 def _variables(model: keras.Model) -> dict[str, Any]:
     """Everything a training step reads or writes: weights, seed generators, optimizer slots and averages."""
     return {f"model/{i}": variable for i, variable in enumerate(model.variables)} | {

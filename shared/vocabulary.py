@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from shared.metrics import caption_tokens
-from shared.runs import write_bytes
+from shared.runs import Run, RunError, write_bytes
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
 REPLACEMENT = "\ufffd"  # stands for what is not text: lone surrogates, broken UTF-8
@@ -262,6 +262,15 @@ class SubwordVocabulary(Vocabulary):
     def decode(self, ids: Iterable[int]) -> str:
         spelt = b"".join(self.token_bytes[index] for index in self._spoken(ids))
         return spelt.decode(errors="replace").removeprefix(" ")
+
+
+def load_words(run: Run) -> WordVocabulary:
+    """The words of a run; RunError when its file is missing, damaged or of another kind."""
+    path = run.path / "vocabulary.json"
+    try:
+        return WordVocabulary.load(path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: {error}") from None
 
 
 def _from_contents(contents: object) -> Vocabulary:

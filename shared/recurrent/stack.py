@@ -73,7 +73,9 @@ class Stack(keras.layers.Layer):
         self.residual, self.directions = residual, 2 if bidirectional else 1
         shares = [float(dropout)] * len(widths) if isinstance(dropout, (int, float)) else list(dropout)
         if len(shares) != len(widths):
-            raise ValueError(f"dropout must hold one number for each layer. Received: {dropout} for {len(widths)}")
+            raise ValueError(
+                f"dropout must hold one number for each layer. Received: {dropout} for {len(widths)} layers"
+            )
         self.drop = [keras.layers.SpatialDropout1D(share, name=f"dropout_{i}") for i, share in enumerate(shares)]
         self.layers = [self._layer(i, width) for i, width in enumerate(widths)]
         self.norms = [

@@ -23,9 +23,9 @@ import keras
 from shared.attention import AdaptiveAttention
 from shared.decoding import Hypotheses, beam_search
 from shared.recurrent import LSTM
-from shared.runs import Run, RunError
-from shared.training import assign_weights
-from shared.vocabulary import Vocabulary, WordVocabulary
+from shared.runs import Run
+from shared.training import load_trained
+from shared.vocabulary import Vocabulary, WordVocabulary, load_words
 from tasks.captioner.config import Config
 from tasks.captioner.encoder import grid_shape
 
@@ -241,13 +241,7 @@ def build_model(config: Config, vocab_size: int) -> Captioner:
 def load_model(run: Run) -> tuple[Config, WordVocabulary, Captioner]:
     """The configuration, vocabulary and trained model of a run; RunError when they do not fit together."""
     config = run.read_config(Config)
-    try:
-        vocabulary = WordVocabulary.load(run.path / "vocabulary.json")
-    except (OSError, ValueError) as error:
-        raise RunError(f"{run.path / 'vocabulary.json'}: {error}") from None
+    vocabulary = load_words(run)
     model = build_model(config, len(vocabulary))
-    try:
-        assign_weights(model, run.load_weights())
-    except RunError as error:
-        raise RunError(f"{run.path}: {error}") from None
+    load_trained(run, model)
     return config, vocabulary, model

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 
 from shared.recurrent import Stack
-from shared.runs import Run, RunError
-from shared.training import assign_weights
-from shared.vocabulary import WordVocabulary
+from shared.runs import Run
+from shared.training import load_trained
+from shared.vocabulary import WordVocabulary, load_words
 from tasks.language_model.config import Config
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -56,7 +56,7 @@ class LanguageModel(keras.Model):
         super().__init__(name=name, **kwargs)
         self.config = config = Config(**config) if isinstance(config, dict) else config
         self.vocabulary_size = vocabulary_size
-        small: Any = keras.initializers.RandomUniform(-0.1, 0.1)  # as the papers below have it
+        small: Any = keras.initializers.RandomUniform(-0.1, 0.1)  # as AWD-LSTM has it
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
             config.embedding_units,
@@ -194,11 +194,8 @@ def load_model(run: Run) -> tuple[Config, WordVocabulary, LanguageModel]:
     Raises:
         RunError: its files do not fit together.
     """
-    config, path = run.read_config(Config), run.path / "vocabulary.json"
-    try:
-        vocabulary = WordVocabulary.load(path)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: {error}") from None
+    config = run.read_config(Config)
+    vocabulary = load_words(run)
     model = build_model(config, len(vocabulary))
-    assign_weights(model, run.load_weights())
+    load_trained(run, model)
     return config, vocabulary, model
