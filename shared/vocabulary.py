@@ -77,6 +77,10 @@ class Vocabulary(ABC):
         """Ids of a text, without start or end. Any text is accepted."""
 
     @abstractmethod
+    def pieces(self, text: str) -> list[str]:
+        """The tokens that a text is split into, known or not: one for each id of `encode`."""
+
+    @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids up to the first `end_id`; padding and start are skipped."""
 
@@ -177,6 +181,9 @@ class WordVocabulary(Vocabulary):
     def encode(self, text: str) -> list[int]:
         return [self._ids.get(word, self.unknown_id) for word in self.words(text)]
 
+    def pieces(self, text: str) -> list[str]:
+        return self.words(text)
+
     def decode(self, ids: Iterable[int]) -> str:
         return " ".join(self.table[index] for index in self._spoken(ids))
 
@@ -241,6 +248,20 @@ class SubwordVocabulary(Vocabulary):
         pieces = tokenizer.get_vocab()
         return cls([*cls.reserved, *sorted(pieces, key=pieces.__getitem__)], normalisation)
 
+    @classmethod
+    def characters(
+        cls, texts: Iterable[str], *, min_count: int = 1, max_size: int | None = None, normalisation: str = "none"
+    ) -> Self:
+        """Each character by itself, most frequent first; what is rarer than that is spelt in bytes.
+
+        Arguments as in `WordVocabulary.build`. The space that `encode` puts in front of each text is counted too.
+        """
+        speller = cls(cls.reserved, normalisation)
+        counts = Counter(character for text in texts for character in " " + speller.normalise(text))
+        pieces = [character for character, count in counts.items() if count >= min_count]
+        pieces.sort(key=lambda character: (-counts[character], character))
+        return cls([*cls.reserved, *pieces][:max_size], normalisation)
+
     def encode(self, text: str) -> list[int]:
         text = " " + self.normalise(text)
         known, lengths, none = self._ids, self._lengths, ()
@@ -258,6 +279,9 @@ class SubwordVocabulary(Vocabulary):
                 ids.extend(self.first_byte_id + byte for byte in text[place].encode())
                 place += 1
         return ids
+
+    def pieces(self, text: str) -> list[str]:
+        return self.tokens(self.encode(text))
 
     def decode(self, ids: Iterable[int]) -> str:
         spelt = b"".join(self.token_bytes[index] for index in self._spoken(ids))

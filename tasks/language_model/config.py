@@ -29,6 +29,9 @@ class Config:
     tied: bool = True
     """The softmax takes the embedding for its weights, and the last layer its width (Press & Wolf 2017)."""
 
+    sampled_words: int = 0
+    """In training the softmax is over so many words drawn for each batch, the frequent ones rather; 0: over all."""
+
     embedding_dropout: float = 0.1
     """Share of words whose embedding is dropped wherever they stand in a batch (Gal & Ghahramani 2016)."""
     input_dropout: float = 0.3
@@ -77,7 +80,7 @@ class Config:
         for name in numbers:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: at least 1 was expected")
-        for name in ("activation_penalty", "change_penalty", "warmup_steps", "weight_decay", "seed"):
+        for name in ("sampled_words", "activation_penalty", "change_penalty", "warmup_steps", "weight_decay", "seed"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} {getattr(self, name)}: 0 or more was expected")
         for name in ("learning_rate", "clip_norm"):

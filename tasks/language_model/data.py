@@ -7,6 +7,8 @@
     token_ids   (batch, time)    </s> the  cat        what the model reads
     target_ids  (batch, time)    the  cat  sat        what it should say
     goes_on     (batch,)         whether the state is that of the batch before, or zeros
+    drawn       (words,)         with a sampler: words that the softmax is over, besides the targets
+    chances     (words,)         of each to be drawn
 
 Nothing is padded, nothing shuffled within a stream.
 """
@@ -40,6 +42,39 @@ def to_stream(lines: Iterable[str], vocabulary: Vocabulary) -> np.ndarray:
     return np.array([token for line in lines for token in (*vocabulary.encode(line), vocabulary.end_id)], np.int32)
 
 
+class WordSampler:
+    """Draws words without replacement for a sampled softmax, each with a chance that is known.
+
+    Args:
+        counts: how often each word occurs, `(vocab,)`.
+        size: how many words to draw.
+
+    Attributes:
+        chances: of each word to be among those drawn, float32 `(vocab,)`: in proportion to its count to the power of
+            3/4, as far as that is below 1; they add up to `size`.
+    """
+
+    POWER = 0.75  # as noise is drawn for word vectors (Mikolov et al. 2013, section 2.2)
+
+    def __init__(self, counts: np.ndarray, size: int):
+        if not 0 < size <= len(counts):
+            raise ValueError(f"size must be from 1 to {len(counts)}. Received: {size}")
+        weights = np.maximum(counts, 1.0) ** self.POWER
+        chances, certain = np.zeros(len(counts)), np.zeros(len(counts), bool)
+        while True:  # whatever would have a chance over 1 is certain, and the others share what is left
+            chances = np.where(certain, 1.0, (size - certain.sum()) * weights / max(weights[~certain].sum(), 1e-30))
+            if (chances <= 1).all():
+                break
+            certain |= chances > 1
+        self.size, self.chances = size, chances.astype(np.float32)
+        self._ends = np.cumsum(chances) * (size / chances.sum())
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """Ids, int32 `(size,)`, by systematic sampling: points one apart, on the chances laid end to end."""
+        points = rng.random() + np.arange(self.size)
+        return np.minimum(np.searchsorted(self._ends, points, side="right"), len(self._ends) - 1).astype(np.int32)
+
+
 class StreamBatches(keras.utils.PyDataset):
     """A stream cut into rows and those into batches, in order; set `epoch` before each pass.
 
@@ -50,12 +85,21 @@ class StreamBatches(keras.utils.PyDataset):
         start_id: what stands before the first token.
         seed: for lengths that are drawn at random, and with the epoch decides them: about `length`, one in twenty about
             half of it, none below 5 (Merity et al. 2018, section 4.1). None: all of them `length`.
+        sampler: draws words for each batch.
 
     Raises:
         ValueError: the stream has no token for some row.
     """
 
-    def __init__(self, stream: np.ndarray, batch_size: int, length: int, start_id: int, seed: int | None = None):
+    def __init__(
+        self,
+        stream: np.ndarray,
+        batch_size: int,
+        length: int,
+        start_id: int,
+        seed: int | None = None,
+        sampler: WordSampler | None = None,
+    ):
         super().__init__()
         steps = len(stream) // batch_size
         if steps < 1:
@@ -63,7 +107,7 @@ class StreamBatches(keras.utils.PyDataset):
         self.targets = stream[: steps * batch_size].reshape(batch_size, steps)
         before = np.concatenate([[start_id], self.targets[:-1, -1]])  # a row goes on where the one above it ends
         self.inputs = np.concatenate([before[:, None], self.targets[:, :-1]], axis=1).astype(np.int32)
-        self.length, self.seed = length, seed
+        self.length, self.seed, self.sampler = length, seed, sampler
         self.epoch = 0
 
     @property
@@ -100,4 +144,8 @@ class StreamBatches(keras.utils.PyDataset):
         part = slice(self._ends[index], self._ends[index + 1])
         targets = self.targets[:, part]
         goes_on = np.full(len(targets), index > 0)
-        return {"token_ids": self.inputs[:, part], "target_ids": targets, "goes_on": goes_on}, targets
+        inputs = {"token_ids": self.inputs[:, part], "target_ids": targets, "goes_on": goes_on}
+        if self.sampler is not None:
+            drawn = self.sampler.draw(np.random.default_rng([self.seed or 0, self.epoch, index]))
+            inputs |= {"drawn": drawn, "chances": self.sampler.chances[drawn]}
+        return inputs, targets

@@ -1,15 +1,18 @@
 """Measures a trained language model on a split.
 
     python -m tasks.language_model.evaluate [--model RUN] [--split dev|test] [--json]
+    python -m tasks.language_model.evaluate --cache --dynamic --fit-temperature --split test
 
 Perplexity per token, `</s>` at the end of each line included, in one stream whose state is carried from the first token
-to the last. The numbers are added to the run's metrics.json, unless the run is a released model.
+to the last. What adapts while it reads (see `adapt.py`) stands beside it under its own name; its settings are fitted to
+the beginning of the development split, whichever split is measured. All is added to the run's metrics.json, unless
+the run is a released model.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from shared.cli import Results, command, parse
 from shared.runs import Run
@@ -18,21 +21,11 @@ from tasks.language_model.config import RELEASED, TASK
 if TYPE_CHECKING:
     import numpy as np
 
+    from tasks.language_model.config import Config
     from tasks.language_model.model import LanguageModel
 
-STEPS = 200  # tokens of a batch: enough that little time goes between batches
+FITTED, FITTED_DYNAMIC = 50_000, 10_000  # tokens of the development split that adaptation is fitted to
 PROTOCOL = "per token with </s>, one stream, state carried"
-
-
-def stream_nats(model: "LanguageModel", stream: "np.ndarray", start_id: int) -> "np.ndarray":
-    """-log p of each token of a stream, `(tokens,)`, read from its beginning to its end.
-
-    Not in several parts side by side: a model that never began in the middle of a text may take long to find its way.
-    """
-    from tasks.language_model.data import StreamBatches
-    from tasks.language_model.model import StreamReader, read_stream
-
-    return read_stream(StreamReader(model, 1), StreamBatches(stream, 1, STEPS, start_id))[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +34,58 @@ class Arguments:
     """Run or folder; by default the released model, else the newest run."""
     split: Literal["dev", "test"] = "dev"
     """Decide on dev; look at test once."""
+    fit_temperature: bool = False
+    """Also with the softmax's temperature that fits best."""
+    cache: bool = False
+    """Also with a neural cache of the words that were read."""
+    dynamic: bool = False
+    """Also with steps of gradient descent on what was read; takes minutes."""
     data_dir: Path | None = None
     """Folder with your copy of the corpus, if it is neither prepared yet nor under $QUATRAIN_DATA."""
     json: bool = False
     """One JSON object instead of lines."""
     output: Path | None = None
     """Write there instead of to standard output."""
+
+
+def perplexities(
+    config: "Config", model: "LanguageModel", splits: "dict[str, np.ndarray]", start_id: int, options: Arguments
+) -> dict[str, Any]:
+    """The perplexity of a split's stream, and of each adaptation that is asked for, with the numbers it was given."""
+    import numpy as np
+
+    from tasks.language_model.adapt import (
+        DynamicReader,
+        cached_nats,
+        fit_cache,
+        fit_temperature,
+        read_outputs,
+        token_nats,
+    )
+
+    def perplexity(nats: Any) -> float:
+        return round(float(np.exp(np.mean(nats))), 2)
+
+    stream, dev = splits[options.split], splits["dev"][:FITTED]
+    outputs = read_outputs(model, stream, start_id)
+    nats = token_nats(model, outputs, stream)
+    found: dict[str, Any] = {"perplexity": perplexity(nats)}
+    if options.fit_temperature or options.cache:
+        dev_outputs = read_outputs(model, dev, start_id)
+        if options.fit_temperature:
+            temperature = fit_temperature(model, dev_outputs, dev)
+            found["perplexity_temperature"] = perplexity(token_nats(model, outputs, stream, temperature))
+            found["temperature"] = round(temperature, 4)
+        if options.cache:
+            cache = fit_cache(dev_outputs, dev, token_nats(model, dev_outputs, dev))
+            found["perplexity_cache"] = perplexity(cached_nats(outputs, stream, nats, cache))
+            found["cache"] = asdict(cache)
+    if options.dynamic:
+        reader = DynamicReader(config, model, splits["train"], start_id)
+        how = reader.fit(dev[:FITTED_DYNAMIC])
+        found["perplexity_dynamic"] = perplexity(reader.mean_nats(stream, how))
+        found["dynamic"] = asdict(how)
+    return found
 
 
 @command
@@ -60,15 +99,20 @@ def main(arguments: list[str]) -> None:
     from tasks.language_model.model import load_model
 
     config, vocabulary, model = load_model(run)
-    stream = to_stream(read_lines(config, options.split, options.data_dir), vocabulary)
-    nats = stream_nats(model, stream, vocabulary.end_id)
-    metrics = {"tokens": nats.size, "perplexity": round(float(np.exp(nats.mean())), 2)}
-    metrics |= {"unknown": round(float(np.mean(stream == vocabulary.unknown_id)), 4), "protocol": PROTOCOL}
+    wanted = {options.split, "dev"} | ({"train"} if options.dynamic else set())
+    splits = {split: to_stream(read_lines(config, split, options.data_dir), vocabulary) for split in wanted}
+    stream = splits[options.split]
+    metrics = {"tokens": len(stream), "unknown": round(float(np.mean(stream == vocabulary.unknown_id)), 4)}
+    metrics |= perplexities(config, model, splits, vocabulary.end_id, options) | {"protocol": PROTOCOL}
     if not run.is_released:
         run.save_metrics(options.split, metrics)
     record = {"run": run.name, "split": options.split} | metrics
-    results.write(record, "\n".join(f"{name:<12} {value}" for name, value in record.items()))
+    results.write(record, "\n".join(f"{name:<24} {_shown(value)}" for name, value in record.items()))
     results.close()
+
+
+def _shown(value: Any) -> str:
+    return " ".join(f"{name} {number:.4g}" for name, number in value.items()) if isinstance(value, dict) else value
 
 
 if __name__ == "__main__":

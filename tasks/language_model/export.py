@@ -49,25 +49,25 @@ def export(model: str | None) -> Path:
 
     from shared.decoding import sample
     from shared.export import Endpoint, ParityError, write_saved_model
-    from shared.text_in_graph import WordTable
+    from shared.text_in_graph import text_table
     from tasks.language_model.generate import Sampling, TextGenerator
     from tasks.language_model.model import load_model
     from tasks.language_model.score import TextScorer
 
     _, vocabulary, language_model = load_model(run)
-    table, end_id = WordTable(vocabulary), vocabulary.end_id
+    table, end_id = text_table(vocabulary), vocabulary.end_id
     names = [f"state_{i}" for i in range(len(language_model.initial_state(1)))]
 
     def score(text):
-        words = table.words(text)
+        tokens, ids = table.split(text)
         end = tf.fill([tf.shape(text)[0], 1], end_id)
-        ids = tf.concat([table.encode(words), end], axis=1)
+        ids = tf.concat([ids, end], axis=1)
         targets = ids.to_tensor()
         inputs = tf.concat([end, targets[:, :-1]], axis=1)
         logits, _ = language_model(inputs, language_model.initial_state(tf.shape(text)[0]))
         costs = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, tf.cast(logits, tf.float32))
         log_probs = tf.where(tf.sequence_mask(ids.row_lengths(), tf.shape(targets)[1]), -costs, 0.0)
-        tokens = tf.concat([words, tf.fill([tf.shape(text)[0], 1], vocabulary.table[end_id])], axis=1)
+        tokens = tf.concat([tokens, tf.fill([tf.shape(text)[0], 1], vocabulary.table[end_id])], axis=1)
         return {
             "log_prob": tf.reduce_sum(log_probs, axis=-1),
             "token_log_probs": log_probs,
@@ -82,7 +82,8 @@ def export(model: str | None) -> Path:
         tf.debugging.assert_greater(temperature, 0.0, "temperature must be above 0")
         tf.debugging.assert_greater(max_tokens, 0, "max_tokens must be at least 1")
         batch = tf.shape(prompt)[0]
-        ids = tf.concat([tf.fill([batch, 1], end_id), table.encode(table.words(prompt))], axis=1)
+        _, ids = table.split(prompt)
+        ids = tf.concat([tf.fill([batch, 1], end_id), ids], axis=1)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         padded = ids.to_tensor()
         # All but the last token are read; it is the first that the search gives to the model.

@@ -112,6 +112,30 @@ class LanguageModel(keras.Model):
             return self.projection(outputs) + self.bias
         return ops.matmul(outputs, ops.transpose(self.embedding.embeddings)) + self.bias
 
+    def sampled_nats(self, outputs, target_ids, drawn, chances):
+        """-log p of each target `(batch, time)`, its normaliser estimated from a few words (Jean et al. 2015, 3.2).
+
+            log Z  ~  log(exp z_target + sum over drawn words but the target of exp(z_w) / chance_w)
+
+        Z is right on average; log Z is a little low, the less so the more words there are.
+
+        Args:
+            outputs: `(batch, time, units)`, as `logits` takes them.
+            target_ids: int32 `(batch, time)`.
+            drawn: int32 `(words,)`, no word twice.
+            chances: that each was drawn, `(words,)`.
+        """
+        if self.projection is None:
+            weights = 1.0 * ops.convert_to_tensor(self.embedding.embeddings)  # one dense gradient for both takes
+        else:
+            weights = ops.transpose(self.projection.kernel)
+        targets = ops.sum(outputs * ops.take(weights, target_ids, axis=0), axis=-1) + ops.take(self.bias, target_ids)
+        logits = ops.matmul(outputs, ops.transpose(ops.take(weights, drawn, axis=0)))
+        logits = ops.cast(logits + ops.take(self.bias, drawn), "float32") - ops.log(chances)
+        logits = ops.where(drawn == target_ids[..., None], -1e9, logits)
+        targets = ops.cast(targets, "float32")
+        return ops.logaddexp(targets, ops.logsumexp(logits, axis=-1)) - targets
+
     def get_config(self):
         return {"config": vars(self.config), "vocabulary_size": self.vocabulary_size, "name": self.name}
 
@@ -136,8 +160,8 @@ class StreamReader(keras.Model):
         ]
         self.built = True
 
-    def call(self, inputs, training=False):
-        """-log p of each target in nats, `(batch, time)`.
+    def read(self, inputs, training=False):
+        """What the softmax reads, `(batch, time, units)`, and the same before dropout; the state is carried on.
 
         Args:
             inputs: `token_ids`, `target_ids` int32 `(batch, time)`, `goes_on` bool `(batch,)`; see `data`.
@@ -147,6 +171,11 @@ class StreamReader(keras.Model):
         outputs, plain, states = self.model.outputs(inputs["token_ids"], states, training)
         for carried, state in zip(self.carried, states, strict=True):
             carried.assign(ops.stop_gradient(state))
+        return outputs, plain
+
+    def call(self, inputs, training=False):
+        """-log p of each target in nats, `(batch, time)`; inputs as in `read`."""
+        outputs, plain = self.read(inputs, training)
         config = self.model.config
         if training and config.activation_penalty:
             self.add_loss(config.activation_penalty * ops.mean(ops.square(outputs)))
@@ -154,6 +183,8 @@ class StreamReader(keras.Model):
             change = ops.square(plain[:, 1:] - plain[:, :-1])  # of no step, in a batch of one
             count = ops.cast(ops.maximum(ops.size(change), 1), change.dtype)
             self.add_loss(config.change_penalty * ops.sum(change) / count)
+        if training and "drawn" in inputs:
+            return self.model.sampled_nats(outputs, inputs["target_ids"], inputs["drawn"], inputs["chances"])
         logits = ops.cast(self.model.logits(outputs), "float32")
         return ops.sparse_categorical_crossentropy(inputs["target_ids"], logits, from_logits=True)
 
@@ -163,6 +194,13 @@ class StreamReader(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(keras.saving.deserialize_keras_object(config["model"], custom_objects), config["batch_size"])
+
+
+class OutputReader(StreamReader):
+    """The same, but it gives what the softmax reads, `(batch, time, units)`."""
+
+    def call(self, inputs, training=False):
+        return self.read(inputs, training)[0]
 
 
 @keras.saving.register_keras_serializable(package="quatrain")

@@ -24,8 +24,8 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.plots import draw_history
     from shared.runs import Run
     from shared.training import Evaluation, Trainer
-    from tasks.language_model.data import StreamBatches, build_vocabulary, read_lines, to_stream
-    from tasks.language_model.evaluate import stream_nats
+    from tasks.language_model.adapt import stream_nats
+    from tasks.language_model.data import StreamBatches, WordSampler, build_vocabulary, read_lines, to_stream
     from tasks.language_model.model import StreamReader, build_model, mean_nats, nats_per_token
 
     keras.utils.set_random_seed(config.seed)
@@ -43,7 +43,11 @@ def train(config: Config, options: TrainingOptions) -> None:
             f"{config.corpus}: {len(stream)} tokens to train on and {len(dev)} to measure with are too few for"
             f" {config.batch_size} streams; a smaller --batch-size may help"
         )
+    counts = np.bincount(stream, minlength=len(vocabulary))
     model = build_model(config, len(vocabulary))
+    model.bias.assign(
+        np.log(np.maximum(counts, 0.1) / len(stream))
+    )  # begins as the unigram model, not to learn it late
     reader = StreamReader(model, config.batch_size)
     reader.compile(_optimizer(config), mean_nats, metrics=[nats_per_token])
 
@@ -59,6 +63,7 @@ def train(config: Config, options: TrainingOptions) -> None:
             config.length,
             vocabulary.end_id,
             config.seed if config.random_length else None,
+            WordSampler(counts, config.sampled_words) if config.sampled_words else None,
         ),
         run,
         evaluate,

@@ -139,6 +139,37 @@ def test_subwords_keep_room_for_pieces_among_many_characters():
         SubwordVocabulary.train(TEXTS, size=260)
 
 
+def test_characters_by_frequency_then_by_code_point():
+    # A space in front of each text: " " (3), "b" (3), "a" (2), "\u00e4" (1), "\ufffd" (1).
+    texts = ["bb", "ab a\u00e4\ud800"]
+    vocabulary = SubwordVocabulary.characters(texts)
+    assert vocabulary.table[260:] == (" ", "b", "a", "\u00e4", "\ufffd")
+    assert vocabulary.tokens(vocabulary.encode("b\u00e4\u00f6")) == [" ", "b", "\u00e4", "<0xC3>", "<0xB6>"]
+    assert SubwordVocabulary.characters(texts, min_count=2).table[260:] == (" ", "b", "a")
+    assert SubwordVocabulary.characters(texts, max_size=262).table[260:] == (" ", "b")
+    assert SubwordVocabulary.characters(["B b"], normalisation="lower").table[260:] == (" ", "b")
+    assert SubwordVocabulary.characters([]).table == SubwordVocabulary.reserved
+    with pytest.raises(ValueError, match="260 reserved tokens"):
+        SubwordVocabulary.characters(texts, max_size=259)
+
+
+def test_characters_lose_nothing():
+    texts = STRANGE + random_texts(300)
+    for vocabulary in (SubwordVocabulary.characters(texts), SubwordVocabulary.characters(TEXTS)):
+        for text in texts:
+            assert vocabulary.decode(vocabulary.encode(text)) == vocabulary.normalise(text)
+    everything = SubwordVocabulary.characters(texts)
+    assert everything.pieces(texts[3]) == list(" " + everything.normalise(texts[3]))
+
+
+def test_pieces_are_the_tokens_of_a_text(words, subwords):
+    assert words.pieces("the  bird\tsees") == ["the", "bird", "sees"]
+    assert subwords.pieces("the\u732b") == [" the", "<0xE7>", "<0x8C>", "<0xAB>"]
+    for text in STRANGE + random_texts(100):
+        for vocabulary in (words, subwords):
+            assert len(vocabulary.pieces(text)) == len(vocabulary.encode(text))
+
+
 def test_literal_specials_are_text(subwords):
     text = "<s> the </s> <unk> <pad>"
     vocabulary = WordVocabulary.build([text, text])

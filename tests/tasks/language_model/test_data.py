@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.vocabulary import WordVocabulary
-from tasks.language_model.data import StreamBatches, to_stream
+from tasks.language_model.data import StreamBatches, WordSampler, to_stream
 
 START = 2
 
@@ -55,3 +55,29 @@ def test_lengths_drawn_at_random_cover_the_stream_and_follow_from_seed_and_epoch
 def test_too_few_tokens():
     with pytest.raises(ValueError, match="3 tokens are too few for 4 streams"):
         StreamBatches(np.zeros(3, np.int32), 4, 5, START)
+
+
+def test_words_are_drawn_with_the_chances_that_are_told():
+    counts = np.array([1000, 500, 30, 20, 10, 10, 1, 0])
+    sampler = WordSampler(counts, 4)
+    assert sampler.chances.sum() == pytest.approx(4)
+    # The two frequent ones are certain; the others share the rest by count^(3/4), one never seen counting as seen once.
+    weights = np.array([30, 20, 10, 10, 1, 1]) ** 0.75
+    np.testing.assert_allclose(sampler.chances, [1, 1, *(2 * weights / weights.sum())], rtol=1e-6)
+    rng, drawn = np.random.default_rng(0), np.zeros(8)
+    for _ in range(4000):
+        words = sampler.draw(rng)
+        assert len(set(words.tolist())) == len(words) == 4
+        drawn[words] += 1
+    np.testing.assert_allclose(drawn / 4000, sampler.chances, atol=0.03)
+
+
+def test_what_is_drawn_is_decided_by_epoch_and_number():
+    sampler = WordSampler(np.ones(50), 10)
+    batches = StreamBatches(np.arange(40, dtype=np.int32), 2, 5, 2, seed=3, sampler=sampler)
+    first, again, other = batches[0][0], batches[0][0], batches[1][0]
+    np.testing.assert_array_equal(first["drawn"], again["drawn"])
+    np.testing.assert_allclose(first["chances"], 0.2)
+    assert (first["drawn"] != other["drawn"]).any()
+    batches.epoch = 1
+    assert (first["drawn"] != batches[0][0]["drawn"]).any()

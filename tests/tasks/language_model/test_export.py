@@ -8,9 +8,7 @@ import pytest
 import tensorflow as tf
 
 from shared.export import ParityError
-from shared.text_in_graph import WordTable
-from shared.vocabulary import WordVocabulary
-from tasks.language_model.export import EXAMPLES, export
+from tasks.language_model.export import export
 from tasks.language_model.model import load_model
 from tasks.language_model.score import TextScorer
 
@@ -59,29 +57,3 @@ def test_what_differs_is_not_exported(trained, monkeypatch):
     with pytest.raises(ParityError, match="nothing was exported"):
         export("tiny")
     assert sorted((trained.run.path / "export").glob("*")) == before
-
-
-TEXTS = [
-    *EXAMPLES,
-    "don't_stop: 3.14, \u732b\u00e9 e\u0301 \u0663 \u2167 \u00b2",
-    "\u00a0a\u2003b\x1cc\x85d\u2028e",
-    "\U0001f408\x07\ufffd",
-]
-
-
-@pytest.mark.parametrize("normalisation", ["none", "words"])
-def test_words_in_a_graph_are_those_of_python(normalisation):
-    vocabulary = WordVocabulary.build([*TEXTS, "</s>"], normalisation=normalisation)
-    table = WordTable(vocabulary)
-    words = table.words(tf.constant([*TEXTS, "</s> <unk> unheard"]))
-    ids = table.encode(words)
-    for text, of_text, found in zip([*TEXTS, "</s> <unk> unheard"], words, ids, strict=True):
-        assert [word.decode() for word in of_text.numpy()] == vocabulary.words(text)
-        assert found.numpy().tolist() == vocabulary.encode(text)
-    spoken = table.decode(tf.constant([[*vocabulary.encode("the cat"), vocabulary.end_id, vocabulary.pad_id]]))
-    assert spoken.numpy().tolist() == [vocabulary.decode(vocabulary.encode("the cat")).encode()]
-
-
-def test_a_normalisation_that_is_not_for_graphs():
-    with pytest.raises(ValueError, match="Received: 'captions'"):
-        WordTable(WordVocabulary.build(["a"], normalisation="captions"))

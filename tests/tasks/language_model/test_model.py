@@ -1,6 +1,8 @@
 """What decides whether a language model learns, and fails without a word in the field."""
 
 from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -9,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tasks.language_model.config import PRESETS, PYTHON_MANUAL
-from tasks.language_model.data import StreamBatches
+from tasks.language_model.data import StreamBatches, WordSampler
 from tasks.language_model.model import StreamReader, build_model, mean_nats, nats_per_token, read_stream
 
 VOCABULARY = 11
@@ -163,3 +165,44 @@ def test_parameters_are_those_of_the_papers():
             before = width
         count += 10_000 * (config.embedding_units + (0 if config.tied else config.widths[-1]) + 1)
         assert count / 1e6 == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_sampled_softmax_over_all_words_is_the_softmax(tied):
+    model = build_model(replace(PLAIN, tied=tied), VOCABULARY)
+    model.bias.assign(np.random.default_rng(1).standard_normal(VOCABULARY))
+    targets = token_ids(seed=1)
+    outputs, _, _ = model.outputs(token_ids(), model.initial_state(3))
+    sampler = WordSampler(np.arange(VOCABULARY), VOCABULARY)
+    drawn = sampler.draw(np.random.default_rng(0))
+    found = model.sampled_nats(outputs, targets, drawn, sampler.chances[drawn])
+    expected = keras.ops.sparse_categorical_crossentropy(targets, model.logits(outputs), from_logits=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_sampled_softmax_is_right_on_average(model):
+    targets = token_ids(seed=1)
+    outputs, _, _ = model.outputs(token_ids(), model.initial_state(3))
+    outputs *= 40  # far from even
+    sampler = WordSampler(1000 / np.arange(1, VOCABULARY + 1), 5)
+    logits = model.logits(outputs).numpy()
+    of_targets = np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    # What is drawn depends on one number from 0 to 1, and changes at a few places: the average is a sum over them.
+    places = np.unique(np.concatenate([[0, 1], np.cumsum(sampler.chances.astype(float)) % 1]))
+    average = 0.0
+    for low, high in pairwise(places):
+        drawn = sampler.draw(SimpleNamespace(random=lambda place=(low + high) / 2: place))
+        nats = model.sampled_nats(outputs, targets, drawn, sampler.chances[drawn])
+        average += (high - low) * np.exp(of_targets + nats.numpy())
+    np.testing.assert_allclose(average, np.exp(logits).sum(axis=-1), rtol=1e-4)
+
+
+def test_only_training_samples(model):
+    reader = StreamReader(model, 3)
+    sampler = WordSampler(np.ones(VOCABULARY), 4)
+    stream = token_ids(1, 48)[0]
+    plain, sampled = (StreamBatches(stream, 3, 8, 2, sampler=given) for given in (None, sampler))
+    np.testing.assert_allclose(read_stream(reader, sampled), read_stream(reader, plain), rtol=1e-6)
+    reader.compile(keras.optimizers.SGD(0.0), mean_nats)
+    losses = [reader.train_on_batch(*batches[0]) for batches in (plain, sampled)]
+    assert losses[0] != pytest.approx(losses[1], rel=1e-4)

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from tasks.language_model.evaluate import stream_nats
+from tasks.language_model.adapt import stream_nats
 from tasks.language_model.model import load_model
 from tasks.language_model.score import TextScorer, main
 

@@ -12,8 +12,8 @@ import pytest
 from shared.cli import TrainingOptions
 from shared.runs import Run
 from shared.training import Trainer
+from tasks.language_model.adapt import stream_nats
 from tasks.language_model.evaluate import main as evaluate
-from tasks.language_model.evaluate import stream_nats
 from tasks.language_model.model import load_model
 from tasks.language_model.train import train
 from tests.tasks.language_model.conftest import CONFIG
@@ -45,6 +45,15 @@ def test_evaluate(trained, capsys):
     assert 1 < found["perplexity"] < 20
     kept = json.loads((trained.run.path / "metrics.json").read_text())
     assert kept["test"]["perplexity"] == found["perplexity"]
+
+
+def test_evaluate_with_all_that_adapts(trained, capsys):
+    assert evaluate(["--model", "tiny", "--split", "test", "--cache", "--dynamic", "--fit-temperature", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for name in ("temperature", "cache", "dynamic"):
+        assert found[f"perplexity_{name}"] == pytest.approx(found["perplexity"], rel=0.3)
+    assert found["cache"].keys() == {"window", "flatness", "share"}
+    assert found["dynamic"].keys() == {"rate", "decay"}
 
 
 def test_perplexity_is_that_of_one_token_after_the_other(trained):
