@@ -1,7 +1,7 @@
 """Text from outside: lines of files and of standard input, whatever bytes they hold."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,6 +35,34 @@ def check_readable(source: str) -> None:
         raise UserError(f"{source}: no such file")
     if Path(source).is_dir():
         raise UserError(f"{source}: a folder; the name of a file was expected")
+
+
+def read_corpus(path: Path) -> list[str]:
+    """The lines of a text file, or of every .txt file in a folder and its subfolders, by name.
+
+    Raises:
+        UserError: there is no such file, it cannot be read, or there is nothing but white space in it.
+    """
+    files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+    lines = [line for file in files for line in read_lines(str(file))]
+    if not any(line.strip() for line in lines):
+        what = "no .txt file in it" if not files else "no text in it"
+        raise UserError(f"{path}: {what}")
+    return lines
+
+
+def split_lines(lines: Sequence[str]) -> dict[str, list[str]]:
+    """The first nine tenths to train on, a twentieth for development, the last twentieth for test, in order.
+
+    No line of development stands in train, none of test in either of them.
+    """
+    dev, test = len(lines) * 18 // 20, len(lines) * 19 // 20
+    seen: set[str] = set()
+    splits = {}
+    for name, part in (("train", lines[:dev]), ("dev", lines[dev:test]), ("test", lines[test:])):
+        splits[name] = [line for line in part if line not in seen]
+        seen.update(part)
+    return splits
 
 
 def _decoded(name: str, lines: Iterable[bytes] | BinaryIO) -> Iterator[str]:

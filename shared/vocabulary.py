@@ -11,14 +11,15 @@ string ops can repeat inside a SavedModel: split at ASCII white space, or longes
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from shared.metrics import caption_tokens
 from shared.runs import Run, RunError, write_bytes
@@ -91,6 +92,14 @@ class Vocabulary(ABC):
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """The token of each id, specials included, for people to read."""
         return [self.table[self._checked(index)] for index in ids]
+
+    @abstractmethod
+    def spell(self, ids: Iterable[int], begun: bool = False) -> Iterator[str]:
+        """What to write for each id as it comes, a line's end for `end_id`.
+
+        Args:
+            begun: whether the line has begun already, so that a first word needs a space before it.
+        """
 
     @property
     def size(self) -> int:
@@ -186,6 +195,12 @@ class WordVocabulary(Vocabulary):
 
     def decode(self, ids: Iterable[int]) -> str:
         return " ".join(self.table[index] for index in self._spoken(ids))
+
+    def spell(self, ids: Iterable[int], begun: bool = False) -> Iterator[str]:
+        for index in ids:
+            ends = index == self.end_id
+            yield "\n" if ends else " " * begun + self.table[index]
+            begun = not ends
 
 
 class SubwordVocabulary(Vocabulary):
@@ -287,12 +302,26 @@ class SubwordVocabulary(Vocabulary):
         spelt = b"".join(self.token_bytes[index] for index in self._spoken(ids))
         return spelt.decode(errors="replace").removeprefix(" ")
 
+    def spell(self, ids: Iterable[int], begun: bool = False) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may take several ids
+        for index in ids:
+            ends = index == self.end_id
+            text = decoder.decode(self.token_bytes[index], final=ends)
+            if text and not begun:
+                text, begun = text.removeprefix(" "), True
+            yield text + "\n" * ends
+            begun = begun and not ends
+        yield decoder.decode(b"", final=True)
 
-def load_words(run: Run) -> WordVocabulary:
-    """The words of a run; RunError when its file is missing, damaged or of another kind."""
+
+Kind = TypeVar("Kind", bound=Vocabulary)
+
+
+def load_vocabulary(run: Run, kind: type[Kind]) -> Kind:
+    """The vocabulary of a run; RunError when its file is missing, damaged or of another kind."""
     path = run.path / "vocabulary.json"
     try:
-        return WordVocabulary.load(path)
+        return kind.load(path)
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: {error}") from None
 

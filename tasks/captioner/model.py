@@ -25,7 +25,7 @@ from shared.decoding import Hypotheses, beam_search
 from shared.recurrent import LSTM
 from shared.runs import Run
 from shared.training import load_trained
-from shared.vocabulary import Vocabulary, WordVocabulary, load_words
+from shared.vocabulary import Vocabulary, WordVocabulary, load_vocabulary
 from tasks.captioner.config import Config
 from tasks.captioner.encoder import grid_shape
 
@@ -241,7 +241,7 @@ def build_model(config: Config, vocab_size: int) -> Captioner:
 def load_model(run: Run) -> tuple[Config, WordVocabulary, Captioner]:
     """The configuration, vocabulary and trained model of a run; RunError when they do not fit together."""
     config = run.read_config(Config)
-    vocabulary = load_words(run)
+    vocabulary = load_vocabulary(run, WordVocabulary)
     model = build_model(config, len(vocabulary))
     load_trained(run, model)
     return config, vocabulary, model

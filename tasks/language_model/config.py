@@ -13,10 +13,14 @@ RELEASED = "wikitext2"  # the run that the commands use unless told otherwise
 class Config:
     """One training of the language model; the defaults are those of `python_manual`."""
 
-    corpus: Literal["python_manual", "penn_treebank", "wikitext2"] = "python_manual"
-    """What to train on."""
+    corpus: str = "python_manual"
+    """What to train on: python_manual, penn_treebank, wikitext2, or the path of a text file or of a folder of .txt."""
+    vocabulary: Literal["words", "subwords", "characters"] = "words"
+    """What the model reads; no text is unknown to one of subwords or characters."""
+    vocabulary_size: int = 8000
+    """Of subwords, at most."""
     min_count: int = 2
-    """Words seen less often in training become unknown; the public corpora have done that themselves."""
+    """Words or characters seen less often are left out; the public corpora have done that themselves."""
 
     cell: Literal["simple_rnn", "lstm", "gru", "mogrifier_lstm"] = "lstm"
     """What the layers are made of."""
@@ -53,6 +57,8 @@ class Config:
     """Steps through which errors are propagated back; the state is carried from there to the next."""
     random_length: bool = False
     """Draw each length about that one and scale the rate with it, so that batches end at other words each epoch."""
+    reset_chance: float = 0.0
+    """Share of streams that begin a batch with an empty state: beginnings are to be learned too (Melis et al. 2020)."""
     epochs: int = 10
     """At most."""
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -76,7 +82,17 @@ class Config:
     """Decides weights, dropout and lengths."""
 
     def __post_init__(self):
-        numbers = ("min_count", "units", "num_layers", "embedding_units", "batch_size", "length", "epochs", "patience")
+        numbers = (
+            "vocabulary_size",
+            "min_count",
+            "units",
+            "num_layers",
+            "embedding_units",
+            "batch_size",
+            "length",
+            "epochs",
+            "patience",
+        )
         for name in numbers:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: at least 1 was expected")
@@ -87,7 +103,7 @@ class Config:
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} {getattr(self, name)}: above 0 was expected")
         dropouts = ("embedding_dropout", "input_dropout", "layer_dropout", "output_dropout", "weight_drop")
-        for name in (*dropouts, "weight_average"):
+        for name in (*dropouts, "weight_average", "reset_chance"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: from 0 to below 1 was expected")
         if self.weight_drop and self.cell == "mogrifier_lstm":

@@ -13,28 +13,60 @@
 Nothing is padded, nothing shuffled within a stream.
 """
 
+import functools
+import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 import datasets
-from shared.vocabulary import Vocabulary, WordVocabulary
+from shared.errors import UserError
+from shared.text import read_corpus, split_lines
+from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.language_model.config import Config
 
 # The public corpora are made of words already.
 NORMALISATION = {"python_manual": "words", "penn_treebank": "none", "wikitext2": "none"}
 
 
-def read_lines(config: Config, split: str, data_dir=None) -> list[str]:
-    """The lines of a split, in order."""
-    return [record["text"] for record in datasets.load(config.corpus, split, data_dir)]
+def read_lines(config: Config, split: str, data_dir: Path | None = None) -> list[str]:
+    """The lines of a split, in order.
+
+    Raises:
+        UserError: there is no such corpus, file or folder, or it holds no text.
+    """
+    if config.corpus in NORMALISATION:
+        return [record["text"] for record in datasets.load(config.corpus, split, data_dir)]
+    path = data_dir or Path(config.corpus)
+    if not path.exists():
+        raise UserError(f"corpus {config.corpus}: none of {', '.join(NORMALISATION)}, and no such file or folder")
+    return _splits(path)[split]
 
 
-def build_vocabulary(config: Config, lines: Iterable[str]) -> WordVocabulary:
-    """The words of the training lines."""
-    return WordVocabulary.build(lines, min_count=config.min_count, normalisation=NORMALISATION[config.corpus])
+@functools.lru_cache(1)
+def _splits(path: Path) -> dict[str, list[str]]:
+    return split_lines(read_corpus(path))
+
+
+def fingerprint(config: Config, data_dir: Path | None = None) -> str:
+    """A hash of the corpus, to be kept with a run that learned from it."""
+    if config.corpus in NORMALISATION:
+        return datasets.fingerprint(config.corpus, data_dir)
+    text = "\n".join(line for split in ("train", "dev", "test") for line in read_lines(config, split, data_dir))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def build_vocabulary(config: Config, lines: Iterable[str]) -> Vocabulary:
+    """What the training lines are made of; subwords and characters spell any text, words need signs apart."""
+    if config.vocabulary == "words":
+        normalisation = NORMALISATION.get(config.corpus, "words")
+        return WordVocabulary.build(lines, min_count=config.min_count, normalisation=normalisation)
+    if config.vocabulary == "characters":
+        return SubwordVocabulary.characters(lines, min_count=config.min_count)
+    return SubwordVocabulary.train(list(lines), config.vocabulary_size)
 
 
 def to_stream(lines: Iterable[str], vocabulary: Vocabulary) -> np.ndarray:
@@ -86,6 +118,7 @@ class StreamBatches(keras.utils.PyDataset):
         seed: for lengths that are drawn at random, and with the epoch decides them: about `length`, one in twenty about
             half of it, none below 5 (Merity et al. 2018, section 4.1). None: all of them `length`.
         sampler: draws words for each batch.
+        reset_chance: share of rows that begin a batch with an empty state.
 
     Raises:
         ValueError: the stream has no token for some row.
@@ -99,6 +132,7 @@ class StreamBatches(keras.utils.PyDataset):
         start_id: int,
         seed: int | None = None,
         sampler: WordSampler | None = None,
+        reset_chance: float = 0.0,
     ):
         super().__init__()
         steps = len(stream) // batch_size
@@ -107,7 +141,7 @@ class StreamBatches(keras.utils.PyDataset):
         self.targets = stream[: steps * batch_size].reshape(batch_size, steps)
         before = np.concatenate([[start_id], self.targets[:-1, -1]])  # a row goes on where the one above it ends
         self.inputs = np.concatenate([before[:, None], self.targets[:, :-1]], axis=1).astype(np.int32)
-        self.length, self.seed, self.sampler = length, seed, sampler
+        self.length, self.seed, self.sampler, self.reset_chance = length, seed, sampler, reset_chance
         self.epoch = 0
 
     @property
@@ -142,10 +176,11 @@ class StreamBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index) -> tuple[dict[str, Any], np.ndarray]:
         part = slice(self._ends[index], self._ends[index + 1])
+        rng = np.random.default_rng([self.seed or 0, self.epoch, index])
         targets = self.targets[:, part]
-        goes_on = np.full(len(targets), index > 0)
+        goes_on = (rng.random(len(targets)) >= self.reset_chance) & (index > 0)
         inputs = {"token_ids": self.inputs[:, part], "target_ids": targets, "goes_on": goes_on}
         if self.sampler is not None:
-            drawn = self.sampler.draw(np.random.default_rng([self.seed or 0, self.epoch, index]))
+            drawn = self.sampler.draw(rng)
             inputs |= {"drawn": drawn, "chances": self.sampler.chances[drawn]}
         return inputs, targets

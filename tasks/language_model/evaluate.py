@@ -9,6 +9,7 @@ the beginning of the development split, whichever split is measured. All is adde
 the run is a released model.
 """
 
+import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -100,10 +101,15 @@ def main(arguments: list[str]) -> None:
 
     config, vocabulary, model = load_model(run)
     wanted = {options.split, "dev"} | ({"train"} if options.dynamic else set())
-    splits = {split: to_stream(read_lines(config, split, options.data_dir), vocabulary) for split in wanted}
+    lines = {split: read_lines(config, split, options.data_dir) for split in wanted}
+    splits = {split: to_stream(of_split, vocabulary) for split, of_split in lines.items()}
     stream = splits[options.split]
     metrics = {"tokens": len(stream), "unknown": round(float(np.mean(stream == vocabulary.unknown_id)), 4)}
-    metrics |= perplexities(config, model, splits, vocabulary.end_id, options) | {"protocol": PROTOCOL}
+    metrics |= perplexities(config, model, splits, vocabulary.end_id, options)
+    if vocabulary.kind != "words":  # what perplexities of other pieces can be compared by
+        bits = math.log2(metrics["perplexity"]) * len(stream)
+        metrics["bits_per_character"] = round(bits / sum(len(line) + 1 for line in lines[options.split]), 3)
+    metrics["protocol"] = PROTOCOL
     if not run.is_released:
         run.save_metrics(options.split, metrics)
     record = {"run": run.name, "split": options.split} | metrics

@@ -141,8 +141,8 @@ def export(model: str | None) -> Path:
         for text, prompt in zip(texts, EXAMPLES, strict=True):
             generator = TextGenerator(language_model, vocabulary)
             generator.read(prompt)
-            written = "".join(generator.spell(int(tokens[0]) for tokens, _ in generator.draw(count, 1, cold)))
-            if text.decode() != written.split("\n")[0]:
+            written = vocabulary.decode(int(tokens[0]) for tokens, _ in generator.draw(count, 1, cold))
+            if text.decode() != written:
                 raise ParityError(f"nothing was exported: after {prompt!r} it says {text.decode()!r}, not {written!r}")
 
     scalars = {"max_tokens": tf.int32, "temperature": tf.float32, "top_k": tf.int32, "top_p": tf.float32}

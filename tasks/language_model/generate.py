@@ -11,7 +11,7 @@ after all words so far, whatever their number: prompt once, branch as often as y
 
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from shared.runs import Run, read_tensors, write_tensors
 from tasks.language_model.config import RELEASED, TASK
 
 if TYPE_CHECKING:
-    from shared.vocabulary import WordVocabulary
+    from shared.vocabulary import Vocabulary
     from tasks.language_model.model import LanguageModel
 
 PART = 64  # tokens of a prompt read at a time
@@ -55,14 +55,14 @@ class TextGenerator:
 
     >>> generator = TextGenerator.load("wikitext2")
     >>> generator.read("the meaning of")
-    >>> "".join(generator.spell(int(tokens[0]) for tokens, _ in generator.draw(20)))
+    >>> "".join(generator.vocabulary.spell((int(tokens[0]) for tokens, _ in generator.draw(20)), begun=True))
 
     Attributes:
         states: what the model knows of all that was read, a list of `(1, units)`.
         token: the last token that was read; the model has not been shown it yet.
     """
 
-    def __init__(self, model: "LanguageModel", vocabulary: "WordVocabulary"):
+    def __init__(self, model: "LanguageModel", vocabulary: "Vocabulary"):
         import keras
         import tensorflow as tf
 
@@ -153,14 +153,6 @@ class TextGenerator:
             mark.update(np.ascontiguousarray(weight.numpy()).tobytes())
         return np.frombuffer(mark.digest(), np.uint8)
 
-    def spell(self, token_ids: Iterable[int]) -> Iterator[str]:
-        """What to write for each token: words with spaces between them, a line's end for `</s>`."""
-        between = ""
-        for token_id in token_ids:
-            ends = token_id == self.vocabulary.end_id
-            yield "\n" if ends else between + self.vocabulary.table[token_id]
-            between = "" if ends else " "
-
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
@@ -189,7 +181,7 @@ class Arguments:
     model: str | None = None
     """Run or folder; by default the released model, else the newest run."""
     json: bool = False
-    """One JSON object for each sample: prompt, text, tokens, log_prob."""
+    """One JSON object for each sample: prompt, text (what comes after it), tokens, log_prob (of all of these)."""
     output: Path | None = None
     """Write there instead of to standard output."""
 
@@ -216,6 +208,7 @@ def cut(text: str, stop: Sequence[str]) -> str | None:
 
 def generate(generator: TextGenerator, options: Arguments, sampling: Sampling) -> list[dict]:
     """A record for each sample."""
+    vocabulary, begun = generator.vocabulary, generator.token != generator.vocabulary.end_id
     drawn: list[list[int]] = [[] for _ in range(options.samples)]
     log_probs = [0.0] * options.samples
     texts: dict[int, str] = {}  # of those that have stopped
@@ -225,16 +218,17 @@ def generate(generator: TextGenerator, options: Arguments, sampling: Sampling) -
                 continue
             drawn[number].append(int(tokens[number]))
             log_probs[number] += float(costs[number])
-            stopped = cut("".join(generator.spell(drawn[number])), options.stop) if options.stop else None
-            if stopped is not None:
-                texts[number] = stopped
+            if options.stop:
+                stopped = cut("".join(vocabulary.spell(drawn[number], begun)), options.stop)
+                if stopped is not None:
+                    texts[number] = stopped
         if len(texts) == options.samples:
             break
     return [
         {
             "prompt": options.prompt,
-            "text": texts.get(number, "".join(generator.spell(drawn[number]))),
-            "tokens": generator.vocabulary.tokens(drawn[number]),
+            "text": texts.get(number, "".join(vocabulary.spell(drawn[number], begun))),
+            "tokens": vocabulary.tokens(drawn[number]),
             "log_prob": round(log_probs[number], 4),
         }
         for number in range(options.samples)
@@ -258,14 +252,14 @@ def main(arguments: list[str]) -> None:
             return
         # As it is drawn, and nothing of it kept; but what a stop will cut off again must not be shown first.
         if options.samples == 1 and not (options.json or options.output or options.stop):
-            print(options.prompt, end=" " if options.prompt else "", flush=True)
-            drawn = generator.draw(options.max_tokens, 1, sampling, options.seed)
-            for piece in generator.spell(int(tokens[0]) for tokens, _ in drawn):
-                print(piece, end="", flush=True)
+            print(options.prompt, end="", flush=True)
+            drawn = (int(tokens[0]) for tokens, _ in generator.draw(options.max_tokens, 1, sampling, options.seed))
+            for text in generator.vocabulary.spell(drawn, begun=generator.token != generator.vocabulary.end_id):
+                print(text, end="", flush=True)
             print()
             return
         for record in generate(generator, options, sampling):
-            results.write(record, f"{options.prompt} {record['text']}".strip())
+            results.write(record, options.prompt + record["text"])
     finally:
         results.close()
 

@@ -16,7 +16,7 @@ import numpy as np
 from shared.recurrent import Stack
 from shared.runs import Run
 from shared.training import load_trained
-from shared.vocabulary import WordVocabulary, load_words
+from shared.vocabulary import Vocabulary, load_vocabulary
 from tasks.language_model.config import Config
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -226,14 +226,14 @@ def read_stream(reader: StreamReader, batches) -> np.ndarray:
     return np.concatenate([reader.predict_on_batch(batch) for batch, _ in batches], axis=1)
 
 
-def load_model(run: Run) -> tuple[Config, WordVocabulary, LanguageModel]:
+def load_model(run: Run) -> tuple[Config, Vocabulary, LanguageModel]:
     """Configuration, vocabulary and model of a trained run.
 
     Raises:
         RunError: its files do not fit together.
     """
     config = run.read_config(Config)
-    vocabulary = load_words(run)
+    vocabulary = load_vocabulary(run, Vocabulary)
     model = build_model(config, len(vocabulary))
     load_trained(run, model)
     return config, vocabulary, model

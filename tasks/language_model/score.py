@@ -36,10 +36,11 @@ from shared.text import check_readable, read_lines
 from tasks.language_model.config import RELEASED, TASK
 
 if TYPE_CHECKING:
-    from shared.vocabulary import WordVocabulary
-    from tasks.language_model.model import LanguageModel
+    from shared.vocabulary import Vocabulary
+    from tasks.language_model.model import LanguageModel, StreamReader
 
 ROWS, STEPS = 16, 64  # lines scored side by side, tokens at a time: their logits take 140 MB with 33,000 words
+LONG = 512  # tokens of a line that is scored by itself
 CHUNK = 64  # lines read before they are scored, like with like in length
 
 
@@ -49,7 +50,7 @@ class Score:
 
     Attributes:
         text: the line.
-        tokens: its words as the model splits them, known or not, and `</s>`.
+        tokens: its words as the model splits them, known or not, or pieces of them, and `</s>`.
         log_probs: natural logarithm of each one's probability, `(tokens,)`.
         unknown: whether each one is unknown to the model.
     """
@@ -107,11 +108,11 @@ class TextScorer:
         carry: go on from line to line, and from call to call, as in one text.
     """
 
-    def __init__(self, model: "LanguageModel", vocabulary: "WordVocabulary", carry: bool = False):
+    def __init__(self, model: "LanguageModel", vocabulary: "Vocabulary", carry: bool = False):
         from tasks.language_model.model import StreamReader
 
         self.vocabulary, self.carry = vocabulary, carry
-        self.reader = StreamReader(model, 1 if carry else ROWS)
+        self.alone, self.together = StreamReader(model, 1), StreamReader(model, ROWS)
         self.before: int | None = None  # the last token of the text so far, if it is carried
 
     @classmethod
@@ -129,7 +130,7 @@ class TextScorer:
         return [
             Score(
                 text=line,
-                tokens=[*self.vocabulary.words(line), self.vocabulary.table[self.vocabulary.end_id]],
+                tokens=[*self.vocabulary.pieces(line), self.vocabulary.table[self.vocabulary.end_id]],
                 log_probs=-cost,
                 unknown=[token == self.vocabulary.unknown_id for token in of_line],
             )
@@ -140,14 +141,18 @@ class TextScorer:
         """-log p of the tokens of each line, by itself."""
         nats: list[np.ndarray] = [np.empty(0)] * len(ids)
         order = sorted(range(len(ids)), key=lambda number: len(ids[number]))
-        for first in range(0, len(order), ROWS):
-            numbers = order[first : first + ROWS]
+        short = [number for number in order if len(ids[number]) <= LONG]
+        for first in range(0, len(short), ROWS):
+            numbers = short[first : first + ROWS]
             targets = np.zeros((ROWS, len(ids[numbers[-1]])), np.int32)
             for row, number in zip(targets, numbers, strict=False):
                 row[: len(ids[number])] = ids[number]
-            costs = self._read(targets, self.vocabulary.end_id, goes_on=False)
+            costs = self._read(self.together, targets, self.vocabulary.end_id, goes_on=False)
             for cost, number in zip(costs, numbers, strict=False):
                 nats[number] = cost[: len(ids[number])]
+        for number in order[len(short) :]:
+            targets = np.array([ids[number]], np.int32)
+            nats[number] = self._read(self.alone, targets, self.vocabulary.end_id, goes_on=False)[0]
         return nats
 
     def _carried(self, ids: list[list[int]]) -> list[np.ndarray]:
@@ -156,11 +161,11 @@ class TextScorer:
             return []
         targets = np.concatenate(ids).astype(np.int32)[None]
         before = self.vocabulary.end_id if self.before is None else self.before
-        costs = self._read(targets, before, goes_on=self.before is not None)
+        costs = self._read(self.alone, targets, before, goes_on=self.before is not None)
         self.before = int(targets[0, -1])
         return np.split(costs[0], np.cumsum([len(of_line) for of_line in ids])[:-1])
 
-    def _read(self, targets: np.ndarray, before: int, goes_on: bool) -> np.ndarray:
+    def _read(self, reader: "StreamReader", targets: np.ndarray, before: int, goes_on: bool) -> np.ndarray:
         """-log p of each target, `(batch, time)`, a part of the steps after the other."""
         inputs = np.concatenate([np.full((len(targets), 1), before, np.int32), targets[:, :-1]], axis=1)
         costs = []
@@ -168,7 +173,7 @@ class TextScorer:
             part = slice(first, first + STEPS)
             batch = {"token_ids": inputs[:, part], "target_ids": targets[:, part]}
             batch["goes_on"] = np.full(len(targets), goes_on or first > 0)
-            costs.append(self.reader.predict_on_batch(batch))
+            costs.append(reader.predict_on_batch(batch))
         return np.concatenate(costs, axis=1)
 
 

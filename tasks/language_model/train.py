@@ -4,11 +4,13 @@
     python -m tasks.language_model.train penn_treebank                   # two LSTMs, regularised
     python -m tasks.language_model.train wikitext2 --data-dir wikitext-2
     python -m tasks.language_model.train awd --epochs 100 --run long     # any number of `config.py`
+    python -m tasks.language_model.train --corpus book.txt --vocabulary characters
 
 The same command again resumes an interrupted run. The run lies in saved_models/language_model/<run>/.
 """
 
 import sys
+from pathlib import Path
 
 from shared.cli import TrainingOptions, command, training_arguments
 from tasks.language_model.config import PRESETS, TASK, Config
@@ -19,18 +21,24 @@ def train(config: Config, options: TrainingOptions) -> None:
     import keras
     import numpy as np
 
-    import datasets
     from shared.errors import UserError
     from shared.plots import draw_history
     from shared.runs import Run
     from shared.training import Evaluation, Trainer
     from tasks.language_model.adapt import stream_nats
-    from tasks.language_model.data import StreamBatches, WordSampler, build_vocabulary, read_lines, to_stream
+    from tasks.language_model.data import (
+        StreamBatches,
+        WordSampler,
+        build_vocabulary,
+        fingerprint,
+        read_lines,
+        to_stream,
+    )
     from tasks.language_model.model import StreamReader, build_model, mean_nats, nats_per_token
 
     keras.utils.set_random_seed(config.seed)
-    fingerprint = datasets.fingerprint(config.corpus, options.data_dir)
-    run = Run.create(TASK, options.run or config.corpus, config, {config.corpus: fingerprint})
+    name = options.run or Path(config.corpus).stem
+    run = Run.create(TASK, name, config, {config.corpus: fingerprint(config, options.data_dir)})
 
     lines = read_lines(config, "train", options.data_dir)
     vocabulary = build_vocabulary(config, lines)
@@ -45,11 +53,9 @@ def train(config: Config, options: TrainingOptions) -> None:
         )
     counts = np.bincount(stream, minlength=len(vocabulary))
     model = build_model(config, len(vocabulary))
-    model.bias.assign(
-        np.log(np.maximum(counts, 0.1) / len(stream))
-    )  # begins as the unigram model, not to learn it late
+    model.bias.assign(np.log(np.maximum(counts, 0.1) / len(stream)))  # how frequent words are needs no learning
     reader = StreamReader(model, config.batch_size)
-    reader.compile(_optimizer(config), mean_nats, metrics=[nats_per_token])
+    reader.compile(build_optimizer(config), mean_nats, metrics=[nats_per_token])
 
     def evaluate() -> Evaluation:
         perplexity = float(np.exp(stream_nats(model, dev, vocabulary.end_id).mean()))
@@ -63,7 +69,8 @@ def train(config: Config, options: TrainingOptions) -> None:
             config.length,
             vocabulary.end_id,
             config.seed if config.random_length else None,
-            WordSampler(counts, config.sampled_words) if config.sampled_words else None,
+            WordSampler(counts, min(config.sampled_words, len(counts))) if config.sampled_words else None,
+            config.reset_chance,
         ),
         run,
         evaluate,
@@ -80,7 +87,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     print(f"trained: {run.path}")
 
 
-def _optimizer(config: Config):
+def build_optimizer(config: Config):
     import keras
 
     from shared.averaging import AveragedSGD

@@ -9,7 +9,6 @@ it is left out.
 
 import math
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -25,16 +24,12 @@ from matplotlib.figure import Figure
 
 from shared.plots import save
 from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
+from tests.benchmarks.side_by_side import HERE, Torch, circumstances, medians, write_results
 
 SIZES = ((20, 35, 200), (20, 35, 650), (64, 70, 1024), (32, 400, 256), (1, 200, 512))  # batch, time, units
 CELLS = {"LSTM": LSTM, "GRU": GRU, "SimpleRNN": SimpleRNN, "Bidirectional LSTM": LSTM}
 PEERS = ("Keras", "torch", "ours")
 GATES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1, "Bidirectional LSTM": 8}
-ROUNDS, SECONDS = 25, 5  # the median of so many of each, in turn, or of as many as so many seconds allow; at least 5
-
-HERE = Path(__file__).parent
-TORCH_ENVIRONMENT = HERE.parents[1] / ".venv-torch"
-TORCH = "torch==2.13.0"
 
 
 def layer(cell: str, ours: bool, units: int, dtype: str = "float32") -> keras.layers.Layer:
@@ -80,53 +75,13 @@ def steps_of(
     return {kind: timed(runs[kind]) for kind in kinds}
 
 
-class Torch:
-    """torch.nn in a process of its own."""
-
-    def __init__(self, python: Path):
-        self.process = subprocess.Popen(
-            [python, HERE / "torch_peer.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    @classmethod
-    def start(cls) -> "Torch | None":
-        """None, with a word, where torch cannot be had."""
-        python = TORCH_ENVIRONMENT / "bin" / "python"
-        try:
-            if not python.exists():
-                subprocess.run([sys.executable, "-m", "venv", TORCH_ENVIRONMENT], check=True)
-                subprocess.run([python, "-m", "pip", "install", "--quiet", TORCH, "numpy"], check=True)
-            subprocess.run([python, "-c", "import torch"], check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            print(f"without torch: {error}", file=sys.stderr)
-            return None
-        return cls(python)
-
-    def ask(self, line: str) -> str:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline()
-
-    def steps_of(self, cell: str, batch: int, length: int, units: int) -> dict[str, Callable[[], float]]:
-        self.ask(f"{cell}\t{batch}\t{length}\t{units}")
-        steps = {kind: lambda kind=kind: float(self.ask(kind)) for kind in KINDS}
-        for step in steps.values():
-            step()
-        return steps
-
-
-def medians(steps: dict[str, Callable[[], float]], most: float = SECONDS) -> dict[str, float]:
-    """The median seconds of each, taken in turn."""
-    taken: dict[str, list[float]] = {name: [] for name in steps}
-    began = time.monotonic()
-    for round_ in range(ROUNDS):
-        if round_ >= 5 and time.monotonic() - began > most:
-            break
-        for name, step in steps.items():
-            taken[name].append(step())
-    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
+def torch_steps_of(torch: Torch, cell: str, batch: int, length: int, units: int) -> dict[str, Callable[[], float]]:
+    """`steps_of` a layer of torch's."""
+    torch.ask(f"{cell}\t{batch}\t{length}\t{units}")
+    steps = {kind: lambda kind=kind: float(torch.ask(kind)) for kind in KINDS}
+    for step in steps.values():
+        step()
+    return steps
 
 
 def gemm() -> float:
@@ -166,7 +121,7 @@ def compare(torch: Torch | None) -> list[Timing]:
         for size in SIZES:
             peers = {name: steps_of(layer(cell, name == "ours", size[-1]), *size) for name in ("Keras", "ours")}
             if torch is not None:
-                peers["torch"] = torch.steps_of(cell, *size)
+                peers["torch"] = torch_steps_of(torch, cell, *size)
             for kind in KINDS:
                 timings.append(Timing(cell, size, kind, medians({name: steps[kind] for name, steps in peers.items()})))
                 print(timings[-1].row(), flush=True)
@@ -250,13 +205,6 @@ def memory() -> list[str]:
     return [f"- peak memory of training, LSTM (64, 70, 1024), ours / Keras: {(ours - idle) / (theirs - idle):.2f}"]
 
 
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor()
-
-
 def main() -> None:
     if "--peak" in sys.argv:
         name = sys.argv[-1]
@@ -267,22 +215,19 @@ def main() -> None:
         status = Path("/proc/self/status").read_text()  # `getrusage` would tell of the parent's peak too
         print(status.split("VmHWM:")[1].split()[0])
         return
-    torch = None if "--no-torch" in sys.argv else Torch.start()
+    torch = None if "--no-torch" in sys.argv else Torch.start("torch_peer.py")
     timings = compare(torch)
     lines = [
         "# Recurrent layers, side by side",
         "",
-        f"Written by `make bench` on {os.cpu_count()} cores of {processor()}, keras {keras.__version__}, tensorflow"
-        f" {tf.__version__}{', ' + TORCH.replace('==', ' ') if torch else ''}. Medians, taken in turn within one run.",
+        circumstances(torch),
         "",
         *table(timings),
         *scaling(),
         *memory(),
     ]
     draw(timings, HERE.parents[1] / "docs" / "recurrent_speed.png")
-    results = HERE / "RESULTS.md"
-    _, tried, notes = (results.read_text() if results.exists() else "").partition("\n## Tried")
-    results.write_text("\n".join(lines) + "\n" + tried + notes)  # what was tried is written by hand, below
+    write_results("RESULTS.md", lines)
     print("\n".join(lines[-8:]))
 
 

@@ -248,3 +248,18 @@ def test_ids_outside_the_table_are_refused(words, subwords):
             with pytest.raises(ValueError, match=f"Received: {index}"):
                 vocabulary.tokens([index])
         vocabulary.decode([4, vocabulary.end_id, -1])  # nothing after the end is looked at
+
+
+@pytest.mark.parametrize("text", ["the cat", "Die Katze schl\u00e4ft, \U0001f408!", "dog"])
+def test_spelling_as_it_comes_is_decoding(words, subwords, text):
+    for vocabulary in (words, subwords, SubwordVocabulary.characters(TEXTS)):
+        ids = vocabulary.encode(text)
+        pieces = list(vocabulary.spell([*ids, vocabulary.end_id, *ids]))
+        assert "".join(pieces) == f"{vocabulary.decode(ids)}\n{vocabulary.decode(ids)}"
+        assert "".join(vocabulary.spell(ids, begun=True)) == " " + vocabulary.decode(ids)
+
+
+def test_a_character_cut_short_is_spelt_as_replacement(subwords):
+    first_byte = subwords.encode("\u732b")[-3:-2]
+    assert "".join(subwords.spell([*first_byte, subwords.end_id])) == "\ufffd\n"
+    assert "".join(subwords.spell(first_byte)) == "\ufffd"

@@ -81,3 +81,11 @@ def test_what_is_drawn_is_decided_by_epoch_and_number():
     assert (first["drawn"] != other["drawn"]).any()
     batches.epoch = 1
     assert (first["drawn"] != batches[0][0]["drawn"]).any()
+
+
+def test_some_streams_begin_anew():
+    batches = StreamBatches(np.arange(4000, dtype=np.int32), 100, 4, 2, seed=3, reset_chance=0.25)
+    goes_on = np.array([batches[number][0]["goes_on"] for number in range(len(batches))])
+    assert not goes_on[0].any()
+    assert 0.7 < goes_on[1:].mean() < 0.8
+    np.testing.assert_array_equal(batches[3][0]["goes_on"], goes_on[3])

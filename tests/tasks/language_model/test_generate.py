@@ -92,7 +92,7 @@ def test_what_streams_is_what_is_returned(trained, capsys):
     assert main(arguments) == 0
     streamed = capsys.readouterr().out
     assert main([*arguments, "--json"]) == 0
-    assert streamed == f"the {json.loads(capsys.readouterr().out)['text']}\n"
+    assert streamed == f"the{json.loads(capsys.readouterr().out)['text']}\n"
 
 
 def test_stops(trained, capsys):

@@ -1,0 +1,106 @@
+"""Times the training of a language model: ours beside the same in torch, in turn in one run; writes LANGUAGE_MODEL.md.
+
+    python -m tests.benchmarks.language_model
+
+The medium model of Zaremba et al. (2014) with a tied softmax, on words drawn at random, about as often as in a text. A
+step is what `Trainer` does for a batch: the rate set, forward, backward, the gradient clipped, plain gradient descent,
+and the loss read. torch.nn has the model of its own word language model example.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from shared.training import warmed_up
+from tasks.language_model.config import ZAREMBA_MEDIUM
+from tasks.language_model.data import StreamBatches
+from tasks.language_model.model import StreamReader, build_model, mean_nats, nats_per_token
+from tasks.language_model.train import build_optimizer
+from tests.benchmarks.side_by_side import Torch, circumstances, medians, write_results
+
+CONFIG = replace(ZAREMBA_MEDIUM, tied=True)
+WORDS = 10_000
+RATE = CONFIG.learning_rate * warmed_up(0, CONFIG.warmup_steps)  # the first: random words teach nothing to hurry for
+WARM_UP, ROUNDS = 3, 15  # steps of each that do not count, and that do
+MOST = 60  # seconds, after which at least 5 rounds are enough
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One of the two: its parameters, and a step that returns the seconds it took and the loss in nats."""
+
+    parameters: int
+    step: Callable[[], tuple[float, float]]
+
+
+def ours() -> Peer:
+    """The objects of `tasks.language_model.train`."""
+    keras.utils.set_random_seed(CONFIG.seed)
+    model = build_model(CONFIG, WORDS)
+    reader: Any = StreamReader(model, CONFIG.batch_size)
+    reader.compile(build_optimizer(CONFIG), mean_nats, metrics=[nats_per_token])
+
+    odds = 1 / np.arange(1, WORDS + 1)  # Zipf's law
+    tokens = (WARM_UP + ROUNDS) * CONFIG.batch_size * CONFIG.length
+    stream = np.random.default_rng(CONFIG.seed).choice(WORDS, tokens, p=odds / odds.sum()).astype(np.int32)
+    batches = iter(StreamBatches(stream, CONFIG.batch_size, CONFIG.length, start_id=0))
+
+    def step() -> tuple[float, float]:
+        start = time.perf_counter()
+        reader.optimizer.learning_rate = RATE
+        logs = reader.train_on_batch(*next(batches), return_dict=True)
+        return time.perf_counter() - start, float(logs["nats_per_token"])
+
+    return Peer(model.count_params(), step)
+
+
+def theirs(torch: Torch) -> Peer:
+    def step() -> tuple[float, float]:
+        seconds, nats = map(float, torch.ask("step").split())
+        return seconds, nats
+
+    return Peer(int(torch.ask(json.dumps(vars(CONFIG) | {"words": WORDS, "learning_rate": RATE}))), step)
+
+
+def warm_up(peers: dict[str, Peer]) -> None:
+    """The first steps of each, and that both are the same model, which knows nothing yet."""
+    parameters = {name: peer.parameters for name, peer in peers.items()}
+    assert len(set(parameters.values())) == 1, parameters
+    for name, peer in peers.items():
+        nats = [peer.step()[1] for _ in range(WARM_UP)]
+        assert abs(nats[0] - math.log(WORDS)) < 0.1, f"{name} begins with {nats[0]} nats, not ln {WORDS}"
+
+
+def main() -> None:
+    torch = Torch.start("torch_language_model.py")
+    peers = {"torch": theirs(torch)} if torch else {}
+    peers["ours"] = ours()
+    warm_up(peers)
+    seconds = medians({name: lambda peer=peer: peer.step()[0] for name, peer in peers.items()}, ROUNDS, MOST)
+    words = CONFIG.batch_size * CONFIG.length
+    lines = [
+        "# Training a language model, side by side",
+        "",
+        circumstances(torch),
+        "",
+        f"{CONFIG.num_layers} LSTMs of {CONFIG.units} units, embedding and softmax of {WORDS:,} words tied,"
+        f" {peers['ours'].parameters:,} parameters; {CONFIG.batch_size} streams, {CONFIG.length} steps, float32.",
+        "",
+        "| | ms a step | words/s |",
+        "|---|---|---|",
+        *(f"| {name} | {taken * 1e3:.0f} | {words / taken:,.0f} |" for name, taken in seconds.items()),
+    ]
+    if torch:
+        lines += ["", f"- torch / ours: {seconds['torch'] / seconds['ours']:.2f}"]
+    write_results("LANGUAGE_MODEL.md", lines)
+    print("\n".join(lines[6:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What the side-by-side timings share: torch in a process of its own, medians taken in turn, results on paper."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+ROUNDS, SECONDS = 25, 5  # the median of so many of each, in turn, or of as many as so many seconds allow; at least 5
+
+HERE = Path(__file__).parent
+TORCH_ENVIRONMENT = HERE.parents[1] / ".venv-torch"
+TORCH = "torch==2.13.0"
+
+
+class Torch:
+    """A script of torch's in a process of its own, which answers each line with a line."""
+
+    def __init__(self, python: Path, script: str):
+        self.process = subprocess.Popen(
+            [python, HERE / script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    @classmethod
+    def start(cls, script: str) -> "Torch | None":
+        """None, with a word, where torch cannot be had."""
+        python = TORCH_ENVIRONMENT / "bin" / "python"
+        try:
+            if not python.exists():
+                subprocess.run([sys.executable, "-m", "venv", TORCH_ENVIRONMENT], check=True)
+                subprocess.run([python, "-m", "pip", "install", "--quiet", TORCH, "numpy"], check=True)
+            subprocess.run([python, "-c", "import torch"], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"without torch: {error}", file=sys.stderr)
+            return None
+        return cls(python, script)
+
+    def ask(self, line: str) -> str:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+
+def medians(steps: Mapping[str, Callable[[], float]], rounds: int = ROUNDS, most: float = SECONDS) -> dict[str, float]:
+    """The median seconds of each, taken in turn."""
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    began = time.monotonic()
+    for round_ in range(rounds):
+        if round_ >= 5 and time.monotonic() - began > most:
+            break
+        for name, step in steps.items():
+            taken[name].append(step())
+    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
+
+
+def circumstances(torch: Torch | None) -> str:
+    """By what the results were written, where and of which versions."""
+    return (
+        f"Written by `make bench` on {os.cpu_count()} cores of {_processor()}, keras {keras.__version__}, tensorflow"
+        f" {tf.__version__}{', ' + TORCH.replace('==', ' ') if torch else ''}. Medians, taken in turn within one run."
+    )
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.processor()
+
+
+def write_results(name: str, lines: list[str]) -> None:
+    """Writes a file of results beside this one; what was tried is written by hand, below, and stays."""
+    results = HERE / name
+    _, tried, notes = (results.read_text() if results.exists() else "").partition("\n## Tried")
+    results.write_text("\n".join(lines) + "\n" + tried + notes)

@@ -1,0 +1,102 @@
+"""Any text file or folder, in words, subwords or characters, from training to export."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from shared.cli import TrainingOptions
+from shared.errors import UserError
+from shared.runs import Run
+from tasks.language_model.data import read_lines
+from tasks.language_model.evaluate import main as evaluate
+from tasks.language_model.export import export
+from tasks.language_model.generate import main as generate
+from tasks.language_model.score import TextScorer
+from tasks.language_model.train import main, train
+from tests.tasks.language_model.conftest import CONFIG, sentences
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("book")
+    lines = sentences()
+    (folder / "a.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines[:30]).encode() + b"\r\n")
+    (folder / "deeper").mkdir()
+    (folder / "deeper" / "b.txt").write_text("\n".join([*lines[30:], lines[0], "the \u732b sees \U0001f408"]))
+    (folder / "picture.png").write_bytes(b"no text")
+    return folder
+
+
+def test_a_folder_is_split_by_lines_and_none_is_in_two_splits(book):
+    config = replace(CONFIG, corpus=str(book))
+    train, dev, test = (read_lines(config, split) for split in ("train", "dev", "test"))
+    lines = sentences()
+    assert train == lines[: len(train)]  # no byte order mark, no carriage return
+    assert dev == lines[len(train) : len(train) + len(dev)]
+    assert test == [*lines[len(train) + len(dev) :], "the \u732b sees \U0001f408"]  # lines[0] stands in train
+    assert len(train) == (len(lines) + 2) * 18 // 20
+
+
+@pytest.mark.parametrize("vocabulary", ["characters", "subwords"])
+def test_no_text_is_unknown(vocabulary, book, small_manual, capsys):
+    config = replace(CONFIG, corpus=str(book), vocabulary=vocabulary, vocabulary_size=290, epochs=2)
+    train(config, TrainingOptions(run=vocabulary))
+    assert evaluate(["--model", vocabulary, "--split", "test", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["unknown"] == 0
+    assert 0 < found["bits_per_character"] < 10
+
+    (score,) = TextScorer.load(vocabulary)(["the c\u00e4t \U0001f408"])
+    assert "".join(score.tokens[:-1]).startswith(" the c")
+    assert not any(score.unknown)
+
+    assert generate(["--model", vocabulary, "--prompt", "the \u732b", "--max-tokens", "9", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["tokens"]) == 9
+    if vocabulary == "subwords":
+        assert export(vocabulary).is_dir()  # after its own check that it says the same
+
+
+BAD = {
+    "empty": (b"", "no text in it"),
+    "blank": (b" \n\n\t\n", "no text in it"),
+    "one_word": (b"word", "too few"),
+    "smaller_than_a_batch": (b"a b\n" * 3, "too few"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_too_little_text_is_told_in_one_line(name, tmp_path, small_manual, capsys):
+    contents, message = BAD[name]
+    (tmp_path / f"{name}.txt").write_bytes(contents)
+    assert main(["--corpus", str(tmp_path / f"{name}.txt")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_no_such_corpus(tmp_path):
+    with pytest.raises(UserError, match="none of python_manual, penn_treebank, wikitext2, and no such file or folder"):
+        read_lines(replace(CONFIG, corpus="war_and_peace"), "train")
+    with pytest.raises(UserError, match=r"no \.txt file in it"):
+        read_lines(replace(CONFIG, corpus=str(tmp_path)), "train")
+
+
+LINES = b"".join(b"a b c %d\n" % number for number in range(60))
+STRANGE = {
+    "no_final_newline": LINES + b"d e f",
+    "one_line_of_many_words": b"a b c d " * 3000 + b"\n" + LINES,
+    "invalid": LINES[:300] + b"a \xff\xfe b\nc \xc3\n" + LINES[300:],
+    "chinese_emoji_control": "\u732b\u5728 \U0001f408 \x07\x00\n".encode() + LINES,
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("vocabulary", ["words", "characters"])
+def test_any_text_can_be_learned_from(name, vocabulary, tmp_path, small_manual, capsys):
+    (tmp_path / f"{name}.txt").write_bytes(STRANGE[name])
+    small = ["--units", "4", "--embedding-units", "4", "--batch-size", "2", "--epochs", "1", "--min-count", "1"]
+    arguments = ["--corpus", str(tmp_path / f"{name}.txt"), "--vocabulary", vocabulary, *small]
+    assert main([*arguments, "--run", f"{name}-{vocabulary}"]) == 0
+    assert capsys.readouterr().err.count("is not UTF-8") == (name == "invalid")
+    assert Run(small_manual / f"{name}-{vocabulary}").load_weights()
