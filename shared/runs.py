@@ -29,7 +29,7 @@ import shutil
 import tempfile
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -319,8 +319,20 @@ class Run:
         return run
 
     @classmethod
-    def find(cls, model: str | None, task: str, released: str, root: Path | None = None) -> "Run":
-        """The run meant by a command's `--model RUN_OR_FOLDER`: by default the released one, else the newest."""
+    def find(
+        cls,
+        model: str | None,
+        task: str,
+        released: str,
+        root: Path | None = None,
+        suits: Callable[["Run"], bool] = lambda run: True,
+    ) -> "Run":
+        """The run meant by a command's `--model RUN_OR_FOLDER`: by default the released one, else the newest that
+        `suits` the command.
+
+        Raises:
+            RunError: there is none, or the one that is named cannot be opened.
+        """
         runs = (root or ROOT) / task
         if model is not None:
             if NAME.fullmatch(model) and (runs / model).is_dir():
@@ -331,9 +343,10 @@ class Run:
             return cls.open(Path(model), task)
         if (runs / released / "weights.safetensors").exists():
             return cls.open(runs / released, task)
-        trained = list(runs.glob("*/weights.safetensors"))
-        if trained:
-            return cls.open(max(trained, key=lambda path: path.stat().st_mtime).parent, task)
+        trained = sorted(runs.glob("*/weights.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for run in (cls.open(path.parent, task) for path in trained):
+            if suits(run):
+                return run
         raise RunError(f"no trained model under {runs}; train one with: python -m tasks.{task}.train")
 
     @contextmanager

@@ -4,9 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from shared.errors import UserError
+from shared.runs import Run, RunError
 
 TASK = "language_model"
-RELEASED = "wikitext2"  # the run that the commands use unless told otherwise
+Reads = Literal["forwards", "both ways"]
+RELEASED: dict[Reads, str] = {"forwards": "wikitext2", "both ways": "wikitext2_fill"}  # what commands use by default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +24,14 @@ class Config:
     min_count: int = 2
     """Words or characters seen less often are left out; the public corpora have done that themselves."""
 
+    reads: Reads = "forwards"
+    """From where a word is told: from those before it (`score`, `generate`), or from both sides of it (`fill`)."""
+    blanks: float = 0.2
+    """Share of words that are blank in training, if it reads both ways."""
     cell: Literal["simple_rnn", "lstm", "gru", "mogrifier_lstm"] = "lstm"
     """What the layers are made of."""
     units: int = 256
-    """Width of the layers, but the last if the embedding is tied."""
+    """Width of the layers, but the last if the embedding is tied; of one direction, if it reads both ways."""
     num_layers: int = 1
     """Layers one above the other."""
     embedding_units: int = 256
@@ -106,6 +112,8 @@ class Config:
         for name in (*dropouts, "weight_average", "reset_chance"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: from 0 to below 1 was expected")
+        if self.reads == "both ways" and (self.vocabulary != "words" or not 0 < self.blanks < 1):
+            raise UserError("a model that reads both ways fills words: vocabulary words, blanks between 0 and 1")
         if self.weight_drop and self.cell == "mogrifier_lstm":
             raise UserError("cell mogrifier_lstm takes no weight_drop: 0 was expected")
         if self.schedule == "averaging" and (self.optimizer != "sgd" or self.weight_average):
@@ -114,7 +122,22 @@ class Config:
     @property
     def widths(self) -> list[int]:
         """Units of each layer."""
-        return [self.units] * (self.num_layers - 1) + [self.embedding_units if self.tied else self.units]
+        tied = self.tied and self.reads == "forwards"
+        return [self.units] * (self.num_layers - 1) + [self.embedding_units if tied else self.units]
+
+
+def find_run(model: str | None, reads: Reads = "forwards") -> Run:
+    """The run that a command means, by default the released one, else the newest that reads so.
+
+    Raises:
+        RunError: there is none, or it reads the other way.
+    """
+    run = Run.find(model, TASK, RELEASED[reads], suits=lambda run: run.read_config(Config).reads == reads)
+    found = run.read_config(Config).reads
+    if found != reads:
+        verbs = "score and generate" if found == "forwards" else "fill"
+        raise RunError(f"{run.path}: a model that reads {found}, for {verbs}")
+    return run
 
 
 PYTHON_MANUAL = Config()
@@ -201,10 +224,20 @@ PENN_TREEBANK = replace(
     patience=10,
 )
 
+# Words told from both sides: two bidirectional layers on the manual.
+FILL = replace(
+    PYTHON_MANUAL,
+    reads="both ways",
+    units=192,
+    num_layers=2,
+    epochs=30,
+)
+
 PRESETS = {
     "python_manual": PYTHON_MANUAL,
     "penn_treebank": PENN_TREEBANK,
     "wikitext2": replace(PENN_TREEBANK, corpus="wikitext2", batch_size=40, epochs=15),
+    "fill": FILL,
     "vanilla": VANILLA,
     "zaremba_small": replace(
         ZAREMBA_MEDIUM,

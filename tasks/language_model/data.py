@@ -11,6 +11,12 @@
     chances     (words,)         of each to be drawn
 
 Nothing is padded, nothing shuffled within a stream.
+
+A model that reads both ways carries no state: the stream is cut into rows anew each epoch, and some words are blank.
+
+    token_ids   (batch, time)    the ___ sat </s> it ___
+    places      (batch, blanks)  1  5
+    target_ids  (batch, blanks)  cat  slept
 """
 
 import functools
@@ -180,6 +186,75 @@ class StreamBatches(keras.utils.PyDataset):
         targets = self.targets[:, part]
         goes_on = (rng.random(len(targets)) >= self.reset_chance) & (index > 0)
         inputs = {"token_ids": self.inputs[:, part], "target_ids": targets, "goes_on": goes_on}
+        if self.sampler is not None:
+            drawn = self.sampler.draw(rng)
+            inputs |= {"drawn": drawn, "chances": self.sampler.chances[drawn]}
+        return inputs, targets
+
+
+class BlankBatches(keras.utils.PyDataset):
+    """A stream cut into rows, in an order and with blanks decided by `seed` and `epoch`; set `epoch` before each pass.
+
+    Args:
+        stream: int32 `(tokens,)`.
+        batch_size: rows.
+        length: steps of a row; of the whole stream, if that is shorter. What is left over goes unread.
+        blank_id: what stands for a blank.
+        end_id: what is blank only where a row has too few other tokens.
+        share: of the tokens of a row that are blank, one at least.
+        seed: see above.
+        sampler: draws words for each batch.
+    """
+
+    def __init__(
+        self,
+        stream: np.ndarray,
+        batch_size: int,
+        length: int,
+        blank_id: int,
+        end_id: int,
+        share: float,
+        seed: int,
+        sampler: WordSampler | None = None,
+    ):
+        super().__init__()
+        self.stream, self.batch_size, self.length = stream, batch_size, min(length, len(stream))
+        self.blank_id, self.end_id, self.seed, self.sampler = blank_id, end_id, seed, sampler
+        self.blanks = max(1, round(share * self.length))
+        self.epoch = 0
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int):
+        self._epoch = epoch
+        rng = np.random.default_rng([self.seed, epoch])
+        begin = int(rng.integers(min(self.length, len(self.stream) - self.length + 1)))
+        rows = (len(self.stream) - begin) // self.length
+        self._rows = rng.permutation(self.stream[begin : begin + rows * self.length].reshape(rows, self.length))
+
+    def by_length(self) -> list[int]:
+        """The numbers of the epoch's batches, shortest first: the last may have fewer rows."""
+        return list(range(len(self)))[::-1]
+
+    def share(self, number: int) -> float:
+        """What the rate of a batch is multiplied with."""
+        del number
+        return 1.0
+
+    def __len__(self):
+        return -(-len(self._rows) // self.batch_size)
+
+    def __getitem__(self, index) -> tuple[dict[str, Any], np.ndarray]:
+        rows = self._rows[index * self.batch_size : (index + 1) * self.batch_size].copy()
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        order = np.argsort(rng.random(rows.shape) + (rows == self.end_id), axis=1)
+        places = np.sort(order[:, : self.blanks], axis=1).astype(np.int32)
+        targets = np.take_along_axis(rows, places, axis=1)
+        np.put_along_axis(rows, places, self.blank_id, axis=1)
+        inputs = {"token_ids": rows, "places": places, "target_ids": targets}
         if self.sampler is not None:
             drawn = self.sampler.draw(rng)
             inputs |= {"drawn": drawn, "chances": self.sampler.chances[drawn]}

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.cli import Results, command, parse
+from shared.errors import UserError
 from shared.runs import Run
-from tasks.language_model.config import RELEASED, TASK
+from tasks.language_model.config import RELEASED, TASK, Config
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tasks.language_model.config import Config
-    from tasks.language_model.model import LanguageModel
+    from shared.vocabulary import Vocabulary
+    from tasks.language_model.model import FillModel, LanguageModel
 
 FITTED, FITTED_DYNAMIC = 50_000, 10_000  # tokens of the development split that adaptation is fitted to
 PROTOCOL = "per token with </s>, one stream, state carried"
@@ -50,7 +51,7 @@ class Arguments:
 
 
 def perplexities(
-    config: "Config", model: "LanguageModel", splits: "dict[str, np.ndarray]", start_id: int, options: Arguments
+    config: Config, model: "LanguageModel", splits: "dict[str, np.ndarray]", start_id: int, options: Arguments
 ) -> dict[str, Any]:
     """The perplexity of a split's stream, and of each adaptation that is asked for, with the numbers it was given."""
     import numpy as np
@@ -89,11 +90,51 @@ def perplexities(
     return found
 
 
+def measure_blanks(
+    config: Config, model: "FillModel", stream: "np.ndarray", vocabulary: "Vocabulary"
+) -> dict[str, float]:
+    """Perplexity of blank words, and how often the most probable word, or one of the first five, is the right one."""
+    import numpy as np
+
+    from tasks.language_model.data import BlankBatches
+
+    batches = BlankBatches(
+        stream, config.batch_size, config.length, vocabulary.start_id, vocabulary.end_id, config.blanks, seed=0
+    )
+    nats, ranks = [], []
+    for number in range(len(batches)):
+        inputs, targets = batches[number]
+        logits = model.predict_on_batch({name: inputs[name] for name in ("token_ids", "places")})
+        of_target = np.take_along_axis(logits, targets[..., None], axis=-1)
+        highest = logits.max(axis=-1, keepdims=True)
+        nats.append((np.log(np.exp(logits - highest).sum(axis=-1)) + (highest - of_target)[..., 0]).ravel())
+        ranks.append((logits > of_target).sum(axis=-1).ravel())
+    rank = np.concatenate(ranks)
+    return {
+        "perplexity": float(np.exp(np.concatenate(nats).mean())),
+        "right": float(np.mean(rank < 1)),
+        "right in five": float(np.mean(rank < 5)),
+    }
+
+
 @command
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.language_model.evaluate", __doc__)
-    run = Run.find(options.model, TASK, RELEASED)
+    run = Run.find(options.model, TASK, RELEASED["forwards"])
+    config = run.read_config(Config)
+    adapts = options.cache or options.dynamic or options.fit_temperature
+    if config.reads == "both ways" and adapts:
+        raise UserError(f"{run.path}: a model that reads both ways does not adapt while it reads")
     results = Results(options.json, options.output)
+    metrics = (_forwards if config.reads == "forwards" else _both_ways)(run, options)
+    if not run.is_released:
+        run.save_metrics(options.split, metrics)
+    record = {"run": run.name, "split": options.split} | metrics
+    results.write(record, "\n".join(f"{name:<24} {_shown(value)}" for name, value in record.items()))
+    results.close()
+
+
+def _forwards(run: Run, options: Arguments) -> dict[str, Any]:
     import numpy as np
 
     from tasks.language_model.data import read_lines, to_stream
@@ -109,12 +150,19 @@ def main(arguments: list[str]) -> None:
     if vocabulary.kind != "words":  # what perplexities of other pieces can be compared by
         bits = math.log2(metrics["perplexity"]) * len(stream)
         metrics["bits_per_character"] = round(bits / sum(len(line) + 1 for line in lines[options.split]), 3)
-    metrics["protocol"] = PROTOCOL
-    if not run.is_released:
-        run.save_metrics(options.split, metrics)
-    record = {"run": run.name, "split": options.split} | metrics
-    results.write(record, "\n".join(f"{name:<24} {_shown(value)}" for name, value in record.items()))
-    results.close()
+    return metrics | {"protocol": PROTOCOL}
+
+
+def _both_ways(run: Run, options: Arguments) -> dict[str, Any]:
+    from tasks.language_model.data import read_lines, to_stream
+    from tasks.language_model.model import load_fill_model
+
+    config, vocabulary, model = load_fill_model(run)
+    stream = to_stream(read_lines(config, options.split, options.data_dir), vocabulary)
+    found = measure_blanks(config, model, stream, vocabulary)
+    return {name: round(value, 4) for name, value in found.items()} | {
+        "protocol": f"{config.blanks:.0%} of words blank, told from both sides, {config.length} tokens at a time"
+    }
 
 
 def _shown(value: Any) -> str:

@@ -23,8 +23,7 @@ from pathlib import Path
 import tyro
 
 from shared.cli import command, parse
-from shared.runs import Run
-from tasks.language_model.config import RELEASED, TASK
+from tasks.language_model.config import find_run
 
 TOLERANCE = 1e-3  # in log-probabilities; one graph may add up in another order than another
 EXAMPLES = ("the cat sat on the mat .", "", "The   zyzzyva, and \u732b!", "of the")
@@ -43,7 +42,7 @@ def export(model: str | None) -> Path:
         RunError: there is no such run, or its files do not fit together.
         ParityError: the SavedModel and the Python model differ.
     """
-    run = Run.find(model, TASK, RELEASED)
+    run = find_run(model)
     import numpy as np
     import tensorflow as tf
 

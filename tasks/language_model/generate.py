@@ -20,8 +20,8 @@ import numpy as np
 
 from shared.cli import Results, command, parse
 from shared.errors import UserError
-from shared.runs import Run, read_tensors, write_tensors
-from tasks.language_model.config import RELEASED, TASK
+from shared.runs import read_tensors, write_tensors
+from tasks.language_model.config import find_run
 
 if TYPE_CHECKING:
     from shared.vocabulary import Vocabulary
@@ -94,7 +94,7 @@ class TextGenerator:
         """Loads a run or folder, by default the released model; UserError when there is none that fits together."""
         from tasks.language_model.model import load_model
 
-        _, vocabulary, model_ = load_model(Run.find(model, TASK, RELEASED))
+        _, vocabulary, model_ = load_model(find_run(model))
         return cls(model_, vocabulary)
 
     def read(self, prompt: str) -> None:
@@ -239,7 +239,7 @@ def generate(generator: TextGenerator, options: Arguments, sampling: Sampling) -
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.language_model.generate", __doc__)
     sampling = check(options)
-    run = Run.find(options.model, TASK, RELEASED)
+    run = find_run(options.model)
     results = Results(options.json, options.output)
     try:
         generator = TextGenerator.load(str(run.path))

@@ -8,7 +8,8 @@ Regularised as AWD-LSTM is (Merity et al. 2018, section 4): one dropout mask for
 the embedding and recurrent weights dropped, penalties on outputs and their change.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from shared.recurrent import Stack
 from shared.runs import Run
 from shared.training import load_trained
-from shared.vocabulary import Vocabulary, load_vocabulary
+from shared.vocabulary import Vocabulary, WordVocabulary, load_vocabulary
 from tasks.language_model.config import Config
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -43,9 +44,8 @@ class WordDropout(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate, "vocabulary_size": self.vocabulary_size}
 
 
-@keras.saving.register_keras_serializable(package="quatrain")
-class LanguageModel(keras.Model):
-    """Token ids and states in, logits and states out.
+class WordModel(keras.Model):
+    """What both models have: an embedding below, a stack of recurrent layers, a softmax above.
 
     Args:
         config: a `Config`, or its fields.
@@ -68,6 +68,7 @@ class LanguageModel(keras.Model):
         self.stack = Stack(
             config.cell,
             config.widths,
+            bidirectional=config.reads == "both ways",
             dropout=[config.input_dropout, *between],
             weight_drop=config.weight_drop,
             name="stack",
@@ -87,30 +88,18 @@ class LanguageModel(keras.Model):
         self.bias = self.add_weight(shape=(self.vocabulary_size,), initializer="zeros", name="bias")
         self.built = True
 
-    def initial_state(self, batch: Any) -> list[Any]:
-        """Zeros, as before the first token: a list of `(batch, units)`."""
-        return self.stack.initial_state(batch)
-
-    def call(self, token_ids, states, training=False):
-        """Logits `(batch, time, vocab)` of the token after each; the states after the last."""
-        outputs, _, states = self.outputs(token_ids, states, training)
-        return self.logits(outputs), states
-
-    def outputs(self, token_ids, states, training=False, mask=None):
-        """What the softmax reads, `(batch, time, units)`; the same before dropout; the states after the last.
-
-        Args:
-            mask: bool `(batch, time)`, False where nothing is to be read.
-        """
-        embedded = self.word_dropout(self.embedding(token_ids), token_ids, training=training)
-        plain, states = self.stack(embedded, initial_state=states, mask=mask, training=training)
-        return self.output_dropout(plain, training=training), plain, states
-
     def logits(self, outputs):
         """`(..., units)` -> `(..., vocab)`"""
         if self.projection is not None:
             return self.projection(outputs) + self.bias
         return ops.matmul(outputs, ops.transpose(self.embedding.embeddings)) + self.bias
+
+    def nats(self, outputs, inputs, training):
+        """-log p of each of the `target_ids` in nats; over the words that were drawn alone, if some were."""
+        if training and "drawn" in inputs:
+            return self.sampled_nats(outputs, inputs["target_ids"], inputs["drawn"], inputs["chances"])
+        logits = ops.cast(self.logits(outputs), "float32")
+        return ops.sparse_categorical_crossentropy(inputs["target_ids"], logits, from_logits=True)
 
     def sampled_nats(self, outputs, target_ids, drawn, chances):
         """-log p of each target `(batch, time)`, its normaliser estimated from a few words (Jean et al. 2015, 3.2).
@@ -138,6 +127,89 @@ class LanguageModel(keras.Model):
 
     def get_config(self):
         return {"config": vars(self.config), "vocabulary_size": self.vocabulary_size, "name": self.name}
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+class LanguageModel(WordModel):
+    """Reads forwards: token ids and states in, logits and states out."""
+
+    def initial_state(self, batch: Any) -> list[Any]:
+        """Zeros, as before the first token: a list of `(batch, units)`."""
+        return self.stack.initial_state(batch)
+
+    def call(self, token_ids, states, training=False):
+        """Logits `(batch, time, vocab)` of the token after each; the states after the last."""
+        outputs, _, states = self.outputs(token_ids, states, training)
+        return self.logits(outputs), states
+
+    def outputs(self, token_ids, states, training=False, mask=None):
+        """What the softmax reads, `(batch, time, units)`; the same before dropout; the states after the last.
+
+        Args:
+            mask: bool `(batch, time)`, False where nothing is to be read.
+        """
+        embedded = self.word_dropout(self.embedding(token_ids), token_ids, training=training)
+        plain, states = self.stack(embedded, initial_state=states, mask=mask, training=training)
+        return self.output_dropout(plain, training=training), plain, states
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+class FillModel(WordModel):
+    """Reads both ways: token ids with blanks in, logits of what stands in the blanks out.
+
+    Every layer is bidirectional, so that the second knows both sides of each word; a blank stands for the words that
+    are asked for, lest they be read (Taylor 1953, "Cloze procedure"; Melamud et al. 2016, context2vec, with one layer).
+    """
+
+    def __init__(self, config: Config | dict[str, Any], vocabulary_size: int, name: str = "fill_model", **kwargs):
+        super().__init__(config, vocabulary_size, name, **kwargs)
+        width = self.config.embedding_units if self.config.tied else self.config.widths[-1]
+        self.head = keras.layers.Dense(width, activation="tanh", name="head")
+
+    def build(self, input_shape=None):
+        super().build(input_shape)
+        self.head.build((None, None, 2 * self.config.widths[-1]))
+
+    def outputs(self, token_ids, places, training=False):
+        """What the softmax reads of each place, `(batch, blanks, units)`."""
+        embedded = self.word_dropout(self.embedding(token_ids), token_ids, training=training)
+        both, _ = self.stack(embedded, training=training)
+        asked = ops.take_along_axis(both, places[..., None], axis=1)
+        return self.output_dropout(self.head(asked), training=training)
+
+    def call(self, inputs, training=False):
+        """Logits `(batch, blanks, vocab)`.
+
+        Args:
+            inputs: `token_ids` int32 `(batch, time)`, with blanks; `places` int32 `(batch, blanks)`, where they stand.
+        """
+        return self.logits(self.outputs(inputs["token_ids"], inputs["places"], training))
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+class BlankReader(keras.Model):
+    """Tells what each word that was made blank cost."""
+
+    def __init__(self, model: FillModel, **kwargs):
+        super().__init__(**kwargs)
+        self.model = model
+        self.built = True
+
+    def call(self, inputs, training=False):
+        """-log p of each target in nats, `(batch, blanks)`.
+
+        Args:
+            inputs: `token_ids` int32 `(batch, time)`, `places` and `target_ids` int32 `(batch, blanks)`; see `data`.
+        """
+        outputs = self.model.outputs(inputs["token_ids"], inputs["places"], training)
+        return self.model.nats(outputs, inputs, training)
+
+    def get_config(self):
+        return {"model": keras.saving.serialize_keras_object(self.model)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(keras.saving.deserialize_keras_object(config["model"], custom_objects))
 
 
 @keras.saving.register_keras_serializable(package="quatrain")
@@ -183,10 +255,7 @@ class StreamReader(keras.Model):
             change = ops.square(plain[:, 1:] - plain[:, :-1])  # of no step, in a batch of one
             count = ops.cast(ops.maximum(ops.size(change), 1), change.dtype)
             self.add_loss(config.change_penalty * ops.sum(change) / count)
-        if training and "drawn" in inputs:
-            return self.model.sampled_nats(outputs, inputs["target_ids"], inputs["drawn"], inputs["chances"])
-        logits = ops.cast(self.model.logits(outputs), "float32")
-        return ops.sparse_categorical_crossentropy(inputs["target_ids"], logits, from_logits=True)
+        return self.model.nats(outputs, inputs, training)
 
     def get_config(self):
         return {"model": keras.saving.serialize_keras_object(self.model), "batch_size": self.batch_size}
@@ -216,7 +285,15 @@ def nats_per_token(_target_ids, nats):
 
 
 def build_model(config: Config, vocabulary_size: int) -> LanguageModel:
+    """A model that reads forwards, untrained."""
     model = LanguageModel(config, vocabulary_size)
+    model.build()
+    return model
+
+
+def build_fill_model(config: Config, vocabulary_size: int) -> FillModel:
+    """A model that reads both ways, untrained."""
+    model = FillModel(config, vocabulary_size)
     model.build()
     return model
 
@@ -232,8 +309,21 @@ def load_model(run: Run) -> tuple[Config, Vocabulary, LanguageModel]:
     Raises:
         RunError: its files do not fit together.
     """
+    return _loaded(run, build_model, Vocabulary)
+
+
+def load_fill_model(run: Run) -> tuple[Config, WordVocabulary, FillModel]:
+    """The same of a run that reads both ways."""
+    return _loaded(run, build_fill_model, WordVocabulary)
+
+
+Model = TypeVar("Model", bound=WordModel)
+Kind = TypeVar("Kind", bound=Vocabulary)
+
+
+def _loaded(run: Run, build: Callable[[Config, int], Model], kind: type[Kind]) -> tuple[Config, Kind, Model]:
     config = run.read_config(Config)
-    vocabulary = load_vocabulary(run, Vocabulary)
-    model = build_model(config, len(vocabulary))
+    vocabulary = load_vocabulary(run, kind)
+    model = build(config, len(vocabulary))
     load_trained(run, model)
     return config, vocabulary, model

@@ -31,9 +31,9 @@ import tyro
 
 from shared.cli import Results, command, parse
 from shared.errors import UserError
-from shared.runs import Run, write_bytes
+from shared.runs import write_bytes
 from shared.text import check_readable, read_lines
-from tasks.language_model.config import RELEASED, TASK
+from tasks.language_model.config import find_run
 
 if TYPE_CHECKING:
     from shared.vocabulary import Vocabulary
@@ -120,7 +120,7 @@ class TextScorer:
         """Loads a run or folder, by default the released model; UserError when there is none that fits together."""
         from tasks.language_model.model import load_model
 
-        _, vocabulary, model_ = load_model(Run.find(model, TASK, RELEASED))
+        _, vocabulary, model_ = load_model(find_run(model))
         return cls(model_, vocabulary, carry)
 
     def __call__(self, lines: Iterable[str]) -> list[Score]:
@@ -358,7 +358,7 @@ def _row(score: Score, options: Arguments) -> str:
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.language_model.score", __doc__)
     check(options)
-    run = Run.find(options.model, TASK, RELEASED)
+    run = find_run(options.model)
     results = Results(options.json, options.output)
     scorer = TextScorer.load(str(run.path), options.carry)
     try:

@@ -4,6 +4,7 @@
     python -m tasks.language_model.train penn_treebank                   # two LSTMs, regularised
     python -m tasks.language_model.train wikitext2 --data-dir wikitext-2
     python -m tasks.language_model.train awd --epochs 100 --run long     # any number of `config.py`
+    python -m tasks.language_model.train fill                            # words told from both sides, for `fill`
     python -m tasks.language_model.train --corpus book.txt --vocabulary characters
 
 The same command again resumes an interrupted run. The run lies in saved_models/language_model/<run>/.
@@ -11,9 +12,15 @@ The same command again resumes an interrupted run. The run lies in saved_models/
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.cli import TrainingOptions, command, training_arguments
 from tasks.language_model.config import PRESETS, TASK, Config
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from shared.vocabulary import Vocabulary
 
 
 def train(config: Config, options: TrainingOptions) -> None:
@@ -24,54 +31,35 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.errors import UserError
     from shared.plots import draw_history
     from shared.runs import Run
-    from shared.training import Evaluation, Trainer
-    from tasks.language_model.adapt import stream_nats
-    from tasks.language_model.data import (
-        StreamBatches,
-        WordSampler,
-        build_vocabulary,
-        fingerprint,
-        read_lines,
-        to_stream,
-    )
-    from tasks.language_model.model import StreamReader, build_model, mean_nats, nats_per_token
+    from shared.training import Trainer
+    from tasks.language_model.data import build_vocabulary, fingerprint, read_lines, to_stream
+    from tasks.language_model.model import mean_nats, nats_per_token
 
     keras.utils.set_random_seed(config.seed)
-    name = options.run or Path(config.corpus).stem
+    name = options.run or (
+        Path(config.corpus).stem if config.reads == "forwards" else f"{Path(config.corpus).stem}_fill"
+    )
     run = Run.create(TASK, name, config, {config.corpus: fingerprint(config, options.data_dir)})
 
     lines = read_lines(config, "train", options.data_dir)
     vocabulary = build_vocabulary(config, lines)
     vocabulary.save(run.path / "vocabulary.json")
-    dev = to_stream(read_lines(config, "dev", options.data_dir), vocabulary)
-
     stream = to_stream(lines, vocabulary)
+    dev = to_stream(read_lines(config, "dev", options.data_dir), vocabulary)
     if len(stream) < config.batch_size or not len(dev):
         raise UserError(
             f"{config.corpus}: {len(stream)} tokens to train on and {len(dev)} to measure with are too few for"
             f" {config.batch_size} streams; a smaller --batch-size may help"
         )
+    reads = forwards if config.reads == "forwards" else both_ways
+    reader, batches, evaluate = reads(config, vocabulary, stream, dev)
     counts = np.bincount(stream, minlength=len(vocabulary))
-    model = build_model(config, len(vocabulary))
-    model.bias.assign(np.log(np.maximum(counts, 0.1) / len(stream)))  # how frequent words are needs no learning
-    reader = StreamReader(model, config.batch_size)
+    reader.model.bias.assign(np.log(np.maximum(counts, 0.1) / len(stream)))  # how frequent words are needs no learning
     reader.compile(build_optimizer(config), mean_nats, metrics=[nats_per_token])
-
-    def evaluate() -> Evaluation:
-        perplexity = float(np.exp(stream_nats(model, dev, vocabulary.end_id).mean()))
-        return Evaluation(metrics={"dev perplexity": perplexity}, score=-perplexity)
 
     state = Trainer(
         reader,
-        StreamBatches(
-            stream,
-            config.batch_size,
-            config.length,
-            vocabulary.end_id,
-            config.seed if config.random_length else None,
-            WordSampler(counts, min(config.sampled_words, len(counts))) if config.sampled_words else None,
-            config.reset_chance,
-        ),
+        batches,
         run,
         evaluate,
         epochs=config.epochs,
@@ -79,12 +67,77 @@ def train(config: Config, options: TrainingOptions) -> None:
         warmup_steps=config.warmup_steps,
         schedule=config.schedule,
         patience=config.patience,
-        kept=model,
+        kept=reader.model,
         tensorboard=options.tensorboard,
     ).fit()
 
     draw_history(state.history, ["perplexity", "dev perplexity"], run.path / "plots" / "history.png")
     print(f"trained: {run.path}")
+
+
+def forwards(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", dev: "np.ndarray"):
+    """Reader, batches and evaluation of a model that tells each word from those before it."""
+    import numpy as np
+
+    from shared.training import Evaluation
+    from tasks.language_model.adapt import stream_nats
+    from tasks.language_model.data import StreamBatches
+    from tasks.language_model.model import StreamReader, build_model
+
+    reader = StreamReader(build_model(config, len(vocabulary)), config.batch_size)
+    batches = StreamBatches(
+        stream,
+        config.batch_size,
+        config.length,
+        vocabulary.end_id,
+        config.seed if config.random_length else None,
+        _sampler(config, vocabulary, stream),
+        config.reset_chance,
+    )
+
+    def evaluate() -> Evaluation:
+        perplexity = float(np.exp(stream_nats(reader.model, dev, vocabulary.end_id).mean()))
+        return Evaluation(metrics={"dev perplexity": perplexity}, score=-perplexity)
+
+    return reader, batches, evaluate
+
+
+def both_ways(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", dev: "np.ndarray"):
+    """The same of a model that tells blank words from both sides."""
+    from shared.training import Evaluation
+    from tasks.language_model.data import BlankBatches
+    from tasks.language_model.evaluate import measure_blanks
+    from tasks.language_model.model import BlankReader, build_fill_model
+
+    reader = BlankReader(build_fill_model(config, len(vocabulary)))
+    batches = BlankBatches(
+        stream,
+        config.batch_size,
+        config.length,
+        vocabulary.start_id,
+        vocabulary.end_id,
+        config.blanks,
+        config.seed,
+        _sampler(config, vocabulary, stream),
+    )
+
+    def evaluate() -> Evaluation:
+        found = measure_blanks(config, reader.model, dev, vocabulary)
+        metrics = {f"dev {name}": value for name, value in found.items()}
+        return Evaluation(metrics=metrics, score=-found["perplexity"])
+
+    return reader, batches, evaluate
+
+
+def _sampler(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray"):
+    import numpy as np
+
+    from tasks.language_model.data import WordSampler
+
+    if not config.sampled_words:
+        return None
+    counts = np.bincount(stream, minlength=len(vocabulary))
+    return WordSampler(counts, min(config.sampled_words, len(counts)))
 
 
 def build_optimizer(config: Config):
