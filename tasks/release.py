@@ -1,6 +1,7 @@
 """Makes a released model of a trained run: small, measured as it is released, and signed.
 
     python -m tasks.release captioner flickr8k
+    python -m tasks.release language_model wikitext2 --cache    # more arguments are for `evaluate`
 
 Weights become float16, checkpoints and exports go, dev and test are measured with the weights as they are now, the card
 is written, and the SHA-256 of the weights is recorded in config.json: from then on the run is never written to.
@@ -8,6 +9,7 @@ is written, and the SHA-256 of the weights is recorded in config.json: from then
 
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 
 from shared.cli import command
@@ -27,8 +29,8 @@ KEPT = {
 SPLITS = ("dev", "test")
 
 
-def release(task: str, name: str) -> None:
-    """Releases a run in its place; RunError if it is released already."""
+def release(task: str, name: str, options: Sequence[str] = ()) -> None:
+    """Releases a run in its place, measured with `options` of `evaluate`; RunError if it is released already."""
     import numpy as np
 
     run = Run.find(name, task, name)
@@ -39,7 +41,7 @@ def release(task: str, name: str) -> None:
         half = {key: tensor.astype(np.float16) for key, tensor in run.load_weights(path.stem).items()}
         sha256[f"{path.stem}_sha256"] = write_tensors(path, half)
     for split in SPLITS:
-        if import_module(f"tasks.{task}.evaluate").main(["--model", str(run.path), "--split", split]):
+        if import_module(f"tasks.{task}.evaluate").main(["--model", str(run.path), "--split", split, *options]):
             raise UserError(f"{run.path}: not released, {split} could not be measured")
     write_json(run.path / "config.json", run.config | sha256)
     for path in run.path.iterdir():
@@ -50,9 +52,10 @@ def release(task: str, name: str) -> None:
 
 @command
 def main(arguments: list[str]) -> None:
-    if len(arguments) != 2:
-        raise UserError("usage: python -m tasks.release TASK RUN")
-    release(*arguments)
+    if len(arguments) < 2:
+        raise UserError("usage: python -m tasks.release TASK RUN [OPTION ...]")
+    task, name, *options = arguments
+    release(task, name, options)
 
 
 if __name__ == "__main__":

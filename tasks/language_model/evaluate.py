@@ -126,9 +126,12 @@ def main(arguments: list[str]) -> None:
     if config.reads == "both ways" and adapts:
         raise UserError(f"{run.path}: a model that reads both ways does not adapt while it reads")
     results = Results(options.json, options.output)
+    from tasks.language_model import card
+
     metrics = (_forwards if config.reads == "forwards" else _both_ways)(run, options)
     if not run.is_released:
         run.save_metrics(options.split, metrics)
+        card.write(run)
     record = {"run": run.name, "split": options.split} | metrics
     results.write(record, "\n".join(f"{name:<24} {_shown(value)}" for name, value in record.items()))
     results.close()

@@ -91,6 +91,7 @@ class Score:
 
 
 COLUMNS = ("log_prob", "perplexity", "without_end", "bits_per_character", "unknown", "text")
+TOKEN_COLUMNS = ("line", "token", "log_prob", "unknown")
 
 
 def _exp(x: float) -> float:
@@ -312,7 +313,7 @@ class Arguments:
     model: str | None = None
     """Run or folder; by default the released model, else the newest run."""
     by_token: bool = False
-    """Tell of each token, in the table."""
+    """Tell of each token; with --tsv, of tokens alone."""
     tsv: bool = False
     """Values between tabs, with a heading, in place of the table."""
     json: bool = False
@@ -339,8 +340,18 @@ def check(options: Arguments) -> None:
         raise UserError("--nbest goes with --weight, --json and --output alone")
 
 
-def _row(score: Score, options: Arguments) -> str:
+def _heading(options: Arguments) -> str:
+    if options.tsv:
+        return "\t".join(TOKEN_COLUMNS if options.by_token else COLUMNS)
+    return f"{'log_prob':>10} {'perplexity':>11} {'without_end':>12} {'bpc':>7} {'unknown':>8}  text"
+
+
+def _rows(number: int, score: Score, options: Arguments) -> str:
+    """What is written of a line, the `number`th."""
     record = score.record()
+    tokens = list(zip(score.tokens, record["log_probs"], score.unknown, strict=True)) if options.by_token else []
+    if options.tsv and options.by_token:
+        return "\n".join(f"{number}\t{token}\t{log_prob}\t{unknown:d}" for token, log_prob, unknown in tokens)
     if options.tsv:
         return "\t".join("" if record[name] is None else str(record[name]).replace("\t", " ") for name in COLUMNS)
     without_end = "" if score.without_end is None else f"{score.without_end:.2f}"
@@ -348,10 +359,9 @@ def _row(score: Score, options: Arguments) -> str:
         f"{score.log_prob:>10.2f} {score.perplexity:>11.2f} {without_end:>12} {score.bits_per_character:>7.3f}"
         f" {record['unknown']:>8}  {score.text}"
     )
-    if options.by_token:
-        tokens = zip(score.tokens, score.log_probs, score.unknown, strict=True)
-        row += "".join(f"\n{value:>10.2f}   {token}{'  <unk>' if unknown else ''}" for token, value, unknown in tokens)
-    return row
+    return row + "".join(
+        f"\n{value:>10.2f}   {token}{'  <unk>' if unknown else ''}" for token, value, unknown in tokens
+    )
 
 
 @command
@@ -369,10 +379,9 @@ def main(arguments: list[str]) -> None:
         lines = read_lines(options.file) if options.file else iter(options.texts)
         total, page = Total(), []
         if not options.json:
-            heading = f"{'log_prob':>10} {'perplexity':>11} {'without_end':>12} {'bpc':>7} {'unknown':>8}  text"
-            results.write({}, "\t".join(COLUMNS) if options.tsv else heading)
-        for score in score_lines(scorer, lines):
-            results.write(score.record(), _row(score, options))
+            results.write({}, _heading(options))
+        for number, score in enumerate(score_lines(scorer, lines), 1):
+            results.write(score.record(), _rows(number, score, options))
             total.add(score)
             if options.html:
                 page.append(_heat(score))

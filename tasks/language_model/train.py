@@ -32,6 +32,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.plots import draw_history
     from shared.runs import Run
     from shared.training import Trainer
+    from tasks.language_model import card
     from tasks.language_model.data import build_vocabulary, fingerprint, read_lines, to_stream
     from tasks.language_model.model import mean_nats, nats_per_token
 
@@ -55,6 +56,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     reader, batches, evaluate = reads(config, vocabulary, stream, dev)
     counts = np.bincount(stream, minlength=len(vocabulary))
     reader.model.bias.assign(np.log(np.maximum(counts, 0.1) / len(stream)))  # how frequent words are needs no learning
+    print(f"{run.name}: {reader.model.count_params():,} parameters, {len(stream):,} tokens an epoch")
     reader.compile(build_optimizer(config), mean_nats, metrics=[nats_per_token])
 
     state = Trainer(
@@ -71,7 +73,9 @@ def train(config: Config, options: TrainingOptions) -> None:
         tensorboard=options.tensorboard,
     ).fit()
 
+    run.save_metrics("dev", {"perplexity": round(-state.best_score, 2)} if state.best_score is not None else {})
     draw_history(state.history, ["perplexity", "dev perplexity"], run.path / "plots" / "history.png")
+    card.write(run)
     print(f"trained: {run.path}")
 
 

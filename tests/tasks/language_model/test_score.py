@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -78,6 +80,57 @@ def test_table_and_tsv(loaded, capsys):
     heading, *rows = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert heading[-1] == "text"
     assert [row[-1] for row in rows] == LINES[:2]
+
+
+def test_tokens_between_tabs(loaded, capsys):
+    assert main(["--model", "tiny", "--tsv", "--by-token", *LINES[:2]]) == 0
+    heading, *rows = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert heading == ["line", "token", "log_prob", "unknown"]
+    assert [row[0] for row in rows] == ["1"] * 7 + ["2"] * 7
+    both = np.concatenate([costs(loaded, line) for line in LINES[:2]])
+    np.testing.assert_allclose([float(row[2]) for row in rows], -both, atol=1e-3)
+    assert sum(int(row[3]) for row in rows) == 1
+
+
+def test_a_long_line_is_scored_by_itself(loaded, monkeypatch):
+    _, vocabulary, model = loaded
+    lines = [LINES[0], " ".join([LINES[1]] * 5), LINES[1]]
+    expected = TextScorer(model, vocabulary)(lines)
+    monkeypatch.setattr("tasks.language_model.score.LONG", 10)
+    for one, other in zip(TextScorer(model, vocabulary)(lines), expected, strict=True):
+        np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-4)
+
+
+ENDLESS = """
+import resource, sys
+from tasks.language_model.generate import Sampling, TextGenerator
+from tasks.language_model.score import TextScorer, score_lines
+from shared.cli import command
+
+def lines(count):
+    return ("the cat sees the dog ." for _ in range(count))
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+scorer, generator = TextScorer.load(sys.argv[1], carry=True), TextGenerator.load(sys.argv[1])
+peaks = []
+for count in (200, 2000):
+    for _ in score_lines(scorer, lines(count)):
+        pass
+    for _ in generator.draw(count):
+        pass
+    peaks.append(peak())
+print(*peaks)
+"""
+
+
+def test_an_endless_stream_takes_no_more_memory(trained):
+    found = subprocess.run(
+        [sys.executable, "-c", ENDLESS, str(trained.run.path)], capture_output=True, text=True, check=True
+    )
+    after_few, after_many = map(int, found.stdout.split())
+    assert after_many - after_few < 4_000  # kilobytes
 
 
 ODD = {
