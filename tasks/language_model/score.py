@@ -169,9 +169,9 @@ class TextScorer:
     def _read(self, reader: "StreamReader", targets: np.ndarray, before: int, goes_on: bool) -> np.ndarray:
         """-log p of each target, `(batch, time)`, a part of the steps after the other."""
         inputs = np.concatenate([np.full((len(targets), 1), before, np.int32), targets[:, :-1]], axis=1)
-        costs = []
-        for first in range(0, targets.shape[1], STEPS):
-            part = slice(first, first + STEPS)
+        costs, steps = [], ROWS * STEPS // len(targets)
+        for first in range(0, targets.shape[1], steps):
+            part = slice(first, first + steps)
             batch = {"token_ids": inputs[:, part], "target_ids": targets[:, part]}
             batch["goes_on"] = np.full(len(targets), goes_on or first > 0)
             costs.append(reader.predict_on_batch(batch))

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from shared.plots import save
 from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
-from tests.benchmarks.side_by_side import HERE, Torch, circumstances, medians, write_results
+from tests.benchmarks.side_by_side import HERE, Torch, circumstances, gemm, medians, write_results
 
 SIZES = ((20, 35, 200), (20, 35, 650), (64, 70, 1024), (32, 400, 256), (1, 200, 512))  # batch, time, units
 CELLS = {"LSTM": LSTM, "GRU": GRU, "SimpleRNN": SimpleRNN, "Bidirectional LSTM": LSTM}
@@ -82,14 +82,6 @@ def torch_steps_of(torch: Torch, cell: str, batch: int, length: int, units: int)
     for step in steps.values():
         step()
     return steps
-
-
-def gemm() -> float:
-    """Seconds of a plain 2048^3 float32 matrix product."""
-    a = tf.ones((2048, 2048))
-    start = time.perf_counter()
-    tf.matmul(a, a)[0, 0].numpy()
-    return time.perf_counter() - start
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,14 @@ def medians(steps: Mapping[str, Callable[[], float]], rounds: int = ROUNDS, most
     return {name: float(np.median(seconds)) for name, seconds in taken.items()}
 
 
+def gemm() -> float:
+    """Seconds of a plain 2048^3 float32 matrix product."""
+    a = tf.ones((2048, 2048))
+    start = time.perf_counter()
+    tf.matmul(a, a)[0, 0].numpy()
+    return time.perf_counter() - start
+
+
 def circumstances(torch: Torch | None) -> str:
     """By what the results were written, where and of which versions."""
     return (
