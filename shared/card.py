@@ -46,12 +46,11 @@ def write_card(
         title, summary, terms, usage, remarks: Markdown; `usage` is commands.
         published: figures of others on the same split, beside ours: system -> metric -> value.
     """
-    metrics = read_json(run.path / "metrics.json")
     card = CARD.format(
         title=title,
         summary=summary,
         terms=terms,
-        numbers=_table(metrics, published or {}),
+        numbers=_table(read_json(run.path / "metrics.json"), published or {}),
         remarks=f"\n{remarks}\n" if remarks else "",
         usage=usage,
         training=_training(run),
@@ -66,8 +65,12 @@ def _table(metrics: Mapping[str, Mapping[str, Any]], published: Mapping[str, Map
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in names:
         cells = (values.get(name, "") for values in columns.values())
-        lines.append(f"| {name} | " + " | ".join(map(str, cells)) + " |")
+        lines.append(f"| {name} | " + " | ".join(map(_cell, cells)) + " |")
     return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _training(run: Run) -> str:

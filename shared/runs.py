@@ -400,8 +400,11 @@ class Run:
         path = self.path / "history.csv"
         return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
 
+    def load_metrics(self) -> dict[str, Any]:
+        """The numbers of each split that was measured."""
+        path = self.path / "metrics.json"
+        return read_json(path) if path.exists() else {}
+
     def save_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
         """Adds the numbers of one split to `metrics.json`, keeping those of the others."""
-        path = self.path / "metrics.json"
-        known = read_json(path) if path.exists() else {}
-        write_json(path, {**known, split: dict(metrics)})
+        write_json(self.path / "metrics.json", {**self.load_metrics(), split: dict(metrics)})

@@ -54,13 +54,13 @@ def read_corpus(path: Path) -> list[str]:
 def split_lines(lines: Sequence[str]) -> dict[str, list[str]]:
     """The first nine tenths to train on, a twentieth for development, the last twentieth for test, in order.
 
-    No line of development stands in train, none of test in either of them.
+    No line of development stands in train, none of test in either of them, blank lines apart.
     """
     dev, test = len(lines) * 18 // 20, len(lines) * 19 // 20
     seen: set[str] = set()
     splits = {}
     for name, part in (("train", lines[:dev]), ("dev", lines[dev:test]), ("test", lines[test:])):
-        splits[name] = [line for line in part if line not in seen]
+        splits[name] = [line for line in part if line not in seen or not line.strip()]
         seen.update(part)
     return splits
 

@@ -55,8 +55,13 @@ class TextTable(ABC):
         """Texts `(batch,)` -> their tokens, known or not, and the int32 ids of these, both ragged `(batch, any)`."""
 
     @abstractmethod
-    def decode(self, token_ids: Any) -> Any:
-        """Ids `(..., time)` -> texts `(...)` up to the first `end_id`; padding and start are skipped."""
+    def decode(self, token_ids: Any, begun: Any = False) -> Any:
+        """Ids `(..., time)` -> texts `(...)` up to the first `end_id`; padding and start are skipped.
+
+        Args:
+            token_ids: int32.
+            begun: bool `(...)`, whether the text goes on in a line that has begun; its first space then stays.
+        """
 
     def _normalised(self, text: Any) -> Any:
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
@@ -85,9 +90,10 @@ class WordTable(TextTable):
         words = tf.strings.split(self._normalised(text))
         return words, words.with_values(tf.cast(self._lookup.lookup(words.values), tf.int32))
 
-    def decode(self, token_ids: Any) -> Any:
+    def decode(self, token_ids: Any, begun: Any = False) -> Any:
         joined = tf.strings.reduce_join(self._spoken(token_ids), axis=-1, separator=" ")
-        return tf.strings.strip(tf.strings.regex_replace(joined, " +", " "))
+        text = tf.strings.strip(tf.strings.regex_replace(joined, " +", " "))
+        return tf.where(begun & (text != ""), tf.strings.join([" ", text]), text)
 
 
 class SubwordTable(TextTable):
@@ -131,10 +137,10 @@ class SubwordTable(TextTable):
         ids = tf.ragged.boolean_mask(ids, ids.with_values(begins & (spelt != self.END)))
         return ids.with_values(tf.gather(self._table, ids.values)), ids
 
-    def decode(self, token_ids: Any) -> Any:
+    def decode(self, token_ids: Any, begun: Any = False) -> Any:
         joined = tf.strings.reduce_join(self._spoken(token_ids), axis=-1)
         text = tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")
-        return tf.strings.regex_replace(text, "^ ", "", replace_global=False)
+        return tf.where(begun, text, tf.strings.regex_replace(text, "^ ", "", replace_global=False))
 
     def _deepest(self, spelt: Any) -> Any:
         """Bytes `(n,)` -> how far into the trie one gets, starting from each byte: a node `(n,)`."""

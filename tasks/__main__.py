@@ -17,6 +17,7 @@ EXAMPLES = {
         "evaluate": "--split test",
         "score": '"the cat sat on the mat" "the mat sat on the cat"',
         "generate": '--prompt "the"',
+        "fill": '"the ___ of a list"',
         "export": "",
     },
 }

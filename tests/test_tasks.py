@@ -16,8 +16,10 @@ def test_the_list_names_every_task_and_command(capsys):
     assert main([]) == 0
     output = capsys.readouterr().out
     assert {path.parent.name for path in (ROOT / "tasks").glob("*/config.py")} == EXAMPLES.keys()
+    for task, commands in EXAMPLES.items():
+        modules = (ROOT / "tasks" / task).glob("*.py")
+        assert {path.stem for path in modules if "\n@command\n" in path.read_text()} == commands.keys()
     for task, command in COMMANDS:
-        assert (ROOT / "tasks" / task / f"{command}.py").exists()
         assert f"python -m tasks.{task}.{command}" in output
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == output

@@ -43,8 +43,8 @@ def token_nats(model: LanguageModel, outputs: np.ndarray, targets: np.ndarray, t
 
 
 def stream_nats(model: LanguageModel, stream: np.ndarray, start_id: int) -> np.ndarray:
-    """-log p of each token of a stream, `(tokens,)`, in one go."""
-    return token_nats(model, read_outputs(model, stream, start_id), stream)
+    """-log p of each token of a stream, `(tokens,)`: what the two above tell together, in little memory."""
+    return read_stream(StreamReader(model, 1), StreamBatches(stream, 1, READ, start_id))[0]
 
 
 def _scored(model: LanguageModel, outputs: np.ndarray, targets: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
@@ -134,7 +134,7 @@ def fit_cache(outputs: np.ndarray, targets: np.ndarray, nats: np.ndarray) -> Cac
     """The cache that makes the targets most probable together with the model's own `nats`."""
     best, lowest = Cache(window=WINDOWS[0], flatness=FLATNESSES[0], share=0.0), float(nats.mean())
     for (window, flatness), probabilities in cache_probabilities(outputs, targets, WINDOWS, FLATNESSES).items():
-        own, share = np.exp(-nats), 0.1
+        own, share = np.exp(-nats.astype(float)), 0.1
         for _ in range(EM_STEPS):  # the share's best value: how often the cache was right to be asked
             share = float(np.mean(share * probabilities / ((1 - share) * own + share * probabilities)))
         cost = float(np.mean(-np.log((1 - share) * own + share * probabilities)))
@@ -147,7 +147,7 @@ def cached_nats(outputs: np.ndarray, targets: np.ndarray, nats: np.ndarray, cach
     """-log p of each target, `(tokens,)`, by model and cache."""
     found = cache_probabilities(outputs, targets, [cache.window], [cache.flatness])
     probabilities = found[cache.window, cache.flatness]
-    return -np.log((1 - cache.share) * np.exp(-nats) + cache.share * probabilities)
+    return -np.log((1 - cache.share) * np.exp(-nats.astype(float)) + cache.share * probabilities)
 
 
 # --- dynamic evaluation --------------------------------------------------------------------------------------------
@@ -184,6 +184,7 @@ class _DynamicRule(keras.optimizers.Optimizer):
     """w <- w - rate g / (G + epsilon) + min(1, decay G / mean(G)) (w_trained - w), G the usual size of g."""
 
     EPSILON = 1e-5
+    NAMES = ("usual_gradient", "trained", "pull")
 
     def __init__(self, usual: list[np.ndarray], **kwargs):
         super().__init__(0.0, **kwargs)
@@ -197,8 +198,6 @@ class _DynamicRule(keras.optimizers.Optimizer):
         for size, usual, trained, variable in zip(self.sizes, self.usual, self.trained, variables, strict=True):
             size.assign(usual + self.EPSILON)
             trained.assign(variable)
-
-    NAMES = ("usual_gradient", "trained", "pull")
 
     def start(self, how: Dynamic) -> None:
         """From the trained weights on."""
@@ -256,7 +255,7 @@ class DynamicReader:
             for number in ladder:
                 tried = replace(best, **{name: number})
                 cost = self.mean_nats(stream, tried)
-                if cost > lowest:
+                if not cost < lowest:  # nor one that is not a number
                     break
                 best, lowest = tried, cost
         return best

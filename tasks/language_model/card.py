@@ -54,12 +54,12 @@ def write(run: Run) -> None:
         run,
         title=f"Language model, trained on {config.corpus}",
         summary=(
-            f"{config.num_layers} {config.cell} layers of {config.units} units read"
-            f" {'a text forwards' if forwards else 'a line both ways'} and tell how probable each"
-            f" {'next token' if forwards else 'word in a blank'} is. See `tasks/language_model/README.md`."
+            f"{config.cell} layers of {' and '.join(map(str, config.widths))} units read a text {config.reads} and tell"
+            f" how probable each {'next token' if forwards else 'word in a blank'} is."
+            " See `tasks/language_model/README.md`."
         ),
         terms=TERMS.get(config.corpus, f"Trained on {config.corpus}; what its terms allow, the weights allow."),
         usage="\n".join(f"python -m tasks.language_model.{command.format(run.name)}" for command in commands),
-        published=PUBLISHED.get(config.corpus, {}) if forwards else {},
+        published=PUBLISHED.get(config.corpus, {}) if forwards and config.vocabulary == "words" else {},
         remarks=FORWARDS if forwards else BOTH_WAYS,
     )

@@ -5,6 +5,7 @@ from typing import Literal
 
 from shared.errors import UserError
 from shared.runs import Run, RunError
+from shared.vocabulary import SubwordVocabulary
 
 TASK = "language_model"
 Reads = Literal["forwards", "both ways"]
@@ -22,7 +23,7 @@ class Config:
     vocabulary_size: int = 8000
     """Of subwords, at most."""
     min_count: int = 2
-    """Words or characters seen less often are left out; the public corpora have done that themselves."""
+    """Words seen less often are unknown, characters spelt in bytes; the public corpora have done that themselves."""
 
     reads: Reads = "forwards"
     """From where a word is told: from those before it (`score`, `generate`), or from both sides of it (`fill`)."""
@@ -58,9 +59,9 @@ class Config:
     """TAR: times the mean square of the change of its outputs from step to step, before dropout."""
 
     batch_size: int = 16
-    """Streams read side by side."""
+    """Streams, or lines of text, read side by side."""
     length: int = 35
-    """Steps through which errors are propagated back; the state is carried from there to the next."""
+    """Steps through which errors are propagated back; forwards, the state is carried from there to the next."""
     random_length: bool = False
     """Draw each length about that one and scale the rate with it, so that batches end at other words each epoch."""
     reset_chance: float = 0.0
@@ -85,7 +86,7 @@ class Config:
     weight_decay: float = 0.0
     """Share of every weight taken away at each step, times the rate."""
     seed: int = 1
-    """Decides weights, dropout and lengths."""
+    """Decides weights, dropout, and whatever else is drawn."""
 
     def __post_init__(self):
         numbers = (
@@ -112,8 +113,15 @@ class Config:
         for name in (*dropouts, "weight_average", "reset_chance"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: from 0 to below 1 was expected")
+        if self.vocabulary == "subwords" and self.vocabulary_size <= len(SubwordVocabulary.reserved):
+            raise UserError(
+                f"vocabulary_size {self.vocabulary_size}: above {len(SubwordVocabulary.reserved)} was expected"
+            )
         if self.reads == "both ways" and (self.vocabulary != "words" or not 0 < self.blanks < 1):
             raise UserError("a model that reads both ways fills words: vocabulary words, blanks between 0 and 1")
+        carried = ("activation_penalty", "change_penalty", "random_length", "reset_chance")
+        if self.reads == "both ways" and any(getattr(self, name) for name in carried):
+            raise UserError(f"a model that reads both ways has no {', '.join(carried)}")
         if self.weight_drop and self.cell == "mogrifier_lstm":
             raise UserError("cell mogrifier_lstm takes no weight_drop: 0 was expected")
         if self.schedule == "averaging" and (self.optimizer != "sgd" or self.weight_average):
@@ -132,7 +140,14 @@ def find_run(model: str | None, reads: Reads = "forwards") -> Run:
     Raises:
         RunError: there is none, or it reads the other way.
     """
-    run = Run.find(model, TASK, RELEASED[reads], suits=lambda run: run.read_config(Config).reads == reads)
+    try:
+        run = Run.find(model, TASK, RELEASED[reads], suits=lambda run: run.read_config(Config).reads == reads)
+    except RunError:
+        if model is not None or reads == "forwards":
+            raise
+        raise RunError(
+            "no model that reads both ways; train one with: python -m tasks.language_model.train fill"
+        ) from None
     found = run.read_config(Config).reads
     if found != reads:
         verbs = "score and generate" if found == "forwards" else "fill"
@@ -205,7 +220,7 @@ AWD = replace(
     weight_decay=1.2e-6,
 )
 
-# What two cores reach in two hours: a fifth of AWD's recurrent weights, a softmax over a fifth of the words at a time,
+# What two cores reach in two hours: a sixth of AWD's recurrent weights, a softmax over a fifth of the words at a time,
 # Adam, a rate that falls to zero, and no more dropped than so few epochs need.
 PENN_TREEBANK = replace(
     AWD,
@@ -243,6 +258,7 @@ FILL = replace(
 PRESETS = {
     "python_manual": PYTHON_MANUAL,
     "penn_treebank": PENN_TREEBANK,
+    # Three times as many words, of which a like share is drawn; twice as many tokens, read in more streams.
     "wikitext2": replace(
         PENN_TREEBANK, corpus="wikitext2", embedding_units=256, sampled_words=4000, batch_size=40, epochs=15
     ),
@@ -259,5 +275,6 @@ PRESETS = {
     ),
     "zaremba_medium": ZAREMBA_MEDIUM,
     "awd": AWD,
+    # Melis et al. (2020) train 24 million parameters for a thousand epochs; this is their cell in the recipe above.
     "mogrifier": replace(PENN_TREEBANK, cell="mogrifier_lstm", weight_drop=0.0, reset_chance=0.01),
 }

@@ -30,6 +30,7 @@ import numpy as np
 
 import datasets
 from shared.errors import UserError
+from shared.runs import Run
 from shared.text import read_corpus, split_lines
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.language_model.config import Config
@@ -42,14 +43,19 @@ def read_lines(config: Config, split: str, data_dir: Path | None = None) -> list
     """The lines of a split, in order.
 
     Raises:
-        UserError: there is no such corpus, file or folder, or it holds no text.
+        UserError: there is no such corpus, file or folder, or no line of it for this split.
     """
     if config.corpus in NORMALISATION:
         return [record["text"] for record in datasets.load(config.corpus, split, data_dir)]
     path = data_dir or Path(config.corpus)
     if not path.exists():
-        raise UserError(f"corpus {config.corpus}: none of {', '.join(NORMALISATION)}, and no such file or folder")
-    return _splits(path)[split]
+        names = "" if data_dir else f"none of {', '.join(NORMALISATION)}, and "
+        raise UserError(f"corpus {path}: {names}no such file or folder")
+    splits = _splits(path)
+    if not splits[split]:
+        counts = ", ".join(f"{name} {len(lines)}" for name, lines in splits.items())
+        raise UserError(f"corpus {path}: too few lines to split ({counts})")
+    return splits[split]
 
 
 @functools.lru_cache(1)
@@ -63,6 +69,13 @@ def fingerprint(config: Config, data_dir: Path | None = None) -> str:
         return datasets.fingerprint(config.corpus, data_dir)
     text = "\n".join(line for split in ("train", "dev", "test") for line in read_lines(config, split, data_dir))
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def check_corpus(run: Run, config: Config, data_dir: Path | None = None) -> None:
+    """UserError when a run was trained on another text than lies where its corpus is looked for now."""
+    trained = run.config.get("data", {}).get(config.corpus)
+    if config.corpus not in NORMALISATION and trained != fingerprint(config, data_dir):
+        raise UserError(f"{data_dir or config.corpus}: not the text that {run.path} was trained on; see --data-dir")
 
 
 def build_vocabulary(config: Config, lines: Iterable[str]) -> Vocabulary:
@@ -112,6 +125,11 @@ class WordSampler:
         points = rng.random() + np.arange(self.size)
         return np.minimum(np.searchsorted(self._ends, points, side="right"), len(self._ends) - 1).astype(np.int32)
 
+    def inputs(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """What a batch holds of them."""
+        drawn = self.draw(rng)
+        return {"drawn": drawn, "chances": self.chances[drawn]}
+
 
 class StreamBatches(keras.utils.PyDataset):
     """A stream cut into rows and those into batches, in order; set `epoch` before each pass.
@@ -121,8 +139,9 @@ class StreamBatches(keras.utils.PyDataset):
         batch_size: rows, each of them an equal part of the stream; the few tokens left over at its end go unread.
         length: steps of a batch; the last may have fewer.
         start_id: what stands before the first token.
-        seed: for lengths that are drawn at random, and with the epoch decides them: about `length`, one in twenty about
-            half of it, none below 5 (Merity et al. 2018, section 4.1). None: all of them `length`.
+        seed: with the epoch decides all that is drawn.
+        random_length: draw lengths: about `length`, one in twenty about half of it, none below 5 (Merity et al. 2018,
+            section 4.1).
         sampler: draws words for each batch.
         reset_chance: share of rows that begin a batch with an empty state.
 
@@ -136,7 +155,9 @@ class StreamBatches(keras.utils.PyDataset):
         batch_size: int,
         length: int,
         start_id: int,
-        seed: int | None = None,
+        seed: int = 0,
+        *,
+        random_length: bool = False,
         sampler: WordSampler | None = None,
         reset_chance: float = 0.0,
     ):
@@ -147,7 +168,8 @@ class StreamBatches(keras.utils.PyDataset):
         self.targets = stream[: steps * batch_size].reshape(batch_size, steps)
         before = np.concatenate([[start_id], self.targets[:-1, -1]])  # a row goes on where the one above it ends
         self.inputs = np.concatenate([before[:, None], self.targets[:, :-1]], axis=1).astype(np.int32)
-        self.length, self.seed, self.sampler, self.reset_chance = length, seed, sampler, reset_chance
+        self.length, self.seed, self.random_length = length, seed, random_length
+        self.sampler, self.reset_chance = sampler, reset_chance
         self.epoch = 0
 
     @property
@@ -158,13 +180,13 @@ class StreamBatches(keras.utils.PyDataset):
     def epoch(self, epoch: int):
         self._epoch = epoch
         steps, ends = self.targets.shape[1], [0]
-        rng = None if self.seed is None else np.random.default_rng([self.seed, epoch])
+        rng = np.random.default_rng([self.seed, epoch])
         while ends[-1] < steps:
             ends.append(min(steps, ends[-1] + self._draw(rng)))
         self._ends = ends
 
-    def _draw(self, rng: np.random.Generator | None) -> int:
-        if rng is None:
+    def _draw(self, rng: np.random.Generator) -> int:
+        if not self.random_length:
             return self.length
         about = self.length if rng.random() < 0.95 else self.length / 2
         return max(5, int(rng.normal(about, 5)))
@@ -175,20 +197,19 @@ class StreamBatches(keras.utils.PyDataset):
 
     def share(self, number: int) -> float:
         """The length of a batch over the usual one: what its step should be scaled by."""
-        return 1.0 if self.seed is None else (self._ends[number + 1] - self._ends[number]) / self.length
+        return 1.0 if not self.random_length else (self._ends[number + 1] - self._ends[number]) / self.length
 
     def __len__(self):
         return len(self._ends) - 1
 
     def __getitem__(self, index) -> tuple[dict[str, Any], np.ndarray]:
         part = slice(self._ends[index], self._ends[index + 1])
-        rng = np.random.default_rng([self.seed or 0, self.epoch, index])
+        rng = np.random.default_rng([self.seed, self.epoch, index + 1])  # without the 1, the first would draw as above
         targets = self.targets[:, part]
         goes_on = (rng.random(len(targets)) >= self.reset_chance) & (index > 0)
         inputs = {"token_ids": self.inputs[:, part], "target_ids": targets, "goes_on": goes_on}
         if self.sampler is not None:
-            drawn = self.sampler.draw(rng)
-            inputs |= {"drawn": drawn, "chances": self.sampler.chances[drawn]}
+            inputs |= self.sampler.inputs(rng)
         return inputs, targets
 
 
@@ -198,10 +219,10 @@ class BlankBatches(keras.utils.PyDataset):
     Args:
         stream: int32 `(tokens,)`.
         batch_size: rows.
-        length: steps of a row; of the whole stream, if that is shorter. What is left over goes unread.
+        length: steps of a row; of the whole stream, if that is shorter. What is left over at either end goes unread.
         blank_id: what stands for a blank.
         end_id: what is blank only where a row has too few other tokens.
-        share: of the tokens of a row that are blank, one at least.
+        blanks: share of the tokens of a row that are blank, one at least.
         seed: see above.
         sampler: draws words for each batch.
     """
@@ -213,14 +234,14 @@ class BlankBatches(keras.utils.PyDataset):
         length: int,
         blank_id: int,
         end_id: int,
-        share: float,
+        blanks: float,
         seed: int,
         sampler: WordSampler | None = None,
     ):
         super().__init__()
         self.stream, self.batch_size, self.length = stream, batch_size, min(length, len(stream))
         self.blank_id, self.end_id, self.seed, self.sampler = blank_id, end_id, seed, sampler
-        self.blanks = max(1, round(share * self.length))
+        self.blanks = max(1, round(blanks * self.length))
         self.epoch = 0
 
     @property
@@ -249,13 +270,12 @@ class BlankBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index) -> tuple[dict[str, Any], np.ndarray]:
         rows = self._rows[index * self.batch_size : (index + 1) * self.batch_size].copy()
-        rng = np.random.default_rng([self.seed, self.epoch, index])
+        rng = np.random.default_rng([self.seed, self.epoch, index + 1])
         order = np.argsort(rng.random(rows.shape) + (rows == self.end_id), axis=1)
         places = np.sort(order[:, : self.blanks], axis=1).astype(np.int32)
         targets = np.take_along_axis(rows, places, axis=1)
         np.put_along_axis(rows, places, self.blank_id, axis=1)
         inputs = {"token_ids": rows, "places": places, "target_ids": targets}
         if self.sampler is not None:
-            drawn = self.sampler.draw(rng)
-            inputs |= {"drawn": drawn, "chances": self.sampler.chances[drawn]}
+            inputs |= self.sampler.inputs(rng)
         return inputs, targets

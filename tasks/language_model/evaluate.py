@@ -5,11 +5,11 @@
 
 Perplexity per token, `</s>` at the end of each line included, in one stream whose state is carried from the first token
 to the last. What adapts while it reads (see `adapt.py`) stands beside it under its own name; its settings are fitted to
-the beginning of the development split, whichever split is measured. All is added to the run's metrics.json, unless
-the run is a released model.
+the beginning of the development split, whichever split is measured. Of a model that reads both ways: the perplexity of
+words made blank, and how often the word itself is found. All is added to the run's metrics.json, unless the run is a
+released model.
 """
 
-import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from shared.vocabulary import Vocabulary
-    from tasks.language_model.model import FillModel, LanguageModel
+    from tasks.language_model.model import FillModel
 
 FITTED, FITTED_DYNAMIC = 50_000, 10_000  # tokens of the development split that adaptation is fitted to
 PROTOCOL = "per token with </s>, one stream, state carried"
@@ -50,10 +50,28 @@ class Arguments:
     """Write there instead of to standard output."""
 
 
-def perplexities(
-    config: Config, model: "LanguageModel", splits: "dict[str, np.ndarray]", start_id: int, options: Arguments
-) -> dict[str, Any]:
-    """The perplexity of a split's stream, and of each adaptation that is asked for, with the numbers it was given."""
+def measure(run: Run, options: Arguments) -> dict[str, Any]:
+    """The numbers of a run on a split; kept with the run, and its card written, unless it is a released model.
+
+    Raises:
+        UserError: the corpus cannot be had, or is not the one that the run was trained on.
+    """
+    from tasks.language_model import card
+    from tasks.language_model.data import check_corpus
+
+    config = run.read_config(Config)
+    check_corpus(run, config, options.data_dir)
+    metrics = (_forwards if config.reads == "forwards" else _both_ways)(run, options)
+    if not run.is_released:
+        known = run.load_metrics().get(options.split, {})
+        if known.get("perplexity") == metrics["perplexity"]:  # the same weights: what was measured before still holds
+            metrics = known | metrics
+        run.save_metrics(options.split, metrics)
+        card.write(run)
+    return metrics
+
+
+def _forwards(run: Run, options: Arguments) -> dict[str, Any]:
     import numpy as np
 
     from tasks.language_model.adapt import (
@@ -62,32 +80,56 @@ def perplexities(
         fit_cache,
         fit_temperature,
         read_outputs,
+        stream_nats,
         token_nats,
     )
+    from tasks.language_model.data import read_lines, to_stream
+    from tasks.language_model.model import load_model
 
-    def perplexity(nats: Any) -> float:
-        return round(float(np.exp(np.mean(nats))), 2)
+    config, vocabulary, model = load_model(run)
 
-    stream, dev = splits[options.split], splits["dev"][:FITTED]
-    outputs = read_outputs(model, stream, start_id)
-    nats = token_nats(model, outputs, stream)
-    found: dict[str, Any] = {"perplexity": perplexity(nats)}
+    def stream_of(split: str) -> np.ndarray:
+        return to_stream(read_lines(config, split, options.data_dir), vocabulary)
+
+    stream = stream_of(options.split)
+    nats = stream_nats(model, stream, vocabulary.end_id)
+    found: dict[str, Any] = {
+        "tokens": len(stream),
+        "unknown": round(float(np.mean(stream == vocabulary.unknown_id)), 4),
+        "perplexity": _perplexity(nats),
+    }
+    if vocabulary.kind != "words":  # what models of other pieces can be compared by
+        characters = sum(len(line) + 1 for line in read_lines(config, options.split, options.data_dir))
+        found["bits_per_character"] = round(float(nats.sum() / np.log(2) / characters), 3)
     if options.fit_temperature or options.cache:
-        dev_outputs = read_outputs(model, dev, start_id)
+        dev = stream_of("dev")[:FITTED]
+        dev_outputs, outputs = (read_outputs(model, text, vocabulary.end_id) for text in (dev, stream))
         if options.fit_temperature:
             temperature = fit_temperature(model, dev_outputs, dev)
-            found["perplexity_temperature"] = perplexity(token_nats(model, outputs, stream, temperature))
-            found["temperature"] = round(temperature, 4)
+            found["perplexity_temperature"] = _perplexity(token_nats(model, outputs, stream, temperature))
+            found["temperature"] = _rounded(temperature)
         if options.cache:
             cache = fit_cache(dev_outputs, dev, token_nats(model, dev_outputs, dev))
-            found["perplexity_cache"] = perplexity(cached_nats(outputs, stream, nats, cache))
-            found["cache"] = asdict(cache)
+            found["perplexity_cache"] = _perplexity(cached_nats(outputs, stream, nats, cache))
+            found["cache"] = {name: _rounded(number) for name, number in asdict(cache).items()}
     if options.dynamic:
-        reader = DynamicReader(config, model, splits["train"], start_id)
-        how = reader.fit(dev[:FITTED_DYNAMIC])
-        found["perplexity_dynamic"] = perplexity(reader.mean_nats(stream, how))
-        found["dynamic"] = asdict(how)
-    return found
+        reader = DynamicReader(config, model, stream_of("train"), vocabulary.end_id)
+        how = reader.fit(stream_of("dev")[:FITTED_DYNAMIC])
+        found["perplexity_dynamic"] = _perplexity(reader.mean_nats(stream, how))
+        found["dynamic"] = {name: _rounded(number) for name, number in asdict(how).items()}
+    return found | {"protocol": PROTOCOL}
+
+
+def _both_ways(run: Run, options: Arguments) -> dict[str, Any]:
+    from tasks.language_model.data import read_lines, to_stream
+    from tasks.language_model.model import load_fill_model
+
+    config, vocabulary, model = load_fill_model(run)
+    stream = to_stream(read_lines(config, options.split, options.data_dir), vocabulary)
+    found = measure_blanks(config, model, stream, vocabulary)
+    return {name: round(value, 4) for name, value in found.items()} | {
+        "protocol": f"{config.blanks:.0%} of words blank, told from both sides, {config.length} tokens at a time"
+    }
 
 
 def measure_blanks(
@@ -113,59 +155,33 @@ def measure_blanks(
     return {
         "perplexity": float(np.exp(np.concatenate(nats).mean())),
         "right": float(np.mean(rank < 1)),
-        "right in five": float(np.mean(rank < 5)),
+        "right_in_five": float(np.mean(rank < 5)),
     }
+
+
+def _perplexity(nats: Any) -> float:
+    """exp of the mean, to what is worth telling: 2 decimals, or 4 digits of a small one."""
+    import numpy as np
+
+    perplexity = float(np.exp(np.mean(nats)))
+    return round(perplexity, 2 if perplexity >= 10 else 4)
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.4g}")
 
 
 @command
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.language_model.evaluate", __doc__)
     run = Run.find(options.model, TASK, RELEASED["forwards"])
-    config = run.read_config(Config)
     adapts = options.cache or options.dynamic or options.fit_temperature
-    if config.reads == "both ways" and adapts:
+    if adapts and run.read_config(Config).reads == "both ways":
         raise UserError(f"{run.path}: a model that reads both ways does not adapt while it reads")
     results = Results(options.json, options.output)
-    from tasks.language_model import card
-
-    metrics = (_forwards if config.reads == "forwards" else _both_ways)(run, options)
-    if not run.is_released:
-        run.save_metrics(options.split, metrics)
-        card.write(run)
-    record = {"run": run.name, "split": options.split} | metrics
+    record = {"run": run.name, "split": options.split} | measure(run, options)
     results.write(record, "\n".join(f"{name:<24} {_shown(value)}" for name, value in record.items()))
     results.close()
-
-
-def _forwards(run: Run, options: Arguments) -> dict[str, Any]:
-    import numpy as np
-
-    from tasks.language_model.data import read_lines, to_stream
-    from tasks.language_model.model import load_model
-
-    config, vocabulary, model = load_model(run)
-    wanted = {options.split, "dev"} | ({"train"} if options.dynamic else set())
-    lines = {split: read_lines(config, split, options.data_dir) for split in wanted}
-    splits = {split: to_stream(of_split, vocabulary) for split, of_split in lines.items()}
-    stream = splits[options.split]
-    metrics = {"tokens": len(stream), "unknown": round(float(np.mean(stream == vocabulary.unknown_id)), 4)}
-    metrics |= perplexities(config, model, splits, vocabulary.end_id, options)
-    if vocabulary.kind != "words":  # what perplexities of other pieces can be compared by
-        bits = math.log2(metrics["perplexity"]) * len(stream)
-        metrics["bits_per_character"] = round(bits / sum(len(line) + 1 for line in lines[options.split]), 3)
-    return metrics | {"protocol": PROTOCOL}
-
-
-def _both_ways(run: Run, options: Arguments) -> dict[str, Any]:
-    from tasks.language_model.data import read_lines, to_stream
-    from tasks.language_model.model import load_fill_model
-
-    config, vocabulary, model = load_fill_model(run)
-    stream = to_stream(read_lines(config, options.split, options.data_dir), vocabulary)
-    found = measure_blanks(config, model, stream, vocabulary)
-    return {name: round(value, 4) for name, value in found.items()} | {
-        "protocol": f"{config.blanks:.0%} of words blank, told from both sides, {config.length} tokens at a time"
-    }
 
 
 def _shown(value: Any) -> str:

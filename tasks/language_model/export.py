@@ -9,7 +9,8 @@ Endpoints, all for any batch size:
                   token_log_probs (batch, time)    0 where a text is shorter
                   tokens (batch, time) string      "" where a text is shorter
     generate   prompt (batch,) string, max_tokens int32, temperature float32, top_k int32, top_p float32, seed int32
-               -> text (batch,) string             to the end of the line at most; top_k 0 and top_p 1 are off
+               -> text (batch,) string             what comes after the prompt, to the end of the line at most;
+                                                   top_k 0 and top_p 1 are off
     step       token_ids (batch,) int32, state_0, state_1, ... (batch, units) float32
                -> log_probs (batch, vocab), state_0, state_1, ...
 
@@ -32,7 +33,7 @@ EXAMPLES = ("the cat sat on the mat .", "", "The   zyzzyva, and \u732b!", "of th
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
     model: tyro.conf.Positional[str | None] = None
-    """Run or folder; by default the released model, else the newest run."""
+    """Run or folder; by default the released model, else the newest run that reads forwards."""
 
 
 def export(model: str | None) -> Path:
@@ -82,6 +83,9 @@ def export(model: str | None) -> Path:
         tf.debugging.assert_greater(max_tokens, 0, "max_tokens must be at least 1")
         batch = tf.shape(prompt)[0]
         _, ids = table.split(prompt)
+        ids = tf.ragged.boolean_mask(
+            ids, ids.with_values(tf.gather(prompt != "", ids.value_rowids()))
+        )  # nothing is read
         ids = tf.concat([tf.fill([batch, 1], end_id), ids], axis=1)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         padded = ids.to_tensor()
@@ -110,7 +114,7 @@ def export(model: str | None) -> Path:
             seed=lambda shape: tf.random.stateless_uniform(shape, tf.stack([seed, 0])),
             forbidden_ids=(vocabulary.pad_id, vocabulary.start_id, vocabulary.unknown_id),
         )
-        return {"text": table.decode(found.token_ids[:, 0])}
+        return {"text": table.decode(found.token_ids[:, 0], begun=lengths > 1)}
 
     def one_step(token_ids, *states):
         log_probs, after = next_log_probs(token_ids, list(states))
@@ -140,8 +144,9 @@ def export(model: str | None) -> Path:
         for text, prompt in zip(texts, EXAMPLES, strict=True):
             generator = TextGenerator(language_model, vocabulary)
             generator.read(prompt)
-            written = vocabulary.decode(int(tokens[0]) for tokens, _ in generator.draw(count, 1, cold))
-            if text.decode() != written:
+            drawn = [int(tokens[0]) for tokens, _ in generator.draw(count, 1, cold)]
+            written = "".join(vocabulary.spell(drawn, generator.begun))
+            if text.decode() != written.split("\n")[0]:
                 raise ParityError(f"nothing was exported: after {prompt!r} it says {text.decode()!r}, not {written!r}")
 
     scalars = {"max_tokens": tf.int32, "temperature": tf.float32, "top_k": tf.int32, "top_p": tf.float32}

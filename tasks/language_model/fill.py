@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from shared.cli import Results, command, complain, parse
+from shared.cli import USAGE, Results, command, complain, parse
 from shared.errors import UserError
 from shared.text import check_readable, read_lines
 from tasks.language_model.config import find_run
@@ -131,19 +131,21 @@ def main(arguments: list[str]) -> int:
     filler = BlankFiller.load(str(run.path), options.top)
     texts: Iterable[str] = read_lines(options.file) if options.file else options.texts
     done = failed = 0
-    for text in texts:
-        try:
-            filled = filler(text)
-        except UserError as error:
-            complain(str(error))
-            failed += 1
-            continue
-        results.write(filled.record(), str(filled))
-        done += 1
-    results.close()
-    if not done:
-        raise UserError("nothing was filled")
-    return int(failed > 0)
+    try:
+        for text in texts:
+            try:
+                filled = filler(text)
+            except UserError as error:
+                complain(str(error))
+                failed += 1
+            else:
+                results.write(filled.record(), str(filled))
+                done += 1
+    finally:
+        results.close()
+    if not done and not failed:
+        raise UserError(f"{options.file}: no lines to fill")
+    return USAGE if not done else int(failed > 0)
 
 
 if __name__ == "__main__":

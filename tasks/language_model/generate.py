@@ -99,10 +99,17 @@ class TextGenerator:
 
     def read(self, prompt: str) -> None:
         """Reads a prompt, after whatever was read before; words that the model does not know are read as unknown."""
+        if not prompt:  # which subwords spell as a space
+            return
         *ids, last = [self.token, *self.vocabulary.encode(prompt)]
         for first in range(0, len(ids), PART):
             self.states = self._read(np.array([ids[first : first + PART]], np.int32), self.states)
         self.token = last
+
+    @property
+    def begun(self) -> bool:
+        """Whether what was read last has begun a line."""
+        return self.token != self.vocabulary.end_id
 
     def draw(
         self, max_tokens: int, samples: int = 1, sampling: Sampling | None = None, seed: int = 0
@@ -159,17 +166,17 @@ class Arguments:
     prompt: str = ""
     """What to go on from; any text."""
     max_tokens: int = 50
-    """Words to draw, at most."""
+    """Tokens to draw, at most."""
     samples: int = 1
     """How many times."""
     temperature: float = 1.0
     """Below 1 is bolder, above 1 more even."""
     top_k: int = 0
-    """Draw among so many most probable words; 0: among all."""
+    """Draw among so many most probable tokens; 0: among all."""
     top_p: float = 1.0
-    """Draw among the most probable words that together have this probability."""
+    """Draw among the most probable tokens that together have this probability."""
     min_p: float = 0.0
-    """Draw among words with at least this share of the most probable one's probability."""
+    """Draw among tokens with at least this share of the most probable one's probability."""
     seed: int = 0
     """The same seed draws the same."""
     stop: tuple[str, ...] = ()
@@ -179,7 +186,7 @@ class Arguments:
     save_state: Path | None = None
     """Save the state after the prompt."""
     model: str | None = None
-    """Run or folder; by default the released model, else the newest run."""
+    """Run or folder; by default the released model, else the newest run that reads forwards."""
     json: bool = False
     """One JSON object for each sample: prompt, text (what comes after it), tokens, log_prob (of all of these)."""
     output: Path | None = None
@@ -208,7 +215,7 @@ def cut(text: str, stop: Sequence[str]) -> str | None:
 
 def generate(generator: TextGenerator, options: Arguments, sampling: Sampling) -> list[dict]:
     """A record for each sample."""
-    vocabulary, begun = generator.vocabulary, generator.token != generator.vocabulary.end_id
+    vocabulary, begun = generator.vocabulary, generator.begun
     drawn: list[list[int]] = [[] for _ in range(options.samples)]
     log_probs = [0.0] * options.samples
     texts: dict[int, str] = {}  # of those that have stopped
@@ -254,7 +261,7 @@ def main(arguments: list[str]) -> None:
         if options.samples == 1 and not (options.json or options.output or options.stop):
             print(options.prompt, end="", flush=True)
             drawn = (int(tokens[0]) for tokens, _ in generator.draw(options.max_tokens, 1, sampling, options.seed))
-            for text in generator.vocabulary.spell(drawn, begun=generator.token != generator.vocabulary.end_id):
+            for text in generator.vocabulary.spell(drawn, generator.begun):
                 print(text, end="", flush=True)
             print()
             return

@@ -1,4 +1,4 @@
-"""The language model: how probable each next token is, after all before it.
+"""The language model: how probable each next token is, after all before it; or a blank, between all others.
 
     x_t = E[w_t]                       embedding
     s_t = f(x_t, s_{t-1})              a stack of recurrent layers; for `vanilla` s_t = tanh(U x_t + W s_{t-1})
@@ -9,7 +9,7 @@ the embedding and recurrent weights dropped, penalties on outputs and their chan
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
@@ -50,12 +50,19 @@ class WordModel(keras.Model):
     Args:
         config: a `Config`, or its fields.
         vocabulary_size: width of embedding and softmax.
+
+    Raises:
+        ValueError: the configuration is of a model that reads the other way.
     """
+
+    READS: ClassVar[str]
 
     def __init__(self, config: Config | dict[str, Any], vocabulary_size: int, name: str = "language_model", **kwargs):
         super().__init__(name=name, **kwargs)
         self.config = config = Config(**config) if isinstance(config, dict) else config
         self.vocabulary_size = vocabulary_size
+        if config.reads != self.READS:
+            raise ValueError(f"config.reads must be {self.READS!r}. Received: {config.reads!r}")
         small: Any = keras.initializers.RandomUniform(-0.1, 0.1)  # as AWD-LSTM has it
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
@@ -133,6 +140,8 @@ class WordModel(keras.Model):
 class LanguageModel(WordModel):
     """Reads forwards: token ids and states in, logits and states out."""
 
+    READS = "forwards"
+
     def initial_state(self, batch: Any) -> list[Any]:
         """Zeros, as before the first token: a list of `(batch, units)`."""
         return self.stack.initial_state(batch)
@@ -160,6 +169,8 @@ class FillModel(WordModel):
     Every layer is bidirectional, so that the second knows both sides of each word; a blank stands for the words that
     are asked for, lest they be read (Taylor 1953, "Cloze procedure"; Melamud et al. 2016, context2vec, with one layer).
     """
+
+    READS = "both ways"
 
     def __init__(self, config: Config | dict[str, Any], vocabulary_size: int, name: str = "fill_model", **kwargs):
         super().__init__(config, vocabulary_size, name, **kwargs)
@@ -274,7 +285,7 @@ class OutputReader(StreamReader):
 
 @keras.saving.register_keras_serializable(package="quatrain")
 def mean_nats(_target_ids, nats):
-    """The loss of a `StreamReader`: what it tells, averaged."""
+    """The loss of either reader: what it tells, averaged."""
     return ops.mean(nats)
 
 

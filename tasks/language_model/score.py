@@ -19,6 +19,7 @@ Each line is read by itself, after the end of another, unless `--carry` goes on 
 
 import html
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -311,7 +312,7 @@ class Arguments:
     carry: bool = False
     """Go on from line to line, as in one text."""
     model: str | None = None
-    """Run or folder; by default the released model, else the newest run."""
+    """Run or folder; by default the released model, else the newest run that reads forwards."""
     by_token: bool = False
     """Tell of each token; with --tsv, of tokens alone."""
     tsv: bool = False
@@ -337,7 +338,7 @@ def check(options: Arguments) -> None:
     if options.tsv and options.json:
         raise UserError("--tsv and --json: one of the two was expected")
     if options.nbest and (options.carry or options.html or options.tsv or options.by_token):
-        raise UserError("--nbest goes with --weight, --json and --output alone")
+        raise UserError("--nbest goes with --weight, --model, --json and --output alone")
 
 
 def _heading(options: Arguments) -> str:
@@ -346,14 +347,21 @@ def _heading(options: Arguments) -> str:
     return f"{'log_prob':>10} {'perplexity':>11} {'without_end':>12} {'bpc':>7} {'unknown':>8}  text"
 
 
+def _between_tabs(*cells: object) -> str:
+    """A line of cells, "" for None; white space within them is written as spaces."""
+    return "\t".join("" if cell is None else re.sub(r"\s", " ", str(cell)) for cell in cells)
+
+
 def _rows(number: int, score: Score, options: Arguments) -> str:
     """What is written of a line, the `number`th."""
     record = score.record()
-    tokens = list(zip(score.tokens, record["log_probs"], score.unknown, strict=True)) if options.by_token else []
+    tokens = (
+        list(zip(score.tokens, record["log_probs"], map(int, score.unknown), strict=True)) if options.by_token else []
+    )
     if options.tsv and options.by_token:
-        return "\n".join(f"{number}\t{token}\t{log_prob}\t{unknown:d}" for token, log_prob, unknown in tokens)
+        return "\n".join(_between_tabs(number, *token) for token in tokens)
     if options.tsv:
-        return "\t".join("" if record[name] is None else str(record[name]).replace("\t", " ") for name in COLUMNS)
+        return _between_tabs(*(record[name] for name in COLUMNS))
     without_end = "" if score.without_end is None else f"{score.without_end:.2f}"
     row = (
         f"{score.log_prob:>10.2f} {score.perplexity:>11.2f} {without_end:>12} {score.bits_per_character:>7.3f}"

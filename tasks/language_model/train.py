@@ -10,7 +10,9 @@
 The same command again resumes an interrupted run. The run lies in saved_models/language_model/<run>/.
 """
 
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,26 +34,29 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.plots import draw_history
     from shared.runs import Run
     from shared.training import Trainer
-    from tasks.language_model import card
-    from tasks.language_model.data import build_vocabulary, fingerprint, read_lines, to_stream
+    from tasks.language_model.data import NORMALISATION, build_vocabulary, fingerprint, read_lines, to_stream
+    from tasks.language_model.evaluate import Arguments, measure
     from tasks.language_model.model import mean_nats, nats_per_token
 
     keras.utils.set_random_seed(config.seed)
-    name = options.run or (
-        Path(config.corpus).stem if config.reads == "forwards" else f"{Path(config.corpus).stem}_fill"
-    )
-    run = Run.create(TASK, name, config, {config.corpus: fingerprint(config, options.data_dir)})
-
+    is_path = config.corpus not in NORMALISATION
+    if is_path and options.data_dir:
+        raise UserError(f"--data-dir {options.data_dir}: the corpus {config.corpus} is a path itself")
+    name = options.run or run_name(config)
+    if is_path and Path(config.corpus).exists():
+        config = replace(config, corpus=str(Path(config.corpus).resolve()))  # found from any folder
     lines = read_lines(config, "train", options.data_dir)
     vocabulary = build_vocabulary(config, lines)
-    vocabulary.save(run.path / "vocabulary.json")
     stream = to_stream(lines, vocabulary)
     dev = to_stream(read_lines(config, "dev", options.data_dir), vocabulary)
-    if len(stream) < config.batch_size or not len(dev):
+    if len(stream) < config.batch_size:
         raise UserError(
-            f"{config.corpus}: {len(stream)} tokens to train on and {len(dev)} to measure with are too few for"
-            f" {config.batch_size} streams; a smaller --batch-size may help"
+            f"corpus {config.corpus}: {len(stream)} tokens to train on are too few for {config.batch_size} streams;"
+            " a smaller --batch-size may help"
         )
+
+    run = Run.create(TASK, name, config, {config.corpus: fingerprint(config, options.data_dir)})
+    vocabulary.save(run.path / "vocabulary.json")
     reads = forwards if config.reads == "forwards" else both_ways
     reader, batches, evaluate = reads(config, vocabulary, stream, dev)
     counts = np.bincount(stream, minlength=len(vocabulary))
@@ -73,10 +78,15 @@ def train(config: Config, options: TrainingOptions) -> None:
         tensorboard=options.tensorboard,
     ).fit()
 
-    run.save_metrics("dev", {"perplexity": round(-state.best_score, 2)} if state.best_score is not None else {})
     draw_history(state.history, ["perplexity", "dev perplexity"], run.path / "plots" / "history.png")
-    card.write(run)
+    measure(run, Arguments(data_dir=options.data_dir))
     print(f"trained: {run.path}")
+
+
+def run_name(config: Config) -> str:
+    """That of the corpus, or of its file, in signs that a run's name may have."""
+    name = re.sub(r"[^\w.+-]+", "-", Path(config.corpus).resolve().stem, flags=re.ASCII).strip("-.") or "corpus"
+    return name if config.reads == "forwards" else f"{name}_fill"
 
 
 def forwards(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", dev: "np.ndarray"):
@@ -84,9 +94,9 @@ def forwards(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", dev
     import numpy as np
 
     from shared.training import Evaluation
-    from tasks.language_model.adapt import stream_nats
+    from tasks.language_model.adapt import READ
     from tasks.language_model.data import StreamBatches
-    from tasks.language_model.model import StreamReader, build_model
+    from tasks.language_model.model import StreamReader, build_model, read_stream
 
     reader = StreamReader(build_model(config, len(vocabulary)), config.batch_size)
     batches = StreamBatches(
@@ -94,13 +104,15 @@ def forwards(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", dev
         config.batch_size,
         config.length,
         vocabulary.end_id,
-        config.seed if config.random_length else None,
-        _sampler(config, vocabulary, stream),
-        config.reset_chance,
+        config.seed,
+        random_length=config.random_length,
+        sampler=_sampler(config, vocabulary, stream),
+        reset_chance=config.reset_chance,
     )
+    alone, dev_batches = StreamReader(reader.model, 1), StreamBatches(dev, 1, READ, vocabulary.end_id)
 
     def evaluate() -> Evaluation:
-        perplexity = float(np.exp(stream_nats(reader.model, dev, vocabulary.end_id).mean()))
+        perplexity = float(np.exp(read_stream(alone, dev_batches).mean()))
         return Evaluation(metrics={"dev perplexity": perplexity}, score=-perplexity)
 
     return reader, batches, evaluate

@@ -8,6 +8,7 @@ import pytest
 from shared.cli import TrainingOptions
 from shared.errors import UserError
 from shared.runs import Run
+from tasks.language_model import data
 from tasks.language_model.data import read_lines
 from tasks.language_model.evaluate import main as evaluate
 from tasks.language_model.export import export
@@ -51,6 +52,9 @@ def test_no_text_is_unknown(vocabulary, book, small_manual, capsys):
     assert "".join(score.tokens[:-1]).startswith(" the c")
     assert not any(score.unknown)
 
+    assert generate(["--model", vocabulary, "--max-tokens", "1", "--json"]) == 0
+    assert not json.loads(capsys.readouterr().out)["text"].startswith(" ")  # a line is begun
+
     assert generate(["--model", vocabulary, "--prompt", "the \u732b", "--max-tokens", "9", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["tokens"]) == 9
     if vocabulary == "subwords":
@@ -60,8 +64,9 @@ def test_no_text_is_unknown(vocabulary, book, small_manual, capsys):
 BAD = {
     "empty": (b"", "no text in it"),
     "blank": (b" \n\n\t\n", "no text in it"),
-    "one_word": (b"word", "too few"),
-    "smaller_than_a_batch": (b"a b\n" * 3, "too few"),
+    "one_word": (b"word", "too few lines to split (train 0, dev 0, test 1)"),
+    "one_line": (b"a b c " * 2000, "too few lines to split"),
+    "smaller_than_a_batch": (b"".join(b"a %d\n" % number for number in range(20)), "tokens to train on are too few"),
 }
 
 
@@ -69,10 +74,30 @@ BAD = {
 def test_too_little_text_is_told_in_one_line(name, tmp_path, small_manual, capsys):
     contents, message = BAD[name]
     (tmp_path / f"{name}.txt").write_bytes(contents)
-    assert main(["--corpus", str(tmp_path / f"{name}.txt")]) == 2
+    assert main(["--corpus", str(tmp_path / f"{name}.txt"), "--batch-size", "100"]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
+    assert not (small_manual / name).exists()  # so that the same name serves once it is mended
+
+
+def test_another_text_is_not_taken_for_the_one_trained_on(tmp_path, small_manual, capsys, monkeypatch):
+    texts = [f"line {number} of text\n" for number in range(60)]
+    (tmp_path / "my book.txt").write_text("".join(texts))
+    monkeypatch.chdir(tmp_path)
+    small = ["--units", "4", "--embedding-units", "4", "--batch-size", "2", "--epochs", "1"]
+    assert main(["--corpus", "my book.txt", *small]) == 0
+    monkeypatch.chdir("/")
+    assert evaluate(["--model", "my-book"]) == 0  # found from anywhere
+    (tmp_path / "moved.txt").write_text("".join(texts))
+    (tmp_path / "my book.txt").write_text("".join(texts[::-1]))
+    capsys.readouterr()
+    data._splits.cache_clear()
+    assert evaluate(["--model", "my-book"]) == 2
+    assert "not the text that" in capsys.readouterr().err
+    assert evaluate(["--model", "my-book", "--data-dir", str(tmp_path / "moved.txt"), "--split", "test"]) == 0
+    assert evaluate(["--model", "my-book", "--data-dir", "/nowhere"]) == 2
+    assert "corpus /nowhere: no such file or folder" in capsys.readouterr().err
 
 
 def test_no_such_corpus(tmp_path):

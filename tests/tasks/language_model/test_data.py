@@ -34,7 +34,7 @@ def test_batches_go_on_where_the_one_before_ended():
 
 def test_lengths_drawn_at_random_cover_the_stream_and_follow_from_seed_and_epoch():
     stream = np.arange(4000, dtype=np.int32)
-    batches, same, other = (StreamBatches(stream, 2, 50, START, seed) for seed in (1, 1, 2))
+    batches, same, other = (StreamBatches(stream, 2, 50, START, seed, random_length=True) for seed in (1, 1, 2))
     lengths = {}
     for epoch in (0, 1):
         batches.epoch = same.epoch = other.epoch = epoch
@@ -81,6 +81,8 @@ def test_what_is_drawn_is_decided_by_epoch_and_number():
     assert (first["drawn"] != other["drawn"]).any()
     batches.epoch = 1
     assert (first["drawn"] != batches[0][0]["drawn"]).any()
+    other = StreamBatches(np.arange(40, dtype=np.int32), 2, 5, 2, seed=4, sampler=sampler)
+    assert (first["drawn"] != other[0][0]["drawn"]).any()
 
 
 def test_some_streams_begin_anew():

@@ -12,7 +12,14 @@ import tensorflow as tf
 
 from tasks.language_model.config import PRESETS, PYTHON_MANUAL
 from tasks.language_model.data import StreamBatches, WordSampler
-from tasks.language_model.model import StreamReader, build_model, mean_nats, nats_per_token, read_stream
+from tasks.language_model.model import (
+    StreamReader,
+    build_fill_model,
+    build_model,
+    mean_nats,
+    nats_per_token,
+    read_stream,
+)
 
 VOCABULARY = 11
 PLAIN = replace(
@@ -152,7 +159,20 @@ def test_penalties_by_hand():
 def test_presets_can_be_built(name):
     config = PRESETS[name]
     small = replace(config, units=6, embedding_units=4)
-    assert logits_of(build_model(small, VOCABULARY), token_ids())[0].shape == (3, 5, VOCABULARY)
+    if config.reads == "forwards":
+        logits, _ = logits_of(build_model(small, VOCABULARY), token_ids())
+        assert logits.shape == (3, 5, VOCABULARY)
+    else:
+        places = np.array([[1, 3]] * 3, np.int32)
+        logits = build_fill_model(small, VOCABULARY)({"token_ids": token_ids(), "places": places})
+        assert logits.shape == (3, 2, VOCABULARY)
+
+
+def test_a_model_that_reads_the_other_way_is_refused():
+    with pytest.raises(ValueError, match="Received: 'both ways'"):
+        build_model(PRESETS["fill"], VOCABULARY)
+    with pytest.raises(ValueError, match="Received: 'forwards'"):
+        build_fill_model(PLAIN, VOCABULARY)
 
 
 def test_parameters_are_those_of_the_papers():

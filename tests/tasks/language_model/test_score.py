@@ -97,8 +97,13 @@ def test_a_long_line_is_scored_by_itself(loaded, monkeypatch):
     lines = [LINES[0], " ".join([LINES[1]] * 5), LINES[1]]
     expected = TextScorer(model, vocabulary)(lines)
     monkeypatch.setattr("tasks.language_model.score.LONG", 10)
-    for one, other in zip(TextScorer(model, vocabulary)(lines), expected, strict=True):
+    scorer, read = TextScorer(model, vocabulary), []
+    monkeypatch.setattr(
+        scorer, "_read", lambda *args, **kwargs: read.append(args[0]) or TextScorer._read(scorer, *args, **kwargs)
+    )
+    for one, other in zip(scorer(lines), expected, strict=True):
         np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-4)
+    assert read == [scorer.together, scorer.alone]
 
 
 ENDLESS = """

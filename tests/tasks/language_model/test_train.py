@@ -48,12 +48,17 @@ def test_evaluate(trained, capsys):
 
 
 def test_evaluate_with_all_that_adapts(trained, capsys):
-    assert evaluate(["--model", "tiny", "--split", "test", "--cache", "--dynamic", "--fit-temperature", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    """Fitted to this very split, none can do harm."""
+    assert evaluate(["--model", "tiny", "--split", "dev", "--dynamic", "--json"]) == 0
+    assert evaluate(["--model", "tiny", "--split", "dev", "--cache", "--fit-temperature", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
     for name in ("temperature", "cache", "dynamic"):
-        assert found[f"perplexity_{name}"] == pytest.approx(found["perplexity"], rel=0.3)
+        assert 1 < found[f"perplexity_{name}"] <= found["perplexity"]  # dynamic is from the command before
     assert found["cache"].keys() == {"window", "flatness", "share"}
     assert found["dynamic"].keys() == {"rate", "decay"}
+    card = (trained.run.path / "README.md").read_text()
+    assert f"| perplexity_cache | {found['perplexity_cache']} |" in card
+    assert "PSF licence" in card
 
 
 def test_perplexity_is_that_of_one_token_after_the_other(trained):
@@ -68,18 +73,22 @@ def test_perplexity_is_that_of_one_token_after_the_other(trained):
     np.testing.assert_allclose(stream_nats(model, stream, vocabulary.end_id), expected, rtol=1e-4)
 
 
-def test_a_run_that_was_killed_ends_in_the_same_bits(small_manual, monkeypatch):
-    """With states carried, lengths drawn at random and all that is dropped."""
-    config = replace(
-        CONFIG,
-        epochs=2,
-        random_length=True,
-        weight_drop=0.3,
-        activation_penalty=2.0,
-        change_penalty=1.0,
-        weight_average=0.9,
-    )
-    train(config, TrainingOptions(run="whole"))
+FORWARDS = {
+    "random_length": True,
+    "weight_drop": 0.3,
+    "activation_penalty": 2.0,
+    "change_penalty": 1.0,
+    "sampled_words": 5,
+    "reset_chance": 0.2,
+}
+
+
+@pytest.mark.parametrize("changed", [FORWARDS, {"reads": "both ways"}], ids=["forwards", "both ways"])
+def test_a_run_that_was_killed_ends_in_the_same_bits(changed, small_manual, monkeypatch):
+    """With states carried, and all that is drawn and dropped."""
+    config = replace(CONFIG, epochs=2, weight_average=0.9, **changed)
+    name = config.reads.replace(" ", "-")
+    train(config, TrainingOptions(run=f"{name}-whole"))
 
     save, saved = Trainer._save, []
 
@@ -93,10 +102,10 @@ def test_a_run_that_was_killed_ends_in_the_same_bits(small_manual, monkeypatch):
         patch.setattr(Trainer, "_save", save_and_die)
         for _ in range(3):  # dies after each step
             with pytest.raises(KeyboardInterrupt):
-                train(config, TrainingOptions(run="killed"))
+                train(config, TrainingOptions(run=f"{name}-killed"))
     assert saved == [1, 2, 3]
-    train(config, TrainingOptions(run="killed"))
-    whole, killed = (Run(small_manual / name).load_weights() for name in ("whole", "killed"))
+    train(config, TrainingOptions(run=f"{name}-killed"))
+    whole, killed = (Run(small_manual / f"{name}-{end}").load_weights() for end in ("whole", "killed"))
     for name, weight in whole.items():
         np.testing.assert_array_equal(weight, killed[name])
 
@@ -118,6 +127,9 @@ def test_averaging_begins_when_development_stalls(small_manual, monkeypatch):
     [
         (["--schedule", "averaging"], "schedule averaging needs optimizer sgd"),
         (["--units", "0"], "units 0: at least 1 was expected"),
+        (["--vocabulary", "subwords", "--vocabulary-size", "200"], "vocabulary_size 200: above 260 was expected"),
+        (["fill", "--reset-chance", "0.1"], "a model that reads both ways has no"),
+        (["--corpus", __file__, "--data-dir", "."], "is a path itself"),
         (["war_and_peace"], "no preset is called 'war_and_peace'"),
     ],
 )
