@@ -18,7 +18,7 @@ demo: .venv/ready
 		--attention $(DEMO)/attention.png --gallery $(DEMO)/gallery.html
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check

@@ -1,4 +1,4 @@
-"""Images from bytes that nobody vouches for: reading, listing, sizing, and the same decoding inside a TensorFlow graph.
+"""Images from bytes that nobody vouches for: reading, sizing, and the same decoding inside a TensorFlow graph.
 
 `read_image` (Pillow) serves training and the command line, `decode_image_in_graph` (TensorFlow ops) serves SavedModels.
 Both give the same pixels for the same bytes, because captions that change between the two are hard to explain; the
@@ -9,61 +9,30 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from shared.errors import UserError
+from shared.files import Kind, MediaError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif"})
 MAX_PIXELS = 50_000_000  # 150 MB decoded; the largest phone cameras are asked for 12 to 50 million
-MAX_BYTES = 256 * 1024**2  # more than an uncompressed image of MAX_PIXELS needs
+IMAGES = Kind(
+    name="an image file",
+    suffixes=frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif"}),
+    max_bytes=256 * 1024**2,  # more than an uncompressed image of MAX_PIXELS needs
+    remedy="scale the image down first",
+)
 
 # Pillow only warns of a small decompression bomb; an error is what keeps a server alive.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-
-
-class MediaError(UserError, ValueError):
-    """One line: what is wrong with an input and what would be right. Never the path: the caller names the input."""
-
-
-class FoundImage(NamedTuple):
-    path: Path
-    error: MediaError | None  # None: go and read it
-
-
-def _file_error(error: Exception) -> MediaError:
-    if isinstance(error, FileNotFoundError):
-        return MediaError("does not exist; an image file or a folder of them was expected")
-    if isinstance(error, PermissionError):
-        return MediaError("may not be read (permission denied); an image file that may be read was expected")
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return MediaError(f"cannot be read ({reason}); an image file or a folder of them was expected")
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise MediaError("is a folder; an image file was expected")
-        if path.exists() and not path.is_file():
-            raise MediaError("is not a regular file; an image file was expected")
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise MediaError(f"has {size:,} bytes, the limit is {MAX_BYTES:,}; scale the image down first")
-        return path.read_bytes()
-    except MediaError:
-        raise
-    except (OSError, ValueError) as error:
-        raise _file_error(error) from None
 
 
 def _over_white(rgba: np.ndarray) -> np.ndarray:
@@ -106,7 +75,7 @@ def read_image(source: Path | bytes) -> np.ndarray:
         MediaError: missing, a folder, unreadable, empty, not an image, truncated or damaged, or over `MAX_PIXELS`
             (checked before any pixel is decoded).
     """
-    encoded = source if isinstance(source, bytes) else _read_file(Path(source))
+    encoded = source if isinstance(source, bytes) else IMAGES.read(Path(source))
     if not encoded:
         raise MediaError("is empty (0 bytes); an image file was expected")
     try:
@@ -129,37 +98,6 @@ def read_image(source: Path | bytes) -> np.ndarray:
             raise MediaError(
                 f"is a damaged or truncated {image.format} file ({reason}); a complete one is needed"
             ) from None
-
-
-def _is_visible_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[FoundImage]:
-    """Files as given, and each folder replaced by its image files in order of name.
-
-    A folder gives the files directly inside it (no subfolders, no hidden files) whose suffix is in `IMAGE_SUFFIXES`; a
-    file that is named gives itself, whatever its suffix. What cannot be used comes back with its error, in its place,
-    so that one wrong name does not cost the others their captions.
-    """
-    found = []
-    for path in map(Path, paths):
-        try:
-            if not path.is_dir():
-                path.stat()
-                found.append(FoundImage(path, None))
-                continue
-            inside = sorted(p for p in path.iterdir() if _is_visible_image(p))
-        except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-            found.append(FoundImage(path, _file_error(error)))
-            continue
-        found += [FoundImage(p, None) for p in inside]
-        if not inside:
-            wanted = " ".join(sorted(IMAGE_SUFFIXES))
-            found.append(
-                FoundImage(path, MediaError(f"is a folder without image files ({wanted}); subfolders are not searched"))
-            )
-    return found
 
 
 def resize(images: Any, size: int) -> Any:

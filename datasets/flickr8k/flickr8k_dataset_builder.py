@@ -7,7 +7,8 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from datasets import CORPORA, CorpusError
-from shared.media import MediaError, read_image
+from shared.files import MediaError
+from shared.media import read_image
 
 LISTS = {split: f"Flickr_8k.{split}Images.txt" for split in ("train", "dev", "test")}
 CAPTIONS = "Flickr8k.token.txt"

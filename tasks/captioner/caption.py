@@ -22,7 +22,8 @@ import tyro
 
 from shared.cli import USAGE, Results, command, complain, parse
 from shared.errors import UserError
-from shared.media import MAX_BYTES, MediaError, find_images, read_image
+from shared.files import MediaError
+from shared.media import IMAGES, read_image
 from shared.runs import Run
 from tasks.captioner.config import RELEASED, TASK
 from tasks.captioner.gallery import Gallery
@@ -107,7 +108,7 @@ def find_inputs(given: Iterable[str]) -> list[Input]:
         if name == "-":
             inputs.append(Input(name, None, None))
             continue
-        for path, error in find_images([name]):
+        for path, error in IMAGES.find([name]):
             inputs.append(Input(name if path == Path(name) else str(path), path, error))
     return inputs
 
@@ -118,9 +119,9 @@ def read_input(path: Path | None) -> np.ndarray:
         return read_image(path)
     if sys.stdin is None:
         raise MediaError("cannot be read: standard input is closed")
-    content = sys.stdin.buffer.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise MediaError(f"has more than {MAX_BYTES:,} bytes; scale the image down first")
+    content = sys.stdin.buffer.read(IMAGES.max_bytes + 1)
+    if len(content) > IMAGES.max_bytes:
+        raise MediaError(f"has more than {IMAGES.max_bytes:,} bytes; {IMAGES.remedy}")
     return read_image(content)
 
 

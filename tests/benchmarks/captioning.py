@@ -8,7 +8,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from shared.media import find_images, read_image
+from shared.media import IMAGES, read_image
 from tasks.captioner.caption import BATCH, ImageCaptioner
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--beam", type=int, default=3)
     options = parser.parse_args()
 
-    paths = [path for path, error in islice(find_images([str(options.folder)]), options.count) if error is None]
+    paths = [path for path, error in islice(IMAGES.find([str(options.folder)]), options.count) if error is None]
     captioner = ImageCaptioner.load(beam=options.beam)
     captioner([read_image(paths[0])] * BATCH)  # start-up: the graph is built for this batch
     captioner([read_image(paths[0])])  # and for any other

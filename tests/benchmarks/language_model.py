@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from shared.training import warmed_up
-from tasks.language_model.config import ZAREMBA_MEDIUM, Config
+from tasks.language_model.config import PRESETS, ZAREMBA_MEDIUM, Config
 from tasks.language_model.data import StreamBatches, WordSampler
 from tasks.language_model.model import StreamReader, build_model, mean_nats, nats_per_token
 from tasks.language_model.train import build_optimizer
@@ -27,6 +27,7 @@ from tests.benchmarks.side_by_side import Torch, circumstances, gemm, medians, w
 CONFIG = replace(ZAREMBA_MEDIUM, tied=True)
 SAMPLED = replace(CONFIG, sampled_words=2000)  # what torch.nn does not have
 WORDS = 10_000
+SIZES = {"penn_treebank": (10_003, 929_589), "wikitext2": (33_281, 2_088_628)}  # vocabulary, tokens to train on
 RATE = CONFIG.learning_rate * warmed_up(0, CONFIG.warmup_steps)  # the first: random words teach nothing to hurry for
 WARM_UP, ROUNDS = 3, 15  # steps of each that do not count, and that do
 MOST = 60  # seconds, after which at least 5 rounds are enough
@@ -40,16 +41,16 @@ class Peer:
     step: Callable[[], tuple[float, float]]
 
 
-def ours(config: Config) -> Peer:
+def ours(config: Config, words: int = WORDS) -> Peer:
     """The objects of `tasks.language_model.train`."""
     keras.utils.set_random_seed(config.seed)
-    model = build_model(config, WORDS)
+    model = build_model(config, words)
     reader: Any = StreamReader(model, config.batch_size)
     reader.compile(build_optimizer(config), mean_nats, metrics=[nats_per_token])
 
-    odds = 1 / np.arange(1, WORDS + 1)  # Zipf's law
+    odds = 1 / np.arange(1, words + 1)  # Zipf's law
     tokens = (WARM_UP + ROUNDS) * config.batch_size * config.length
-    stream = np.random.default_rng(config.seed).choice(WORDS, tokens, p=odds / odds.sum()).astype(np.int32)
+    stream = np.random.default_rng(config.seed).choice(words, tokens, p=odds / odds.sum()).astype(np.int32)
     sampler = WordSampler(tokens * odds, config.sampled_words) if config.sampled_words else None
     batches = iter(StreamBatches(stream, config.batch_size, config.length, start_id=0, sampler=sampler))
 
@@ -85,6 +86,22 @@ def products() -> float:
     return 3 * 2 * CONFIG.batch_size * CONFIG.length * (recurrent + CONFIG.units * WORDS)
 
 
+def presets() -> list[str]:
+    """Parameters and minutes an epoch of each preset on a public corpus."""
+    lines = ["| preset | parameters | minutes an epoch |", "|---|---|---|"]
+    for name, config in PRESETS.items():
+        if config.corpus in SIZES:
+            words, tokens = SIZES[config.corpus]
+            peer = ours(config, words)
+            for _ in range(WARM_UP):
+                peer.step()
+            seconds = float(np.median([peer.step()[0] for _ in range(WARM_UP)]))
+            minutes = tokens / (config.batch_size * config.length) * seconds / 60
+            lines.append(f"| {name} | {peer.parameters / 1e6:.1f} M | {minutes:.1f} |")
+            print(lines[-1], flush=True)
+    return lines
+
+
 def main() -> None:
     torch = Torch.start("torch_language_model.py")
     peers = {"torch": theirs(torch)} if torch else {}
@@ -115,8 +132,8 @@ def main() -> None:
         f"- the matrix products of a step, {products() / 1e9:.0f} GFLOP, at the rate of a plain 2048^3 product"
         f" ({rate / 1e9:.0f} GFLOP/s): {products() / rate * 1e3:.0f} ms"
     )
-    write_results("LANGUAGE_MODEL.md", lines)
-    print("\n".join(lines[6:]))
+    print("\n".join(lines[6:]), flush=True)
+    write_results("LANGUAGE_MODEL.md", [*lines, "", *presets()])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.media import MAX_PIXELS, MediaError, decode_image_in_graph, find_images, read_image, resize
+from shared.files import MediaError
+from shared.media import IMAGES, MAX_PIXELS, decode_image_in_graph, read_image, resize
 
 HEIGHT, WIDTH = 22, 37
 
@@ -259,7 +260,7 @@ def test_files_that_may_not_be_read(tmp_path):
         path.chmod(0)
     with pytest.raises(MediaError, match="permission denied"):
         read_image(tmp_path / "locked.png")
-    assert "permission denied" in str(find_images([tmp_path / "locked"])[0].error)
+    assert "permission denied" in str(IMAGES.find([tmp_path / "locked"])[0].error)
 
 
 def test_find_images(tmp_path):
@@ -267,7 +268,7 @@ def test_find_images(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "folder.png").mkdir()
-    found = find_images([str(tmp_path), tmp_path / "no.jpg", tmp_path / "c.txt", tmp_path / "empty", "nul\0"])
+    found = IMAGES.find([str(tmp_path), tmp_path / "no.jpg", tmp_path / "c.txt", tmp_path / "empty", "nul\0"])
     names = [(path.name, error and str(error).split(";")[0].split(" (")[0]) for path, error in found]
     assert names == [
         ("a.png", None),
@@ -277,7 +278,7 @@ def test_find_images(tmp_path):
         ("empty", "is a folder without image files"),
         ("nul\0", "cannot be read"),
     ]
-    assert find_images([]) == []
+    assert IMAGES.find([]) == []
 
 
 def test_importing_media_does_not_import_keras():

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_standard_input_that_is_closed_or_endless(trained, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     assert main(["-"]) == 2
     assert capsys.readouterr().err == "error: - cannot be read: standard input is closed\n"
-    monkeypatch.setattr(caption, "MAX_BYTES", 10)
+    monkeypatch.setattr(caption, "IMAGES", replace(caption.IMAGES, max_bytes=10))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"GIF89a" * 9)))
     assert main(["-"]) == 2
     assert capsys.readouterr().err == "error: - has more than 10 bytes; scale the image down first\n"

@@ -1,0 +1,93 @@
+"""Files that nobody vouches for: found by name or in folders, read whole, one line for what is wrong with them."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from shared.errors import UserError
+
+
+class MediaError(UserError, ValueError):
+    """One line: what is wrong with an input and what would be right. Never the path: the caller names the input."""
+
+
+class FoundFile(NamedTuple):
+    path: Path
+    error: MediaError | None  # None: go and read it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of files, in words for its errors."""
+
+    name: str
+    """With its article, such as "an image file"."""
+    suffixes: frozenset[str]
+    """Of those that are looked for in folders, in lower case."""
+    max_bytes: int
+    """No file may have more."""
+    remedy: str
+    """What to do with a larger one."""
+
+    def error(self, error: Exception) -> MediaError:
+        """What an operating system's error means for the user."""
+        if isinstance(error, FileNotFoundError):
+            return MediaError(f"does not exist; {self.name} or a folder of them was expected")
+        if isinstance(error, PermissionError):
+            return MediaError(f"may not be read (permission denied); {self.name} that may be read was expected")
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return MediaError(f"cannot be read ({reason}); {self.name} or a folder of them was expected")
+
+    def read(self, path: Path) -> bytes:
+        """The content of a file.
+
+        Raises:
+            MediaError: missing, a folder or a device, unreadable, empty, or over `max_bytes`.
+        """
+        try:
+            if path.is_dir():
+                raise MediaError(f"is a folder; {self.name} was expected")
+            if path.exists() and not path.is_file():
+                raise MediaError(f"is not a regular file; {self.name} was expected")
+            size = path.stat().st_size
+            if size > self.max_bytes:
+                raise MediaError(f"has {size:,} bytes, the limit is {self.max_bytes:,}; {self.remedy}")
+            content = path.read_bytes()
+        except MediaError:
+            raise
+        except (OSError, ValueError) as error:
+            raise self.error(error) from None
+        if not content:
+            raise MediaError(f"is empty (0 bytes); {self.name} was expected")
+        return content
+
+    def find(self, paths: Sequence[str | os.PathLike[str]]) -> list[FoundFile]:
+        """Files as given, and each folder replaced by its files of this kind in order of name.
+
+        A folder gives the files directly inside it (no subfolders, no hidden files) that have one of the suffixes; a
+        file that is named gives itself, whatever its suffix. What cannot be used comes back with its error, in its
+        place, so that one wrong name does not cost the others their results.
+        """
+        found = []
+        for path in map(Path, paths):
+            try:
+                if not path.is_dir():
+                    path.stat()
+                    found.append(FoundFile(path, None))
+                    continue
+                inside = sorted(p for p in path.iterdir() if self._is_visible(p))
+            except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+                found.append(FoundFile(path, self.error(error)))
+                continue
+            found += [FoundFile(p, None) for p in inside]
+            if not inside:
+                wanted = " ".join(sorted(self.suffixes))
+                files = f"{self.name.split(maxsplit=1)[1]}s"
+                error = MediaError(f"is a folder without {files} ({wanted}); subfolders are not searched")
+                found.append(FoundFile(path, error))
+        return found
+
+    def _is_visible(self, path: Path) -> bool:
+        return path.suffix.lower() in self.suffixes and not path.name.startswith(".") and path.is_file()
