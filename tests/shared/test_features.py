@@ -1,0 +1,44 @@
+"""Log-mel energies: librosa's, in a graph, of any length."""
+
+import keras
+import librosa
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from shared.audio import SAMPLE_RATE
+from shared.features import HOP, TRANSFORM, WINDOW, frame_count, log_mel, mel_filters
+
+RNG = np.random.default_rng(0)
+SOUND = (0.1 * RNG.standard_normal((2, 5_000))).astype("float32")
+SOUND[1] = 0.5 * np.sin(2 * np.pi * 700 * np.arange(5_000) / SAMPLE_RATE) + 0.03 * SOUND[1]  # 50 dB apart
+
+
+@pytest.mark.parametrize("mels", [40, 80])
+def test_filters_are_those_of_librosa(mels):
+    expected = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=TRANSFORM, n_mels=mels)
+    np.testing.assert_allclose(mel_filters(mels), expected.T, atol=1e-7)
+
+
+def test_energies_are_those_of_librosa():
+    found = keras.ops.convert_to_numpy(log_mel(SOUND, 40))
+    assert found.shape == (2, 29, 40)
+    for sound, frames in zip(SOUND, found, strict=True):
+        sizes = {"n_fft": TRANSFORM, "win_length": WINDOW, "hop_length": HOP, "n_mels": 40}
+        padded = np.pad(sound, (TRANSFORM - WINDOW) // 2)  # librosa centres a short window in a long one too
+        expected = librosa.feature.melspectrogram(y=padded, sr=SAMPLE_RATE, center=False, **sizes)
+        np.testing.assert_allclose(frames, np.log(np.maximum(expected.T, 1e-10)), atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 399, 400, 559, 560, 5_000])
+def test_frames_of_any_length(samples):
+    graph = tf.function(lambda x: log_mel(x, 7), input_signature=[tf.TensorSpec([None, None])])
+    frames = graph(SOUND[:, :samples]).numpy()
+    expected = len(range(0, samples - WINDOW + 1, HOP))
+    assert frames.shape == (2, expected, 7)
+    assert int(frame_count(samples)) == expected
+    np.testing.assert_allclose(frames, log_mel(SOUND, 7)[:, :expected], atol=1e-4)
+
+
+def test_silence_has_a_floor():
+    assert np.asarray(log_mel(np.zeros((1, 400), np.float32), 5)) == pytest.approx(np.full((1, 1, 5), np.log(1e-10)))
