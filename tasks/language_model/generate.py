@@ -11,6 +11,7 @@ after all words so far, whatever their number: prompt once, branch as often as y
 
 import hashlib
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -207,38 +208,43 @@ def check(options: Arguments) -> Sampling:
     return Sampling(options.temperature, options.top_k, options.top_p, options.min_p)
 
 
-def cut(text: str, stop: Sequence[str]) -> str | None:
-    """The text before the first of the stops in it; None if there is none."""
-    places = [place for place in (text.find(one) for one in stop) if place >= 0]
+def cut(text: str, stop: Sequence[str], begin: int = 0) -> str | None:
+    """The text before the first of the stops that end after `begin`; None if there is none."""
+    places = [place for place in (text.find(one, max(0, begin - len(one))) for one in stop) if place >= 0]
     return text[: min(places)] if places else None
 
 
 def generate(generator: TextGenerator, options: Arguments, sampling: Sampling) -> list[dict]:
-    """A record for each sample."""
-    vocabulary, begun = generator.vocabulary, generator.begun
-    drawn: list[list[int]] = [[] for _ in range(options.samples)]
-    log_probs = [0.0] * options.samples
-    texts: dict[int, str] = {}  # of those that have stopped
+    """A record for each sample: what was drawn until a stop was complete, and the text before it."""
+    samples, vocabulary = range(options.samples), generator.vocabulary
+    drawn: list[list[int]] = [[] for _ in samples]
+    coming: list[deque[int | None]] = [deque() for _ in samples]
+    spellers = [vocabulary.spell(iter(tokens.popleft, None), generator.begun) for tokens in coming]
+    texts, log_probs, going = [""] * options.samples, [0.0] * options.samples, set(samples)
     for tokens, costs in generator.draw(options.max_tokens, options.samples, sampling, options.seed):
-        for number in range(options.samples):
-            if number in texts:
-                continue
+        for number in sorted(going):
             drawn[number].append(int(tokens[number]))
             log_probs[number] += float(costs[number])
-            if options.stop:
-                stopped = cut("".join(vocabulary.spell(drawn[number], begun)), options.stop)
-                if stopped is not None:
-                    texts[number] = stopped
-        if len(texts) == options.samples:
+            coming[number].append(drawn[number][-1])
+            before = len(texts[number])
+            texts[number] += next(spellers[number])
+            stopped = cut(texts[number], options.stop, before)
+            if stopped is not None:
+                texts[number] = stopped
+                going.remove(number)
+        if not going:
             break
+    for number in going:
+        coming[number].append(None)  # no more: what is left is part of a character
+        texts[number] += "".join(spellers[number])
     return [
         {
             "prompt": options.prompt,
-            "text": texts.get(number, "".join(vocabulary.spell(drawn[number], begun))),
+            "text": texts[number],
             "tokens": vocabulary.tokens(drawn[number]),
             "log_prob": round(log_probs[number], 4),
         }
-        for number in range(options.samples)
+        for number in samples
     ]
 
 

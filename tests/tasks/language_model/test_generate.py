@@ -104,6 +104,8 @@ def test_stops(trained, capsys):
     assert json.loads(capsys.readouterr().out)["text"] == text[: text.index(word)]
     assert cut("a b c", ["c", "b"]) == "a "
     assert cut("a b c", ["d"]) is None
+    assert cut("a b a b", ["a b"], 4) == "a b "  # one that ended before has been seen
+    assert cut("a b a b", ["a b"], 2) == ""
 
 
 @pytest.mark.parametrize(
