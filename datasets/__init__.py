@@ -60,6 +60,11 @@ CORPORA = {
         urls=("https://wikitext.smerity.com/wikitext-2-v1.zip",),
         layout="wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens, in a subfolder if need be",
     ),
+    "speechocean762": Corpus(
+        folder="speechocean762",
+        urls=("https://www.openslr.org/resources/101/speechocean762.tar.gz",),
+        layout="train/, test/, resource/ and WAVE/ as in the archive, in a subfolder if need be",
+    ),
 }
 NAMES = tuple(CORPORA)
 

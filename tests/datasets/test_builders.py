@@ -8,6 +8,7 @@ from datasets.flickr8k import flickr8k_dataset_builder
 from datasets.penn_treebank import penn_treebank_dataset_builder
 from datasets.python_manual import python_manual_dataset_builder
 from datasets.scenes import scenes_dataset_builder
+from datasets.speechocean762 import speechocean762_dataset_builder
 from datasets.wikitext2 import wikitext2_dataset_builder
 
 
@@ -71,4 +72,18 @@ class PythonManualTest(tfds.testing.DatasetBuilderTestCase):
         patch = mock.patch.object(python_manual_dataset_builder, "paragraphs", return_value=texts)
         patch.start()
         self.addCleanup(patch.stop)
+        super().setUp()
+
+
+class Speechocean762Test(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = speechocean762_dataset_builder.Builder
+    SPLITS = {"train": 3, "dev": 1, "test": 2}  # noqa: RUF012
+    SKIP_CHECKSUMS = True
+
+    def setUp(self):
+        counts = {"train": (4,), "test": (2,)}
+        for name, value in (("EXPECTED", counts), ("DEV_SPEAKERS", 3)):
+            patch = mock.patch.object(speechocean762_dataset_builder, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
         super().setUp()

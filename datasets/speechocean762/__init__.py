@@ -1,0 +1,1 @@
+"""speechocean762, English read aloud by speakers of Mandarin."""

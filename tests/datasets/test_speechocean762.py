@@ -1,0 +1,54 @@
+"""The lists of speechocean762, as they come."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import datasets
+from datasets import CorpusError
+from datasets.speechocean762 import speechocean762_dataset_builder as builder
+
+DUMMY = Path(builder.__file__).with_name("dummy_data")
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    monkeypatch.setattr(builder, "EXPECTED", {"train": (4,), "test": (2,)})
+    monkeypatch.setattr(builder, "DEV_SPEAKERS", 3)
+    monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "prepared"))
+    return Path(shutil.copytree(DUMMY, tmp_path / "copy"))
+
+
+def test_phones_without_stress_and_position_words_in_order(copy):
+    first, *_, last = builder.read_split(copy, "train")
+    assert (first.name, first.speaker, first.text) == ("000010011", "0001", "WE CALL")
+    assert first.phones == "W IY K AO L"
+    assert last.phones == "T EH N"
+
+
+def test_records_have_the_samples(copy):
+    (dev,) = datasets.load("speechocean762", "dev", copy)  # the third of three speakers
+    assert dev["speaker"] == "0003"
+    assert dev["audio"].dtype == np.int16
+    assert dev["audio"].shape == (1_100,)
+    assert 7_000 < np.abs(dev["audio"]).max() <= 8_000
+    names = [record["name"] for record in datasets.load("speechocean762", "train", copy)]
+    assert names == ["000010011", "000010035", "000020011"]
+
+
+def test_another_number_of_utterances_stops_it(copy, monkeypatch):
+    monkeypatch.setattr(builder, "EXPECTED", {"train": (2_500,), "test": (2,)})
+    with pytest.raises(CorpusError, match=r"train/wav.scp names 4 utterances, not 2,500"):
+        datasets.load("speechocean762", "dev", copy)
+
+
+def test_a_damaged_sound_is_skipped_and_counted(copy, monkeypatch, capsys):
+    path = copy / "WAVE" / "SPEAKER0001" / "000010035.WAV"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(CorpusError, match="more than 1% of 3 records are bad"):
+        datasets.load("speechocean762", "train", copy)
+    monkeypatch.setattr(builder, "MAX_BAD", 0.5)
+    assert len(datasets.load("speechocean762", "train", copy)) == 2
+    assert "skipped 000010035: is cut short" in capsys.readouterr().err
