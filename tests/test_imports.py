@@ -44,7 +44,9 @@ def may_import(importer: str, module: str) -> bool:
     if package == "shared":
         return within(module, "shared")
     if package == "datasets":
-        return within(module, "datasets", "shared.media", "shared.audio", "shared.files", "shared.errors")
+        return within(
+            module, "datasets", "shared.media", "shared.audio", "shared.files", "shared.phones", "shared.errors"
+        )
     task = f"tasks.{rest[0]}" if rest else "tasks"
     if rest[1:] == ["model"] and within(module, f"{task}.data"):
         return False

@@ -1,0 +1,68 @@
+"""Phones in fewer and fewer classes."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from shared.phones import IPA, PHONES_39, PHONES_48, PHONES_61, SILENCE, fold, fold_all
+
+
+def test_there_are_as_many_as_their_names_say():
+    assert (len(PHONES_61), len(PHONES_48), len(PHONES_39)) == (61, 48, 39)
+    assert {fold(label, 48) for label in PHONES_61} == set(PHONES_48)
+    assert {fold(label, 39) for label in PHONES_61} - {None} == set(PHONES_39)
+    assert {fold(phone, 39) for phone in PHONES_48} == set(PHONES_39)
+    assert set(PHONES_39) <= IPA.keys()
+    assert len(set(IPA.values())) == len(IPA)
+
+
+@pytest.mark.parametrize(
+    ("label", "of_48", "of_39"),
+    [
+        ("ax-h", "ax", "ah"),
+        ("ux", "uw", "uw"),
+        ("nx", "n", "n"),
+        ("eng", "ng", "ng"),
+        ("tcl", "cl", "sil"),
+        ("gcl", "vcl", "sil"),
+        ("epi", "epi", "sil"),
+        ("h#", "sil", "sil"),
+        ("q", "cl", None),
+        ("ao", "ao", "aa"),
+        ("ZH", "zh", "sh"),
+        ("AH0", "ah", "ah"),
+        ("dx", "dx", "dx"),
+    ],
+)
+def test_folding(label, of_48, of_39):
+    assert fold(label, 48) == of_48
+    assert fold(label, 39) == of_39
+
+
+def test_silences_in_a_row_are_one_and_phones_are_not():
+    assert fold_all(["h#", "pau", "tcl", "t", "t", "q", "epi", "h#"], 39) == ["sil", "t", "t", "sil"]
+    assert fold_all(["h#", "tcl", "t"], 48) == ["sil", "cl", "t"]
+    assert fold_all(["tcl", "kcl"], 48) == ["cl", "cl"]
+
+
+def test_what_is_no_phone_is_refused():
+    for label in ("xx", "", "AH5", "aa0"):
+        with pytest.raises(ValueError, match="Received"):
+            fold(label, 39)
+    with pytest.raises(ValueError, match="Received: 40"):
+        fold("aa", 40)
+
+
+def test_timit_is_transcribed_in_these():
+    folder = Path(os.environ.get("QUATRAIN_DATA", "")) / "timit_sample"
+    if not folder.is_dir():
+        pytest.skip("QUATRAIN_DATA does not hold timit_sample")
+    files = sorted(folder.glob("dr*/*.phn"))
+    labels = [[line.split()[2] for line in file.read_text().splitlines()] for file in files]
+    assert {label for of_file in labels for label in of_file} <= set(PHONES_61)
+    for of_file in labels:
+        folded = fold_all(of_file, 39)
+        assert folded[0] == folded[-1] == SILENCE
+        assert (SILENCE, SILENCE) not in pairwise(folded)
