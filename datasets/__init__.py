@@ -33,6 +33,7 @@ class Corpus:
     folder: str = ""  # empty: generated, nothing to find
     urls: tuple[str, ...] = ()
     layout: str = ""
+    is_free: bool = True  # else its urls say how to be licensed, and nothing is downloaded
 
 
 CORPORA = {
@@ -64,6 +65,12 @@ CORPORA = {
         folder="speechocean762",
         urls=("https://www.openslr.org/resources/101/speechocean762.tar.gz",),
         layout="train/, test/, resource/ and WAVE/ as in the archive, in a subfolder if need be",
+    ),
+    "timit": Corpus(
+        folder="timit",
+        urls=("https://catalog.ldc.upenn.edu/LDC93S1",),
+        layout="TRAIN/ and TEST/ as on the discs of LDC93S1, in a subfolder if need be, or NLTK's sample",
+        is_free=False,
     ),
 }
 NAMES = tuple(CORPORA)
@@ -142,10 +149,15 @@ def _help(name: str) -> str:
     corpus = CORPORA[name]
     if not corpus.folder:
         return f"{name} is generated and takes no data_dir."
-    return (
+    get = (
         f"Get {' and '.join(corpus.urls)}, and put the files in $QUATRAIN_DATA/{corpus.folder} or name their folder"
-        f" with --data-dir. Expected there: {corpus.layout}. To have them downloaded and to trust what comes, call"
-        f" datasets.prepare({name!r}, register_checksums=True) once; later downloads are compared with that."
+        f" with --data-dir. Expected there: {corpus.layout}."
+    )
+    if not corpus.is_free:
+        return get
+    return (
+        f"{get} To have them downloaded and to trust what comes, call datasets.prepare({name!r},"
+        " register_checksums=True) once; later downloads are compared with that."
     )
 
 
@@ -191,6 +203,8 @@ def prepare(name: str, data_dir: str | Path | None = None, register_checksums: b
     import tensorflow_datasets as tfds
 
     own = _own_copy(name, data_dir)
+    if not own and not CORPORA[name].is_free:
+        raise CorpusError(f"{name}: no copy was found, and it may not be downloaded. {_help(name)}")
     unverified = [url for url in CORPORA[name].urls if url not in builder.url_infos]
     if not own and unverified and not register_checksums:
         raise CorpusError(f"{name}: no copy was found, and no checksum of {unverified[0]} is known. {_help(name)}")

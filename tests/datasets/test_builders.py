@@ -9,6 +9,7 @@ from datasets.penn_treebank import penn_treebank_dataset_builder
 from datasets.python_manual import python_manual_dataset_builder
 from datasets.scenes import scenes_dataset_builder
 from datasets.speechocean762 import speechocean762_dataset_builder
+from datasets.timit import timit_dataset_builder
 from datasets.wikitext2 import wikitext2_dataset_builder
 
 
@@ -86,4 +87,16 @@ class Speechocean762Test(tfds.testing.DatasetBuilderTestCase):
             patch = mock.patch.object(speechocean762_dataset_builder, name, value)
             patch.start()
             self.addCleanup(patch.stop)
+        super().setUp()
+
+
+class TimitTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = timit_dataset_builder.Builder
+    SPLITS = {"train": 2, "dev": 1, "test": 1}  # noqa: RUF012
+    SKIP_CHECKSUMS = True  # nothing is downloaded
+
+    def setUp(self):
+        patch = mock.patch.dict(timit_dataset_builder.EXPECTED, self.SPLITS)
+        patch.start()
+        self.addCleanup(patch.stop)
         super().setUp()

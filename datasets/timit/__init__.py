@@ -1,0 +1,1 @@
+"""TIMIT, English read aloud, its phones timed by hand."""

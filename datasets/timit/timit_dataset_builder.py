@@ -1,0 +1,169 @@
+"""TFDS builder of TIMIT (Garofolo et al. 1993), from a copy in any of its four layouts."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from datasets import CorpusError
+from datasets.lines import instructions, own_folder
+from shared.audio import read_sound
+from shared.files import MediaError
+from shared.phones import PHONES_61
+
+EXPECTED = {"train": 3_696, "dev": 400, "test": 192}
+MAX_BAD = 0.01  # share of a split's utterances that may be unusable
+CORE_TEST = {
+    "mdab0", "mwbt0", "felc0", "mtas1", "mwew0", "fpas0", "mjmp0", "mlnt0", "fpkt0", "mlll0", "mtls0", "fjlm0",
+    "mbpm0", "mklt0", "fnlp0", "mcmj0", "mjdh0", "fmgd0", "mgrt0", "mnjm0", "fdhc0", "mjln0", "mpam0", "fmld0",
+}  # fmt: skip
+DEV = {
+    "faks0", "fdac1", "fjem0", "mgwt0", "mjar0", "mmdb1", "mmdm2", "mpdf0", "fcmh0", "fkms0", "mbdg0", "mbwm0",
+    "mcsh0", "fadg0", "fdms0", "fedw0", "mgjf0", "mglb0", "mrtk0", "mtaa0", "mtdt0", "mthc0", "mwjg0", "fnmr0",
+    "frew0", "fsem0", "mbns0", "mmjr0", "mdls0", "mdlf0", "mdvc0", "mers0", "fmah0", "fdrw0", "mrcs0", "mrjm4",
+    "fcal1", "mmwh0", "fjsj0", "majc0", "mjsw0", "mreb0", "fgjd0", "fjmg0", "mroa0", "mteb0", "mjfc0", "mrjr0",
+    "fmml0", "mrws1",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A transcription and the sound beside it."""
+
+    transcription: Path
+    split: str
+
+    @property
+    def sentence(self) -> str:
+        return self.transcription.stem.lower()
+
+    @property
+    def speaker(self) -> str:
+        return self.transcription.parent.name.lower().rpartition("-")[-1]
+
+    @property
+    def name(self) -> str:
+        return f"{self.speaker}-{self.sentence}"
+
+    def beside(self, *suffixes: str) -> Path:
+        """The first file of this utterance with one of these ends, in capitals or not.
+
+        Raises:
+            MediaError: there is none.
+        """
+        files = {path.name.lower(): path for path in self.transcription.parent.iterdir()}
+        for suffix in suffixes:
+            if self.sentence + suffix in files:
+                return files[self.sentence + suffix]
+        raise MediaError(f"has no {suffixes[-1]} beside it")
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """English sentences read by 630 speakers, every phone timed by hand."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions("timit")
+    skipped = 0  # bad records left out, counted while preparing
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        texts = {name: tfds.features.Text() for name in ("name", "speaker", "text")}
+        times = {name: tfds.features.Tensor(shape=(None,), dtype=np.int32) for name in ("starts", "ends")}
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "audio": tfds.features.Tensor(shape=(None,), dtype=np.int16),
+                    "phones": tfds.features.Sequence(tfds.features.Text()),
+                    **times,
+                    **texts,
+                }
+            ),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        folder = own_folder(dl_manager)
+        assert folder is not None  # noqa: S101 - the door asks for a copy first
+        splits = find_utterances(folder)
+        return {split: self._generate_examples(utterances) for split, utterances in splits.items()}
+
+    def _generate_examples(self, utterances: list[Utterance]) -> Iterator[tuple[str, dict]]:
+        bad = 0
+        for utterance in utterances:
+            try:
+                record = read_utterance(utterance)
+            except MediaError as error:
+                bad += 1
+                self.skipped += 1
+                print(f"timit: skipped {utterance.name}: {error}", file=sys.stderr)
+                if bad > MAX_BAD * len(utterances):
+                    message = f"timit: more than {MAX_BAD:.0%} of {len(utterances):,} records are bad."
+                    raise CorpusError(message) from None
+                continue
+            yield utterance.name, record
+
+
+def find_utterances(folder: Path) -> dict[str, list[Utterance]]:
+    """The utterances of each split, but the sentences that everybody reads, in order of their names.
+
+    Raises:
+        CorpusError: there are none, or another number of them than the corpus has.
+    """
+    splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": []}
+    is_sample = True
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() != ".phn" or path.name.lower().startswith("sa"):
+            continue
+        parts = {part.lower() for part in path.relative_to(folder).parts[:-1]}
+        if "train" in parts:
+            split = "train"
+        elif "test" in parts:
+            speaker = Utterance(path, "").speaker
+            split = "dev" if speaker in DEV else "test" if speaker in CORE_TEST else ""
+        else:
+            splits["test"].append(Utterance(path, "test"))
+            continue
+        is_sample = False
+        if split:
+            splits[split].append(Utterance(path, split))
+    counts = {split: len(utterances) for split, utterances in splits.items()}
+    if is_sample and counts["test"]:
+        return {"test": splits["test"]}
+    if counts != EXPECTED:
+        found, wanted = (", ".join(f"{split} {n:,}" for split, n in c.items()) for c in (counts, EXPECTED))
+        raise CorpusError(f"timit: {folder} holds other utterances ({found}) than the corpus has ({wanted}).")
+    return splits
+
+
+def read_utterance(utterance: Utterance) -> dict:
+    """A record.
+
+    Raises:
+        MediaError: a file is missing or damaged, a label unknown, or the times are not in order.
+    """
+    samples = read_sound(utterance.beside(".wav.wav", ".wav"))
+    lines = [line.split() for line in utterance.transcription.read_text().splitlines() if line.strip()]
+    try:
+        starts, ends, phones = zip(*((int(start), int(end), phone) for start, end, phone in lines), strict=True)
+    except ValueError:
+        raise MediaError("has a transcription of another form than: start end label") from None
+    unknown = sorted(set(phones) - set(PHONES_61))
+    if unknown:
+        raise MediaError(f"has the label {unknown[0]!r}, none of the 61")
+    times = np.array([starts, ends], np.int32)
+    if (times[0] >= times[1]).any() or (times[0, 1:] < times[1, :-1]).any() or times[0, -1] >= len(samples):
+        raise MediaError("has times that are not in order")
+    text = utterance.beside(".txt").read_text().split(maxsplit=2)[2].strip()  # after the first and the last sample
+    return {
+        "audio": np.round(samples.clip(-1, 1) * 32_767).astype(np.int16),
+        "phones": list(phones),
+        "starts": times[0],
+        "ends": times[1].clip(max=len(samples)),
+        "text": text,
+        "speaker": utterance.speaker,
+        "name": utterance.name,
+    }
