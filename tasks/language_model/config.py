@@ -66,7 +66,7 @@ class Config:
     """Draw each length about that one and scale the rate with it, so that batches end at other words each epoch."""
     reset_chance: float = 0.0
     """Share of streams that begin a batch with an empty state: beginnings are to be learned too (Melis et al. 2020)."""
-    epochs: int = 10
+    epochs: int = 9
     """At most."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Adam is there sooner; plain gradient descent, averaged in the end, is what the records were set with."""
