@@ -7,6 +7,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from datasets import CORPORA, CorpusError
+from datasets.records import usable
 from shared.files import MediaError
 from shared.media import read_image
 
@@ -60,18 +61,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return splits
 
     def _generate_examples(self, items: list[tuple[Path, list[str]]]) -> Iterator[tuple[str, dict]]:
-        bad = 0
-        for path, captions in items:
-            encoded = path.read_bytes()
-            if problem := find_problem(encoded, captions):
-                bad += 1
-                self.skipped += 1
-                print(f"flickr8k: skipped {path.name}: {problem}", file=sys.stderr)
-                if bad > MAX_BAD * len(items):
-                    raise CorpusError(f"flickr8k: more than {MAX_BAD:.0%} of {len(items):,} records are bad.")
-                continue
-            # The bytes of the file itself: encoding a JPEG again would lose quality.
-            yield path.name, {"image": encoded, "name": path.name, "captions": captions}
+        yield from usable(self, items, lambda item: item[0].name, read_record, MAX_BAD)
 
     def _roots(self, dl_manager: tfds.download.DownloadManager) -> list[Path]:
         """The folders to search: the user's copy (its archives extracted) or the download."""
@@ -92,6 +82,16 @@ def read_captions(text: str) -> dict[str, list[str]]:
             name, _, number = key.rpartition("#")
             numbered.setdefault(name, []).append((number, caption.strip()))
     return {name: [caption for _, caption in sorted(captions)] for name, captions in numbered.items()}
+
+
+def read_record(item: tuple[Path, list[str]]) -> dict:
+    """A record of a photograph and its captions; MediaError when it is unusable."""
+    path, captions = item
+    encoded = path.read_bytes()
+    if problem := find_problem(encoded, captions):
+        raise MediaError(problem)
+    # The bytes of the file itself: encoding a JPEG again would lose quality.
+    return {"image": encoded, "name": path.name, "captions": captions}
 
 
 def find_problem(encoded: bytes, captions: list[str]) -> str:

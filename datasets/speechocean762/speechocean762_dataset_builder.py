@@ -1,7 +1,6 @@
 """TFDS builder of speechocean762 (Zhang et al. 2021), from its archive or the folder that comes out of it."""
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from datasets import CORPORA, CorpusError
 from datasets.lines import instructions, own_folder
+from datasets.records import as_int16, usable
 from shared.audio import read_sound
 from shared.files import MediaError
 
@@ -60,23 +60,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(utterances) for split, utterances in splits.items()}
 
     def _generate_examples(self, utterances: list[Utterance]) -> Iterator[tuple[str, dict]]:
-        bad = 0
-        for utterance in utterances:
-            try:
-                if not utterance.phones:
-                    raise MediaError("has no phones")
-                samples = read_sound(utterance.path)
-            except MediaError as error:
-                bad += 1
-                self.skipped += 1
-                print(f"speechocean762: skipped {utterance.name}: {error}", file=sys.stderr)
-                if bad > MAX_BAD * len(utterances):
-                    raise CorpusError(
-                        f"speechocean762: more than {MAX_BAD:.0%} of {len(utterances):,} records are bad."
-                    ) from None
-                continue
-            record = {name: getattr(utterance, name) for name in ("name", "speaker", "text", "phones")}
-            yield utterance.name, {"audio": np.round(samples.clip(-1, 1) * 32_767).astype(np.int16), **record}
+        yield from usable(self, utterances, lambda utterance: utterance.name, read_utterance, MAX_BAD)
+
+
+def read_utterance(utterance: Utterance) -> dict:
+    """A record; MediaError when it has no phones, or no sound that can be read."""
+    if not utterance.phones:
+        raise MediaError("has no phones")
+    record = {name: getattr(utterance, name) for name in ("name", "speaker", "text", "phones")}
+    return {"audio": as_int16(read_sound(utterance.path)), **record}
 
 
 def read_split(root: Path, split: str) -> list[Utterance]:

@@ -1,6 +1,5 @@
 """TFDS builder of TIMIT (Garofolo et al. 1993), from a copy in any of its four layouts."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import tensorflow_datasets as tfds
 
 from datasets import CorpusError
 from datasets.lines import instructions, own_folder
+from datasets.records import as_int16, usable
 from shared.audio import read_sound
 from shared.files import MediaError
 from shared.phones import PHONES_61
@@ -92,19 +92,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(utterances) for split, utterances in splits.items()}
 
     def _generate_examples(self, utterances: list[Utterance]) -> Iterator[tuple[str, dict]]:
-        bad = 0
-        for utterance in utterances:
-            try:
-                record = read_utterance(utterance)
-            except MediaError as error:
-                bad += 1
-                self.skipped += 1
-                print(f"timit: skipped {utterance.name}: {error}", file=sys.stderr)
-                if bad > MAX_BAD * len(utterances):
-                    message = f"timit: more than {MAX_BAD:.0%} of {len(utterances):,} records are bad."
-                    raise CorpusError(message) from None
-                continue
-            yield utterance.name, record
+        yield from usable(self, utterances, lambda utterance: utterance.name, read_utterance, MAX_BAD)
 
 
 def find_utterances(folder: Path) -> dict[str, list[Utterance]]:
@@ -159,7 +147,7 @@ def read_utterance(utterance: Utterance) -> dict:
         raise MediaError("has times that are not in order")
     text = utterance.beside(".txt").read_text().split(maxsplit=2)[2].strip()  # after the first and the last sample
     return {
-        "audio": np.round(samples.clip(-1, 1) * 32_767).astype(np.int16),
+        "audio": as_int16(samples),
         "phones": list(phones),
         "starts": times[0],
         "ends": times[1].clip(max=len(samples)),
