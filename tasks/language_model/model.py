@@ -310,7 +310,7 @@ def build_fill_model(config: Config, vocabulary_size: int) -> FillModel:
 
 
 def read_stream(reader: StreamReader, batches) -> np.ndarray:
-    """-log p of every target of an epoch of batches, `(batch, steps)`."""
+    """What the reader tells of every step of an epoch of batches, `(batch, steps, ...)`."""
     return np.concatenate([reader.predict_on_batch(batch) for batch, _ in batches], axis=1)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from shared.vocabulary import Vocabulary
+    from tasks.language_model.data import WordSampler
 
 
 def train(config: Config, options: TrainingOptions) -> None:
@@ -34,7 +35,14 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.plots import draw_history
     from shared.runs import Run
     from shared.training import Trainer
-    from tasks.language_model.data import NORMALISATION, build_vocabulary, fingerprint, read_lines, to_stream
+    from tasks.language_model.data import (
+        NORMALISATION,
+        WordSampler,
+        build_vocabulary,
+        fingerprint,
+        read_lines,
+        to_stream,
+    )
     from tasks.language_model.evaluate import Arguments, measure
     from tasks.language_model.model import mean_nats, nats_per_token
 
@@ -57,9 +65,10 @@ def train(config: Config, options: TrainingOptions) -> None:
 
     run = Run.create(TASK, name, config, {config.corpus: fingerprint(config, options.data_dir)})
     vocabulary.save(run.path / "vocabulary.json")
-    reads = forwards if config.reads == "forwards" else both_ways
-    reader, batches, evaluate = reads(config, vocabulary, stream, dev)
     counts = np.bincount(stream, minlength=len(vocabulary))
+    sampler = WordSampler(counts, min(config.sampled_words, len(counts))) if config.sampled_words else None
+    reads = forwards if config.reads == "forwards" else both_ways
+    reader, batches, evaluate = reads(config, vocabulary, stream, dev, sampler)
     reader.model.bias.assign(np.log(np.maximum(counts, 0.1) / len(stream)))  # how frequent words are needs no learning
     print(f"{run.name}: {reader.model.count_params():,} parameters, {len(stream):,} tokens an epoch")
     reader.compile(build_optimizer(config), mean_nats, metrics=[nats_per_token])
@@ -89,7 +98,9 @@ def run_name(config: Config) -> str:
     return name if config.reads == "forwards" else f"{name}_fill"
 
 
-def forwards(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", dev: "np.ndarray"):
+def forwards(
+    config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", dev: "np.ndarray", sampler: "WordSampler | None"
+):
     """Reader, batches and evaluation of a model that tells each word from those before it."""
     import numpy as np
 
@@ -106,7 +117,7 @@ def forwards(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", dev
         vocabulary.end_id,
         config.seed,
         random_length=config.random_length,
-        sampler=_sampler(config, vocabulary, stream),
+        sampler=sampler,
         reset_chance=config.reset_chance,
     )
     alone, dev_batches = StreamReader(reader.model, 1), StreamBatches(dev, 1, READ, vocabulary.end_id)
@@ -118,7 +129,9 @@ def forwards(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", dev
     return reader, batches, evaluate
 
 
-def both_ways(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", dev: "np.ndarray"):
+def both_ways(
+    config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", dev: "np.ndarray", sampler: "WordSampler | None"
+):
     """The same of a model that tells blank words from both sides."""
     from shared.training import Evaluation
     from tasks.language_model.data import BlankBatches
@@ -134,7 +147,7 @@ def both_ways(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", de
         vocabulary.end_id,
         config.blanks,
         config.seed,
-        _sampler(config, vocabulary, stream),
+        sampler,
     )
 
     def evaluate() -> Evaluation:
@@ -143,17 +156,6 @@ def both_ways(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray", de
         return Evaluation(metrics=metrics, score=-found["perplexity"])
 
     return reader, batches, evaluate
-
-
-def _sampler(config: Config, vocabulary: "Vocabulary", stream: "np.ndarray"):
-    import numpy as np
-
-    from tasks.language_model.data import WordSampler
-
-    if not config.sampled_words:
-        return None
-    counts = np.bincount(stream, minlength=len(vocabulary))
-    return WordSampler(counts, min(config.sampled_words, len(counts)))
 
 
 def build_optimizer(config: Config):
