@@ -9,13 +9,12 @@
 An image that cannot be read is named on standard error; the others are captioned all the same.
 """
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import exp
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
@@ -23,6 +22,7 @@ import tyro
 from shared.cli import USAGE, Results, command, complain, parse
 from shared.errors import UserError
 from shared.files import MediaError
+from shared.inputs import PICTURES, Input, check_outputs, find_inputs, numbered, read_standard_input
 from shared.media import IMAGES, read_image
 from shared.runs import Run
 from tasks.captioner.config import RELEASED, TASK
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 BATCH = 32  # images captioned at a time, enough to keep all cores busy
 BATCH_PIXELS = 50_000_000  # and no more of them in memory than these, plus one image
 MAX_BEAM = 100  # far beyond what helps; a slip of the finger should not fill the memory
-PICTURES = (".png", ".jpg", ".pdf", ".svg")  # what attention is drawn as
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,36 +92,9 @@ class ImageCaptioner:
         return read_captions(found, self.vocabulary, self.describer.grid_shape)
 
 
-class Input(NamedTuple):
-    """An image that was asked for."""
-
-    name: str
-    path: Path | None  # None: standard input
-    error: MediaError | None  # why it cannot be captioned, if that is known already
-
-
-def find_inputs(given: Iterable[str]) -> list[Input]:
-    """The images meant by names of files and folders, and by -, in their order."""
-    inputs = []
-    for name in given:
-        if name == "-":
-            inputs.append(Input(name, None, None))
-            continue
-        for path, error in IMAGES.find([name]):
-            inputs.append(Input(name if path == Path(name) else str(path), path, error))
-    return inputs
-
-
 def read_input(path: Path | None) -> np.ndarray:
     """The pixels of a file, or of standard input; MediaError when there are none."""
-    if path is not None:
-        return read_image(path)
-    if sys.stdin is None:
-        raise MediaError("cannot be read: standard input is closed")
-    content = sys.stdin.buffer.read(IMAGES.max_bytes + 1)
-    if len(content) > IMAGES.max_bytes:
-        raise MediaError(f"has more than {IMAGES.max_bytes:,} bytes; {IMAGES.remedy}")
-    return read_image(content)
+    return read_image(read_standard_input(IMAGES) if path is None else path)
 
 
 def read_batches(inputs: Iterable[Input], failed: list[str]) -> Iterator[list[tuple[str, np.ndarray]]]:
@@ -170,29 +142,6 @@ def check_beam(beam: int | None) -> None:
         raise UserError(f"--beam {beam}: a number from 1 to {MAX_BEAM} was expected")
 
 
-def attention_paths(path: Path, count: int) -> list[Path]:
-    """Where to draw the attention of `count` images: a.png, or a-1.png, a-2.png and so on; UserError if that fails."""
-    if path.suffix.lower() not in PICTURES:
-        raise UserError(f"--attention {path}: a name that ends in {' '.join(PICTURES)} was expected")
-    if count == 1:
-        return [path]
-    return [path.with_stem(f"{path.stem}-{number:0{len(str(count))}}") for number in range(1, count + 1)]
-
-
-def check_outputs(outputs: Iterable[Path], inputs: Iterable[Input]) -> None:
-    """UserError, before any work is done, for an output that cannot be written or would replace an input."""
-    taken = {path.resolve() for _, path, _ in inputs if path is not None}
-    for path in outputs:
-        if path.is_dir():
-            raise UserError(f"{path} is a folder; the name of a file to write was expected")
-        if not path.parent.is_dir():
-            raise UserError(f"{path} cannot be written: there is no folder {path.parent}")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise UserError(f"{path} cannot be written: permission denied")
-        if path.resolve() in taken:
-            raise UserError(f"{path} is one of the images to caption; another name to write to was expected")
-
-
 def check(options: Arguments, inputs: Sequence[Input], pictures: Iterable[Path]) -> None:
     """UserError for whatever can be known to be wrong before a model is loaded."""
     if not options.images:
@@ -201,14 +150,15 @@ def check(options: Arguments, inputs: Sequence[Input], pictures: Iterable[Path])
     limit = options.beam or MAX_BEAM
     if not 1 <= options.n_best <= limit:
         raise UserError(f"--n-best {options.n_best}: a number from 1 to {limit}, the beam, was expected")
-    check_outputs([path for path in (options.output, options.gallery, *pictures) if path], inputs)
+    outputs = [path for path in (options.output, options.gallery, *pictures) if path]
+    check_outputs(outputs, inputs, "the images to caption")
 
 
 @command
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.captioner.caption", __doc__)
-    inputs = find_inputs(options.images)
-    pictures = attention_paths(options.attention, len(inputs)) if options.attention else []
+    inputs = find_inputs(IMAGES, options.images)
+    pictures = numbered("--attention", options.attention, len(inputs), PICTURES) if options.attention else []
     check(options, inputs, pictures)
     run = Run.find(options.model, TASK, RELEASED)
 

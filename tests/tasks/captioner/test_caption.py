@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 import shared.runs
-from shared.media import read_image
+from shared.inputs import find_inputs
+from shared.media import IMAGES, read_image
 from shared.vocabulary import WordVocabulary
 from tasks.captioner import caption
 from tasks.captioner.caption import ImageCaptioner, main
@@ -127,7 +128,7 @@ def test_standard_input_that_is_closed_or_endless(trained, capsys, monkeypatch):
 
 
 def test_images_are_held_in_memory_by_the_batch(monkeypatch, folder):
-    inputs = caption.find_inputs([str(folder)])
+    inputs = find_inputs(IMAGES, [str(folder)])
     monkeypatch.setattr(caption, "BATCH", 4)
     assert [len(batch) for batch in caption.read_batches(inputs, [])] == [4, 4, 1]
     monkeypatch.setattr(caption, "BATCH_PIXELS", 40 * 56)
