@@ -38,6 +38,7 @@ class Corpus:
 
 CORPORA = {
     "scenes": Corpus(),
+    "spoken_scenes": Corpus(),
     "python_manual": Corpus(),
     "flickr8k": Corpus(
         folder="flickr8k",

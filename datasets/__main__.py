@@ -1,7 +1,8 @@
-"""Prepares corpora, and writes images of them as files.
+"""Prepares corpora, and writes images or sounds of them as files.
 
 python -m datasets prepare flickr8k --data-dir Flickr8k
 python -m datasets images scenes test folder --count 8
+python -m datasets sounds spoken_scenes test folder --count 8
 """
 
 import argparse
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import datasets
+from shared.audio import SAMPLE_RATE
 
 
 def prepare(name: str, data_dir: Path | None, register_checksums: bool) -> None:
@@ -25,6 +27,17 @@ def images(name: str, split: str, folder: Path, count: int, data_dir: Path | Non
     print(folder)
 
 
+def sounds(name: str, split: str, folder: Path, count: int, data_dir: Path | None) -> None:
+    """Writes the first `count` sounds of a split into `folder`, under their own names, their words beside them."""
+    import soundfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for record in datasets.load(name, split, data_dir)[:count]:
+        soundfile.write(folder / f"{record['name']}.wav", record["audio"], SAMPLE_RATE)
+        (folder / f"{record['name']}.txt").write_text(record["text"] + "\n", encoding="utf-8")
+    print(folder)
+
+
 def _count(text: str) -> int:
     count = int(text)
     if count < 1:
@@ -37,12 +50,12 @@ def main(arguments: list[str]) -> int:
         prog="python -m datasets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
-    for function in (prepare, images):
+    for function in (prepare, images, sounds):
         command = commands.add_parser(function.__name__, help=function.__doc__)
         command.set_defaults(function=function)
         command.add_argument("name", choices=datasets.NAMES)
         command.add_argument("--data-dir", type=Path, help="folder of your copy of the corpus")
-        if function is images:
+        if function is not prepare:
             command.add_argument("split", choices=("train", "dev", "test"))
             command.add_argument("folder", type=Path)
             command.add_argument("--count", type=_count, default=8)

@@ -37,6 +37,17 @@ def usable(
         yield name(item), record
 
 
+def timed_speech() -> Any:
+    """TFDS' features of utterances whose phones have times: `starts` and `ends` in samples of `audio`."""
+    import tensorflow_datasets as tfds
+
+    texts = {name: tfds.features.Text() for name in ("name", "speaker", "text")}
+    times = {name: tfds.features.Tensor(shape=(None,), dtype=np.int32) for name in ("starts", "ends")}
+    audio = tfds.features.Tensor(shape=(None,), dtype=np.int16)  # TFDS' own feature for it imports TensorFlow
+    phones = tfds.features.Sequence(tfds.features.Text())
+    return tfds.features.FeaturesDict({"audio": audio, "phones": phones, **times, **texts})
+
+
 def as_int16(samples: np.ndarray) -> np.ndarray:
     """Samples in -1..1 as they are stored."""
     return np.round(samples.clip(-1, 1) * 32_767).astype(np.int16)

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from datasets import CorpusError
 from datasets.lines import instructions, own_folder
-from datasets.records import as_int16, usable
+from datasets.records import as_int16, timed_speech, usable
 from shared.audio import read_sound
 from shared.files import MediaError
 from shared.phones import PHONES_61
@@ -71,19 +71,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     skipped = 0  # bad records left out, counted while preparing
 
     def _info(self) -> tfds.core.DatasetInfo:
-        texts = {name: tfds.features.Text() for name in ("name", "speaker", "text")}
-        times = {name: tfds.features.Tensor(shape=(None,), dtype=np.int32) for name in ("starts", "ends")}
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "audio": tfds.features.Tensor(shape=(None,), dtype=np.int16),
-                    "phones": tfds.features.Sequence(tfds.features.Text()),
-                    **times,
-                    **texts,
-                }
-            ),
-            disable_shuffling=True,
-        )
+        return self.dataset_info_from_configs(features=timed_speech(), disable_shuffling=True)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         folder = own_folder(dl_manager)

@@ -1,0 +1,1 @@
+"""Captions of the rendered scenes, spoken by many voices."""

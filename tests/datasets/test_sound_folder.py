@@ -1,0 +1,96 @@
+"""Any folder of sounds with transcripts, and the dictionary that makes phones of them."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from datasets import CorpusError, cmudict
+from datasets.cmudict import pronounce
+from datasets.sound_folder import SoundFolder, fingerprint
+
+WORDS = """;;; a comment
+ice AY1 S
+it's IH1 T S
+a AH0
+a(2) EY1
+cream K R IY1 M
+well-known W EH1 L N OW1 N # as one
+"""
+
+
+@pytest.fixture
+def dictionary(tmp_path, monkeypatch):
+    (tmp_path / "data" / "cmudict").mkdir(parents=True)
+    (tmp_path / "data" / "cmudict" / "cmudict.dict").write_text(WORDS)
+    monkeypatch.setenv("QUATRAIN_DATA", str(tmp_path / "data"))
+    cmudict.load_dictionary.cache_clear()
+    yield
+    cmudict.load_dictionary.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path, dictionary):
+    folder = tmp_path / "sounds"
+    (folder / "more").mkdir(parents=True)
+    for number in range(21):
+        path = folder / ("more" if number % 2 else "") / f"{number:02}.wav"
+        soundfile.write(path, np.full(800, number / 100), 16_000)
+        path.with_suffix(".txt").write_text("Ice\ncream!" if number else "ice zyx and zyx")
+    return folder
+
+
+def test_words_become_phones(dictionary):
+    assert pronounce("A well-known ice-cream, it\u2019s!") == (
+        ["ah", "w", "eh", "l", "n", "ow", "n", "ay", "s", "k", "r", "iy", "m", "ih", "t", "s"],
+        [],
+    )
+    assert pronounce("zyx Ice") == (["ay", "s"], ["zyx"])
+    assert pronounce("") == ([], [])
+
+
+def test_a_dictionary_that_is_not_there(monkeypatch):
+    cmudict.load_dictionary.cache_clear()
+    monkeypatch.delenv("QUATRAIN_DATA", raising=False)
+    with pytest.raises(CorpusError, match=r"get it from https://\S+ and put it into \$QUATRAIN_DATA/cmudict"):
+        pronounce("ice")
+
+
+def test_utterances_with_unknown_words_are_left_out_and_told(folder, capsys):
+    splits = {split: SoundFolder(folder, split) for split in ("train", "dev", "test")}
+    told = f"{folder}: 1 utterances left out, the dictionary lacks zyx, and\n"
+    assert capsys.readouterr().err == 3 * told
+    assert {split: len(records) for split, records in splits.items()} == {"train": 16, "dev": 2, "test": 2}
+    names = [record["name"] for records in splits.values() for record in records]
+    assert len(set(names)) == 20
+    record = splits["dev"][0]
+    assert record["phones"] == ["ay", "s", "k", "r", "iy", "m"]
+    assert record["text"] == "Ice cream!"
+    assert record["audio"].dtype == np.int16
+    assert len(record["audio"]) == 800
+
+
+def test_a_table_in_place_of_files(folder):
+    for path in folder.rglob("*.txt"):
+        path.unlink()
+    lines = [f"{number:02}.wav\tit's a" if number % 2 else f"{number:02}\tice" for number in range(20)]
+    (folder / "transcripts.tsv").write_text("\n".join(lines))
+    assert [record["phones"] for record in SoundFolder(folder, "test")] == [["ay", "s"], ["ih", "t", "s", "ah"]]
+    assert sum(len(SoundFolder(folder, split)) for split in ("train", "dev", "test")) == 20
+
+
+def test_other_words_or_sounds_are_other_data(folder):
+    before = fingerprint(folder)
+    assert fingerprint(folder) == before
+    (folder / "02.txt").write_text("it's")
+    assert fingerprint(folder) != before
+
+
+def test_folders_that_are_none(tmp_path, dictionary):
+    with pytest.raises(CorpusError, match="neither a corpus nor a folder"):
+        SoundFolder(tmp_path / "nowhere", "train")
+    with pytest.raises(CorpusError, match="no sound file with a transcript"):
+        SoundFolder(tmp_path, "train")
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), 16_000)
+    (tmp_path / "a.txt").write_text("ice")
+    with pytest.raises(CorpusError, match="too few utterances for a dev split"):
+        SoundFolder(tmp_path, "dev")
