@@ -74,3 +74,15 @@ class PolicyGradient(keras.losses.Loss):
 
     def get_config(self):
         return {"name": self.name}
+
+
+@keras.saving.register_keras_serializable("quatrain")
+def mean_nats(_targets, nats):
+    """The loss of a model that tells itself what its targets cost: what it tells, averaged."""
+    return ops.mean(nats)
+
+
+@keras.saving.register_keras_serializable("quatrain")
+def told_nats(_targets, nats):
+    """The same as a metric, without the penalties that the loss has besides: exp of it is the perplexity."""
+    return nats

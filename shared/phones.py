@@ -31,6 +31,7 @@ PHONES_48 = (
 PHONES_39 = tuple(phone for phone in PHONES_48 if phone not in _CONFUSED)
 PHONES_61 = tuple(sorted({*_ALLOPHONES, *PHONES_48} - {SILENCE, "cl", "vcl"}))
 SETS = {61: PHONES_61, 48: PHONES_48, 39: PHONES_39}
+SILENCES = {SILENCE, "h#", "pau", "epi"}  # closures are none among 61 and 48: there, they belong to a stop
 
 IPA = {
     "aa": "ɑ", "ae": "æ", "ah": "ʌ", "ao": "ɔ", "aw": "aʊ", "ay": "aɪ", "b": "b", "ch": "tʃ", "d": "d", "dh": "ð",

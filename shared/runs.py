@@ -376,6 +376,11 @@ class Run:
         """Writes the best weights, or what else of the model was learned, under its own name."""
         write_tensors(self.path / f"{name}.safetensors", tensors)
 
+    def save_model(self, model: Any) -> None:
+        """Writes the whole model, for users of Keras."""
+        with atomic_file(self.path / "model.keras") as temporary:
+            model.save(temporary)
+
     def load_weights(self, name: str = "weights") -> Tensors:
         """What `save_weights` wrote, float32 whatever it is stored in; SHA-256 checked for a released model."""
         config = self.config

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shared.averaging import AveragedSGD
 from shared.errors import UserError
-from shared.runs import Checkpoints, Run, RunError, Tensors, atomic_file
+from shared.runs import Checkpoints, Run, RunError, Tensors
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -227,8 +227,7 @@ class Trainer:
                     self._train_epoch()
                     self._close_epoch()
             if self._load_best():
-                with atomic_file(self.run.path / "model.keras") as temporary:
-                    self.kept.save(temporary)
+                self.run.save_model(self.kept)
         return self.state
 
     def rate(self, step: int) -> float:

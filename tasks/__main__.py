@@ -20,6 +20,12 @@ EXAMPLES = {
         "fill": '"the ___ of a list"',
         "export": "",
     },
+    "phoneme_recognizer": {
+        "train": "spoken_scenes",
+        "evaluate": "--split test",
+        "export": "",
+        "recognize": "speech.wav --textgrid speech.TextGrid",
+    },
 }
 
 

@@ -1,0 +1,1 @@
+"""Sound in, phonemes out: a deep bidirectional LSTM with connectionist temporal classification."""

@@ -1,0 +1,58 @@
+"""What the model card of a phoneme recognizer says, besides its numbers."""
+
+from shared.card import write_card
+from shared.runs import Run
+from tasks.phoneme_recognizer.config import Config
+
+TERMS = {
+    "spoken_scenes": "Trained on captions of this project's scenes, spoken by espeak-ng. The weights carry its terms.",
+    "speechocean762": (
+        "Trained on speechocean762 (Zhang et al. 2021), free for commercial and other use: English read aloud by"
+        " speakers of Mandarin, half of them children."
+    ),
+    "timit": (
+        "Trained on TIMIT (LDC93S1), licensed by the Linguistic Data Consortium. **Its licence decides** what may be"
+        " done with the weights."
+    ),
+}
+
+# Core test set, silence scored as a phone.
+PUBLISHED = {
+    "timit": {
+        "CTC, 3 x 250 (Graves et al. 2013)": {"PER with silence": 0.186},
+        "pretrained transducer (Graves et al. 2013)": {"PER with silence": 0.177},
+        "CTC CRDNN (SpeechBrain)": {"PER with silence": 0.148},
+    },
+}
+
+REMARKS = (
+    "`PER`: phones wrong, left out or put in, as a share of those said; 39 classes, silence not among them, unless"
+    " `with silence` is said. `ECE`: how far on average the probability told of a phone is from how often it is right;"
+    " the temperature was fitted to dev. `boundary median ms`: between the beginnings of phones told rightly and"
+    " theirs; `boundary F1`: of all boundaries, within 20 ms."
+)
+
+
+def write(run: Run) -> None:
+    """Writes the model card of a trained recognizer."""
+    config = run.read_config(Config)
+    directions = "both directions" if config.bidirectional else "one direction"
+    write_card(
+        run,
+        title=f"Phoneme recognizer, trained on {' and '.join(config.corpora)}",
+        summary=(
+            f"{config.num_layers} {config.cell} layers of {config.units} units in {directions}, with connectionist"
+            " temporal classification and a head that knows when: a sound in, phones with times and probabilities out."
+            " See `tasks/phoneme_recognizer/README.md`."
+        ),
+        terms="\n\n".join(
+            TERMS.get(name, f"Trained on {name}; what its terms allow, the weights allow.") for name in config.corpora
+        ),
+        usage=(
+            f"python -m tasks.phoneme_recognizer.recognize --model {run.name} speech.wav\n"
+            f"python -m tasks.phoneme_recognizer.evaluate --model {run.name} --split dev\n"
+            f"python -m tasks.phoneme_recognizer.export {run.name}"
+        ),
+        published=PUBLISHED.get(config.corpora[0], {}),
+        remarks=REMARKS,
+    )

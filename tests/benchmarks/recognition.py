@@ -1,0 +1,37 @@
+"""Times the SavedModel of a recognizer on the sounds of a folder, start-up apart.
+
+python -m tests.benchmarks.recognition EXPORT FOLDER [--batch 8]
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import tensorflow as tf
+
+from shared.audio import SAMPLE_RATE, SOUNDS, read_sound
+from tasks.phoneme_recognizer.data import pad_samples
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("export", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--batch", type=int, default=8)
+    options = parser.parse_args()
+
+    sounds = [read_sound(path) for path, error in SOUNDS.find([str(options.folder)]) if error is None]
+    recognize = tf.saved_model.load(str(options.export)).recognize
+    for batch in (1, options.batch):
+        batches = [pad_samples(sounds[start : start + batch]) for start in range(0, len(sounds), batch)]
+        recognize(*batches[0])  # start-up
+        start = time.perf_counter()
+        for samples, lengths in batches:
+            recognize(samples, lengths)
+        seconds = sum(map(len, sounds)) / SAMPLE_RATE
+        rate = seconds / (time.perf_counter() - start)
+        print(f"{rate:.0f} times real time, {len(sounds)} sounds of {seconds:.0f} s, {batch} at a time")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""A recognizer trained in seconds on tones that stand for phones, for all tests of this package."""
+
+import contextlib
+import io
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+import shared.runs
+from datasets.records import as_int16
+from datasets.spoken_scenes import spoken_scenes_dataset_builder as builder
+from datasets.spoken_scenes.speech import Request, Speech
+from shared.audio import SAMPLE_RATE
+from shared.cli import TrainingOptions
+from shared.runs import Run
+from tasks.phoneme_recognizer.config import SPOKEN_SCENES, Config
+from tasks.phoneme_recognizer.train import train
+
+TONES = {"aa": 300, "iy": 900, "s": 2500, "m": 5000}  # Hz
+LETTERS = dict(zip("aism", TONES, strict=True))
+SPLITS = {"train": 48, "dev": 6, "test": 6}
+CONFIG = replace(
+    SPOKEN_SCENES,
+    mels=16,
+    front_units=16,
+    units=16,
+    num_layers=1,
+    frames_first=60,
+    augmented=0.25,
+    least_snr=20.0,
+    masked_bands=1,
+    masked_frames=2,
+    batch_size=4,
+    epochs=14,
+    patience=14,
+    learning_rate=2e-2,
+    warmup_steps=5,
+    weight_average=0.8,
+)
+
+
+def say(text: str, seed: int = 0) -> Speech:
+    """A tone for each letter of a, i, s and m, silence for others, each of 80 to 140 ms."""
+    rng = np.random.default_rng([seed, *text.encode()])
+    pieces, phones = [], []
+    for letter in f" {text} ":
+        seconds = np.arange(int(rng.integers(1280, 2240))) / SAMPLE_RATE
+        phone = LETTERS.get(letter, "sil")
+        pieces.append(0.3 * np.sin(2 * np.pi * TONES.get(phone, 0) * seconds) + 1e-4 * rng.normal(size=len(seconds)))
+        phones.append(phone)
+    ends = np.cumsum([len(piece) for piece in pieces]).tolist()
+    return Speech(as_int16(np.concatenate(pieces)), phones, [0, *ends[:-1]], ends)
+
+
+def sound(text: str, seed: int = 0) -> np.ndarray:
+    """The samples of `say`, float32."""
+    return say(text, seed).samples.astype(np.float32) / 32_768
+
+
+def make_requests() -> dict[str, list[Request]]:
+    rng = np.random.default_rng(5)
+    return {
+        split: [
+            Request("".join(rng.choice(list("aism "), rng.integers(3, 9))).strip() or "a", f"{split}{n}", 1, 1, 1)
+            for n in range(count)
+        ]
+        for split, count in SPLITS.items()
+    }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The run, and what its training printed."""
+
+    run: Run
+    config: Config
+    output: str
+
+
+@pytest.fixture(scope="package")
+def tones(tmp_path_factory):
+    """Tones stand for the spoken scenes while the package runs, and `saved_models` lie elsewhere."""
+    folder = tmp_path_factory.mktemp("phoneme_recognizer")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared.runs, "ROOT", folder / "saved_models")
+        patch.setenv("QUATRAIN_PREPARED", str(folder / "prepared"))
+        patch.setattr(builder, "check_engine", lambda: None)
+        patch.setattr(builder, "make_requests", make_requests)
+        patch.setattr(builder, "say_all", lambda shards: ([say(request.text) for request in shard] for shard in shards))
+        yield folder / "saved_models" / "phoneme_recognizer"
+
+
+@pytest.fixture(scope="package")
+def trained(tones) -> Trained:
+    """A run named `tiny`."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        train(CONFIG, TrainingOptions(run="tiny"))
+    return Trained(Run(tones / "tiny"), CONFIG, output.getvalue())

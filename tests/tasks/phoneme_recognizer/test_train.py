@@ -1,0 +1,162 @@
+"""Training: what it leaves behind, and that a resumed one ends in the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from shared.cli import TrainingOptions
+from shared.errors import UserError
+from shared.losses import mean_nats, told_nats
+from shared.runs import Run, RunError
+from tasks.phoneme_recognizer.config import PRESETS, Config
+from tasks.phoneme_recognizer.data import load_split, training_batches
+from tasks.phoneme_recognizer.model import Listener, build_model, load_model
+from tasks.phoneme_recognizer.train import main, run_name, train
+from tests.tasks.phoneme_recognizer.conftest import CONFIG
+
+
+def test_it_learns_and_leaves_a_whole_run(trained):
+    assert trained.run.load_metrics()["dev"]["PER"] < 0.2
+    assert {path.name for path in trained.run.path.iterdir()} >= {
+        "README.md", "checkpoints", "config.json", "history.csv", "metrics.json", "model.keras", "plots",
+        "trigrams.safetensors", "weights.safetensors",
+    }  # fmt: skip
+    assert {path.name for path in (trained.run.path / "plots").iterdir()} == {
+        "history.png", "confusions-dev.png", "reliability-dev.png",
+    }  # fmt: skip
+    assert "hours an epoch" in trained.output
+    assert "# Phoneme recognizer, trained on spoken_scenes" in (trained.run.path / "README.md").read_text()
+
+
+def test_the_whole_model_can_be_loaded_by_users_of_keras(trained):
+    whole = keras.saving.load_model(trained.run.path / "model.keras")
+    samples, lengths = np.ones((1, 3200), np.float32), np.array([3200], np.int32)
+    ours = load_model(trained.run)[1].hear(samples, lengths)
+    np.testing.assert_allclose(
+        whole({"samples": samples, "lengths": lengths})["ctc_logits"], ours.ctc_logits, atol=1e-5
+    )
+
+
+def test_the_temperature_is_kept_with_the_weights(trained):
+    assert float(load_model(trained.run)[1].temperature) != 1
+
+
+def steps(batch, count: int, learning_rate: float = 1e-3, **options) -> list[dict[str, float]]:
+    """What a few steps on one batch tell, with nothing drawn in them."""
+    keras.utils.set_random_seed(1)
+    listener = Listener(build_model(replace(CONFIG, masked_bands=0, masked_frames=0, dropout=0.0, **options)))
+    listener.compile(keras.optimizers.Adam(learning_rate), mean_nats, metrics=[told_nats])
+    return [listener.train_on_batch(*batch, return_dict=True) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def batch(tones):
+    config = replace(CONFIG, augmented=0.0)
+    return training_batches(config, load_split(config, "train"))[0]
+
+
+def test_true_steps_lower_both_losses(batch):
+    by_ctc = steps(batch, 4, frame_weight=0.0)
+    assert by_ctc[-1]["loss"] < by_ctc[0]["loss"] == pytest.approx(by_ctc[0]["told_nats"])
+    by_both = steps(batch, 4, frame_weight=1.0, frames_first=0)
+    assert by_both[-1]["loss"] < by_both[0]["loss"]
+    assert by_both[-1]["told_nats"] < by_both[0]["told_nats"]
+    # What frames cost at first: about as much as a draw among all classes.
+    assert by_both[0]["loss"] - by_both[0]["told_nats"] == pytest.approx(np.log(39), abs=1.0)
+
+
+def test_frames_of_unknown_phones_cost_nothing(batch):
+    inputs, targets = batch
+    unknown = inputs | {"frame_ids": np.full_like(inputs["frame_ids"], -1)}
+    (told,) = steps((unknown, targets), 1, frame_weight=1.0)
+    assert told["loss"] == pytest.approx(told["told_nats"], rel=1e-6)
+
+
+def test_at_first_frames_alone_are_learned_from(batch):
+    inputs, targets = batch
+    unknown = inputs | {"frame_ids": np.full_like(inputs["frame_ids"], -1)}
+    told = [step["told_nats"] for step in steps((unknown, targets), 4, frames_first=2)]
+    assert told[0] == told[1] == told[2] > told[3]  # the third step is the first to teach
+
+
+PROGRAM = """
+import sys
+import shared.runs
+from pathlib import Path
+from dataclasses import replace
+from datasets.spoken_scenes import spoken_scenes_dataset_builder as builder
+from tests.tasks.phoneme_recognizer import conftest
+from shared import training
+from shared.cli import TrainingOptions
+from tasks.phoneme_recognizer.train import train
+
+shared.runs.ROOT = Path(sys.argv[1])
+builder.check_engine = lambda: None
+builder.make_requests = conftest.make_requests
+builder.say_all = lambda shards: ([conftest.say(request.text) for request in shard] for shard in shards)
+training.CHECKPOINT_SECONDS = 0
+train(replace(conftest.CONFIG, epochs=2), TrainingOptions(run="run"))
+"""
+
+
+@pytest.mark.slow
+def test_resumed_after_a_kill_it_ends_in_the_same_bits(tones, tmp_path):
+    def start(root: Path) -> subprocess.Popen:
+        command = [sys.executable, "-c", PROGRAM, str(root)]
+        return subprocess.Popen(command, cwd=Path(__file__).parents[3], env=os.environ, stdout=subprocess.DEVNULL)
+
+    assert start(tmp_path / "whole").wait() == 0
+    killed = start(tmp_path / "killed")
+    checkpoints = tmp_path / "killed" / "phoneme_recognizer" / "run" / "checkpoints"
+    while killed.poll() is None and not list(checkpoints.glob("[0-9]*5")):  # the fifth batch, the fifteenth ...
+        pass
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert start(tmp_path / "killed").wait() == 0
+    whole, resumed = (
+        Run(tmp_path / name / "phoneme_recognizer" / "run").load_weights() for name in ("whole", "killed")
+    )
+    for name, weight in whole.items():
+        np.testing.assert_array_equal(weight, resumed[name], err_msg=name)
+
+
+def test_another_configuration_is_refused(trained, capsys):
+    with pytest.raises(RunError, match="units 16 -> 17"):
+        train(replace(CONFIG, units=17), TrainingOptions(run="tiny"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("units", 0),
+        ("dropout", 1.0),
+        ("augmented", 1.5),
+        ("learning_rate", 0.0),
+        ("frame_weight", -1.0),
+        ("corpus", ""),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(field, value):
+    with pytest.raises(UserError, match=field):
+        replace(CONFIG, **{field: value})
+
+
+def test_a_corpus_that_is_none_is_told_in_one_line(tones, capsys):
+    assert main(["--corpus", "nowhere/at/all"]) == 2
+    assert capsys.readouterr().err == (
+        "error: nowhere/at/all is neither a corpus nor a folder of sound files with transcripts\n"
+    )
+    assert main(["nothing"]) == 2
+    assert f"there are {', '.join(PRESETS)}" in capsys.readouterr().err
+
+
+def test_runs_are_named_after_what_is_measured():
+    assert run_name(Config(corpus="speechocean762+spoken_scenes")) == "speechocean762"
+    assert run_name(Config(corpus="/home/me/my recordings")) == "my-recordings"
