@@ -260,7 +260,7 @@ PRESETS = {
     "penn_treebank": PENN_TREEBANK,
     # Three times as many words, of which a like share is drawn; twice as many tokens, read in more streams.
     "wikitext2": replace(
-        PENN_TREEBANK, corpus="wikitext2", embedding_units=256, sampled_words=4000, batch_size=40, epochs=15
+        PENN_TREEBANK, corpus="wikitext2", embedding_units=256, sampled_words=4000, batch_size=40, epochs=9
     ),
     "fill": FILL,
     "vanilla": VANILLA,
