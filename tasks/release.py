@@ -21,6 +21,7 @@ KEPT = {
     "vocabulary.json",
     "weights.safetensors",
     "encoder.safetensors",
+    "trigrams.safetensors",
     "metrics.json",
     "history.csv",
     "README.md",
