@@ -1,5 +1,8 @@
 """Probabilities that hold: one temperature, fitted to the development split (Guo et al. 2017, section 4.2)."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from shared import ctc
@@ -8,41 +11,56 @@ from tasks.phoneme_recognizer.model import PhonemeRecognizer
 from tasks.phoneme_recognizer.recognition import batches
 from tasks.phoneme_recognizer.scoring import aligned
 
+ops: Any = keras.ops  # Keras declares no result types for its operations
+
 HEARD = 200  # utterances that it is fitted to, at most
-TEMPERATURES = np.geomspace(0.5, 4, 25)
+TEMPERATURES = np.geomspace(0.5, 4, 25).astype(np.float32)
+
+
+class Thermometer(keras.Model):
+    """What the best path spells, and how probable each label is under each temperature, compiled once.
+
+    Which path is best, and where its labels are, does not depend on the temperature.
+    """
+
+    def __init__(self, model: PhonemeRecognizer):
+        super().__init__()
+        self.model = model
+
+    def call(self, inputs):
+        """`samples` and `lengths` -> labels (batch, places), how many, probabilities (temperatures, batch, places)."""
+        heard = self.model.hear(inputs["samples"], inputs["lengths"])
+        log_probs = ops.log_softmax(heard.ctc_logits, axis=-1)
+        labels, counts = ctc.best_path(log_probs, heard.ctc_lengths)
+        labels = labels[:, : ops.maximum(ops.max(counts), 1)]
+        found = ctc.align(log_probs, heard.ctc_lengths, labels, counts)
+
+        def for_all(x):  # all temperatures side by side, as so many utterances more
+            return ops.concatenate([x] * len(TEMPERATURES), axis=0)
+
+        scaled = log_probs[None] / TEMPERATURES[:, None, None, None]
+        scaled = ops.reshape(ops.log_softmax(scaled, axis=-1), (-1, *ops.shape(log_probs)[1:]))
+        told = ctc.label_log_probs(
+            scaled, for_all(heard.ctc_lengths), for_all(labels), ctc.Alignment(*map(for_all, found))
+        )
+        return labels, counts, ops.reshape(ops.exp(told), (len(TEMPERATURES), *ops.shape(labels)))
 
 
 def fit_temperature(model: PhonemeRecognizer, dev: Split) -> float:
-    """Gives the model the temperature under which what it tells of each phone is likeliest to be right or wrong.
-
-    The best path, and where its labels are, do not depend on the temperature; so sounds are heard once.
-    """
-    import keras
-
-    log_probs_of = keras.ops.log_softmax
-    nats = np.zeros(len(TEMPERATURES))
+    """Gives the model the temperature under which what it tells of each phone is likeliest to be right or wrong."""
+    thermometer, nats = Thermometer(model), np.zeros(len(TEMPERATURES))
     chosen = np.unique(np.linspace(0, len(dev.utterances) - 1, HEARD).astype(int)).tolist()
-    sounds = {number: dev.samples(number) for number in chosen}
-    for places in batches([len(sounds[number]) for number in chosen]):
-        numbers = [chosen[place] for place in places]
-        samples, lengths = pad_samples([sounds[number] for number in numbers])
-        heard = model.predict_on_batch({"samples": samples, "lengths": lengths})
-        logits, frames = heard["ctc_logits"], heard["ctc_lengths"]
-        labels, counts = (np.asarray(x) for x in ctc.best_path(logits, frames))
-        labels = labels[:, : max(int(counts.max()), 1)]
-        alignment = ctc.align(log_probs_of(logits), frames, labels, counts)
-        is_right = np.zeros(labels.shape, bool)
-        for row, number in enumerate(numbers):
-            reference = [str(label) for label in dev.utterances[number].label_ids]
+    for places in batches([dev.utterances[number].length for number in chosen]):
+        samples, lengths = pad_samples([dev.samples(chosen[place]) for place in places])
+        labels, counts, told = thermometer.predict_on_batch({"samples": samples, "lengths": lengths})
+        for row, place in enumerate(places):
+            reference = [str(label) for label in dev.utterances[chosen[place]].label_ids]
             hypothesis = [str(label) for label in labels[row, : counts[row]]]
             for ours, theirs in aligned(reference, hypothesis):
-                if ours is not None and theirs is not None:
-                    is_right[row, theirs] = reference[ours] == hypothesis[theirs]
-        for place, temperature in enumerate(TEMPERATURES):
-            told = np.asarray(ctc.label_log_probs(log_probs_of(logits / temperature), frames, labels, alignment))
-            told = np.exp(told[labels != ctc.BLANK]).clip(1e-6, 1 - 1e-6)
-            right = is_right[labels != ctc.BLANK]
-            nats[place] -= np.log(np.where(right, told, 1 - told)).sum()
+                if theirs is not None:
+                    is_right = ours is not None and reference[ours] == hypothesis[theirs]
+                    probability = told[:, row, theirs].clip(1e-6, 1 - 1e-6)
+                    nats -= np.log(probability if is_right else 1 - probability)
     best = float(TEMPERATURES[np.argmin(nats)])
     model.temperature.assign(best)
     return best
