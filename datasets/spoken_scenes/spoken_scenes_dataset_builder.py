@@ -12,7 +12,7 @@ from datasets.scenes.world import sample_scene
 from datasets.spoken_scenes.speech import ACCENTS, SPEAKERS, Request, check_engine, say_all
 
 SEED = 1
-SPLITS = {"train": 3000, "dev": 200, "test": 400}
+SPLITS = {"train": 2700, "dev": 200, "test": 400}
 SHARD = 100  # utterances that one process says
 VOICES = {"dev": SPEAKERS[3::12], "test": SPEAKERS[7::6]}
 VOICES["train"] = tuple(speaker for speaker in SPEAKERS if speaker not in {*VOICES["dev"], *VOICES["test"]})

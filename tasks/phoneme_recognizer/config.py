@@ -57,9 +57,9 @@ class Config:
     trigram_weight: float = 0.3
     """Of the logarithm of what three phones in a row are like, in that search."""
 
-    batch_size: int = 16
+    batch_size: int = 8
     """Utterances in a batch."""
-    epochs: int = 6
+    epochs: int = 2
     """At most."""
     learning_rate: float = 3e-3
     """Adam's, at its highest."""
@@ -156,5 +156,5 @@ PRESETS = {
         weight_average=0.998,
     ),
     # Reads forwards alone, with what is known beforehand, so that it can listen while somebody speaks.
-    "streaming": replace(SPOKEN_SCENES, normalisation="corpus", bidirectional=False, units=256),
+    "streaming": replace(SPOKEN_SCENES, epochs=6, normalisation="corpus", bidirectional=False, units=256),
 }
