@@ -16,9 +16,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from shared.losses import mean_nats
 from tasks.language_model.config import Config
 from tasks.language_model.data import StreamBatches
-from tasks.language_model.model import LanguageModel, OutputReader, StreamReader, build_model, mean_nats, read_stream
+from tasks.language_model.model import LanguageModel, OutputReader, StreamReader, build_model, read_stream
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 

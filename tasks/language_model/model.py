@@ -283,18 +283,6 @@ class OutputReader(StreamReader):
         return self.read(inputs, training)[0]
 
 
-@keras.saving.register_keras_serializable(package="quatrain")
-def mean_nats(_target_ids, nats):
-    """The loss of either reader: what it tells, averaged."""
-    return ops.mean(nats)
-
-
-@keras.saving.register_keras_serializable(package="quatrain")
-def nats_per_token(_target_ids, nats):
-    """The same as a metric, without the penalties that the loss has besides: exp of it is the perplexity."""
-    return nats
-
-
 def build_model(config: Config, vocabulary_size: int) -> LanguageModel:
     """A model that reads forwards, untrained."""
     model = LanguageModel(config, vocabulary_size)

@@ -32,6 +32,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     import numpy as np
 
     from shared.errors import UserError
+    from shared.losses import mean_nats, told_nats
     from shared.plots import draw_history
     from shared.runs import Run
     from shared.training import Trainer
@@ -44,7 +45,6 @@ def train(config: Config, options: TrainingOptions) -> None:
         to_stream,
     )
     from tasks.language_model.evaluate import Arguments, measure
-    from tasks.language_model.model import mean_nats, nats_per_token
 
     keras.utils.set_random_seed(config.seed)
     is_path = config.corpus not in NORMALISATION
@@ -71,7 +71,9 @@ def train(config: Config, options: TrainingOptions) -> None:
     reader, batches, evaluate = reads(config, vocabulary, stream, dev, sampler)
     reader.model.bias.assign(np.log(np.maximum(counts, 0.1) / len(stream)))  # how frequent words are needs no learning
     print(f"{run.name}: {reader.model.count_params():,} parameters, {len(stream):,} tokens an epoch")
-    reader.compile(build_optimizer(config), mean_nats, metrics=[nats_per_token])
+    reader.compile(
+        build_optimizer(config), mean_nats, metrics=[keras.metrics.MeanMetricWrapper(told_nats, name="nats_per_token")]
+    )
 
     state = Trainer(
         reader,

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from shared.losses import mean_nats, told_nats
 from tasks.language_model.config import PRESETS, PYTHON_MANUAL
 from tasks.language_model.data import StreamBatches, WordSampler
 from tasks.language_model.model import (
     StreamReader,
     build_fill_model,
     build_model,
-    mean_nats,
-    nats_per_token,
     read_stream,
 )
 
@@ -124,7 +123,7 @@ def test_the_reader_carries_its_state_and_starts_each_epoch_anew(model):
 
 def compiled(config):
     reader = StreamReader(build_model(config, VOCABULARY), 3)
-    reader.compile(keras.optimizers.Adam(0.03), mean_nats, metrics=[nats_per_token])
+    reader.compile(keras.optimizers.Adam(0.03), mean_nats, metrics=[told_nats])
     return reader
 
 
@@ -135,7 +134,7 @@ def test_a_training_step_learns_and_penalties_are_in_the_loss_alone():
         keras.utils.set_random_seed(0)
         reader = compiled(PLAIN if name == "none" else replace(PLAIN, **{name: 300.0}))
         logs = reader.train_on_batch(*batches[0], return_dict=True)
-        nats[name] = float(logs["nats_per_token"])
+        nats[name] = float(logs["told_nats"])
         penalty = float(logs["loss"]) - nats[name]
         assert (penalty > 1e-5) == (name != "none")
         assert np.abs(reader.carried[0].numpy()).max() > 0
