@@ -1,7 +1,8 @@
 """The recurrent core: fused sequence kernels, the layers around them, and stacks of layers."""
 
+from shared.recurrent.conditional import ConditionalGRU
 from shared.recurrent.layers import GRU, LSTM, Bidirectional, SimpleRNN, fused
 from shared.recurrent.mogrifier import MogrifierLSTMCell
 from shared.recurrent.stack import Stack
 
-__all__ = ["GRU", "LSTM", "Bidirectional", "MogrifierLSTMCell", "SimpleRNN", "Stack", "fused"]
+__all__ = ["GRU", "LSTM", "Bidirectional", "ConditionalGRU", "MogrifierLSTMCell", "SimpleRNN", "Stack", "fused"]

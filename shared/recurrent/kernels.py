@@ -408,3 +408,145 @@ def gru(
     return tf.custom_gradient(run)(
         projected, hidden, tf.convert_to_tensor(recurrent_kernel), tf.convert_to_tensor(candidate_bias)
     )
+
+
+def conditional_gru(
+    projected: Any,
+    memory: Any,
+    keys: Any,
+    mask: Any,
+    hidden: Any,
+    first_kernel: Any,
+    first_bias: Any,
+    query_kernel: Any,
+    query_bias: Any,
+    score: Any,
+    context_kernel: Any,
+    context_bias: Any,
+    second_kernel: Any,
+    second_bias: Any,
+    *,
+    keep: bool = True,
+) -> tuple[Any, Any, Any]:
+    """Two GRUs with attention between them; see `conditional`, which has the equations and the shapes.
+
+    Args:
+        projected: x W + b of the first GRU, `(batch, target, 3 units)`.
+        memory, keys, mask: H, K and which of them are real.
+        hidden: the first s, `(batch, units)`.
+        first_kernel, second_kernel: recurrent ones, `(units, 3 units)`; their biases of the candidates, `(units,)`.
+        query_kernel, query_bias: `(units, attention)`, `(attention,)`.
+        score: v, `(attention,)`.
+        context_kernel, context_bias: of the second GRU, `(width, 3 units)`, `(3 units,)`.
+        keep: see above.
+
+    Returns:
+        s `(batch, target, units)`, c `(batch, target, width)`, α `(batch, target, source)`.
+    """
+    units = hidden.shape[-1]
+    far = tf.constant(-1e9, projected.dtype)
+
+    def half(z, before, kernel, bias):
+        """One GRU's step: what comes after, and what its derivative needs."""
+        product = tf.matmul(before, kernel)
+        gates = tf.sigmoid(z[:, : 2 * units] + product[:, : 2 * units])
+        candidate = product[:, 2 * units :] + bias
+        g = tf.tanh(z[:, 2 * units :] + gates[:, units:] * candidate)
+        return g + gates[:, :units] * (before - g), gates, candidate, g
+
+    def half_back(d_after, before, gates, candidate, g):
+        """dL/dz, what of dL/d(before U) differs from it, and dL/dbefore but for the product's."""
+        u, r = gates[:, :units], gates[:, units:]
+        carried = d_after * u
+        d_g = _through_tanh(g, d_after - carried)
+        d_gates = _through_sigmoid(gates, tf.concat([d_after * (before - g), d_g * candidate], axis=-1))
+        return tf.concat([d_gates, d_g], axis=-1), tf.concat([d_gates, d_g * r], axis=-1), carried
+
+    def run(projected, memory, keys, hidden, *weights):
+        kernel_1, bias_1, query_kernel, query_bias, score, kernel_c, bias_c, kernel_2, bias_2 = weights
+
+        def forward(every):
+            def step(state, z):
+                (before,) = state
+                middle, *first = half(z, before, kernel_1, bias_1)
+                query = tf.nn.bias_add(tf.matmul(middle, query_kernel), query_bias)
+                energy = tf.tanh(keys + query[:, None])
+                scores = tf.reshape(tf.matmul(_rows(energy), score[:, None]), tf.shape(mask))
+                attention = tf.nn.softmax(tf.where(mask, scores, far))
+                context = tf.matmul(attention[:, None], memory)[:, 0]
+                z = tf.nn.bias_add(tf.matmul(context, kernel_c), bias_c)
+                after, *second = half(z, middle, kernel_2, bias_2)
+                found = [after, context, attention, before, middle, energy, *first, *second]
+                return [after], found if every else found[:3]
+
+            gates = tf.zeros([tf.shape(hidden)[0], 2 * units], hidden.dtype)
+            context, attention = memory[:, 0], keys[:, :, 0]
+            written = [hidden, context, attention, hidden, hidden, keys, *[gates, hidden, hidden] * 2]
+            return _loop(step, [hidden], [_swap(projected)], written if every else written[:3])[1]
+
+        found = forward(keep)
+        states, contexts, attentions = (x.stack() for x in found[:3])
+
+        def gradient(d_states, d_contexts, d_attentions):
+            kept = (found if keep else forward(every=True))[1:]
+            transposed = [tf.transpose(x) for x in (kernel_1, query_kernel, kernel_c, kernel_2)]
+            to_before, to_middle_by_query, to_context, to_middle = transposed
+
+            def backward(state, d_state, d_context, d_attention, context, attention, before, middle, energy, *gates):
+                d_after, d_keys = state
+                d_z2, d_product_2, d_middle = half_back(d_after + d_state, middle, *gates[3:])
+                d_middle += tf.matmul(d_product_2, to_middle)
+                d_context += tf.matmul(d_z2, to_context)
+                d_attention += tf.matmul(memory, d_context[:, :, None])[:, :, 0]
+                d_scores = attention * (d_attention - tf.reduce_sum(attention * d_attention, -1, keepdims=True))
+                d_energy = _through_tanh(energy, d_scores[:, :, None] * score)
+                d_query = tf.reduce_sum(d_energy, axis=1)
+                d_middle += tf.matmul(d_query, to_middle_by_query)
+                d_z1, d_product_1, d_before = half_back(d_middle, before, *gates[:3])
+                d_before += tf.matmul(d_product_1, to_before)
+                d_score = tf.matmul(_rows(energy), tf.reshape(d_scores, [-1, 1]), transpose_a=True)[:, 0]
+                outputs = [d_z1, d_product_1, d_z2, d_product_2, d_query, d_context, d_score]
+                return [d_before, d_keys + d_energy], outputs
+
+            z = projected[:, 0]
+            written = [z, z, z, z, query_bias[None] + tf.zeros_like(hidden[:, :1]), memory[:, 0], score]
+            (d_hidden, d_keys), backs = _loop(
+                backward,
+                [tf.zeros_like(hidden), tf.zeros_like(keys)],
+                [*(_swap(x) for x in (d_states, d_contexts, d_attentions)), *kept],
+                written,
+                backwards=True,
+            )
+            d_z1, d_product_1, d_z2, d_product_2, d_query, d_context, d_score = (x.stack() for x in backs)
+            befores, middles = (kept[place].stack() for place in (2, 3))
+
+            def by(rows, slopes):
+                return tf.matmul(_rows(rows), _rows(slopes), transpose_a=True)
+
+            def total(slopes):
+                return tf.reduce_sum(slopes, axis=[0, 1])
+
+            by_memory = tf.matmul(tf.transpose(attentions, [1, 2, 0]), _swap(d_context))
+            return (
+                _swap(d_z1),
+                by_memory,
+                d_keys,
+                d_hidden,
+                by(befores, d_product_1),
+                total(d_product_1[..., 2 * units :]),
+                by(middles, d_query),
+                total(d_query),
+                tf.reduce_sum(d_score, axis=0),
+                by(contexts, d_z2),
+                total(d_z2),
+                by(middles, d_product_2),
+                total(d_product_2[..., 2 * units :]),
+            )
+
+        return tuple(_swap(x) for x in (states, contexts, attentions)), gradient
+
+    weights = (
+        first_kernel, first_bias, query_kernel, query_bias, score, context_kernel, context_bias, second_kernel,
+        second_bias,
+    )  # fmt: skip
+    return tf.custom_gradient(run)(projected, memory, keys, hidden, *map(tf.convert_to_tensor, weights))
