@@ -12,10 +12,11 @@ import importlib
 import io
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -34,6 +35,7 @@ class Corpus:
     urls: tuple[str, ...] = ()
     layout: str = ""
     is_free: bool = True  # else its urls say how to be licensed, and nothing is downloaded
+    variant: str = ""  # of several the one that the name alone means; another is named tatoeba/fra
 
 
 CORPORA = {
@@ -62,6 +64,21 @@ CORPORA = {
         urls=("https://wikitext.smerity.com/wikitext-2-v1.zip",),
         layout="wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens, in a subfolder if need be",
     ),
+    "multi30k": Corpus(
+        folder="multi30k",
+        urls=tuple(
+            f"https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/{name}.{language}.gz"
+            for name in ("train", "val", "test_2016_flickr")
+            for language in ("en", "de", "fr")
+        ),
+        layout="{train,val,test_2016_flickr}.{en,de,fr}, compressed (.gz) or not, in subfolders if need be",
+    ),
+    "tatoeba": Corpus(
+        folder="tatoeba",
+        urls=("https://www.manythings.org/anki/{variant}-eng.zip",),
+        layout="deu.txt, or the three letters of another language, in a subfolder if need be",
+        variant="deu",
+    ),
     "speechocean762": Corpus(
         folder="speechocean762",
         urls=("https://www.openslr.org/resources/101/speechocean762.tar.gz",),
@@ -75,6 +92,16 @@ CORPORA = {
     ),
 }
 NAMES = tuple(CORPORA)
+
+
+def find_corpus(name: str) -> Corpus:
+    """The corpus of a name, `tatoeba` or, one of several, `tatoeba/fra`; CorpusError when there is none."""
+    first, slash, variant = name.partition("/")
+    found = CORPORA.get(first)
+    if found is None or (slash and not (found.variant and re.fullmatch("[a-z]+", variant))):
+        raise CorpusError(f"no corpus is called {name!r}; there are {', '.join(NAMES)}")
+    variant = variant or found.variant
+    return replace(found, variant=variant, urls=tuple(url.replace("{variant}", variant) for url in found.urls))
 
 
 class Records(Sequence[dict[str, Any]]):
@@ -141,13 +168,14 @@ def _own_copy(name: str, data_dir: str | Path | None) -> Path | None:
             raise CorpusError(f"{name}: {folder} is not a folder with files. " + _help(name))
         return folder
     root = os.environ.get("QUATRAIN_DATA")
-    folder = Path(root).expanduser() / CORPORA[name].folder if root and CORPORA[name].folder else None
+    own = find_corpus(name).folder
+    folder = Path(root).expanduser() / own if root and own else None
     return folder if folder and folder.is_dir() else None
 
 
 def _help(name: str) -> str:
     """How to get a corpus."""
-    corpus = CORPORA[name]
+    corpus = find_corpus(name)
     if not corpus.folder:
         return f"{name} is generated and takes no data_dir."
     get = (
@@ -163,11 +191,13 @@ def _help(name: str) -> str:
 
 
 def _builder(name: str, data_dir: str | Path | None) -> Any:
-    if name not in CORPORA:
-        raise CorpusError(f"no corpus is called {name!r}; there are {', '.join(NAMES)}")
+    variant = find_corpus(name).variant
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets at length otherwise
+    name = name.partition("/")[0]
     module = importlib.import_module(f"datasets.{name}.{name}_dataset_builder")
-    return module.Builder(data_dir=prepared_folder(data_dir), file_format="array_record")
+    known = module.Builder.builder_configs
+    config = known.get(variant, module.tfds.core.BuilderConfig(name=variant)) if variant else None
+    return module.Builder(data_dir=prepared_folder(data_dir), file_format="array_record", config=config)
 
 
 def _is_prepared(builder: Any) -> bool:
@@ -188,7 +218,7 @@ def prepare(name: str, data_dir: str | Path | None = None, register_checksums: b
     """Prepare a corpus unless that is done already.
 
     Args:
-        name: One of NAMES.
+        name: One of NAMES, or a variant of one.
         data_dir: Folder of a copy of the corpus; default `$QUATRAIN_DATA/<folder>`, else its public source.
         register_checksums: Write the checksums of what is downloaded into `checksums.tsv` instead of verifying them.
 
@@ -203,10 +233,10 @@ def prepare(name: str, data_dir: str | Path | None = None, register_checksums: b
         return builder
     import tensorflow_datasets as tfds
 
-    own = _own_copy(name, data_dir)
-    if not own and not CORPORA[name].is_free:
+    own, corpus = _own_copy(name, data_dir), find_corpus(name)
+    if not own and not corpus.is_free:
         raise CorpusError(f"{name}: no copy was found, and it may not be downloaded. {_help(name)}")
-    unverified = [url for url in CORPORA[name].urls if url not in builder.url_infos]
+    unverified = [url for url in corpus.urls if url not in builder.url_infos]
     if not own and unverified and not register_checksums:
         raise CorpusError(f"{name}: no copy was found, and no checksum of {unverified[0]} is known. {_help(name)}")
     tfds.disable_progress_bar()
@@ -238,14 +268,14 @@ def prepare(name: str, data_dir: str | Path | None = None, register_checksums: b
 
 def is_at_hand(name: str, data_dir: str | Path | None = None) -> bool:
     """Whether a corpus can be loaded without a download."""
-    return not CORPORA[name].urls or _own_copy(name, data_dir) is not None or _is_prepared(_builder(name, data_dir))
+    return not find_corpus(name).urls or _own_copy(name, data_dir) is not None or _is_prepared(_builder(name, data_dir))
 
 
 def load(name: str, split: str, data_dir: str | Path | None = None) -> Records:
     """Open a split of a corpus, after preparing the corpus if need be.
 
     Args:
-        name: One of NAMES.
+        name: One of NAMES, or a variant of one.
         split: "train", "dev" or "test".
         data_dir: Folder of a copy of the corpus; default `$QUATRAIN_DATA/<folder>`, else its public source.
 

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     for function in (prepare, images, sounds):
         command = commands.add_parser(function.__name__, help=function.__doc__)
         command.set_defaults(function=function)
-        command.add_argument("name", choices=datasets.NAMES)
+        command.add_argument("name", help=", ".join(datasets.NAMES))
         command.add_argument("--data-dir", type=Path, help="folder of your copy of the corpus")
         if function is not prepare:
             command.add_argument("split", choices=("train", "dev", "test"))

@@ -1,12 +1,16 @@
 """What the builders of plain text share: a record is a line, in the order of its file."""
 
+import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from datasets import CORPORA, CorpusError
+from datasets import CorpusError, find_corpus
+
+GZIP = b"\x1f\x8b"  # how its files begin
 
 
 class LineBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -43,14 +47,18 @@ class LineBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file in UTF-8; white space at their ends is left out."""
+    """The lines of a file in UTF-8, compressed by gzip or not; white space at their ends is left out."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if content.startswith(GZIP) else content).decode("utf-8-sig")
     except FileNotFoundError:
         raise CorpusError(f"{path} is not there.") from None
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path} is not UTF-8: {error}.") from None
-    return [line.strip() for line in text.removesuffix("\n").split("\n")]
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CorpusError(f"{path} is damaged: {error}.") from None
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")  # and at no other sign: pairs stay in step
+    return [line.strip() for line in lines]
 
 
 def own_folder(dl_manager: tfds.download.DownloadManager) -> Path | None:
@@ -62,4 +70,4 @@ def own_folder(dl_manager: tfds.download.DownloadManager) -> Path | None:
 
 
 def instructions(name: str) -> str:
-    return f"Expected: {CORPORA[name].layout}."
+    return f"Expected: {find_corpus(name).layout}."

@@ -1,14 +1,18 @@
 """The builders keep TFDS's contract: TFDS's own test case on tiny versions of the corpora."""
 
+from functools import partial
 from unittest import mock
 
 import tensorflow_datasets as tfds
 
+from datasets.aligned_files import deal
 from datasets.flickr8k import flickr8k_dataset_builder
+from datasets.multi30k import multi30k_dataset_builder
 from datasets.penn_treebank import penn_treebank_dataset_builder
 from datasets.python_manual import python_manual_dataset_builder
 from datasets.scenes import scenes_dataset_builder
 from datasets.speechocean762 import speechocean762_dataset_builder
+from datasets.tatoeba import tatoeba_dataset_builder
 from datasets.timit import timit_dataset_builder
 from datasets.wikitext2 import wikitext2_dataset_builder
 
@@ -71,6 +75,30 @@ class PythonManualTest(tfds.testing.DatasetBuilderTestCase):
     def setUp(self):
         texts = [f"Paragraph {number} of the manual." for number in range(9)]
         patch = mock.patch.object(python_manual_dataset_builder, "paragraphs", return_value=texts)
+        patch.start()
+        self.addCleanup(patch.stop)
+        super().setUp()
+
+
+class Multi30kTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = multi30k_dataset_builder.Builder
+    SPLITS = {"train": 3, "dev": 1, "test": 2}  # noqa: RUF012
+    SKIP_CHECKSUMS = True
+
+    def setUp(self):
+        patch = mock.patch.dict(multi30k_dataset_builder.EXPECTED, self.SPLITS)
+        patch.start()
+        self.addCleanup(patch.stop)
+        super().setUp()
+
+
+class TatoebaTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = tatoeba_dataset_builder.Builder
+    SPLITS = {"train": 5, "dev": 3, "test": 2}  # noqa: RUF012
+    SKIP_CHECKSUMS = True
+
+    def setUp(self):
+        patch = mock.patch.object(tatoeba_dataset_builder, "deal", partial(deal, part=5))
         patch.start()
         self.addCleanup(patch.stop)
         super().setUp()

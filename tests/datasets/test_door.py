@@ -5,17 +5,20 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import datasets
+from datasets.aligned_files import deal
 from datasets.flickr8k import flickr8k_dataset_builder
 from datasets.flickr8k.flickr8k_dataset_builder import find_problem, read_captions
 from datasets.scenes import scenes_dataset_builder
 from datasets.scenes.parser import describes
 from datasets.scenes.world import scene_of
+from datasets.tatoeba import tatoeba_dataset_builder
 from shared.media import read_image
 
 REAL_DATA = os.environ.get("QUATRAIN_DATA")
@@ -212,3 +215,39 @@ def test_the_real_flickr8k(monkeypatch):
     for record in datasets.load("flickr8k", "test"):
         assert len(record["captions"]) == 5
         assert all(record["captions"])
+
+
+def test_one_of_several_languages(tmp_path, monkeypatch):
+    monkeypatch.setattr(tatoeba_dataset_builder, "deal", partial(deal, part=3))
+    (tmp_path / "fra.txt").write_text("Go.\tVa !\nStop!\tArrête !\nHello.\tBonjour.\nHelp!\tÀ l'aide !\n")
+    records = datasets.load("tatoeba/fra", "train", tmp_path)
+    assert records[0].keys() == {"eng", "fra"}
+    assert "tatoeba/fra/1.0.0" in str(datasets.prepare("tatoeba/fra", tmp_path).data_path)
+    assert datasets.fingerprint("tatoeba/fra", tmp_path) == datasets.fingerprint("tatoeba/fra", tmp_path)
+    with pytest.raises(datasets.CorpusError, match=r"deu\.txt is not there"):
+        datasets.load("tatoeba", "train", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["tatoeba/", "tatoeba/../x", "scenes/fra", "nothing", ""])
+def test_names_of_no_corpus(name):
+    with pytest.raises(datasets.CorpusError, match=r"no corpus is called '.*'; there are scenes, "):
+        datasets.load(name, "train")
+
+
+def test_a_pair_without_a_translation_stops(tmp_path):
+    (tmp_path / "deu.txt").write_text("Go.\tGeh.\nStop!\t\n")
+    with pytest.raises(datasets.CorpusError, match=r"line 2 of deu\.txt is not English, a tab and a translation"):
+        datasets.load("tatoeba", "train", tmp_path)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(REAL_DATA is None, reason="QUATRAIN_DATA does not point at real corpora")
+def test_the_real_multi30k(monkeypatch):
+    monkeypatch.setenv("QUATRAIN_DATA", str(REAL_DATA))
+    splits = {split: datasets.load("multi30k", split) for split in ("train", "dev", "test")}
+    assert [len(records) for records in splits.values()] == [29_000, 1_014, 1_000]
+    assert splits["dev"][1] == {
+        "en": "A man sleeping in a green room on a couch.",
+        "de": "Ein Mann schläft in einem grünen Raum auf einem Sofa.",
+        "fr": "Un homme dormant dans une chambre verte sur un canapé.",
+    }

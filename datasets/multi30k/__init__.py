@@ -1,0 +1,1 @@
+"""Multi30k: captions of photos in English, German and French."""

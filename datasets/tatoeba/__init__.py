@@ -1,0 +1,1 @@
+"""Tatoeba: short sentences in English and another language."""
