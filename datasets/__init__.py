@@ -41,6 +41,7 @@ class Corpus:
 CORPORA = {
     "scenes": Corpus(),
     "spoken_scenes": Corpus(),
+    "spoken_manual": Corpus(),
     "python_manual": Corpus(),
     "flickr8k": Corpus(
         folder="flickr8k",

@@ -41,7 +41,7 @@ def pronounce(text: str) -> tuple[list[str], list[str]]:
         CorpusError: there is no dictionary.
     """
     dictionary = load_dictionary()
-    words = re.findall(r"[^\W\d_]+(?:['.-][^\W\d_]+)*", text.lower().replace("\u2019", "'"))
+    words = re.findall(r"[^\W_]+(?:['.-][^\W_]+)*", text.lower().replace("\u2019", "'"))  # numbers are words that lack
     phones, missing = [], []
     for word in words:
         for part in [word] if word in dictionary else word.split("-"):

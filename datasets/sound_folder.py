@@ -4,7 +4,7 @@
       a.wav  a.txt             the words of each file beside it
       b.flac b.txt
     or
-      transcripts.tsv          a line per file: its name, a tab, its words
+      transcripts.tsv          a line per file: its path in the folder or its name, a tab, its words
       a.wav  b.flac            in subfolders, if need be
 
 Phones are looked up in a dictionary; an utterance with a word that it lacks is left out, and the word is told.
@@ -13,8 +13,8 @@ Phones are looked up in a dictionary; an utterance with a word that it lacks is 
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 from datasets import CorpusError
@@ -26,6 +26,9 @@ from shared.files import MediaError
 TABLE = "transcripts.tsv"
 PART = 10  # one utterance in so many is for development, another for the test
 TOLD = 20  # words at most that are named
+MAX_BAD = 0.01  # share of sounds that may be unreadable
+
+Utterance = tuple[Path, str, tuple[str, ...]]  # its sound, its words, their phones
 
 
 class SoundFolder(Sequence[dict[str, Any]]):
@@ -33,17 +36,17 @@ class SoundFolder(Sequence[dict[str, Any]]):
 
     Args:
         folder: see the head of this file.
-        split: "train", "dev" or "test"; dealt out in order of name.
+        split: "train", "dev" or "test", dealt out in order of name whoever speaks; or "all".
 
     Raises:
-        CorpusError: no folder, no transcripts, or no utterance of which all words are known.
+        CorpusError: no folder, no transcripts, or no utterance that can be read and of which all words are known.
     """
 
     def __init__(self, folder: Path, split: str):
         self.utterances = [
             utterance
-            for number, utterance in enumerate(_known(folder))
-            if {PART - 1: "dev", PART - 2: "test"}.get(number % PART, "train") == split
+            for number, utterance in enumerate(_readable(folder, _known(folder)))
+            if split in ("all", {PART - 1: "dev", PART - 2: "test"}.get(number % PART, "train"))
         ]
         if not self.utterances:
             raise CorpusError(f"{folder}: too few utterances for a {split} split; {PART} are needed")
@@ -53,11 +56,7 @@ class SoundFolder(Sequence[dict[str, Any]]):
 
     def __getitem__(self, index):
         path, text, phones = self.utterances[index]
-        try:
-            samples = read_sound(path)
-        except MediaError as error:
-            raise CorpusError(f"{path} {error}") from None
-        return {"audio": as_int16(samples), "phones": list(phones), "text": text, "name": path.stem}
+        return {"audio": as_int16(read_sound(path)), "phones": list(phones), "text": text, "name": path.stem}
 
 
 def fingerprint(folder: Path) -> str:
@@ -75,9 +74,9 @@ def _transcribed(folder: Path) -> list[tuple[Path, str]]:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SOUNDS.suffixes)
     table = folder / TABLE
     if table.is_file():
-        lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = table.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         texts = dict(line.split("\t", 1) for line in lines if "\t" in line)
-        found = [(path, texts.get(path.name, texts.get(path.stem, ""))) for path in files]
+        found = [(path, _text_of(path.relative_to(folder), texts)) for path in files]
     else:
         beside = ((path, path.with_suffix(".txt")) for path in files)
         found = [(path, text.read_text(encoding="utf-8", errors="replace")) for path, text in beside if text.is_file()]
@@ -90,7 +89,27 @@ def _transcribed(folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def _known(folder: Path) -> list[tuple[Path, str, tuple[str, ...]]]:
+def _text_of(path: PurePath, texts: Mapping[str, str]) -> str:
+    """What a table says of a file, by its path, its name or its name without what it ends in."""
+    return next((texts[key] for key in (path.as_posix(), path.name, path.stem) if key in texts), "")
+
+
+def _readable(folder: Path, utterances: list[Utterance]) -> list[Utterance]:
+    """Those whose sound can be read; the others are told of. CorpusError when they are more than `MAX_BAD` of all."""
+    readable = []
+    for utterance in utterances:
+        try:
+            read_sound(utterance[0])
+        except MediaError as error:
+            print(f"skipped {utterance[0]}: {error}", file=sys.stderr)
+        else:
+            readable.append(utterance)
+    if len(utterances) - len(readable) > MAX_BAD * len(utterances):
+        raise CorpusError(f"{folder}: more than {MAX_BAD:.0%} of {len(utterances):,} sounds cannot be read")
+    return readable
+
+
+def _known(folder: Path) -> list[Utterance]:
     """Those utterances whose words are all known; the others are counted, and the words told."""
     utterances, lacking, left_out = [], Counter(), 0
     for path, text in _transcribed(folder):

@@ -79,11 +79,14 @@ class _Seekable(io.BytesIO):
 
 # What libsndfile notes of a chunk that ends early: "data : 32000 (should be 15978)".
 _CUT_CHUNK = re.compile(r": (\d+) \(should be (\d+)\)")
+_UNCOUNTED = 2**63 - 1  # samples: what libsndfile says of a FLAC stream whose length was not known when it began
 _UNKNOWN = 0x7FFF_0000  # bytes: so many, or more, stand for a length that was not known when a stream began
 
 
 def _promised(file: Any, content: bytes) -> int:
     """How many samples of each channel the header tells of; libsndfile itself is content with those that are there."""
+    if file.frames == _UNCOUNTED:
+        raise MediaError("does not say how long it is, as FLAC from a pipe; let its encoder write a file, or pipe WAV")
     if file.format == "NIST":
         told = re.search(rb"sample_count -i (\d+)", content[:1024])
         return max(file.frames, int(told[1])) if told else file.frames

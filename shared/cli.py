@@ -77,6 +77,13 @@ def parse(kind: type[Arguments], arguments: list[str], program: str, description
     )
 
 
+def check_number(option: str, number: int | None, least: int, most: int | None = None) -> None:
+    """UserError unless the number that an option was given, if any, is in its range."""
+    if number is not None and (number < least or (most is not None and number > most)):
+        wanted = f"{least} or more" if most is None else f"a number from {least} to {most}"
+        raise UserError(f"{option} {number}: {wanted} was expected")
+
+
 def training_arguments(
     arguments: list[str], presets: Mapping[str, Any], default: str, program: str, description: str | None
 ) -> tuple[Any, TrainingOptions]:

@@ -2,10 +2,12 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from shared.cli import complain
 from shared.errors import UserError
 from shared.files import Kind, MediaError
 
@@ -40,6 +42,45 @@ def read_standard_input(kind: Kind) -> bytes:
     if len(content) > kind.max_bytes:
         raise MediaError(f"has more than {kind.max_bytes:,} bytes; {kind.remedy}")
     return content
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """How inputs are read, several at a time.
+
+    Attributes:
+        kind: what they are.
+        read: of a file's path or its bytes what it holds; MediaError when that cannot be read.
+        size: of what one holds.
+        limit: a batch ends when what it holds is larger together.
+        most: inputs in a batch.
+    """
+
+    kind: Kind
+    read: Callable[[Path | bytes], Any]
+    size: Callable[[Any], int]
+    limit: int
+    most: int
+
+    def batches(self, inputs: Iterable[Input], failed: list[str]) -> Iterator[list[tuple[str, Any]]]:
+        """Names and contents of all inputs that can be read; complains of the others and lists them in `failed`."""
+        batch, size = [], 0
+        for name, path, error in inputs:
+            try:
+                if error is not None:
+                    raise error
+                content = self.read(read_standard_input(self.kind) if path is None else path)
+            except MediaError as reason:
+                complain(f"{name} {reason}")
+                failed.append(name)
+                continue
+            batch.append((name, content))
+            size += self.size(content)
+            if len(batch) == self.most or size > self.limit:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
 
 
 def numbered(option: str, path: Path, count: int, suffixes: Sequence[str]) -> list[Path]:

@@ -38,6 +38,9 @@ IPA = {
     "dx": "ɾ", "eh": "ɛ", "er": "ɝ", "ey": "eɪ", "f": "f", "g": "ɡ", "hh": "h", "ih": "ɪ", "iy": "i", "jh": "dʒ",
     "k": "k", "l": "l", "m": "m", "n": "n", "ng": "ŋ", "ow": "oʊ", "oy": "ɔɪ", "p": "p", "r": "ɹ", "s": "s", "sh": "ʃ",
     "sil": "", "t": "t", "th": "θ", "uh": "ʊ", "uw": "u", "v": "v", "w": "w", "y": "j", "z": "z", "zh": "ʒ",
+    "ax": "ə", "ax-h": "ə̥", "axr": "ɚ", "ix": "ɨ", "ux": "ʉ", "el": "l̩", "em": "m̩", "en": "n̩", "eng": "ŋ̍", "hv": "ɦ",
+    "nx": "ɾ̃", "q": "ʔ", "pcl": "p̚", "tcl": "t̚", "kcl": "k̚", "bcl": "b̚", "dcl": "d̚", "gcl": "ɡ̚", "cl": "◌̚", "vcl": "◌̬̚",
+    "h#": "", "pau": "", "epi": "",
 }  # fmt: skip
 
 
@@ -63,7 +66,9 @@ def fold(label: str, classes: int) -> str | None:
     return _CONFUSED.get(phone, phone) if classes == 39 else phone
 
 
-def fold_all(labels: Iterable[str], classes: int) -> list[str]:
-    """`fold` of each, of silences in a row one."""
+def fold_all(labels: Iterable[str], classes: int, silence: bool = True) -> list[str]:
+    """`fold` of each; silences in a row are one, or, without `silence`, left out."""
     folded = [phone for phone in (fold(label, classes) for label in labels) if phone is not None]
+    if not silence:
+        return [phone for phone in folded if phone != SILENCE]
     return [phone for phone, same in groupby(folded) for _ in (same if phone != SILENCE else [phone])]

@@ -233,6 +233,11 @@ class Run:
         return "weights_sha256" in self.config
 
     @property
+    def fingerprint(self) -> str:
+        """A hash of its weights, to be kept with a run that learned from it."""
+        return hashlib.sha256((self.path / "weights.safetensors").read_bytes()).hexdigest()[:16]
+
+    @property
     def config(self) -> dict[str, Any]:
         """What `config.json` holds: keys task, config, data, versions (and weights_sha256 when released)."""
         return read_json(self.path / "config.json")

@@ -17,14 +17,19 @@ def paragraphs() -> list[str]:
     return [text for text in dict.fromkeys(found) if text]
 
 
+def split_paragraphs() -> dict[str, list[str]]:
+    """The paragraphs of each split."""
+    splits: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
+    for text in paragraphs():
+        # By its own bytes: a paragraph stays in its split when the next Python adds another.
+        place = zlib.crc32(text.encode()) % EVERY
+        splits[{0: "dev", 1: "test"}.get(place, "train")].append(text)
+    return splits
+
+
 class Builder(LineBuilder):
     """Paragraphs of the language reference: prose, grammar and examples, about 95,000 words and signs."""
 
     def lines(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[str]]:
         del dl_manager  # nothing to download
-        splits: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
-        for text in paragraphs():
-            # By its own bytes: a paragraph stays in its split when the next Python adds another.
-            place = zlib.crc32(text.encode()) % EVERY
-            splits[{0: "dev", 1: "test"}.get(place, "train")].append(text)
-        return splits
+        return split_paragraphs()

@@ -10,7 +10,7 @@ An image that cannot be read is named on standard error; the others are captione
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import exp
 from pathlib import Path
@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tyro
 
-from shared.cli import USAGE, Results, command, complain, parse
+from shared.cli import USAGE, Results, check_number, command, parse
 from shared.errors import UserError
-from shared.files import MediaError
-from shared.inputs import PICTURES, Input, check_outputs, find_inputs, numbered, read_standard_input
+from shared.inputs import PICTURES, Input, Reader, check_outputs, find_inputs, numbered
 from shared.media import IMAGES, read_image
 from shared.runs import Run
 from tasks.captioner.config import RELEASED, TASK
@@ -33,8 +32,13 @@ if TYPE_CHECKING:
     from tasks.captioner.data import Caption
     from tasks.captioner.model import Describer
 
-BATCH = 32  # images captioned at a time, enough to keep all cores busy
-BATCH_PIXELS = 50_000_000  # and no more of them in memory than these, plus one image
+READER = Reader(
+    kind=IMAGES,
+    read=read_image,
+    size=lambda image: image.shape[0] * image.shape[1],
+    limit=50_000_000,  # pixels in memory at a time, plus one image
+    most=32,  # enough to keep all cores busy
+)
 MAX_BEAM = 100  # far beyond what helps; a slip of the finger should not fill the memory
 
 
@@ -92,32 +96,6 @@ class ImageCaptioner:
         return read_captions(found, self.vocabulary, self.describer.grid_shape)
 
 
-def read_input(path: Path | None) -> np.ndarray:
-    """The pixels of a file, or of standard input; MediaError when there are none."""
-    return read_image(read_standard_input(IMAGES) if path is None else path)
-
-
-def read_batches(inputs: Iterable[Input], failed: list[str]) -> Iterator[list[tuple[str, np.ndarray]]]:
-    """Names and pixels of all images that can be read; complains of the others and lists them in `failed`."""
-    batch, pixels = [], 0
-    for name, path, error in inputs:
-        try:
-            if error is not None:
-                raise error
-            image = read_input(path)
-        except MediaError as reason:
-            complain(f"{name} {reason}")
-            failed.append(name)
-            continue
-        batch.append((name, image))
-        pixels += image.shape[0] * image.shape[1]
-        if len(batch) == BATCH or pixels > BATCH_PIXELS:
-            yield batch
-            batch, pixels = [], 0
-    if batch:
-        yield batch
-
-
 def as_record(name: str, captions: "list[Caption]") -> dict:
     """What `--json` prints of an image."""
     return {
@@ -136,20 +114,12 @@ def as_text(name: str, captions: "list[Caption]") -> str:
     return "\n".join([f"{name}:", *(f"  {exp(caption.log_prob):<8.2g}{caption.text}" for caption in captions)])
 
 
-def check_beam(beam: int | None) -> None:
-    """UserError unless `beam` is one to search with."""
-    if beam is not None and not 1 <= beam <= MAX_BEAM:
-        raise UserError(f"--beam {beam}: a number from 1 to {MAX_BEAM} was expected")
-
-
 def check(options: Arguments, inputs: Sequence[Input], pictures: Iterable[Path]) -> None:
     """UserError for whatever can be known to be wrong before a model is loaded."""
     if not options.images:
         raise UserError("no images given; name files, folders, or - for standard input")
-    check_beam(options.beam)
-    limit = options.beam or MAX_BEAM
-    if not 1 <= options.n_best <= limit:
-        raise UserError(f"--n-best {options.n_best}: a number from 1 to {limit}, the beam, was expected")
+    check_number("--beam", options.beam, 1, MAX_BEAM)
+    check_number("--n-best", options.n_best, 1, options.beam or MAX_BEAM)
     outputs = [path for path in (options.output, options.gallery, *pictures) if path]
     check_outputs(outputs, inputs, "the images to caption")
 
@@ -166,7 +136,7 @@ def main(arguments: list[str]) -> int:
     captioner = results = None
     gallery, count = Gallery(), 0
     try:
-        for batch in read_batches(inputs, failed):
+        for batch in READER.batches(inputs, failed):
             # Loaded when there is something to caption; an older output is replaced when there is a newer one.
             captioner = captioner or ImageCaptioner.load(str(run.path), options.beam, options.n_best)
             results = results or Results(options.json, options.output)

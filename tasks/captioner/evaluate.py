@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from shared.cli import Results, command, parse
+from shared.cli import Results, check_number, command, parse
 from shared.runs import Run
-from tasks.captioner.caption import check_beam
+from tasks.captioner.caption import MAX_BEAM
 from tasks.captioner.config import RELEASED, TASK, Config
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Arguments:
 @command
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.captioner.evaluate", __doc__)
-    check_beam(options.beam)
+    check_number("--beam", options.beam, 1, MAX_BEAM)
     run = Run.find(options.model, TASK, RELEASED)
     results = Results(options.json, options.output)
     import datasets

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import tyro
 
-from shared.cli import command, parse
+from shared.cli import check_number, command, parse
 from shared.runs import Run
-from tasks.captioner.caption import ImageCaptioner, check_beam
+from tasks.captioner.caption import MAX_BEAM, ImageCaptioner
 from tasks.captioner.config import RELEASED, TASK, Config
 
 CHECKED = 8  # images that the parity check captions in both ways
@@ -117,7 +117,7 @@ def export(model: str | None, beam: int | None = None) -> Path:
 @command
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.captioner.export", __doc__)
-    check_beam(options.beam)
+    check_number("--beam", options.beam, 1, MAX_BEAM)
     print(export(options.model, options.beam))
 
 

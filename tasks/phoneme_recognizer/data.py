@@ -28,11 +28,11 @@ from datasets.sound_folder import fingerprint as folder_fingerprint
 from shared.audio import SAMPLE_RATE
 from shared.batching import BucketedBatches, pad
 from shared.ctc import frames_needed
-from shared.features import HOP, WINDOW
-from shared.phones import SILENCE, fold, fold_all
+from shared.features import HOP, WINDOW, frame_count
+from shared.phones import fold, fold_all
 from tasks.phoneme_recognizer.config import Config
 
-HALVED = 2  # frames of 10 ms to one of CTC
+CORPORA = ("spoken_scenes", "spoken_manual", "speechocean762", "timit")
 UNKNOWN = -1
 NOISE_RANGE = 25.0  # decibels
 
@@ -46,6 +46,7 @@ class Utterance:
         length: samples of its sound.
         label_ids: its phones, silences left out.
         spans: (phones and silences, 3) int32: id, first sample, sample after the last; None where times are unknown.
+            The id is 0 for silence, -1 for what is none of the phones.
         phones: the 39 classes that are scored, silences among them where they are known.
     """
 
@@ -74,28 +75,29 @@ class Split:
 
 
 class Joined(Sequence[dict[str, Any]]):
-    """Several corpora as one."""
+    """Several corpora as one: the first whole, and a share of each of the others, from everywhere in it."""
 
-    def __init__(self, parts: Sequence[Sequence[dict[str, Any]]]):
-        self.parts = parts
-        self.ends = np.cumsum([len(part) for part in parts])
+    def __init__(self, parts: Sequence[Sequence[dict[str, Any]]], share: float = 1.0):
+        taken = [np.linspace(0, len(part), round(share * len(part)), endpoint=False) for part in parts[1:]]
+        chosen = [range(len(parts[0])), *(places.astype(int).tolist() for places in taken)]
+        self.records = [(part, place) for part, places in zip(parts, chosen, strict=True) for place in places]
 
     def __len__(self) -> int:
-        return int(self.ends[-1])
+        return len(self.records)
 
     def __getitem__(self, index):
-        part = int(np.searchsorted(self.ends, index, side="right"))
-        return self.parts[part][index - (int(self.ends[part - 1]) if part else 0)]
+        part, place = self.records[index]
+        return part[place]
 
 
 def open_corpus(name: str, split: str, data_dir: Path | None = None) -> Sequence[dict[str, Any]]:
     """The records of a corpus by its name, or of a folder of the user's."""
-    return datasets.load(name, split, data_dir) if name in datasets.NAMES else SoundFolder(Path(name), split)
+    return datasets.load(name, split, data_dir) if name in CORPORA else SoundFolder(Path(name), split)
 
 
 def fingerprint(name: str, data_dir: Path | None = None) -> str:
     """A hash by which the same data are known again."""
-    return datasets.fingerprint(name, data_dir) if name in datasets.NAMES else folder_fingerprint(Path(name))
+    return datasets.fingerprint(name, data_dir) if name in CORPORA else folder_fingerprint(Path(name))
 
 
 def load_split(config: Config, split: str, data_dir: Path | None = None) -> Split:
@@ -106,22 +108,32 @@ def load_split(config: Config, split: str, data_dir: Path | None = None) -> Spli
     """
     names = config.corpora if split == "train" else config.corpora[:1]
     parts = [open_corpus(name, split, data_dir if name == config.corpora[0] else None) for name in names]
-    return read_split(config, Joined(parts) if len(parts) > 1 else parts[0])
+    found = read_split(config, Joined(parts, config.beside) if len(parts) > 1 else parts[0])
+    return fitting(config, found) if split == "train" else found
 
 
 def read_split(config: Config, records: Sequence[dict[str, Any]]) -> Split:
-    """The utterances of records; those whose phones need more frames than they have are told of and left out."""
-    utterances, too_short = [], 0
-    for place, record in enumerate(records):
-        utterance = _read(config, record, place)
-        frames = (len(record["audio"]) / (1 + config.speed) - WINDOW) // HOP // HALVED
-        if len(utterance.label_ids) and frames_needed(utterance.label_ids) <= frames:
-            utterances.append(utterance)
-        else:
-            too_short += 1
-    if too_short:
-        print(f"{too_short} utterances without phones, or too short for theirs, are left out", file=sys.stderr)
-    return Split(records, utterances)
+    """The utterances of records."""
+    return Split(records, [_read(config, record, place) for place, record in enumerate(records)])
+
+
+def fitting(config: Config, split: Split) -> Split:
+    """What CTC can learn from; utterances whose phones need more frames than they have are told of and left out.
+
+    Raises:
+        CorpusError: nothing is left.
+    """
+
+    def fits(utterance: Utterance) -> bool:
+        frames = int(frame_count(int(utterance.length / (1 + config.speed))))
+        return len(utterance.label_ids) > 0 and frames_needed(utterance.label_ids) <= -(-frames // config.frames)
+
+    kept = [utterance for utterance in split.utterances if fits(utterance)]
+    if not kept:
+        raise datasets.CorpusError(f"{config.corpus}: no utterance has phones and is long enough for them")
+    if left_out := len(split.utterances) - len(kept):
+        print(f"{left_out} utterances without phones, or too short for theirs, are left out", file=sys.stderr)
+    return Split(split.records, kept)
 
 
 def _read(config: Config, record: dict[str, Any], place: int) -> Utterance:
@@ -130,7 +142,7 @@ def _read(config: Config, record: dict[str, Any], place: int) -> Utterance:
     folded = [fold(phone, config.classes) for phone in spelt]
     spans = None
     if "starts" in record:
-        told = [ids.get(phone or SILENCE, 0) for phone in folded]
+        told = [UNKNOWN if phone is None else ids.get(phone, 0) for phone in folded]  # a glottal stop is no silence
         spans = np.stack([np.array(told, np.int32), record["starts"], record["ends"]], axis=1)
     return Utterance(
         place=place,
@@ -145,7 +157,7 @@ def example_sounds(config: Config, count: int) -> list[np.ndarray]:
     """Sounds of the development split, or tones where there is no copy of the corpus."""
     name = config.corpora[0]
     try:
-        if name not in datasets.NAMES or datasets.is_at_hand(name):
+        if name not in CORPORA or datasets.is_at_hand(name):
             records = open_corpus(name, "dev")
             return [records[place]["audio"].astype(np.float32) / 32_768 for place in range(min(count, len(records)))]
     except datasets.CorpusError:
@@ -226,9 +238,9 @@ def at_speed(samples: np.ndarray, spans: np.ndarray | None, speed: float) -> tup
 
 def add_noise(samples: np.ndarray, snr: float, rng: np.random.Generator) -> np.ndarray:
     """With noise `snr` decibels below the sound, of a colour between white and brown."""
-    white = rng.standard_normal(len(samples), np.float32)
-    spectrum = np.fft.rfft(white)
-    spectrum /= np.maximum(np.arange(len(spectrum)), 1) ** rng.uniform(0, 1)
-    noise = np.fft.irfft(spectrum, len(samples)).astype(np.float32)
+    length = 1 << len(samples).bit_length()  # of which transforms are fast
+    spectrum = np.fft.rfft(rng.standard_normal(length, np.float32))
+    spectrum /= np.maximum(np.arange(len(spectrum), dtype=np.float32), 1) ** np.float32(rng.uniform(0, 1))
+    noise = np.fft.irfft(spectrum, length)[: len(samples)]
     level = np.sqrt(np.mean(samples**2) / max(float(np.mean(noise**2)), 1e-20))
     return samples + np.float32(level * 10 ** (-snr / 20)) * noise

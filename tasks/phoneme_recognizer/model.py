@@ -1,11 +1,11 @@
-"""The recognizer: what the ear hears every 10 ms, two convolutions, a deep stack of LSTMs, two heads.
+"""The recognizer: what the ear hears every 10 ms, convolutions, a deep stack of LSTMs, two heads.
 
     samples (batch, samples), 16,000 a second
       -> logarithms of energy in bands x (batch, frames, mels), of mean 0 and deviation 1     [shared/features.py]
-      -> relu(norm(conv(x))), over 5 frames, then over 3 with every second left out           (batch, frames / 2, units)
+      -> relu(norm(conv(x))), over 5 frames, then, once or twice, over 3 at every second         (batch, steps, units)
       -> forward and backward LSTM h_t = (h_t->, h_t<-), several above one another            [Graves et al. 2013, 2.1]
-      -> frame head: p(phone, or silence, in each of the two frames at t) = softmax(V h_t)
-      -> CTC head: p(phone, or nothing, at t) = softmax(W h_t + mean of the two V h_t)        [Graves et al. 2006]
+      -> frame head: p(phone, or silence, in each of the 2 or 4 frames at t) = softmax(V h_t)
+      -> CTC head: p(phone, or nothing, at t) = softmax(W h_t + mean of these V h_t)           [Graves et al. 2006]
 
 The CTC head tells which phones there are; it is trained without times, and comes to tell each at one or two frames of
 its own choice. The frame head tells when they are: it is trained where times are known, and the labels that the other
@@ -28,15 +28,18 @@ from tasks.phoneme_recognizer.config import Config
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
-CONTEXTS = (5, 3)  # frames that each convolution sees, in the middle its own
-STRIDES = (1, 2)
 MASKS = 2  # stripes of each kind that SpecAugment blanks
+
+
+def convolutions(config: Config) -> list[tuple[int, int]]:
+    """Of each convolution how many frames it sees, in the middle its own, and to how many it gives one."""
+    return [(5, 1), *[(3, 2)] * (config.frames // 2)]  # 1, 2 or 4 frames of 10 ms to a step
 
 
 class Heard(NamedTuple):
     """What the model makes of a batch of sounds."""
 
-    ctc_logits: Any  # (batch, frames / 2, phones + 1), 0 is nothing
+    ctc_logits: Any  # (batch, steps, phones + 1), 0 is nothing
     ctc_lengths: Any  # (batch,) int32
     frame_logits: Any  # (batch, frames, phones + 1), 0 is silence
     frame_lengths: Any  # (batch,) int32
@@ -99,9 +102,9 @@ class PhonemeRecognizer(keras.Model):
         self.mask = SpectrumMask(config.masked_bands, config.masked_frames, name="mask")
         self.convolutions = [
             keras.layers.Conv1D(config.front_units, size, strides=stride, name=f"convolution_{i}")
-            for i, (size, stride) in enumerate(zip(CONTEXTS, STRIDES, strict=True))
+            for i, (size, stride) in enumerate(convolutions(config))
         ]
-        self.norms = [keras.layers.LayerNormalization(name=f"norm_{i}") for i in range(len(CONTEXTS))]
+        self.norms = [keras.layers.LayerNormalization(name=f"norm_{i}") for i in range(len(self.convolutions))]
         self.stack = Stack(
             config.cell,
             config.units,
@@ -113,7 +116,9 @@ class PhonemeRecognizer(keras.Model):
         self.output_dropout = keras.layers.Dropout(config.dropout, name="output_dropout")
         initializer = "zeros" if config.frame_weight else "glorot_uniform"
         self.ctc_head = keras.layers.Dense(self.classes, kernel_initializer=initializer, name="ctc_head")
-        self.frame_head = keras.layers.Dense(2 * self.classes, name="frame_head", trainable=config.frame_weight > 0)
+        self.frame_head = keras.layers.Dense(
+            config.frames * self.classes, name="frame_head", trainable=config.frame_weight > 0
+        )
         self.mean = self.add_weight(shape=(config.mels,), initializer="zeros", trainable=False, name="mean")
         self.deviation = self.add_weight(shape=(config.mels,), initializer="ones", trainable=False, name="deviation")
         self.temperature = self.add_weight(shape=(), initializer="ones", trainable=False, name="temperature")
@@ -150,20 +155,21 @@ class PhonemeRecognizer(keras.Model):
         return ops.relu(self.norms[number](self.convolutions[number](frames)))
 
     def heads(self, outputs):
-        """Logits of CTC (batch, time, classes), and of frames, twice as many, from the stack's (batch, time, units)."""
-        batch, time, _ = ops.shape(outputs)
-        pairs = ops.reshape(self.frame_head(outputs), (batch, time, 2, self.classes))
+        """Logits of CTC (batch, steps, classes), and of frames, several to a step, from the stack's outputs."""
+        batch, steps, _ = ops.shape(outputs)
+        frames = self.config.frames
+        several = ops.reshape(self.frame_head(outputs), (batch, steps, frames, self.classes))
         ctc_logits = self.ctc_head(outputs)
         if self.config.frame_weight:
-            ctc_logits = ctc_logits + ops.stop_gradient(ops.mean(pairs, axis=2))
-        return ctc_logits, ops.reshape(pairs, (batch, 2 * time, self.classes))
+            ctc_logits = ctc_logits + ops.stop_gradient(ops.mean(several, axis=2))
+        return ctc_logits, ops.reshape(several, (batch, frames * steps, self.classes))
 
     def hear(self, samples, lengths, training=False) -> Heard:
         """Sounds float32 (batch, samples), of which `lengths` int32 (batch,) are real."""
         x, frame_lengths = self.features(samples, lengths)
         x = self.mask(x, training=training)
         frames, lengths = ops.shape(x)[1], frame_lengths
-        for number, (size, stride) in enumerate(zip(CONTEXTS, STRIDES, strict=True)):
+        for number, (size, stride) in enumerate(convolutions(self.config)):
             # The same zeros on both sides: what Keras pads with depends on how long the batch happens to be.
             x = self.convolve(number, ops.pad(x, ((0, 0), (size // 2, size // 2), (0, 0))))
             lengths = (lengths + stride - 1) // stride
@@ -177,19 +183,20 @@ class PhonemeRecognizer(keras.Model):
         """A dictionary of the fields of `Heard`, from `samples` and `lengths`."""
         return self.hear(inputs["samples"], inputs["lengths"], training)._asdict()
 
-    def find(self, samples, lengths, beam: int = 0, trigrams=None, **search) -> Found:
+    def find(self, samples, lengths, beam: int = 0, n_best: int = 1, trigrams=None, **search) -> Found:
         """The phones of sounds.
 
         Args:
             samples, lengths: as in `hear`.
-            beam: of prefix search, and how many hypotheses are told; 0: what the best path spells.
+            beam: of prefix search; 0: what the best path spells.
+            n_best: hypotheses that are told, at most the beam.
             trigrams, search: see `shared.ctc.beam_search`.
         """
         heard = self.hear(samples, lengths)
         log_probs = self.log_probs(heard)
         if beam:
             found = ctc.beam_search(log_probs, heard.ctc_lengths, beam, trigrams, **search)
-            label_ids, label_lengths = found.labels, found.label_lengths
+            label_ids, label_lengths = found.labels[:, :n_best], found.label_lengths[:, :n_best]
         else:
             label_ids, label_lengths = (x[:, None] for x in ctc.best_path(log_probs, heard.ctc_lengths))
         label_ids = label_ids[:, :, : ops.maximum(ops.max(label_lengths), 1)]
@@ -202,13 +209,13 @@ class PhonemeRecognizer(keras.Model):
     def posteriors(self, samples, lengths):
         """How probable silence and each phone are every 10 ms, (batch, frames, phones + 1), and frames of each sound.
 
-        By the frame head, or, where it has learned nothing, by the CTC head, each of whose frames is told twice.
+        By the frame head, or, where it has learned nothing, by the CTC head, each of whose steps is told several times.
         """
         heard = self.hear(samples, lengths)
         if self.config.frame_weight:
             return ops.softmax(heard.frame_logits, axis=-1), heard.frame_lengths
-        twice = ops.repeat(ops.exp(self.log_probs(heard)), 2, axis=1)
-        return twice[:, : ops.shape(heard.frame_logits)[1]], heard.frame_lengths
+        repeated = ops.repeat(ops.exp(self.log_probs(heard)), self.config.frames, axis=1)
+        return repeated[:, : ops.shape(heard.frame_logits)[1]], heard.frame_lengths
 
     def locate(self, heard: Heard, lengths, label_ids, label_lengths) -> Found:
         """When each of the given phones begins and ends, and how probable it is.
@@ -238,7 +245,7 @@ class PhonemeRecognizer(keras.Model):
             )
             turns = [_seconds(turn, samples) for turn in (by_frame.starts, by_frame.ends)]
         else:  # no more is known than that a phone is somewhere around its peak
-            turns = [_seconds(2 * turn, samples) for turn in (by_ctc.starts, by_ctc.ends)]
+            turns = [_seconds(self.config.frames * turn, samples) for turn in (by_ctc.starts, by_ctc.ends)]
         starts, ends = (ops.where(labels != ctc.BLANK, turn, 0.0) for turn in turns)
         shape = (batch, beam, places)
         return Found(

@@ -8,7 +8,7 @@ import numpy as np
 
 from shared.audio import SAMPLE_RATE
 from shared.errors import UserError
-from shared.phones import SILENCE, fold
+from shared.phones import SILENCE, fold_all
 from shared.runs import Run
 from tasks.phoneme_recognizer.config import RELEASED, TASK, Config
 
@@ -19,6 +19,7 @@ PIECE = 30 * SAMPLE_RATE  # samples heard at once, at most; longer sounds are cu
 SEARCHED = 10 * SAMPLE_RATE  # samples before that, in which a quiet place is looked for
 QUIET = SAMPLE_RATE // 10  # samples over which loudness is measured; an even number of frames, as the others are
 BATCH = 60 * SAMPLE_RATE  # samples in a batch, padding included
+GAP = 1e-3  # seconds of silence that are none: times are rounded
 
 
 class Phone(NamedTuple):
@@ -46,23 +47,17 @@ class Recognition:
 
     def scored(self, silence: bool = False) -> list[str]:
         """The phones among the 39 that are scored, silences in a row being one, or without them."""
-        classes = [fold(phone.phone, 39) for phone in (self.with_silence() if silence else self.phones)]
-        kept: list[str] = []
-        for phone in classes:
-            if phone is None or (phone == SILENCE and (not silence or kept[-1:] == [SILENCE])):
-                continue
-            kept.append(phone)
-        return kept
+        return fold_all([phone.phone for phone in self.with_silence()], 39, silence)
 
     def with_silence(self) -> list[Phone]:
         """The phones, and what lies between them, from 0 to the end."""
         spans, at = [], 0.0
         for phone in self.phones:
-            if phone.start > at:
+            if phone.start - at > GAP:
                 spans.append(Phone(SILENCE, at, phone.start, 1.0))
             spans.append(phone)
             at = phone.end
-        return spans if at >= self.seconds else [*spans, Phone(SILENCE, at, self.seconds, 1.0)]
+        return [*spans, Phone(SILENCE, at, self.seconds, 1.0)] if self.seconds - at > GAP else spans
 
     def boundaries(self) -> np.ndarray:
         """Where one phone or silence ends and the next begins, in seconds."""
@@ -79,10 +74,10 @@ class SoundRecognizer:
     def __init__(self, model: "PhonemeRecognizer", trigrams: np.ndarray | None = None, beam: int = 0, n_best: int = 1):
         from tasks.phoneme_recognizer.model import Finder, Locator
 
-        self.model, self.config, self.n_best = model, model.config, n_best
+        self.model, self.config = model, model.config
         search = {} if trigrams is None else {"trigrams": trigrams, "trigram_weight": self.config.trigram_weight}
-        beam = max(beam, n_best if n_best > 1 else 0)
-        self.finder, self.locator = Finder(model, beam=beam, **search), Locator(model)
+        self.beam = max(beam, n_best if n_best > 1 else 0)
+        self.finder, self.locator = Finder(model, beam=self.beam, n_best=n_best, **search), Locator(model)
 
     @classmethod
     def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "SoundRecognizer":
@@ -138,7 +133,7 @@ class SoundRecognizer:
         """
         from shared.ctc import frames_needed
         from shared.features import frame_count
-        from tasks.phoneme_recognizer.data import HALVED, pad_samples
+        from tasks.phoneme_recognizer.data import pad_samples
 
         ids = {phone: number for number, phone in enumerate(self.config.phones, start=1)}
         labels = np.array([ids[phone] for phone in phones if phone in ids], np.int32)
@@ -147,7 +142,7 @@ class SoundRecognizer:
             raise UserError(f"lasts {seconds:.0f} s; at most {PIECE // SAMPLE_RATE} s can be aligned at once")
         if not len(labels):
             raise UserError("has no phones to be aligned with")
-        if frames_needed(labels) * HALVED > frame_count(len(sound)):
+        if frames_needed(labels) > -(-frame_count(len(sound)) // self.config.frames):
             raise UserError(f"lasts {len(sound) / SAMPLE_RATE:.2f} s, too short for {len(labels)} phones")
         samples, lengths = pad_samples([sound])
         inputs = {"samples": samples, "lengths": lengths, "label_ids": labels[None]}

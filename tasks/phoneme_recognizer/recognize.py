@@ -5,17 +5,18 @@
     python -m tasks.phoneme_recognizer.recognize recordings/ --json --output phones.jsonl
     python -m tasks.phoneme_recognizer.recognize speech.wav --align "a small red circle"
     python -m tasks.phoneme_recognizer.recognize speech.wav --align "[s m ao l]" --ipa
+    python -m tasks.phoneme_recognizer.recognize recordings/ --transcripts --textgrid recordings.TextGrid
     cat speech.flac | python -m tasks.phoneme_recognizer.recognize -
-    arecord -q -t raw -f S16_LE -r 16000 | python -m tasks.phoneme_recognizer.recognize --live --model streaming
+    arecord -q -t raw -f S16_LE -r 16000 | python -m tasks.phoneme_recognizer.recognize --live --model RUN
 
-WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, AU and NIST SPHERE, of any rate and length. A probability is that of the
-phone having been said where it was found, and nothing else. With `--align` the phones are given, by words or in
-brackets; then it is a score of how well each was pronounced. A sound that cannot be read is named on standard error;
-the others are recognized all the same.
+WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, AU and NIST SPHERE, of any rate, of up to 4 hours. A probability is that of
+the phone having been said where it was found, and nothing else. With `--align` the phones are given, by words or in
+brackets, with `--transcripts` by a text file beside each sound; then it is a score of how well each was pronounced. A
+sound that cannot be read is named on standard error; the others are recognized all the same.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,18 +24,23 @@ import numpy as np
 import tyro
 
 from shared.audio import SAMPLE_RATE, SOUNDS, read_sound
-from shared.cli import USAGE, Results, command, complain, parse
+from shared.cli import USAGE, Results, check_number, command, complain, parse
 from shared.errors import UserError
-from shared.files import MediaError
-from shared.inputs import PICTURES, Input, check_outputs, find_inputs, numbered, read_standard_input
-from shared.phones import PHONES_39, SETS
+from shared.inputs import PICTURES, Input, Reader, check_outputs, find_inputs, numbered
+from shared.phones import fold
 from shared.runs import Run, write_bytes
-from tasks.phoneme_recognizer.config import RELEASED, TASK, Config
+from tasks.phoneme_recognizer.config import MAX_BEAM, RELEASED, TASK, Config
 from tasks.phoneme_recognizer.formats import arpabet, as_ctm, as_record, as_text, as_textgrid, ipa
 from tasks.phoneme_recognizer.recognition import Recognition, SoundRecognizer
 
-BATCH_SECONDS = 300  # of sound in memory at a time, plus one file
-MAX_BEAM = 100  # far beyond what helps
+READER = Reader(
+    kind=SOUNDS,
+    read=read_sound,
+    size=len,
+    limit=300 * SAMPLE_RATE,  # samples in memory at a time, plus one file
+    most=1000,
+)
+DRAWN = 600 * SAMPLE_RATE  # samples that are drawn, at most: of more, nothing is to be seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +52,17 @@ class Arguments:
     beam: int | None = None
     """Of prefix search with what three phones in a row are like; by default the run's own, 0: the best path."""
     n_best: int = 1
-    """Hypotheses for each sound."""
+    """Hypotheses for each sound, in the order of the search, which weighs what three phones in a row are like too."""
     align: str | None = None
     """Words, or phones in brackets, that were said: tells when, and how well."""
+    transcripts: bool = False
+    """As --align, of each sound what the text file of its name beside it says: a.txt for a.wav."""
     ipa: bool = False
     """In letters of the International Phonetic Association, not ARPAbet."""
     brief: bool = False
     """One line for each sound, without times."""
     textgrid: Path | None = None
-    """Write phones and silences for Praat; for several inputs, files numbered like the lines of the output."""
+    """Write phones and silences for Praat; for several inputs, files numbered in their order."""
     ctm: Path | None = None
     """Write all phones as lines of file, channel, begin, duration, phone, probability."""
     plot: Path | None = None
@@ -67,67 +75,62 @@ class Arguments:
     """Write there instead of to standard output."""
 
 
-def read_input(path: Path | None) -> np.ndarray:
-    """The samples of a file, or of standard input; MediaError when there are none."""
-    return read_sound(read_standard_input(SOUNDS) if path is None else path)
-
-
-def read_batches(inputs: Iterable[Input], failed: list[str]) -> Iterator[list[tuple[str, np.ndarray]]]:
-    """Names and samples of all sounds that can be read; complains of the others and lists them in `failed`."""
-    batch, samples = [], 0
-    for name, path, error in inputs:
-        try:
-            if error is not None:
-                raise error
-            sound = read_input(path)
-        except MediaError as reason:
-            complain(f"{name} {reason}")
-            failed.append(name)
-            continue
-        batch.append((name, sound))
-        samples += len(sound)
-        if samples > BATCH_SECONDS * SAMPLE_RATE:
-            yield batch
-            batch, samples = [], 0
-    if batch:
-        yield batch
-
-
 def phones_of(words: str, config: Config) -> list[str]:
     """The phones of what was said, words or phones in brackets.
 
     Raises:
-        UserError: a phone that the model does not tell apart, or a word that the dictionary lacks.
+        UserError: something is no phone, or a word that the dictionary lacks.
     """
     from datasets.cmudict import pronounce
-    from shared.phones import fold
 
     if words.strip().startswith("["):
         phones = words.strip().strip("[]").split()
-        unknown = [phone for phone in phones if phone not in {*SETS[61], *SETS[48], *PHONES_39}]
-        if unknown:
-            raise UserError(f"--align: {unknown[0]!r} is no phone; there are {' '.join(config.phones)}")
     else:
         phones, missing = pronounce(words)
         if missing:
-            raise UserError(f"--align: the dictionary lacks {', '.join(missing)}; phones may be given in brackets")
-    folded = [fold(phone, config.classes) for phone in phones]
+            raise UserError(f"the dictionary lacks {', '.join(missing)}; phones may be given in brackets")
+    try:
+        folded = [fold(phone, config.classes) for phone in phones]
+    except ValueError:
+        raise UserError(f"{words}: phones of ARPAbet or TIMIT were expected, such as [s m ao l]") from None
     return [phone for phone in folded if phone in config.phones]
+
+
+def transcript_of(path: Path | None) -> str:
+    """What the text file beside a sound says; UserError when there is none."""
+    beside = None if path is None else path.with_suffix(".txt")
+    if beside is None or not beside.is_file():
+        raise UserError(f"has no transcript{f': there is no {beside}' if beside else ''}")
+    return beside.read_text(encoding="utf-8", errors="replace")
+
+
+def said_in(options: Arguments, inputs: Sequence[Input], config: Config) -> Callable[[str], list[str]] | None:
+    """A function from the name of a sound to the phones that were said, raising UserError, if that is known at all."""
+    if options.align is not None:
+        try:
+            phones = phones_of(options.align, config)
+        except UserError as error:
+            raise UserError(f"--align: {error}") from None
+        return lambda name: phones
+    if options.transcripts:
+        paths = {name: path for name, path, _ in inputs}
+        return lambda name: phones_of(transcript_of(paths[name]), config)
+    return None
 
 
 def check(options: Arguments, inputs: Sequence[Input], outputs: Iterable[Path | None]) -> None:
     """UserError for whatever can be known to be wrong before a model is loaded."""
-    if options.live and (options.sounds or options.align or options.plot or options.textgrid or options.ctm):
+    kept = {name: getattr(options, name) for name in ("live", "model", "ipa", "json", "output")}
+    if options.live and options != Arguments(sounds=(), **kept):
         raise UserError("--live reads standard input alone, and goes with --model, --ipa, --json and --output")
     if not options.live and not options.sounds:
         raise UserError("no sounds given; name files, folders, or - for standard input")
-    if options.beam is not None and not 0 <= options.beam <= MAX_BEAM:
-        raise UserError(f"--beam {options.beam}: a number from 0 to {MAX_BEAM} was expected")
-    limit = options.beam or MAX_BEAM
-    if not 1 <= options.n_best <= limit:
-        raise UserError(f"--n-best {options.n_best}: a number from 1 to {limit}, the beam, was expected")
-    if options.align and options.n_best > 1:
-        raise UserError("--align tells of one sequence of phones; --n-best does not go with it")
+    check_number("--beam", options.beam, 0, MAX_BEAM)
+    check_number("--n-best", options.n_best, 1, options.beam or MAX_BEAM)
+    if (options.align is not None or options.transcripts) and options.n_best > 1:
+        raise UserError("an alignment tells of one sequence of phones; --n-best does not go with it")
+    if options.align is not None and options.transcripts:
+        raise UserError("--align and --transcripts both tell what was said; one was expected")
     check_outputs([path for path in outputs if path], inputs, "the sounds to recognize")
 
 
@@ -142,18 +145,17 @@ def main(arguments: list[str]) -> int:
     spell = ipa if options.ipa else arpabet
     if options.live:
         return listen(run, options)
-    said = phones_of(options.align, run.read_config(Config)) if options.align else None
+    said = said_in(options, inputs, run.read_config(Config))
 
     failed: list[str] = []
     recognizer = results = None
     ctm, count = [], 0
     try:
-        for batch in read_batches(inputs, failed):
+        for batch in READER.batches(inputs, failed):
             # Loaded when there is something to hear; an older output is replaced when there is a newer one.
             recognizer = recognizer or SoundRecognizer.load(str(run.path), options.beam, options.n_best)
             results = results or Results(options.json, options.output)
             for name, sound, recognitions in recognized(recognizer, batch, said, failed):
-                recognitions = recognitions[: options.n_best]
                 results.write(as_record(name, recognitions, spell), as_text(name, recognitions, spell, options.brief))
                 ctm.append(as_ctm(name, recognitions[0], spell))
                 if grids:
@@ -165,28 +167,34 @@ def main(arguments: list[str]) -> int:
         if results:
             results.close()
         if options.ctm and count:
-            write_bytes(options.ctm, "".join(ctm).encode())
+            write_bytes(options.ctm, "".join(ctm).encode("utf-8", "backslashreplace"))
     return 0 if not failed else 1 if count else USAGE
 
 
 def recognized(
-    recognizer: SoundRecognizer, batch: list[tuple[str, np.ndarray]], said: Sequence[str] | None, failed: list[str]
+    recognizer: SoundRecognizer,
+    batch: list[tuple[str, np.ndarray]],
+    said: Callable[[str], list[str]] | None,
+    failed: list[str],
 ) -> Iterator[tuple[str, np.ndarray, list[Recognition]]]:
-    """Name, samples and recognitions of each sound; with `said` those phones, where they fit."""
+    """Name, samples and recognitions of each sound; with `said` of those phones, where they fit."""
     if said is None:
         found = recognizer([sound for _, sound in batch])
         yield from ((name, sound, best) for (name, sound), best in zip(batch, found, strict=True))
         return
     for name, sound in batch:
         try:
-            yield name, sound, [recognizer.align(sound, said)]
+            yield name, sound, [recognizer.align(sound, said(name))]
         except UserError as error:
             complain(f"{name} {error}")
             failed.append(name)
 
 
 def draw(recognizer: SoundRecognizer, sound: np.ndarray, recognition: Recognition, path: Path) -> None:
-    """Draws a sound and what was recognized."""
+    """Draws a sound and what was recognized, unless it is too long to see anything."""
+    if len(sound) > DRAWN:
+        complain(f"{path} is not drawn: the sound lasts more than {DRAWN // SAMPLE_RATE} s; --textgrid may serve")
+        return
     from shared.features import log_mel
     from tasks.phoneme_recognizer.plots import draw_recognition
 
@@ -195,12 +203,29 @@ def draw(recognizer: SoundRecognizer, sound: np.ndarray, recognition: Recognitio
 
 
 def listen(run: Run, options: Arguments) -> int:
-    """Prints phones as they are heard on standard input."""
+    """Prints phones as they are heard on standard input, until it ends or Ctrl-C."""
+    spell = ipa if options.ipa else arpabet
     from tasks.phoneme_recognizer.streaming import StreamRecognizer
 
-    spell = ipa if options.ipa else arpabet
     recognizer = StreamRecognizer.load(run)
     results = Results(options.json, options.output)
+
+    def write(heard: list[tuple[str, float]]) -> None:
+        for phone, second in heard:
+            results.write({"phone": spell(phone), "second": round(second, 3)}, f"{second:8.3f}  {spell(phone)}")
+
+    try:
+        for samples in read_live():
+            write(recognizer.feed(samples))
+    except KeyboardInterrupt:  # how one stops listening
+        pass
+    write(recognizer.finish())
+    results.close()
+    return 0
+
+
+def read_live() -> Iterator[np.ndarray]:
+    """The samples on standard input, as they come."""
     if sys.stdin is None:
         raise UserError("--live: standard input is closed")
     rest = b""
@@ -208,13 +233,7 @@ def listen(run: Run, options: Arguments) -> int:
         content = rest + content
         whole = len(content) // 2 * 2
         rest = content[whole:]
-        samples = np.frombuffer(content[:whole], "<i2").astype(np.float32) / 32_768
-        for phone, second in recognizer.feed(samples):
-            results.write({"phone": spell(phone), "second": round(second, 3)}, f"{second:8.3f}  {spell(phone)}")
-    for phone, second in recognizer.finish():
-        results.write({"phone": spell(phone), "second": round(second, 3)}, f"{second:8.3f}  {spell(phone)}")
-    results.close()
-    return 0
+        yield np.frombuffer(content[:whole], "<i2").astype(np.float32) / 32_768
 
 
 if __name__ == "__main__":

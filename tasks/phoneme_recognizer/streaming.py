@@ -1,7 +1,7 @@
-"""Listening while somebody speaks: the offline model, fed piece by piece, tells the same.
+"""Listening while somebody speaks: fed piece by piece, CTC tells the same posteriors as of the whole sound.
 
 What is heard next may depend on what was heard before, never on what is still to come, but for the few frames that the
-convolutions look ahead: 3 frames of 10 ms. So states are carried, and each convolution keeps the frames that its next
+convolutions look ahead: 3 of 10 ms, or 5. So states are carried, and each convolution keeps the frames that its next
 output sees as well.
 """
 
@@ -11,10 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from shared.audio import SAMPLE_RATE
 from shared.errors import UserError
-from shared.features import FRAMES_PER_SECOND, HOP, frame_count, log_mel
+from shared.features import HOP, WINDOW, frame_count, log_mel
 from shared.runs import Run
-from tasks.phoneme_recognizer.model import CONTEXTS, STRIDES, PhonemeRecognizer, load_model
+from tasks.phoneme_recognizer.model import PhonemeRecognizer, convolutions, load_model
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -24,7 +25,7 @@ class _Frames:
 
     def __init__(self, model: PhonemeRecognizer, number: int, width: int):
         self.model, self.number = model, number
-        self.size, self.stride = CONTEXTS[number], STRIDES[number]
+        self.size, self.stride = convolutions(model.config)[number]
         self.edge = np.zeros((1, self.size // 2, width), np.float32)
         self.waiting = self.edge
 
@@ -55,13 +56,14 @@ class StreamRecognizer:
         if config.bidirectional or config.normalisation == "utterance":
             raise UserError(
                 "the model needs the whole sound; one for streams is trained with:"
-                " python -m tasks.phoneme_recognizer.train streaming --run streaming"
+                " python -m tasks.phoneme_recognizer.train streaming"
             )
         self.model = model
         self.samples = np.zeros(0, np.float32)
-        self.frames = [_Frames(model, number, width) for number, width in enumerate((config.mels, config.front_units))]
+        widths = [config.mels, *[config.front_units] * (len(model.convolutions) - 1)]
+        self.frames = [_Frames(model, number, width) for number, width in enumerate(widths)]
         self.states = model.stack.initial_state(1)
-        self.heard, self.last = 0, 0  # frames that were told of; the label of the last one
+        self.heard, self.last = 0, 0  # frames of 10 ms that were told of; the label of the last one
 
     @classmethod
     def load(cls, run: Run) -> "StreamRecognizer":
@@ -69,7 +71,7 @@ class StreamRecognizer:
         return cls(load_model(run)[1])
 
     def feed(self, samples: np.ndarray) -> list[tuple[str, float]]:
-        """Phones that begin in what is certain by now, and when, in seconds; samples float32, 16,000 a second."""
+        """Phones that are heard in what is certain by now, and where they peak, in seconds; samples float32."""
         return list(self._spelt(self.posteriors(samples)))
 
     def finish(self) -> list[tuple[str, float]]:
@@ -77,7 +79,7 @@ class StreamRecognizer:
         return list(self._spelt(self.posteriors(np.zeros(0, np.float32), is_last=True)))
 
     def posteriors(self, samples: np.ndarray, is_last: bool = False) -> np.ndarray:
-        """Natural logarithms (frames of 20 ms, phones + 1) of what is certain by now."""
+        """Natural logarithms (steps, phones + 1) of what is certain by now."""
         self.samples = np.concatenate([self.samples, samples])
         count = int(frame_count(len(self.samples)))
         bands = np.asarray(log_mel(self.samples[None], self.model.config.mels)) if count else np.zeros(0)
@@ -95,5 +97,8 @@ class StreamRecognizer:
     def _spelt(self, log_probs: np.ndarray) -> Iterator[tuple[str, float]]:
         for label in log_probs.argmax(axis=-1):
             if label not in (0, self.last):
-                yield self.model.config.phones[label - 1], 2 * self.heard / FRAMES_PER_SECOND
+                yield (
+                    self.model.config.phones[label - 1],
+                    (self.model.config.frames * self.heard * HOP + WINDOW / 2) / SAMPLE_RATE,
+                )
             self.heard, self.last = self.heard + 1, label

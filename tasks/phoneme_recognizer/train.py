@@ -1,10 +1,11 @@
 """Trains the phoneme recognizer.
 
     python -m tasks.phoneme_recognizer.train                          # spoken scenes (needs the extra speech-synthesis)
-    python -m tasks.phoneme_recognizer.train speechocean762           # people, and the scenes beside them
+    python -m tasks.phoneme_recognizer.train spoken_manual            # many words, to begin with
+    python -m tasks.phoneme_recognizer.train speechocean762           # people; begins with the run before
     python -m tasks.phoneme_recognizer.train timit --data-dir TIMIT
-    python -m tasks.phoneme_recognizer.train --corpus my-recordings   # sound files with transcripts
-    python -m tasks.phoneme_recognizer.train streaming --run live     # reads forwards alone
+    python -m tasks.phoneme_recognizer.train speechocean762 --corpus recordings  # sound files with transcripts
+    python -m tasks.phoneme_recognizer.train streaming                # reads forwards alone
 
 The same command again resumes an interrupted run. The run lies in saved_models/phoneme_recognizer/<run>/.
 """
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shared.cli import TrainingOptions, command, training_arguments
-from tasks.phoneme_recognizer.config import PRESETS, TASK, Config
+from tasks.phoneme_recognizer.config import PRESETS, RELEASED, TASK, Config
 
 
 def train(config: Config, options: TrainingOptions) -> None:
@@ -27,28 +28,41 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.losses import mean_nats, told_nats
     from shared.plots import draw_history
     from shared.runs import Run
-    from shared.training import Evaluation, Trainer, model_weights
+    from shared.training import Evaluation, Trainer, load_trained, model_weights
+    from tasks.phoneme_recognizer.aligner import add_times
     from tasks.phoneme_recognizer.calibration import fit_temperature
     from tasks.phoneme_recognizer.data import fingerprint, load_split, training_batches
     from tasks.phoneme_recognizer.evaluate import Arguments, measure, spell_split
     from tasks.phoneme_recognizer.model import Listener, Speller, build_model, measure_bands
+    from tasks.phoneme_recognizer.recognition import SoundRecognizer
     from tasks.phoneme_recognizer.scoring import phone_error_rate
 
-    keras.utils.set_random_seed(config.seed)
     training, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
-    if config.frame_weight and all(utterance.spans is None for utterance in training.utterances):
-        print(f"{config.corpus} has no times: phones are told where CTC finds them")
-        config = replace(config, frame_weight=0.0)
-
     prints = {
         name: fingerprint(name, options.data_dir if place == 0 else None) for place, name in enumerate(config.corpora)
     }
+    begun = Run.find(config.begin, TASK, RELEASED) if config.begin else None
+    if begun:
+        prints["begin"] = begun.fingerprint
+    has_times = bool(begun and begun.read_config(Config).frame_weight)  # or will have
+    if config.frame_weight and not has_times and all(utterance.spans is None for utterance in training.utterances):
+        print(
+            f"{config.corpus} has no times: CTC alone is long in learning, and tells where a phone is, not how long;"
+            " better begin with a run that knows times: --begin RUN"
+        )
+        config = replace(config, frame_weight=0.0)
+
     run = Run.create(TASK, options.run or run_name(config), config, prints)
     labels = [utterance.label_ids for utterance in training.utterances]
     run.save_weights({"trigrams": ctc.count_trigrams(labels, len(config.phones) + 1)}, "trigrams")
 
+    keras.utils.set_random_seed(config.seed)
     model = build_model(config)
-    if config.normalisation == "corpus":
+    if begun:
+        load_trained(begun, model)
+        model.temperature.assign(1)
+        training = add_times(training, SoundRecognizer(model)) if has_times else training
+    elif config.normalisation == "corpus":
         measure_bands(model, (training.samples(number) for number in range(0, len(labels), max(1, len(labels) // 500))))
     hours = sum(utterance.seconds for utterance in training.utterances) / 3600
     print(f"{run.name}: {model.count_params():,} parameters, {hours:.1f} hours an epoch")
@@ -88,7 +102,7 @@ def train(config: Config, options: TrainingOptions) -> None:
 
 def run_name(config: Config) -> str:
     """That of the corpus that is measured, or of its folder, in signs that a run's name may have."""
-    name = Path(config.corpora[0]).name
+    name = Path(config.corpora[0]).name + ("" if config.bidirectional else "-streaming")
     return re.sub(r"[^\w.+-]+", "-", name, flags=re.ASCII).strip("-.") or "corpus"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets import CorpusError, cmudict
+from datasets import CorpusError, cmudict, sound_folder
 from datasets.cmudict import pronounce
 from datasets.sound_folder import SoundFolder, fingerprint
 
@@ -45,6 +45,7 @@ def test_words_become_phones(dictionary):
         [],
     )
     assert pronounce("zyx Ice") == (["ay", "s"], ["zyx"])
+    assert pronounce("2 ice in the 2nd") == (["ay", "s"], ["2", "in", "the", "2nd"])
     assert pronounce("") == ([], [])
 
 
@@ -76,6 +77,25 @@ def test_a_table_in_place_of_files(folder):
     (folder / "transcripts.tsv").write_text("\n".join(lines))
     assert [record["phones"] for record in SoundFolder(folder, "test")] == [["ay", "s"], ["ih", "t", "s", "ah"]]
     assert sum(len(SoundFolder(folder, split)) for split in ("train", "dev", "test")) == 20
+    assert len(SoundFolder(folder, "all")) == 20
+
+
+def test_a_table_may_tell_of_paths(folder):
+    (folder / "07.wav").write_bytes((folder / "06.wav").read_bytes())
+    (folder / "transcripts.tsv").write_text("\ufeff07.wav\tice\nmore/07.wav\ta\n", encoding="utf-8")
+    found = {record["name"]: record["phones"] for record in SoundFolder(folder, "all")}
+    assert found == {"07": ["ah"]}  # the later of two of the same name
+    assert [record["phones"] for record in SoundFolder(folder, "all")] == [["ay", "s"], ["ah"]]
+
+
+def test_a_sound_that_cannot_be_read_is_told_and_skipped(folder, capsys, monkeypatch):
+    (folder / "02.wav").write_bytes(b"no sound")
+    with pytest.raises(CorpusError, match="more than 1% of 20 sounds cannot be read"):
+        SoundFolder(folder, "all")
+    capsys.readouterr()
+    monkeypatch.setattr(sound_folder, "MAX_BAD", 0.1)
+    assert len(SoundFolder(folder, "all")) == 19
+    assert f"skipped {folder / '02.wav'}: is not a sound file that can be read" in capsys.readouterr().err
 
 
 def test_other_words_or_sounds_are_other_data(folder):

@@ -75,6 +75,14 @@ def test_a_stream_whose_length_was_not_known_is_whole():
         np.testing.assert_array_equal(read_sound(bytes(content)), read_sound(encoded()))
 
 
+def test_flac_that_does_not_tell_its_length_is_told_so():
+    content = bytearray(encoded(kind=("FLAC", "PCM_16")))
+    content[21] &= 0xF0  # the 36 bits of the number of samples
+    content[22:26] = bytes(4)
+    with pytest.raises(MediaError, match="does not say how long it is, as FLAC from a pipe; let its encoder write"):
+        read_sound(bytes(content))
+
+
 def test_one_sample_and_silence_are_sound():
     np.testing.assert_allclose(read_sound(encoded(TONE[30:31])), TONE[30:31], atol=1 / 2**15)
     assert not read_sound(encoded(np.zeros(100, np.float32))).any()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.phones import IPA, PHONES_39, PHONES_48, PHONES_61, SILENCE, fold, fold_all
+from shared.phones import IPA, PHONES_39, PHONES_48, PHONES_61, SILENCE, SILENCES, fold, fold_all
 
 
 def test_there_are_as_many_as_their_names_say():
@@ -14,8 +14,10 @@ def test_there_are_as_many_as_their_names_say():
     assert {fold(label, 48) for label in PHONES_61} == set(PHONES_48)
     assert {fold(label, 39) for label in PHONES_61} - {None} == set(PHONES_39)
     assert {fold(phone, 39) for phone in PHONES_48} == set(PHONES_39)
-    assert set(PHONES_39) <= IPA.keys()
-    assert len(set(IPA.values())) == len(IPA)
+    assert {*PHONES_39, *PHONES_48, *PHONES_61} == IPA.keys()
+    letters = [letter for letter in IPA.values() if letter]
+    assert len(set(letters)) == len(letters)
+    assert {phone for phone, letter in IPA.items() if not letter} == SILENCES
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,7 @@ def test_silences_in_a_row_are_one_and_phones_are_not():
     assert fold_all(["h#", "pau", "tcl", "t", "t", "q", "epi", "h#"], 39) == ["sil", "t", "t", "sil"]
     assert fold_all(["h#", "tcl", "t"], 48) == ["sil", "cl", "t"]
     assert fold_all(["tcl", "kcl"], 48) == ["cl", "cl"]
+    assert fold_all(["h#", "t", "t", "pau"], 39, silence=False) == ["t", "t"]
 
 
 def test_what_is_no_phone_is_refused():

@@ -121,18 +121,18 @@ def test_standard_input_that_is_closed_or_endless(trained, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     assert main(["-"]) == 2
     assert capsys.readouterr().err == "error: - cannot be read: standard input is closed\n"
-    monkeypatch.setattr(caption, "IMAGES", replace(caption.IMAGES, max_bytes=10))
+    monkeypatch.setattr(caption, "READER", replace(caption.READER, kind=replace(IMAGES, max_bytes=10)))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"GIF89a" * 9)))
     assert main(["-"]) == 2
     assert capsys.readouterr().err == "error: - has more than 10 bytes; scale the image down first\n"
 
 
-def test_images_are_held_in_memory_by_the_batch(monkeypatch, folder):
+def test_images_are_held_in_memory_by_the_batch(folder):
     inputs = find_inputs(IMAGES, [str(folder)])
-    monkeypatch.setattr(caption, "BATCH", 4)
-    assert [len(batch) for batch in caption.read_batches(inputs, [])] == [4, 4, 1]
-    monkeypatch.setattr(caption, "BATCH_PIXELS", 40 * 56)
-    sizes = [[image.shape[0] * image.shape[1] for _, image in batch] for batch in caption.read_batches(inputs, [])]
+    four = replace(caption.READER, most=4)
+    assert [len(batch) for batch in four.batches(inputs, [])] == [4, 4, 1]
+    few = replace(four, limit=40 * 56)
+    sizes = [[image.shape[0] * image.shape[1] for _, image in batch] for batch in few.batches(inputs, [])]
     assert sum(map(len, sizes)) == 9
     assert all(sum(batch[:-1]) <= 40 * 56 for batch in sizes)
 
@@ -185,16 +185,15 @@ def test_output_goes_to_a_file(warm, folder, tmp_path, capsys):
 
 
 def test_what_was_captioned_before_an_interruption_is_kept(warm, monkeypatch, captioner, folder, tmp_path, capsys):
-    monkeypatch.setattr(caption, "BATCH", 4)
-    read, seen = caption.read_input, []
+    seen = []
 
     def interrupted(path):
         seen.append(path)
         if len(seen) > 5:
             raise KeyboardInterrupt
-        return read(path)
+        return read_image(path)
 
-    monkeypatch.setattr(caption, "read_input", interrupted)
+    monkeypatch.setattr(caption, "READER", replace(caption.READER, read=interrupted, most=4))
     output, gallery = tmp_path / "captions.jsonl", tmp_path / "page.html"
     assert main([str(folder), "--json", "--output", str(output), "--gallery", str(gallery)]) == 130
     assert len(records(output.read_text())) == 4

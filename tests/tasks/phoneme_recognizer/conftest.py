@@ -2,15 +2,20 @@
 
 import contextlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import shared.runs
+from datasets import cmudict, spoken
 from datasets.records import as_int16
+from datasets.speech import Request, Speech
 from datasets.spoken_scenes import spoken_scenes_dataset_builder as builder
-from datasets.spoken_scenes.speech import Request, Speech
 from shared.audio import SAMPLE_RATE
 from shared.cli import TrainingOptions
 from shared.runs import Run
@@ -85,9 +90,9 @@ def tones(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared.runs, "ROOT", folder / "saved_models")
         patch.setenv("QUATRAIN_PREPARED", str(folder / "prepared"))
-        patch.setattr(builder, "check_engine", lambda: None)
         patch.setattr(builder, "make_requests", make_requests)
-        patch.setattr(builder, "say_all", lambda shards: ([say(request.text) for request in shard] for shard in shards))
+        patch.setattr(spoken, "check_engine", lambda: None)
+        patch.setattr(spoken, "say_all", lambda shards: ([say(request.text) for request in shard] for shard in shards))
         yield folder / "saved_models" / "phoneme_recognizer"
 
 
@@ -98,3 +103,22 @@ def trained(tones) -> Trained:
     with contextlib.redirect_stdout(output):
         train(CONFIG, TrainingOptions(run="tiny"))
     return Trained(Run(tones / "tiny"), CONFIG, output.getvalue())
+
+
+@pytest.fixture
+def spoken_words(tmp_path, monkeypatch) -> Iterator[Path]:
+    """Twenty sounds of one word each, their words beside them, and the dictionary that has these."""
+    cmudict.load_dictionary.cache_clear()
+    words = ["".join(letters) for letters in permutations("aism")][:20]
+    spelt = {"a": "AA1", "i": "IY1", "s": "S", "m": "M"}
+    lines = [f"{word} {' '.join(spelt[letter] for letter in word)}" for word in words]
+    (tmp_path / "cmudict").mkdir()
+    (tmp_path / "cmudict" / "cmudict.dict").write_text("\n".join(lines))
+    monkeypatch.setenv("QUATRAIN_DATA", str(tmp_path))
+    folder = tmp_path / "spoken"
+    folder.mkdir()
+    for number, word in enumerate(words):
+        soundfile.write(folder / f"{number:02}.wav", say(word).samples, SAMPLE_RATE)
+        (folder / f"{number:02}.txt").write_text(word)
+    yield folder
+    cmudict.load_dictionary.cache_clear()

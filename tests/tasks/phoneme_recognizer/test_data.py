@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from datasets import CorpusError
 from tasks.phoneme_recognizer.data import (
     Joined,
     add_noise,
     as_batch,
     at_speed,
+    fitting,
     frame_ids,
     load_split,
     read_split,
@@ -33,7 +35,7 @@ def test_phones_are_folded_and_silence_is_no_label():
         assert [names[label] for label in utterance.label_ids] == ["b", "ih", "sh"]
     first, second = by_39.utterances
     assert first.phones == ("sil", "b", "ih", "sh", "sil")
-    assert [names[label] for label, *_ in first.spans] == ["", "", "b", "ih", "", "sh", ""]
+    assert [label for label, *_ in first.spans] == [0, 0, *map(names.index, ("b", "ih")), -1, names.index("sh"), 0]
     np.testing.assert_array_equal(first.spans[2], [names.index("b"), 2000, 3000])
     assert second.phones == ("b", "ih", "sh")
     assert second.spans is None
@@ -44,12 +46,16 @@ def test_phones_are_folded_and_silence_is_no_label():
     assert [names[label] for label in utterance.label_ids] == ["bcl", "b", "ix", "q", "zh"]
 
 
-def test_what_does_not_fit_its_frames_is_left_out_and_counted(capsys):
-    fits = record(["b", "b", "b"], seconds=0.165)  # at full speed 5 frames of 20 ms: b _ b _ b
-    records = [fits, record(["b"] * 4, seconds=0.165), record([], seconds=1.0), record(["sil"], seconds=1.0)]
-    split = read_split(CONFIG, records)
-    assert [utterance.place for utterance in split.utterances] == [0]
+def test_what_does_not_fit_its_frames_is_no_training(capsys):
+    fits = record(["b", "b", "b"], seconds=0.105)  # at full speed 9 frames of 10 ms, 5 of 20 ms: b _ b _ b
+    records = [fits, record(["b"] * 4, seconds=0.105), record([], seconds=1.0), record(["sil"], seconds=1.0)]
+    split = read_split(replace(CONFIG, speed=0.1), records)
+    assert len(split.utterances) == 4  # all are measured
+    config = replace(CONFIG, speed=0.0)
+    assert [utterance.place for utterance in fitting(config, split).utterances] == [0]
     assert capsys.readouterr().err == "3 utterances without phones, or too short for theirs, are left out\n"
+    with pytest.raises(CorpusError, match="no utterance has phones and is long enough for them"):
+        fitting(replace(CONFIG, speed=0.5), split)
 
 
 def test_frames_are_what_is_heard_in_their_middle():
@@ -114,3 +120,5 @@ def test_noise_is_as_loud_as_asked(snr):
 def test_corpora_are_joined_in_their_order():
     joined = Joined([[{"n": 0}, {"n": 1}], [{"n": 2}], [{"n": 3}, {"n": 4}]])
     assert [joined[place]["n"] for place in range(len(joined))] == [0, 1, 2, 3, 4]
+    half = Joined([[{"n": 0}], [{"n": n} for n in range(1, 9)]], 0.5)
+    assert [record["n"] for record in half] == [0, 1, 3, 5, 7]

@@ -1,6 +1,7 @@
 """What evaluate tells and keeps."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from tasks.phoneme_recognizer.evaluate import main, score
 from tasks.phoneme_recognizer.recognition import Phone, Recognition
 from tests.tasks.phoneme_recognizer.conftest import CONFIG
 
+RATES = ("PER", "substitutions", "deletions", "insertions")
+
 
 def test_numbers_of_a_split_are_told_and_kept(trained, capsys):
     assert main(["--model", "tiny", "--split", "test", "--json", "--noise", "--worst", "2"]) == 0
@@ -17,11 +20,30 @@ def test_numbers_of_a_split_are_told_and_kept(trained, capsys):
     assert told["utterances"] == 6
     assert told["PER"] < 0.3
     assert told["PER at 0 dB"] >= told["PER at 20 dB"] - 0.1
-    assert len(told["worst"]) == 2
+    assert [row.keys() for row in told["worst"]] == 2 * [{"name", "PER", "said", "recognized"}]
+    assert told["worst"][0]["PER"] >= told["worst"][1]["PER"] >= told["PER"]
     assert told["PER"] == pytest.approx(told["substitutions"] + told["deletions"] + told["insertions"], abs=2e-4)
-    kept = trained.run.load_metrics()["test"]
-    assert kept["PER"] == told["PER"]
-    assert {"ECE", "PER with silence", "boundary F1", "boundary median ms", "protocol"} <= kept.keys()
+    kept = trained.run.load_metrics()
+    assert kept["test"]["PER"] == told["PER"]
+    assert {"ECE", "PER with silence", "boundary F1", "boundary median ms", "protocol", "beam"} <= kept["test"].keys()
+    assert kept["test in noise"].keys() == {f"PER at {snr} dB" for snr in (20, 10, 5, 0)}
+
+
+def test_a_folder_is_measured_whole_and_beside_the_run_s_own(trained, spoken_words, tmp_path, capsys):
+    assert main(["--model", "tiny", "--corpus", str(spoken_words), "--plots", str(tmp_path / "plots")]) == 0
+    lines = dict(re.split(r" +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (lines["utterances"], lines["split"]) == ("20", "all")
+    assert float(lines["PER"]) < 0.3
+    names = {f"{kind}-spoken-all.png" for kind in ("confusions", "reliability")}
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == names
+    assert names <= {path.name for path in (trained.run.path / "plots").iterdir()}
+    assert {"dev", "spoken all"} <= trained.run.load_metrics().keys()
+
+
+@pytest.mark.parametrize(("option", "number"), [("--beam", "-1"), ("--beam", "101"), ("--worst", "-1")])
+def test_numbers_out_of_range(option, number, capsys):
+    assert main([option, number]) == 2
+    assert f"error: {option} {number}: " in capsys.readouterr().err
 
 
 def test_what_is_recognized_perfectly_has_no_errors(tones):
@@ -37,11 +59,9 @@ def test_what_is_recognized_perfectly_has_no_errors(tones):
         )
         for utterance in split.utterances
     ]
-    metrics, counts, (probabilities, right) = score(split, perfect, CONFIG)
-    assert metrics == {
-        "PER": 0, "substitutions": 0, "deletions": 0, "insertions": 0, "ECE": 0, "PER with silence": 0,
-        "boundary median ms": 0, "boundary F1": 1,
-    }  # fmt: skip
+    metrics, counts, probabilities, right = score(split, perfect, CONFIG)
+    rates = {f"{name}{silence}": 0 for silence in ("", " with silence") for name in RATES}
+    assert metrics == rates | {"ECE": 0, "boundary median ms": 0, "boundary F1": 1}
     assert np.all(probabilities == 1)
     assert np.all(right)
     assert all(ours == theirs for ours, theirs in counts)

@@ -75,6 +75,6 @@ def test_it_needs_nothing_but_tensorflow(exported, tmp_path):
 def test_nothing_is_exported_that_answers_otherwise(trained, monkeypatch):
     versions = sorted(path.name for path in (trained.run.path / "export").iterdir())
     monkeypatch.setattr(module, "TOLERANCE", -1.0)
-    with pytest.raises(ParityError, match="nothing was exported: in sound 1 the SavedModel hears"):
+    with pytest.raises(ParityError, match=r"nothing was exported: of sound 1 .* tell numbers that differ"):
         export("tiny")
     assert sorted(path.name for path in (trained.run.path / "export").iterdir()) == versions

@@ -16,7 +16,7 @@ from tests.tasks.phoneme_recognizer.conftest import CONFIG, sound
 STREAMING = replace(CONFIG, bidirectional=False, normalisation="corpus", num_layers=2)
 
 
-@pytest.mark.parametrize("config", [CONFIG, STREAMING])
+@pytest.mark.parametrize("config", [CONFIG, STREAMING, replace(CONFIG, pace=40)])
 def test_padding_and_company_change_nothing(config):
     keras.utils.set_random_seed(2)
     model = build_model(config)
@@ -36,13 +36,14 @@ def test_padding_and_company_change_nothing(config):
             np.testing.assert_allclose(logits[0], of_all[row, :count], atol=2e-5)
 
 
-def test_frames_are_of_10_ms_and_labels_of_20():
-    model = build_model(CONFIG)
+@pytest.mark.parametrize("pace", [20, 40])
+def test_frames_are_of_10_ms_and_labels_of_the_pace(pace):
+    model = build_model(replace(CONFIG, pace=pace))
     for samples, frames in ((400, 1), (559, 1), (560, 2), (720, 3), (16_000, 98)):
         heard = model.hear(np.zeros((1, samples), np.float32), np.array([samples], np.int32))
-        assert (int(heard.frame_lengths[0]), int(heard.ctc_lengths[0])) == (frames, -(-frames // 2))
+        assert (int(heard.frame_lengths[0]), int(heard.ctc_lengths[0])) == (frames, -(-frames // (pace // 10)))
         assert heard.frame_logits.shape == (1, frames, 39)
-        assert heard.ctc_logits.shape == (1, -(-frames // 2), 39)
+        assert heard.ctc_logits.shape == (1, -(-frames // (pace // 10)), 39)
 
 
 def test_an_utterance_is_normalised_by_its_own_frames():
@@ -65,10 +66,11 @@ def test_a_corpus_is_normalised_by_its_bands():
     np.testing.assert_allclose(model.deviation, bands.std(0), rtol=1e-3)
 
 
+@pytest.mark.parametrize("pace", [20, 40])
 @pytest.mark.parametrize("pieces", [[160], [1], [4000], [333, 1601, 90]])
-def test_a_stream_tells_what_the_whole_sound_tells(pieces):
+def test_a_stream_tells_what_the_whole_sound_tells(pieces, pace):
     keras.utils.set_random_seed(3)
-    model = build_model(STREAMING)
+    model = build_model(replace(STREAMING, pace=pace))
     samples = sound("aim si")[: 9_999 if pieces == [1] else None]
     measure_bands(model, [samples])
     heard = model.hear(samples[None], np.array([len(samples)], np.int32))
@@ -135,11 +137,12 @@ def test_the_mask_blanks_stripes_in_training_alone():
 def test_the_beam_tells_several_and_the_best_first(trained):
     _, model = load_model(trained.run)
     samples, lengths = pad_samples([sound("aims"), sound("si")])
-    found = model.find(samples, lengths, beam=5)
+    found = model.find(samples, lengths, beam=5, n_best=5)
     log_probs = np.asarray(found.log_probs)
     assert found.label_ids.shape[:2] == (2, 5)
     assert np.all(np.diff(log_probs, axis=1) <= 1e-4)
     spelt = {tuple(row) for row in np.asarray(found.label_ids[0]).tolist()}
     assert len(spelt) == 5
+    assert model.find(samples, lengths, beam=5, n_best=2).label_ids.shape[:2] == (2, 2)
     greedy = model.find(samples, lengths)
     assert np.all(log_probs[:, 0] >= np.asarray(greedy.log_probs)[:, 0] - 1e-4)

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 import soundfile
 
 from shared.audio import SAMPLE_RATE
-from tasks.phoneme_recognizer import recognition
+from shared.runs import Run
+from tasks.phoneme_recognizer import recognition, recognize, streaming
 from tasks.phoneme_recognizer.recognition import Phone, Recognition, SoundRecognizer, batches, cut
 from tasks.phoneme_recognizer.recognize import main
 from tests.tasks.phoneme_recognizer.conftest import say, sound
@@ -95,15 +98,28 @@ def test_textgrid_ctm_and_plot(warm, folder, tmp_path, capsys):
     assert all(line[1] == "1" and float(line[3]) > 0 and 0 <= float(line[5]) <= 1 for line in ctm)
 
 
+def test_a_name_that_is_no_unicode_and_a_sound_too_long_to_be_drawn(warm, folder, tmp_path, capsys, monkeypatch):
+    name = os.fsdecode(os.fsencode(str(folder)) + b"/\xff.wav")
+    shutil.copy(folder / "a.wav", name)
+    monkeypatch.setattr(recognize, "DRAWN", 100)
+    code, _, err = run(capsys, name, "--ctm", tmp_path / "x.ctm", "--plot", tmp_path / "x.png")
+    assert code == 0
+    assert len((tmp_path / "x.ctm").read_bytes().splitlines()) == 4
+    assert re.fullmatch(r"error: .*x\.png is not drawn: the sound lasts more than 0 s; --textgrid may serve\n", err)
+
+
 def test_alignment_tells_when_and_how_well(warm, folder, capsys):
     _, out, _ = run(capsys, folder / "a.wav", "--align", "[aa iy m s]", "--json")
-    right = json.loads(out)["recognitions"][0]
+    told_right, right = out, json.loads(out)["recognitions"][0]
     _, out, _ = run(capsys, folder / "a.wav", "--align", "[aa s m s]", "--json")
     wrong = json.loads(out)["recognitions"][0]
     assert [phone["phone"] for phone in wrong["phones"]] == ["aa", "s", "m", "s"]
     assert wrong["phones"][1]["probability"] < 0.1 < 0.5 < right["phones"][1]["probability"]
     assert wrong["log_prob"] < right["log_prob"]
-    assert run(capsys, folder / "a.wav", "--align", "[aa xx]")[2].startswith("error: --align: 'xx' is no phone;")
+    assert run(capsys, folder / "a.wav", "--align", "[AA1 IY0 M S]", "--json")[1] == told_right
+    assert "has no phones to be aligned with" in run(capsys, folder / "a.wav", "--align", "[]")[2]
+    told = "error: --align: [aa xx]: phones of ARPAbet or TIMIT were expected, such as [s m ao l]\n"
+    assert run(capsys, folder / "a.wav", "--align", "[aa xx]")[2] == told
     code, _, err = run(capsys, folder / "a.wav", "--align", f"[{'aa iy ' * 60}]")
     assert code == 2
     assert re.fullmatch(r"error: .*a\.wav lasts 0\.\d\d s, too short for 120 phones\n", err)
@@ -122,6 +138,19 @@ def test_words_need_a_dictionary(warm, folder, tmp_path, capsys, monkeypatch):
     err = run(capsys, folder / "a.wav", "--align", "aim zyx")[2]
     assert err == "error: --align: the dictionary lacks zyx; phones may be given in brackets\n"
     cmudict.load_dictionary.cache_clear()
+
+
+def test_transcripts_beside_the_sounds(warm, spoken_words, capsys):
+    (spoken_words / "01.txt").unlink()
+    (spoken_words / "02.txt").write_text("zyx")
+    code, out, err = run(capsys, spoken_words, "--transcripts", "--brief")
+    assert code == 1
+    lines = [line.rpartition("/")[2] for line in out.splitlines()]
+    assert len(lines) == 18
+    assert lines[:2] == ["00.wav: aa iy s m", "03.wav: aa s m iy"]
+    first, second = (line.rpartition("/")[2] for line in err.splitlines())
+    assert (first, err.count("has no transcript: there is no")) == ("01.txt", 1)
+    assert second == "02.wav the dictionary lacks zyx; phones may be given in brackets"
 
 
 def test_a_bad_file_costs_the_others_nothing(warm, folder, capsys):
@@ -200,6 +229,10 @@ def test_silence_is_what_lies_between():
     assert found.scored() == ["b", "sh", "aa"]
     assert found.scored(silence=True) == ["sil", "b", "sh", "sil", "aa", "sil"]
     np.testing.assert_allclose(found.boundaries(), [0.1, 0.2, 0.3, 0.4, 0.5])
+    # Times are rounded to 32 bits: no silence of a millionth of a second is told.
+    rounded = [Phone("b", 0.0, float(np.float32(0.3)), 1.0), Phone("s", 0.3, float(np.float32(0.7)), 1.0)]
+    whole = Recognition(phones=rounded, log_prob=0.0, seconds=0.7)
+    assert [span.phone for span in whole.with_silence()] == ["b", "s"]
     nothing = Recognition(phones=[], log_prob=0.0, seconds=1.0)
     assert [span.phone for span in nothing.with_silence()] == ["sil"]
 
@@ -211,8 +244,10 @@ def test_silence_is_what_lies_between():
         (["x.wav", "--beam", "-1"], "--beam -1: a number from 0 to 100"),
         (["x.wav", "--beam", "2", "--n-best", "3"], "--n-best 3: a number from 1 to 2"),
         (["x.wav", "--align", "a", "--n-best", "2"], "--n-best does not go with it"),
+        (["x.wav", "--align", "a", "--transcripts"], "--align and --transcripts both tell what was said"),
         (["x.wav", "--textgrid", "x.txt"], "--textgrid x.txt: a name that ends in .TextGrid was expected"),
         (["x.wav", "--live"], "--live reads standard input alone"),
+        (["--live", "--beam", "3"], "--live reads standard input alone"),
         (["x.wav", "--output", "no/where.txt"], "there is no folder no"),
     ],
 )
@@ -228,3 +263,28 @@ def test_a_model_that_reads_both_ways_cannot_listen(trained, capsys, monkeypatch
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert main(["--live", "--model", "tiny"]) == 2
     assert "the model needs the whole sound" in capsys.readouterr().err
+
+
+def test_listening_ends_with_the_last_phones_when_interrupted(monkeypatch, capsys):
+    """What was heard before Ctrl-C is told."""
+    fed = []
+
+    class Recognizer:
+        def feed(self, samples):
+            fed.append(len(samples))
+            return [("aa", 0.25)]
+
+        def finish(self):
+            return [("s", 0.5)]
+
+    class Stopped(io.BytesIO):
+        def read1(self, size=-1):
+            if content := super().read1(size):
+                return content
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(streaming.StreamRecognizer, "load", lambda run: Recognizer())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Stopped(bytes(7001))))
+    assert recognize.listen(Run(Path("none")), recognize.Arguments(sounds=(), live=True)) == 0
+    assert capsys.readouterr().out == 3 * "   0.250  aa\n" + "   0.500  s\n"
+    assert sum(fed) == 3500  # the odd byte is no sample

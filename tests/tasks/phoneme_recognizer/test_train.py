@@ -1,6 +1,7 @@
 """Training: what it leaves behind, and that a resumed one ends in the same bits."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,15 +12,17 @@ import keras
 import numpy as np
 import pytest
 
+from shared.audio import SAMPLE_RATE
 from shared.cli import TrainingOptions
 from shared.errors import UserError
 from shared.losses import mean_nats, told_nats
 from shared.runs import Run, RunError
+from tasks.phoneme_recognizer import data
 from tasks.phoneme_recognizer.config import PRESETS, Config
 from tasks.phoneme_recognizer.data import load_split, training_batches
 from tasks.phoneme_recognizer.model import Listener, build_model, load_model
 from tasks.phoneme_recognizer.train import main, run_name, train
-from tests.tasks.phoneme_recognizer.conftest import CONFIG
+from tests.tasks.phoneme_recognizer.conftest import CONFIG, say
 
 
 def test_it_learns_and_leaves_a_whole_run(trained):
@@ -91,6 +94,7 @@ import sys
 import shared.runs
 from pathlib import Path
 from dataclasses import replace
+from datasets import spoken
 from datasets.spoken_scenes import spoken_scenes_dataset_builder as builder
 from tests.tasks.phoneme_recognizer import conftest
 from shared import training
@@ -98,9 +102,9 @@ from shared.cli import TrainingOptions
 from tasks.phoneme_recognizer.train import train
 
 shared.runs.ROOT = Path(sys.argv[1])
-builder.check_engine = lambda: None
 builder.make_requests = conftest.make_requests
-builder.say_all = lambda shards: ([conftest.say(request.text) for request in shard] for shard in shards)
+spoken.check_engine = lambda: None
+spoken.say_all = lambda shards: ([conftest.say(request.text) for request in shard] for shard in shards)
 training.CHECKPOINT_SECONDS = 0
 train(replace(conftest.CONFIG, epochs=2), TrainingOptions(run="run"))
 """
@@ -127,6 +131,40 @@ def test_resumed_after_a_kill_it_ends_in_the_same_bits(tones, tmp_path):
         np.testing.assert_array_equal(weight, resumed[name], err_msg=name)
 
 
+def test_a_run_begins_with_another_and_has_its_times(trained, spoken_words, monkeypatch, capsys):
+    taught = []
+
+    def remember(config, split):
+        taught.append(split)
+        return training_batches(config, split)
+
+    monkeypatch.setattr(data, "training_batches", remember)
+    config = replace(CONFIG, corpus=str(spoken_words), begin="tiny", frames_first=0, learning_rate=1e-4, epochs=1)
+    train(config, TrainingOptions(run="begun"))
+    assert "dev PER" in capsys.readouterr().out
+    (split,) = taught
+    assert len(split.utterances) == 16
+    texts = {path.stem: path.read_text() for path in spoken_words.glob("*.txt")}
+    for utterance in split.utterances:
+        speech = say(texts[split.records[utterance.place]["name"]])
+        said = [turns for turns in zip(*speech[1:], strict=True) if turns[0] != "sil"]
+        heard = utterance.spans[utterance.spans[:, 0] > 0]
+        assert [CONFIG.phones[label - 1] for label in heard[:, 0]] == [phone for phone, *_ in said]
+        np.testing.assert_allclose(heard[:, 1:], [turns for _, *turns in said], atol=0.03 * SAMPLE_RATE)
+        np.testing.assert_array_equal(utterance.spans[1:, 1], utterance.spans[:-1, 2])  # nothing is left out
+        assert (utterance.spans[0, 1], utterance.spans[-1, 2]) == (0, len(speech.samples))
+    begun, first = (Run(trained.run.path.with_name(name)) for name in ("begun", "tiny"))
+    assert begun.config["data"]["begin"] == first.fingerprint
+    far = [np.abs(begun.load_weights()[name] - weight).max() for name, weight in first.load_weights().items()]
+    assert max(far) < 0.3  # an untrained model is further away
+
+
+def test_a_run_of_another_shape_is_no_beginning(trained, capsys):
+    arguments = ["--begin", "tiny", "--mels", "16", "--units", "17", "--num-layers", "1", "--front-units", "16"]
+    assert main([*arguments, "--run", "other"]) == 2
+    assert re.search(r"error: .*tiny: .*shape", capsys.readouterr().err)
+
+
 def test_another_configuration_is_refused(trained, capsys):
     with pytest.raises(RunError, match="units 16 -> 17"):
         train(replace(CONFIG, units=17), TrainingOptions(run="tiny"))
@@ -138,6 +176,7 @@ def test_another_configuration_is_refused(trained, capsys):
         ("units", 0),
         ("dropout", 1.0),
         ("augmented", 1.5),
+        ("beside", -0.1),
         ("learning_rate", 0.0),
         ("frame_weight", -1.0),
         ("corpus", ""),
@@ -157,6 +196,12 @@ def test_a_corpus_that_is_none_is_told_in_one_line(tones, capsys):
     assert f"there are {', '.join(PRESETS)}" in capsys.readouterr().err
 
 
+def test_a_corpus_without_sound_is_told_in_one_line(tones, capsys):
+    assert main(["--corpus", "scenes"]) == 2
+    assert "scenes is neither a corpus" in capsys.readouterr().err
+
+
 def test_runs_are_named_after_what_is_measured():
     assert run_name(Config(corpus="speechocean762+spoken_scenes")) == "speechocean762"
+    assert run_name(PRESETS["streaming"]) == "spoken_scenes-streaming"
     assert run_name(Config(corpus="/home/me/my recordings")) == "my-recordings"

@@ -1,4 +1,4 @@
-"""Spoken scenes: what the engine tells becomes phones with times; nothing is heard in two splits."""
+"""The spoken corpora: what the engine tells becomes phones with times; nothing is heard in two splits."""
 
 import importlib.util
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import datasets
-from datasets import CorpusError
-from datasets.spoken_scenes import speech
+from datasets import CorpusError, speech, spoken
+from datasets.speech import ACCENTS, PHONES, SPEAKERS, Request, say_all, timed
+from datasets.spoken_manual import spoken_manual_dataset_builder as manual
 from datasets.spoken_scenes import spoken_scenes_dataset_builder as builder
-from datasets.spoken_scenes.speech import ACCENTS, PHONES, SPEAKERS, Request, say_all, timed
 from shared.phones import PHONES_39, fold
 
 needs_engine = pytest.mark.skipif(
@@ -66,16 +66,29 @@ def test_phones_are_of_the_sets_that_are_scored():
         assert {fold(phone, 39) for phone in phones} <= set(PHONES_39)
 
 
-def test_no_sentence_and_no_speaker_is_heard_in_two_splits(monkeypatch):
+@pytest.mark.parametrize("corpus", [builder, manual])
+def test_no_sentence_and_no_speaker_is_heard_in_two_splits(corpus, monkeypatch):
     monkeypatch.setattr(builder, "SPLITS", {"train": 40, "dev": 10, "test": 10})
-    requests = builder.make_requests()
-    assert {split: len(of_split) for split, of_split in requests.items()} == builder.SPLITS
+    requests = corpus.make_requests()
+    assert requests.keys() == builder.SPLITS.keys()
+    assert all(len(requests[split]) >= count for split, count in builder.SPLITS.items())
     for part in (lambda request: request.text, lambda request: request.voice.split("+")[1]):
         heard = [{part(request) for request in requests[split]} for split in ("train", "dev", "test")]
         assert not heard[0] & heard[1]
         assert not heard[1] & heard[2]
         assert not heard[0] & heard[2]
-    assert sorted(voice for voices in builder.VOICES.values() for voice in voices) == sorted(SPEAKERS)
+    assert sorted(voice for voices in spoken.VOICES.values() for voice in voices) == sorted(SPEAKERS)
+
+
+def test_sentences_are_plain_words():
+    paragraphs = [
+        "The power operator binds, it says, more tightly than unary ones (on its left side). In x**2 there is code.",
+        "Python's built-in types don't change. Too short. But 3 numbers are left out.",
+    ]
+    assert list(manual.sentences(paragraphs)) == [
+        "The power operator binds", "more tightly than unary ones", "on its left side",
+        "Python's built-in types don't change",
+    ]  # fmt: skip
 
 
 def test_without_the_engine_one_line_says_how_to_get_it(tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ PHONES = {
     "r-": ("r",), "n-": ("n",),
     "i": ("iy",), "i:": ("iy",), "I": ("ih",), "I2": ("ih",), "I#": ("ih",), "E": ("eh",), "a": ("ae",), "aa": ("ae",),
     "0": ("aa",), "A:": ("aa",), "O:": ("ao",), "O2": ("ao",), "O": ("ao",), "V": ("ah",), "@": ("ah",), "a#": ("ah",),
-    "@-": ("ah",), "@2": ("ah",), "@5": ("ah",), "U": ("uh",), "u:": ("uw",), "3": ("er",), "3:": ("er",),
+    "@-": ("ah",), "@2": ("ah",), "@5": ("ah",), "U": ("uh",), "u": ("uw",), "u:": ("uw",), "3": ("er",), "3:": ("er",),
     "eI": ("ey",), "aI": ("ay",), "aI2": ("ay",), "OI": ("oy",), "aU": ("aw",), "oU": ("ow",),
     "A@": ("aa", "r"), "O@": ("ao", "r"), "o@": ("ao", "r"), "e@": ("eh", "r"), "i@3": ("ih", "r"), "U@": ("uh", "r"),
     "IR": ("ih", "r"), "VR": ("ah", "r"), "i@": ("iy", "ah"), "aI3": ("ay", "er"), "aI@": ("ay", "ah"),
@@ -106,7 +106,7 @@ class Speaker:
         data = espeakng_loader.get_data_path().encode()
         self._rate = self._engine.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS | _DONT_EXIT)
         if self._rate <= 0:
-            raise CorpusError("spoken_scenes: espeak-ng does not start; the path of its data may be too long for it")
+            raise CorpusError("espeak-ng does not start; the path of its data may be too long for it")
         self._pieces: list[np.ndarray] = []
         self._events: list[tuple[int, str]] = []
         self._callback = _CALLBACK(self._receive)  # kept, or it would be collected while the engine holds it
@@ -126,7 +126,7 @@ class Speaker:
     def say(self, request: Request) -> Speech:
         """CorpusError: there is no such voice, or the engine says a phoneme that `PHONES` lacks."""
         if self._engine.espeak_SetVoiceByName(request.voice.encode()):
-            raise CorpusError(f"spoken_scenes: espeak-ng has no voice {request.voice}")
+            raise CorpusError(f"espeak-ng has no voice {request.voice}")
         for parameter, value in ((_RATE, request.rate), (_PITCH, request.pitch), (_RANGE, request.range)):
             self._engine.espeak_SetParameter(parameter, value, 0)
         self._pieces, self._events = [], []
@@ -147,7 +147,7 @@ def check_engine() -> None:
         found = "none"
     if found != wanted:
         raise CorpusError(
-            f"spoken_scenes is spoken by {ENGINE} (found: {found}); get it with: pip install '.[speech-synthesis]'"
+            f"the spoken corpora need {ENGINE} (found: {found}); get it with: pip install '.[speech-synthesis]'"
         )
 
 
@@ -198,7 +198,7 @@ def _phones(name: str) -> tuple[str, ...]:
     if name.startswith("_"):
         return ()
     if name not in PHONES:
-        raise CorpusError(f"spoken_scenes: espeak-ng says {name!r}, which is no phoneme of English that is known")
+        raise CorpusError(f"espeak-ng says {name!r}, which is no phoneme of English that is known")
     return PHONES[name]
 
 
