@@ -26,6 +26,9 @@ EXAMPLES = {
         "export": "",
         "recognize": "speech.wav --textgrid speech.TextGrid",
     },
+    "translator": {
+        "train": "scenes",
+    },
 }
 
 

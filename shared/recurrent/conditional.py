@@ -50,7 +50,7 @@ class ConditionalGRU(keras.layers.Layer):
         """From the shapes of inputs (batch, target, features) and memory (batch, source, width)."""
         units, attention_units, width = self.units, self.attention_units, memory_shape[-1]
 
-        def weight(name, *shape, initializer="glorot_uniform"):
+        def weight(name, *shape, initializer: Any = "glorot_uniform"):
             return self.add_weight(name=name, shape=shape, initializer=initializer)
 
         self.kernel = weight("kernel", inputs_shape[-1], 3 * units)

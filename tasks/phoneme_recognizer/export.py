@@ -18,6 +18,7 @@ Endpoints, for any batch size and length (memory is of the order of length x pho
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -58,7 +59,8 @@ def export(model: str | None) -> Path:
     def whole(waveform, lengths):
         """A window at least, and no length beyond what there is."""
         size = tf.shape(waveform)[1]
-        return tf.pad(waveform, [[0, 0], [0, tf.maximum(WINDOW - size, 0)]]), tf.clip_by_value(lengths, 0, size)
+        missing: Any = [[0, 0], [0, tf.maximum(WINDOW - size, 0)]]
+        return tf.pad(waveform, missing), tf.clip_by_value(lengths, 0, size)
 
     def recognize(waveform, lengths):
         found = recognizer.finder.find(*whole(waveform, lengths))
