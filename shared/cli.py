@@ -77,10 +77,11 @@ def parse(kind: type[Arguments], arguments: list[str], program: str, description
     )
 
 
-def check_number(option: str, number: int | None, least: int, most: int | None = None) -> None:
-    """UserError unless the number that an option was given, if any, is in its range."""
+def check_number(option: str, number: int | None, least: int, most: int | None = None, limit: str = "") -> None:
+    """UserError unless the number that an option was given, if any, is in its range; `limit` says what `most` is."""
     if number is not None and (number < least or (most is not None and number > most)):
-        wanted = f"{least} or more" if most is None else f"a number from {least} to {most}"
+        limit = f", {limit}," if limit else ""
+        wanted = f"{least} or more" if most is None else f"a number from {least} to {most}{limit}"
         raise UserError(f"{option} {number}: {wanted} was expected")
 
 

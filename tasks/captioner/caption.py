@@ -119,7 +119,7 @@ def check(options: Arguments, inputs: Sequence[Input], pictures: Iterable[Path])
     if not options.images:
         raise UserError("no images given; name files, folders, or - for standard input")
     check_number("--beam", options.beam, 1, MAX_BEAM)
-    check_number("--n-best", options.n_best, 1, options.beam or MAX_BEAM)
+    check_number("--n-best", options.n_best, 1, options.beam or MAX_BEAM, "the beam")
     outputs = [path for path in (options.output, options.gallery, *pictures) if path]
     check_outputs(outputs, inputs, "the images to caption")
 

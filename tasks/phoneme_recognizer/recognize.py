@@ -126,7 +126,7 @@ def check(options: Arguments, inputs: Sequence[Input], outputs: Iterable[Path | 
     if not options.live and not options.sounds:
         raise UserError("no sounds given; name files, folders, or - for standard input")
     check_number("--beam", options.beam, 0, MAX_BEAM)
-    check_number("--n-best", options.n_best, 1, options.beam or MAX_BEAM)
+    check_number("--n-best", options.n_best, 1, options.beam or MAX_BEAM, "the beam")
     if (options.align is not None or options.transcripts) and options.n_best > 1:
         raise UserError("an alignment tells of one sequence of phones; --n-best does not go with it")
     if options.align is not None and options.transcripts:
