@@ -4,7 +4,7 @@ Nothing is drawn from a shared random state, so any batch can be named: batch 17
 with the same augmentation, in a run that was killed and resumed as in one that was not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -30,6 +30,21 @@ def bucketed(lengths: Sequence[int], batch_size: int, rng: np.random.Generator) 
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     rng.shuffle(batches)
     return batches
+
+
+def packed(lengths: Sequence[int], room: int) -> Iterator[list[int]]:
+    """Places of sequences of about the same length, shortest first, as many at a time as fit into `room` when padded.
+
+    One that is longer than that stands by itself.
+    """
+    batch: list[int] = []
+    for place in np.argsort(lengths, kind="stable").tolist():
+        if batch and (len(batch) + 1) * lengths[place] > room:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
 
 
 class BucketedBatches(keras.utils.PyDataset):

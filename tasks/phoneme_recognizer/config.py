@@ -130,42 +130,37 @@ class Config:
 
 SPOKEN_SCENES = Config()
 
+# Many words, in no order that could be learned by heart: a beginning for people's speech.
+SPOKEN_MANUAL = replace(
+    SPOKEN_SCENES,
+    corpus="spoken_manual+spoken_scenes",
+    beside=0.4,
+    front_units=192,
+    pace=40,
+    units=224,
+    num_layers=3,
+    dropout=0.2,
+    augmented=0.7,
+    least_snr=10.0,
+    speed=0.15,
+    masked_bands=12,
+    masked_frames=20,
+    epochs=4,
+    learning_rate=2e-3,
+    warmup_steps=200,
+)
+
 PRESETS = {
     "spoken_scenes": SPOKEN_SCENES,
-    # Many words, in no order that could be learned by heart: a beginning for people's speech.
-    "spoken_manual": replace(
-        SPOKEN_SCENES,
-        corpus="spoken_manual+spoken_scenes",
-        beside=0.4,
-        front_units=192,
-        pace=40,
-        units=224,
-        num_layers=3,
-        dropout=0.2,
-        augmented=0.7,
-        least_snr=10.0,
-        speed=0.15,
-        masked_bands=12,
-        masked_frames=20,
-        epochs=4,
-        learning_rate=2e-3,
-        warmup_steps=200,
-    ),
+    "spoken_manual": SPOKEN_MANUAL,
     # People, few and hard to understand.
     "speechocean762": replace(
-        SPOKEN_SCENES,
+        SPOKEN_MANUAL,
         corpus="speechocean762+spoken_manual",
         beside=0.2,
         begin="spoken_manual",
-        front_units=192,
-        pace=40,
-        units=224,
-        num_layers=3,
-        dropout=0.2,
         frames_first=0,
         augmented=0.5,
-        least_snr=10.0,
-        speed=0.15,
         masked_bands=6,
         masked_frames=8,
         epochs=32,

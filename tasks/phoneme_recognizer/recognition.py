@@ -167,14 +167,9 @@ def cut(sound: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Places of sounds of about the same length, as many as fit into `BATCH` samples."""
-    batch: list[int] = []
-    for place in np.argsort(lengths, kind="stable").tolist():
-        if batch and (len(batch) + 1) * lengths[place] > BATCH:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch
+    from shared.batching import packed
+
+    return packed(lengths, BATCH)
 
 
 def read_found(found: dict[str, np.ndarray], lengths: np.ndarray, config: Config) -> list[list[Recognition]]:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from shared.batching import packed
 from shared.vocabulary import Vocabulary
 from tasks.translator.data import source_batch
 from tasks.translator.model import EncoderDecoder
@@ -60,7 +61,7 @@ class SentenceTranslator:
         """The translations of each sentence, best first."""
         encoded = [self.source.encode(sentence) for sentence in sentences]
         translations: list[list[Translation]] = [[] for _ in sentences]
-        for places in _batches([len(ids) + 1 for ids in encoded]):
+        for places in packed([len(ids) + 1 for ids in encoded], TOKENS):
             found = self.searcher.predict_on_batch(source_batch([encoded[place] for place in places]))
             for row, place in enumerate(places):
                 translations[place] = self._read(found, row, len(encoded[place]) + 1)
@@ -83,15 +84,3 @@ class SentenceTranslator:
                     )
                 )
         return read
-
-
-def _batches(lengths: Sequence[int]):
-    """Places of sentences of about the same length, as many as fit into `TOKENS`."""
-    batch: list[int] = []
-    for place in np.argsort(lengths, kind="stable").tolist():
-        if batch and (len(batch) + 1) * lengths[place] > TOKENS:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch
