@@ -46,6 +46,11 @@ Tensors = dict[str, np.ndarray]
 Config = TypeVar("Config")
 
 
+def plain_name(text: str, otherwise: str) -> str:
+    """A text in signs that a run's name may have; `otherwise` when none is left."""
+    return re.sub(r"[^\w.+-]+", "-", text, flags=re.ASCII).strip("-.") or otherwise
+
+
 class RunError(UserError):
     """A run that cannot be used as asked: one line that names it, what is wrong and what would be right."""
 

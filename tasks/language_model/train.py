@@ -10,13 +10,13 @@
 The same command again resumes an interrupted run. The run lies in saved_models/language_model/<run>/.
 """
 
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.cli import TrainingOptions, command, training_arguments
+from shared.runs import plain_name
 from tasks.language_model.config import PRESETS, TASK, Config
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def train(config: Config, options: TrainingOptions) -> None:
 
 def run_name(config: Config) -> str:
     """That of the corpus, or of its file, in signs that a run's name may have."""
-    name = re.sub(r"[^\w.+-]+", "-", Path(config.corpus).resolve().stem, flags=re.ASCII).strip("-.") or "corpus"
+    name = plain_name(Path(config.corpus).resolve().stem, "corpus")
     return name if config.reads == "forwards" else f"{name}_fill"
 
 

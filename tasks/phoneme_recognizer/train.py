@@ -10,12 +10,12 @@
 The same command again resumes an interrupted run. The run lies in saved_models/phoneme_recognizer/<run>/.
 """
 
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from shared.cli import TrainingOptions, command, training_arguments
+from shared.runs import plain_name
 from tasks.phoneme_recognizer.config import PRESETS, RELEASED, TASK, Config
 
 
@@ -103,7 +103,7 @@ def train(config: Config, options: TrainingOptions) -> None:
 def run_name(config: Config) -> str:
     """That of the corpus that is measured, or of its folder, in signs that a run's name may have."""
     name = Path(config.corpora[0]).name + ("" if config.bidirectional else "-streaming")
-    return re.sub(r"[^\w.+-]+", "-", name, flags=re.ASCII).strip("-.") or "corpus"
+    return plain_name(name, "corpus")
 
 
 @command

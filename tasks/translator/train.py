@@ -8,11 +8,11 @@
 The same command again resumes an interrupted run. The run lies in saved_models/translator/<run>/.
 """
 
-import re
 import sys
 from pathlib import Path
 
 from shared.cli import TrainingOptions, command, training_arguments
+from shared.runs import plain_name
 from tasks.translator.config import PRESETS, TASK, Config
 
 SAMPLED = 500  # pairs of development that are translated after each epoch, by greedy search
@@ -79,7 +79,7 @@ def run_name(config: Config) -> str:
     if config.corpus != "scenes" or config.source != "en":
         name += f"-{config.source}-{config.target}"
     name += "" if config.decoder == "inside" else f"-{config.decoder}"
-    return re.sub(r"[^\w.+-]+", "-", name, flags=re.ASCII).strip("-.") or "files"
+    return plain_name(name, "files")
 
 
 @command
