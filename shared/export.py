@@ -37,6 +37,12 @@ class Endpoint:
     example: Mapping[str, Any]
 
 
+def exported(run: Run) -> Path | None:
+    """The newest SavedModel of a run, if it has one."""
+    versions = [path for path in (run.path / "export").glob("[0-9]*") if path.name.isdigit()]
+    return max(versions, key=lambda path: int(path.name), default=None)
+
+
 def write_saved_model(
     run: Run,
     model: keras.Model,
@@ -56,9 +62,8 @@ def write_saved_model(
     Returns:
         The folder of the new version.
     """
-    folder = run.path / "export"
-    versions = [int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()] if folder.is_dir() else []
-    version = folder / str(max(versions, default=0) + 1)
+    before = exported(run)
+    version = run.path / "export" / str(1 + (int(before.name) if before else 0))
     # Keras' own ExportArchive would also write every layer of the model as a program, which nobody here calls.
     module = tf.Module()
     module.resources = list(resources)

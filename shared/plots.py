@@ -23,6 +23,8 @@ NARROWEST = 1.1  # room for a word above a narrow picture
 ABOVE, BELOW, GAP = 0.22, 0.3, 0.1  # a panel's word, its bar, the space between panels
 LINE, LETTERS = 0.22, 10  # height of a line of the title, its letters to the inch
 
+CELL = 0.42  # of a table of attention between words
+
 PANEL_PIXELS = 240  # to which a picture is reduced for drawing
 COLUMNS = 7  # panels in a row
 DARK, PALE = "#b5651d", "#eee0d3"  # of the sentinel's bar
@@ -112,3 +114,29 @@ def _lit(picture: Image.Image, weights: np.ndarray, strength: float) -> np.ndarr
     heat = colormaps["inferno"](light[..., 0] * 0.9 + 0.1)[..., :3] * 255
     lit = (1 - light) * grey + light * (0.65 * np.asarray(picture) + 0.35 * heat)
     return np.clip(lit, 0, 255).astype(np.uint8)
+
+
+def draw_alignment(source: Sequence[str], target: Sequence[str], attention: np.ndarray, path: Path) -> None:
+    """Draws where a translator looked: a row for each word that it wrote, a column for each that it read.
+
+    Args:
+        source, target: words.
+        attention: (target, source + 1), the end of the source last; each row adds up to 1 at most.
+        path: where to write the picture.
+    """
+    columns = [*source, "end"]
+    figure = Figure(figsize=(1.5 + CELL * len(columns), 1.2 + CELL * max(len(target), 1)), layout="constrained")
+    axes = figure.subplots()
+    if len(target):
+        axes.imshow(attention, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for row, weights in enumerate(attention):
+        for column, weight in enumerate(weights):
+            if weight >= 0.1:
+                colour = "white" if weight > 0.6 else "black"
+                axes.text(column, row, f"{weight:.1f}", ha="center", va="center", fontsize=7, color=colour)
+    axes.set_xticks(range(len(columns)), columns, rotation=60, ha="left", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(range(len(target)), target, parse_math=False)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    save(figure, path)

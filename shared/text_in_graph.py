@@ -55,22 +55,24 @@ class TextTable(ABC):
         """Texts `(batch,)` -> their tokens, known or not, and the int32 ids of these, both ragged `(batch, any)`."""
 
     @abstractmethod
-    def decode(self, token_ids: Any, begun: Any = False) -> Any:
+    def decode(self, token_ids: Any, begun: Any = False, instead: Any = "") -> Any:
         """Ids `(..., time)` -> texts `(...)` up to the first `end_id`; padding and start are skipped.
 
         Args:
             token_ids: int32.
             begun: bool `(...)`, whether the text goes on in a line that has begun; its first space then stays.
+            instead: string `(..., time)`, what is written in place of a token, unless it is "".
         """
 
     def _normalised(self, text: Any) -> Any:
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         return NORMALISATIONS[self.vocabulary.normalisation](text)
 
-    def _spoken(self, token_ids: Any) -> Any:
-        """Ids `(..., time)` -> what each is spelt like, "" from the first `end_id` on."""
+    def _spoken(self, token_ids: Any, instead: Any) -> Any:
+        """Ids `(..., time)` -> what each is spelt like, or stands instead of it; "" from the first `end_id` on."""
         ended = tf.cumsum(tf.cast(token_ids == self.vocabulary.end_id, tf.int32), axis=-1) > 0
-        return tf.gather(self._spelt, tf.where(ended, self.vocabulary.pad_id, token_ids))
+        spelt = tf.gather(self._spelt, tf.where(ended, self.vocabulary.pad_id, token_ids))
+        return tf.where(ended | tf.equal(instead, ""), spelt, instead)
 
 
 class WordTable(TextTable):
@@ -90,8 +92,8 @@ class WordTable(TextTable):
         words = tf.strings.split(self._normalised(text))
         return words, words.with_values(tf.cast(self._lookup.lookup(words.values), tf.int32))
 
-    def decode(self, token_ids: Any, begun: Any = False) -> Any:
-        joined = tf.strings.reduce_join(self._spoken(token_ids), axis=-1, separator=" ")
+    def decode(self, token_ids: Any, begun: Any = False, instead: Any = "") -> Any:
+        joined = tf.strings.reduce_join(self._spoken(token_ids, instead), axis=-1, separator=" ")
         text = tf.strings.strip(tf.strings.regex_replace(joined, " +", " "))
         return tf.where(begun & (text != ""), tf.strings.join([" ", text]), text)
 
@@ -137,8 +139,8 @@ class SubwordTable(TextTable):
         ids = tf.ragged.boolean_mask(ids, ids.with_values(begins & (spelt != self.END)))
         return ids.with_values(tf.gather(self._table, ids.values)), ids
 
-    def decode(self, token_ids: Any, begun: Any = False) -> Any:
-        joined = tf.strings.reduce_join(self._spoken(token_ids), axis=-1)
+    def decode(self, token_ids: Any, begun: Any = False, instead: Any = "") -> Any:
+        joined = tf.strings.reduce_join(self._spoken(token_ids, instead), axis=-1)
         text = tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")
         return tf.where(begun, text, tf.strings.regex_replace(text, "^ ", "", replace_global=False))
 

@@ -82,6 +82,10 @@ class Vocabulary(ABC):
         """The tokens that a text is split into, known or not: one for each id of `encode`."""
 
     @abstractmethod
+    def begins_word(self, index: int) -> bool:
+        """Whether a token begins a word, as white space tells words apart; else it goes on with the one before it."""
+
+    @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids up to the first `end_id`; padding and start are skipped."""
 
@@ -193,6 +197,10 @@ class WordVocabulary(Vocabulary):
     def pieces(self, text: str) -> list[str]:
         return self.words(text)
 
+    def begins_word(self, index: int) -> bool:
+        del index
+        return True
+
     def decode(self, ids: Iterable[int]) -> str:
         return " ".join(self.table[index] for index in self._spoken(ids))
 
@@ -298,6 +306,9 @@ class SubwordVocabulary(Vocabulary):
     def pieces(self, text: str) -> list[str]:
         return self.tokens(self.encode(text))
 
+    def begins_word(self, index: int) -> bool:
+        return self.token_bytes[index].startswith(b" ")
+
     def decode(self, ids: Iterable[int]) -> str:
         spelt = b"".join(self.token_bytes[index] for index in self._spoken(ids))
         return spelt.decode(errors="replace").removeprefix(" ")
@@ -317,9 +328,9 @@ class SubwordVocabulary(Vocabulary):
 Kind = TypeVar("Kind", bound=Vocabulary)
 
 
-def load_vocabulary(run: Run, kind: type[Kind]) -> Kind:
-    """The vocabulary of a run; RunError when its file is missing, damaged or of another kind."""
-    path = run.path / "vocabulary.json"
+def load_vocabulary(run: Run, kind: type[Kind], name: str = "vocabulary") -> Kind:
+    """A vocabulary of a run; RunError when its file is missing, damaged or of another kind."""
+    path = run.path / f"{name}.json"
     try:
         return kind.load(path)
     except (OSError, ValueError) as error:

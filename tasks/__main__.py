@@ -28,6 +28,10 @@ EXAMPLES = {
     },
     "translator": {
         "train": "scenes",
+        "evaluate": "--split test",
+        "export": "",
+        "score": '"a red circle ." "ein roter Kreis ."',
+        "translate": '"a red circle above a blue square ." --alignment alignment.png',
     },
 }
 

@@ -19,6 +19,7 @@ from shared.runs import Run, RunError, write_json, write_tensors
 KEPT = {
     "config.json",
     "vocabulary.json",
+    "target_vocabulary.json",
     "weights.safetensors",
     "encoder.safetensors",
     "trigrams.safetensors",

@@ -8,9 +8,12 @@ A batch holds pairs of about the same length, padded to the longest:
 
     inputs   source_ids  (batch, source)    a   dog  runs </s>
              target_ids  (batch, target)    <s> ein  Hund läuft
+             alignment   (batch, target, source) float32, where each target comes from, if attention is guided; what
+                         comes from no word, and the end, from the source's end
     targets              (batch, target)    ein Hund läuft </s>
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +26,11 @@ from datasets.aligned_files import AlignedFiles
 from datasets.aligned_files import fingerprint as files_fingerprint
 from shared.batching import BucketedBatches, pad
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
+from tasks.translator.aligner import align
 from tasks.translator.config import Config
 
 LANGUAGES = {"scenes": {"en": "captions_en", "de": "captions_de"}}  # fields of records that hold several sentences
+SPACE = r"[ \t\n\r\f\v]+"  # what is between words, as vocabularies see it
 CORPORA = ("scenes", "multi30k", "tatoeba")
 
 
@@ -43,7 +48,7 @@ def load_split(config: Config, split: str, data_dir: Path | None = None) -> Spli
     Raises:
         CorpusError: the corpus cannot be had, or has no such languages.
     """
-    pairs = [(source, target) for source, target in _read(config, split, data_dir) if source and target]
+    pairs = [(source, target) for source, target in _read(config, split, data_dir) if tidy(source) and tidy(target)]
     if not pairs:
         raise datasets.CorpusError(f"{config.corpus}: no pairs of {config.source} and {config.target} in {split}")
     return Split(*(list(side) for side in zip(*pairs, strict=True)))
@@ -99,20 +104,39 @@ def training_batches(config: Config, train: Split, source: Vocabulary, target: V
     if not pairs:
         raise datasets.CorpusError(f"{config.corpus}: all pairs have more than {config.max_length} tokens")
 
+    aligned = align([ours[:-1] for ours, _ in pairs], [theirs[1:-1] for _, theirs in pairs]) if config.guidance else []
+
     def make_batch(places: np.ndarray, rng: np.random.Generator):
         sources, targets = (pad(list(side)) for side in zip(*(pairs[place] for place in places), strict=True))
         inputs = {"source_ids": sources, "target_ids": targets[:, :-1]}
         if config.word_dropout:
             inputs = {name: _unknown(ids, config.word_dropout, rng) for name, ids in inputs.items()}
+        if config.guidance:
+            inputs["alignment"] = _as_batch([aligned[place] for place in places], *inputs.values())
         return inputs, targets[:, 1:]
 
     lengths = [len(ours) + len(theirs) for ours, theirs in pairs]
     return BucketedBatches(lengths, config.batch_size, make_batch, config.seed)
 
 
+def _as_batch(aligned: Sequence[np.ndarray], source_ids: np.ndarray, target_ids: np.ndarray) -> np.ndarray:
+    """Alignments of several pairs, and their ends with one another."""
+    batch = np.zeros((*target_ids.shape, source_ids.shape[1]), np.float32)
+    for row, weights in enumerate(aligned):
+        target, source = weights.shape
+        batch[row, :target, :source] = weights
+        batch[row, target, source - 1] = 1
+    return batch
+
+
 def _unknown(ids: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Ids of which a share is unknown, none of the specials."""
     return np.where((rng.random(ids.shape) < share) & (ids > Vocabulary.unknown_id), Vocabulary.unknown_id, ids)
+
+
+def tidy(sentence: str) -> str:
+    """The sentence with one space between words: tabs and line ends within it are spaces."""
+    return re.sub(SPACE, " ", sentence).strip(" ")
 
 
 def source_batch(sentences: Sequence[Sequence[int]]) -> np.ndarray:

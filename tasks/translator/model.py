@@ -5,7 +5,8 @@
     target_ids (batch, target)
       -> conditional GRU over E_t y_t-1: state s_t, context c_t = sum_i alpha_ti H_i      [shared/recurrent/conditional]
       -> o_t = tanh(W_s s_t + W_y E_t y_t-1 + W_c c_t)                                    [Bahdanau et al. 2015, A.2.2]
-      -> logits = o_t E_t': (batch, target, vocab)                                        [tied; Press & Wolf 2017]
+      -> f_t = tanh(sum_i alpha_ti E_s x_i), l_t = f_t + tanh(W_l f_t): the words themselves    [Nguyen & Chiang 2018]
+      -> logits = (W_o o_t + l_t) E_t': (batch, target, vocab)                            [tied; Press & Wolf 2017]
 
 The decoder begins with tanh(W mean(H)). Two others stand in its place. `between`: LSTM, then attention in several hops,
 then LSTM over what was found; no recurrence waits for attention, so all steps attend at once. `fixed`: an LSTM that
@@ -13,15 +14,17 @@ begins with what the encoder ended with, and never asks (Sutskever et al. 2014).
 memory of its sentence.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from shared.decoding import Hypotheses, beam_search
 from shared.recurrent import LSTM, ConditionalGRU, Stack
 from shared.runs import Run
 from shared.training import load_trained
-from shared.vocabulary import Vocabulary
+from shared.vocabulary import Vocabulary, load_vocabulary
 from tasks.translator.config import Config
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -34,6 +37,7 @@ class Memory(NamedTuple):
     keys: Any  # (batch, source, units)
     mask: Any  # bool (batch, source), True = real
     summary: Any  # (batch, width), the mean of the values
+    words: Any  # (batch, source, embedding), 0 beyond the end
 
 
 class Decoded(NamedTuple):
@@ -212,6 +216,12 @@ class EncoderDecoder(keras.Model):
         }[config.decoder]()
         self.first_state = keras.layers.Dense(self.decoder.states * config.units, activation="tanh", name="first_state")
         self.to_embedding = keras.layers.Dense(config.embedding_units, name="to_embedding")
+        # From the words looked at to their translations, past all that is known of them; it draws attention to them.
+        self.lexicon = (
+            None
+            if config.decoder == "fixed"
+            else keras.layers.Dense(config.embedding_units, activation="tanh", name="lexicon")
+        )
         self.output_dropout = keras.layers.SpatialDropout1D(config.output_dropout, name="output_dropout")
         self.bias = self.add_weight(shape=(target_size,), initializer="zeros", name="bias")
         self.kernel = (
@@ -233,6 +243,8 @@ class EncoderDecoder(keras.Model):
         self.decoder.build(features, width)
         self.first_state.build((None, 2 * config.units))
         self.to_embedding.build((None, None, config.units))
+        if self.lexicon is not None:
+            self.lexicon.build(features)
         self.built = True
 
     def read(self, source_ids, training=False) -> Memory:
@@ -246,24 +258,37 @@ class EncoderDecoder(keras.Model):
             summary = ops.concatenate(states[-2:], axis=-1)  # what either direction ended with
         else:
             summary = ops.sum(values, axis=1) / ops.sum(real, axis=1)
-        return Memory(values, self.decoder.keys(values), mask, summary)
+        return Memory(values, self.decoder.keys(values), mask, summary, inputs * real)
 
     def begin(self, memory: Memory):
         """The decoder's state before the first token."""
         return tuple(ops.split(self.first_state(memory.summary), self.decoder.states, axis=-1))
 
-    def logits(self, outputs, training=False):
-        """Of the tokens of the target, (..., vocab), from a decoder's outputs."""
-        outputs = self.output_dropout(self.to_embedding(outputs), training=training)
+    def logits(self, decoded: Decoded, memory: Memory, training=False):
+        """Of the tokens of the target, (..., vocab), from what the decoder made of a memory."""
+        outputs = self.to_embedding(decoded.outputs)
+        if self.lexicon is not None:
+            looked_at = ops.tanh(ops.matmul(decoded.weights, memory.words))
+            outputs = outputs + looked_at + self.lexicon(looked_at)
+        outputs = self.output_dropout(outputs, training=training)
         kernel = ops.transpose(self.target_embedding.embeddings) if self.kernel is None else self.kernel
         return ops.matmul(outputs, kernel) + self.bias
 
     def call(self, inputs, training=False):
-        """Logits (batch, target, vocab) for teacher forcing: `inputs` holds `source_ids` and `target_ids`."""
-        memory = self.read(inputs["source_ids"], training)
-        tokens = self.embedding_dropout(self.target_embedding(inputs["target_ids"]), training=training)
+        """Logits (batch, target, vocab) for teacher forcing; inputs as in `data`."""
+        logits, weights = self.follow(inputs["source_ids"], inputs["target_ids"], training)
+        if training and "alignment" in inputs:
+            aligned = inputs["alignment"]
+            nats = -ops.sum(aligned * ops.log(ops.maximum(weights, 1e-6)))
+            self.add_loss(self.config.guidance * nats / ops.maximum(ops.sum(aligned), 1.0))
+        return logits
+
+    def follow(self, source_ids, target_ids, training=False):
+        """Logits (batch, target, vocab) of what comes after each token, and where the model looks meanwhile."""
+        memory = self.read(source_ids, training)
+        tokens = self.embedding_dropout(self.target_embedding(target_ids), training=training)
         decoded = self.decoder(tokens, memory, self.begin(memory), training=training)
-        return self.logits(decoded.outputs, training)
+        return self.logits(decoded, memory, training), decoded.weights
 
     def search_space(self, source_ids, max_length: int) -> dict[str, Any]:
         """What any search of `shared.decoding` asks for; the extras of its step are where it looked."""
@@ -271,7 +296,7 @@ class EncoderDecoder(keras.Model):
 
         def step(token_ids, state):
             decoded = self.decoder.step(self.target_embedding(token_ids), memory, state)
-            return ops.log_softmax(self.logits(decoded.outputs), axis=-1), decoded.state, decoded.weights
+            return ops.log_softmax(self.logits(decoded, memory), axis=-1), decoded.state, decoded.weights
 
         return {
             "step": step,
@@ -282,19 +307,6 @@ class EncoderDecoder(keras.Model):
             "pad_id": Vocabulary.pad_id,
             "max_length": max_length + 1,  # and the end token
         }
-
-    def translate(self, source_ids, *, beam: int, max_length: int, length_penalty: float) -> Hypotheses:
-        """The best translations of sentences (batch, source), by beam search.
-
-        Returns:
-            `token_ids` (batch, beam, target) and so on; `extras` is the attention (batch, beam, target, source).
-        """
-        return beam_search(
-            **self.search_space(source_ids, max_length),
-            beam=beam,
-            length_penalty=length_penalty,
-            forbidden_ids=(Vocabulary.pad_id, Vocabulary.start_id),
-        )
 
     def get_config(self):
         from dataclasses import asdict
@@ -314,8 +326,84 @@ def build_model(config: Config, source_size: int, target_size: int) -> EncoderDe
     return model
 
 
-def load_weights(run: Run, config: Config, source_size: int, target_size: int) -> EncoderDecoder:
-    """The trained model of a run; RunError when its weights do not fit."""
-    model = build_model(config, source_size, target_size)
+class Reader(keras.Model):
+    """What given translations cost, compiled once: call `predict_on_batch`."""
+
+    def __init__(self, model: EncoderDecoder):
+        super().__init__()
+        self.model = model
+
+    def call(self, inputs):
+        """`source_ids` (batch, source), and `target_ids` (batch, target) with their end, then padding.
+
+        Returns:
+            log p of each token (batch, target), 0 for padding; attention (batch, target, source).
+        """
+        target_ids = inputs["target_ids"]
+        start = ops.full_like(target_ids[:, :1], Vocabulary.start_id)
+        before = ops.concatenate([start, target_ids[:, :-1]], axis=1)
+        logits, weights = self.model.follow(inputs["source_ids"], before)
+        log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+        told = ops.take_along_axis(log_probs, target_ids[:, :, None], axis=-1)[..., 0]
+        return ops.where(target_ids != Vocabulary.pad_id, told, 0.0), weights
+
+
+def translate(
+    models: Sequence[EncoderDecoder], source_ids, *, beam: int, max_length: int, length_penalty: float
+) -> Hypotheses:
+    """The best translations of sentences (batch, source), by beam search.
+
+    Several models search together: what follows is as probable as they say on average, and they look where they look
+    on average.
+
+    Returns:
+        `token_ids` (batch, beam, target) and so on; `extras` is the attention (batch, beam, target, source).
+    """
+    spaces = [model.search_space(source_ids, max_length) for model in models]
+
+    def step(token_ids, states):
+        log_probs, states, weights = zip(
+            *(space["step"](token_ids, state) for space, state in zip(spaces, states, strict=True)), strict=True
+        )
+        return ops.logsumexp(ops.stack(log_probs), axis=0) - np.log(len(spaces)), states, sum(weights) / len(spaces)
+
+    forbidden = {Vocabulary.pad_id, Vocabulary.start_id}
+    if models[0].config.vocabulary == "subwords":  # which spell everything
+        forbidden.add(Vocabulary.unknown_id)
+    return beam_search(
+        **{**spaces[0], "step": step, "initial_state": tuple(space["initial_state"] for space in spaces)},
+        beam=beam,
+        length_penalty=length_penalty,
+        forbidden_ids=sorted(forbidden),
+    )
+
+
+def copied_places(found: Hypotheses, source_ids):
+    """Of each token which word of the source is to be written in its place, int32 (batch, beam, target); -1: none.
+
+    A token that stands for all unknown words is the word that the model looked at (Luong et al. 2015, 4.2); and a
+    source word that the model does not know is written where it was looked at most.
+    """
+    words = (source_ids > Vocabulary.end_id)[:, None, None]
+    weights = ops.where(words, found.extras, 0.0)
+    looked = ops.cast(ops.argmax(weights, axis=-1), "int32")  # (batch, beam, target)
+    most = ops.cast(ops.argmax(weights, axis=-2), "int32")  # (batch, beam, source)
+    at_most = ops.take_along_axis(most, looked, axis=-1) == ops.arange(ops.shape(looked)[-1])
+    unknown = ops.cast(source_ids == Vocabulary.unknown_id, "int32")[:, None] * ops.ones_like(most)
+    of_unknown = (ops.take_along_axis(unknown, looked, axis=-1) > 0) & (found.token_ids > Vocabulary.unknown_id)
+    copied = (found.token_ids == Vocabulary.unknown_id) | (of_unknown & at_most)
+    return ops.where(copied & (ops.max(weights, axis=-1) > 0), looked, -1)
+
+
+def load_model(run: Run) -> tuple[Config, Vocabulary, Vocabulary, EncoderDecoder]:
+    """A trained run: its configuration, the vocabularies of source and target, the model.
+
+    Raises:
+        RunError: the run's files are missing, damaged or do not fit together.
+    """
+    config = run.read_config(Config)
+    source = load_vocabulary(run, Vocabulary)
+    target = source if config.joint else load_vocabulary(run, Vocabulary, "target_vocabulary")
+    model = build_model(config, len(source), len(target))
     load_trained(run, model)
-    return model
+    return config, source, target, model

@@ -9,6 +9,7 @@ The same command again resumes an interrupted run. The run lies in saved_models/
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from shared.cli import TrainingOptions, command, training_arguments
@@ -29,7 +30,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.training import Evaluation, Trainer
     from tasks.translator.data import build_vocabularies, fingerprint, load_split, training_batches
     from tasks.translator.model import build_model
-    from tasks.translator.translation import SentenceTranslator
+    from tasks.translator.translation import Translator
 
     keras.utils.set_random_seed(config.seed)
     training, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
@@ -44,7 +45,7 @@ def train(config: Config, options: TrainingOptions) -> None:
 
     model = build_model(config, len(source), len(target))
     print(f"{run.name}: {model.count_params():,} parameters, {len(training.sources):,} pairs an epoch")
-    greedy = SentenceTranslator(model, source, target, beam=1)
+    greedy = Translator([model], source, target, replace(config, beam=1))
     optimizer = keras.optimizers.Adam(
         global_clipnorm=config.clip_norm, use_ema=True, ema_momentum=config.weight_average
     )

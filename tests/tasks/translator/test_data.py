@@ -26,7 +26,7 @@ def test_the_scenes_in_either_direction(monkeypatch):
 
 
 def test_pairs_of_which_a_side_is_empty_are_left_out(monkeypatch):
-    records = [{"en": "a", "de": "ein", "fr": ""}, {"en": "", "de": "x", "fr": "y"}, {"en": "b", "de": "", "fr": "c"}]
+    records = [{"en": "a", "de": "ein", "fr": ""}, {"en": "", "de": "x", "fr": "y"}, {"en": "b", "de": " ", "fr": "c"}]
     monkeypatch.setattr(datasets, "load", lambda *_: records)
     assert load_split(replace(SCENES, corpus="multi30k"), "dev") == Split(["a"], ["ein"])
     with pytest.raises(CorpusError, match="multi30k has no es; there are en, de, fr"):
@@ -52,7 +52,7 @@ def test_two_files(tmp_path):
 
 
 def test_a_batch_by_hand():
-    config = replace(SCENES, batch_size=2)
+    config = replace(SCENES, batch_size=2, word_dropout=0.0)
     source, target = build_vocabularies(config, PAIRS)
     batches = training_batches(config, PAIRS, source, target)
     assert len(batches) == 2
@@ -64,6 +64,9 @@ def test_a_batch_by_hand():
         assert target.tokens(before)[0] == "<s>"
         assert target.tokens(after)[-1] == "</s>"
         np.testing.assert_array_equal(before[1:], after[:-1])
+    assert inputs["alignment"].shape == (2, 3, 3)
+    np.testing.assert_allclose(inputs["alignment"].sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(inputs["alignment"].argmax(axis=-1), [[0, 1, 2]] * 2)
 
 
 def test_long_pairs_are_left_out_and_counted(capsys):
@@ -77,7 +80,7 @@ def test_long_pairs_are_left_out_and_counted(capsys):
 
 def test_some_words_are_read_as_unknown():
     source, target = build_vocabularies(SCENES, PAIRS)
-    plain = training_batches(SCENES, PAIRS, source, target)[0]
+    plain = training_batches(replace(SCENES, word_dropout=0.0), PAIRS, source, target)[0]
     dropped = training_batches(replace(SCENES, word_dropout=0.5), PAIRS, source, target)[0]
     np.testing.assert_array_equal(dropped[1], plain[1])  # what is to be written stays
     changed = dropped[0]["source_ids"] != plain[0]["source_ids"]

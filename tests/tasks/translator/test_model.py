@@ -10,11 +10,15 @@ from shared.decoding import greedy
 from shared.losses import SequenceCrossEntropy
 from shared.vocabulary import Vocabulary
 from tasks.translator.config import SCENES
-from tasks.translator.model import build_model
+from tasks.translator.model import build_model, translate
 
 SOURCE, TARGET = 13, 17  # sizes of the vocabularies
 INSIDE = replace(SCENES, embedding_units=5, units=6)
-KINDS = [INSIDE, replace(INSIDE, decoder="between"), replace(INSIDE, decoder="fixed", num_layers=2, tied=False)]
+KINDS = [
+    INSIDE,
+    replace(INSIDE, decoder="between"),
+    replace(INSIDE, decoder="fixed", guidance=0.0, num_layers=2, tied=False),
+]
 SOURCES = np.array([[5, 6, 7, 2, 0, 0], [8, 2, 0, 0, 0, 0], [9, 10, 11, 12, 4, 2]], np.int32)
 TARGETS = np.array([[1, 5, 6, 2, 0], [1, 7, 2, 0, 0], [1, 8, 9, 10, 2]], np.int32)
 
@@ -52,7 +56,7 @@ def test_what_is_written_follows_from_all_of_the_source_and_none_of_what_follows
 
 
 def test_a_beam_of_one_is_greedy_and_its_score_that_of_teacher_forcing(model):
-    found = model.translate(SOURCES, beam=1, max_length=6, length_penalty=0.0)
+    found = translate([model], SOURCES, beam=1, max_length=6, length_penalty=0.0)
     again = greedy(**model.search_space(SOURCES, 6), forbidden_ids=(Vocabulary.pad_id, Vocabulary.start_id))
     np.testing.assert_array_equal(found.token_ids, again.token_ids)
     ids = np.asarray(found.token_ids[:, 0])
@@ -63,8 +67,8 @@ def test_a_beam_of_one_is_greedy_and_its_score_that_of_teacher_forcing(model):
 
 
 def test_a_beam_finds_no_less_and_looks_at_no_padding(model):
-    found = model.translate(SOURCES, beam=3, max_length=6, length_penalty=0.0)
-    one = model.translate(SOURCES, beam=1, max_length=6, length_penalty=0.0)
+    found = translate([model], SOURCES, beam=3, max_length=6, length_penalty=0.0)
+    one = translate([model], SOURCES, beam=1, max_length=6, length_penalty=0.0)
     assert np.all(np.asarray(found.log_probs)[:, 0] >= np.asarray(one.log_probs)[:, 0] - 1e-5)
     weights = np.asarray(found.extras)
     assert weights.shape[:2] == (3, 3)

@@ -4,56 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-import shared.runs
 from shared.cli import TrainingOptions
-from shared.runs import Run, RunError
-from shared.vocabulary import WordVocabulary, load_vocabulary
+from shared.errors import UserError
+from shared.runs import RunError
 from tasks.translator.config import PRESETS, SCENES
-from tasks.translator.model import load_weights
 from tasks.translator.train import main, run_name, train
-from tasks.translator.translation import SentenceTranslator
-
-WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
 
 
-@pytest.fixture
-def config(tmp_path, monkeypatch):
-    """Of two files of numbers, to be translated backwards."""
-    monkeypatch.setattr(shared.runs, "ROOT", tmp_path / "saved_models")
-    names = list(WORDS)
-    lines = [
-        [names[(number // 5**place + place) % 5] for place in range(2 + number % 3)] + [str(number)] * (number > 400)
-        for number in range(500)
-    ]
-    (tmp_path / "a.en").write_text("\n".join(" ".join(line) for line in lines))
-    (tmp_path / "a.de").write_text("\n".join(" ".join(WORDS.get(word, word) for word in line[::-1]) for line in lines))
-    files = {"source_file": str(tmp_path / "a.en"), "target_file": str(tmp_path / "a.de")}
-    return replace(
-        SCENES, corpus="files", **files, units=24, embedding_units=24, min_count=3, batch_size=16, epochs=12,
-        learning_rate=1e-2, warmup_steps=20, weight_average=0.9, max_length=9,
-    )  # fmt: skip
-
-
-def test_it_learns_to_turn_words_around_and_leaves_a_whole_run(config, capsys):
-    train(config, TrainingOptions())
-    assert "500 pairs" not in capsys.readouterr().out
-    run = Run.find("a-en-de", "translator", "a-en-de")
-    source = load_vocabulary(run, WordVocabulary)
-    target = WordVocabulary.load(run.path / "target_vocabulary.json")
-    model = load_weights(run, config, len(source), len(target))
-    translate = SentenceTranslator(model, source, target, beam=3)
-    found = translate(["one two three", "five four", ""])
-    assert [best[0].text for best in found[:2]] == ["drei zwei eins", "vier fünf"]
-    best, second, *_ = found[0]
-    assert best.log_prob > second.log_prob
-    assert best.log_prob == pytest.approx(best.token_log_probs.sum(), abs=0.5)  # the end apart
-    assert best.attention.shape == (3, 4)
-    assert best.attention.argmax(axis=1).tolist() == [2, 1, 0]
-    assert {path.name for path in run.path.iterdir()} >= {"config.json", "history.csv", "weights.safetensors", "plots"}
-    alone = translate(["five four"])[0][0]
-    assert (alone.text, alone.log_prob) == ("vier fünf", pytest.approx(found[1][0].log_prob, abs=1e-4))
+def test_it_leaves_a_whole_run_which_is_not_trained_over(trained):
+    left = {path.name for path in trained.run.path.iterdir()}
+    assert left >= {"config.json", "history.csv", "weights.safetensors", "vocabulary.json", "target_vocabulary.json"}
+    assert [path.name for path in (trained.run.path / "plots").iterdir()] == ["history.png"]
+    rows = trained.run.load_history()
+    assert float(rows[-1]["perplexity"]) < float(rows[0]["perplexity"]) / 2
     with pytest.raises(RunError, match="units 24 -> 25"):
-        train(replace(config, units=25), TrainingOptions())
+        train(replace(trained.config, units=25), TrainingOptions())
 
 
 def test_runs_are_named_after_corpus_and_languages():
@@ -69,3 +34,8 @@ def test_what_cannot_be_trained_is_told_in_one_line(capsys):
     assert capsys.readouterr().err.startswith("error: nowhere is no corpus of pairs; there are scenes, ")
     assert main(["--source-file", "a.en"]) == 2
     assert capsys.readouterr().err == ("error: --source-file and --target-file go together, and with --corpus files\n")
+
+
+def test_no_attention_is_no_attention_to_guide():
+    with pytest.raises(UserError, match=r"guidance 0.5: the decoder fixed has no attention to guide; take 0"):
+        replace(SCENES, decoder="fixed")

@@ -1,0 +1,47 @@
+"""A translator of numbers, trained in seconds to write them backwards, for all tests of this package."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+import shared.runs
+from shared.cli import TrainingOptions
+from shared.runs import Run
+from tasks.translator.config import SCENES, Config
+from tasks.translator.train import train
+
+WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The run, and where its two files are."""
+
+    run: Run
+    config: Config
+
+
+def write_files(folder) -> dict[str, str]:
+    """Two files of numbers, one backwards; some lines end in a number of digits, which is rare."""
+    names = list(WORDS)
+    lines = [
+        [names[(number // 5**place + place) % 5] for place in range(2 + number % 3)] + [str(number)] * (number > 400)
+        for number in range(500)
+    ]
+    (folder / "a.en").write_text("\n".join(" ".join(line) for line in lines))
+    (folder / "a.de").write_text("\n".join(" ".join(WORDS.get(word, word) for word in line[::-1]) for line in lines))
+    return {"source_file": str(folder / "a.en"), "target_file": str(folder / "a.de")}
+
+
+@pytest.fixture(scope="package")
+def trained(tmp_path_factory):
+    """A run named `a-en-de` in a `saved_models` of its own."""
+    folder = tmp_path_factory.mktemp("translator")
+    config = replace(
+        SCENES, corpus="files", **write_files(folder), units=24, embedding_units=24, min_count=3, batch_size=16,
+        epochs=12, learning_rate=1e-2, warmup_steps=20, weight_average=0.9, max_length=9,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared.runs, "ROOT", folder / "saved_models")
+        train(config, TrainingOptions())
+        yield Trained(Run(folder / "saved_models" / "translator" / "a-en-de"), config)
