@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token, real_tokens_mean
+from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token, real_tokens_mean, token_nats
 
 BATCH, TARGET, VOCAB = 2, 3, 4
 TOKENS = np.array([[2, 1, 0], [3, 0, 0]], np.int32)
@@ -48,6 +48,23 @@ def test_equals_keras_on_the_real_tokens(smoothing):
     keras_loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     expected = keras_loss(np.eye(6, dtype=np.float32)[tokens[tokens > 0]], logits[tokens > 0])
     assert value(SequenceCrossEntropy(smoothing)(tokens, logits)) == pytest.approx(value(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_its_gradient_is_that_of_automatic_derivatives(smoothing):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(2)
+    tokens, logits = rng.integers(0, 6, (3, 5)), tf.constant(3 * rng.normal(size=(3, 5, 6)))
+    weights = tf.constant(rng.normal(size=(3, 5)))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        ours = tf.reduce_sum(weights * token_nats(tokens, logits, smoothing))
+        log_probs = tf.nn.log_softmax(logits)
+        shares = (1 - smoothing) * tf.one_hot(tokens, 6, dtype=logits.dtype) + smoothing / 6
+        theirs = -tf.reduce_sum(weights * tf.reduce_sum(shares * log_probs, axis=-1))
+    assert float(ours) == pytest.approx(float(theirs), rel=1e-9)
+    np.testing.assert_allclose(tape.gradient(ours, logits), tape.gradient(theirs, logits), atol=1e-12)
 
 
 def test_large_logits_stay_finite():
