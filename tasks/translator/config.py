@@ -124,7 +124,7 @@ MULTI30K = replace(
     SCENES,
     corpus="multi30k",
     vocabulary="subwords",
-    vocabulary_size=8000,
+    vocabulary_size=5000,
     joint=True,
     embedding_units=256,
     units=256,
@@ -133,7 +133,7 @@ MULTI30K = replace(
     output_dropout=0.5,
     word_dropout=0.0,
     label_smoothing=0.1,
-    epochs=20,
+    epochs=15,
     learning_rate=1e-3,
     weight_average=0.998,
 )

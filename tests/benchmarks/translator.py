@@ -1,0 +1,115 @@
+"""Times the translator: its training beside the same in torch, in turn in one run; its SavedModel on a file of lines.
+
+    python -m tests.benchmarks.translator                   # writes TRANSLATOR.md
+    python -m tests.benchmarks.translator EXPORT FILE       # sentences a second, start-up apart
+
+A step is what `Trainer` does for a batch of Multi30k's presets, of random tokens: forward, backward, the gradient
+clipped, Adam, the average of weights, and the perplexity read. In torch the recurrence with attention inside is a loop
+over cells, as everybody writes it.
+"""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from shared.losses import SequenceCrossEntropy, nats_per_token
+from tasks.translator.config import MULTI30K
+from tasks.translator.model import build_model
+from tests.benchmarks.side_by_side import Torch, circumstances, medians, write_results
+
+SOURCE, TARGET = 16, 17  # tokens of the mean pair
+WARM_UP, ROUNDS = 3, 15  # steps of each that do not count, and that do
+MOST = 60  # seconds, after which at least 5 rounds are enough
+LINES = 100  # translated at a time
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One of the two: its parameters, and a step that returns the seconds it took and the cost in nats."""
+
+    parameters: int
+    step: Callable[[], tuple[float, float]]
+
+
+def ours() -> Peer:
+    """The objects of `tasks.translator.train`."""
+    keras.utils.set_random_seed(MULTI30K.seed)
+    words = MULTI30K.vocabulary_size
+    model = build_model(MULTI30K, words, words)
+    optimizer = keras.optimizers.Adam(
+        MULTI30K.learning_rate, global_clipnorm=MULTI30K.clip_norm, use_ema=True, ema_momentum=MULTI30K.weight_average
+    )
+    model.compile(optimizer, SequenceCrossEntropy(MULTI30K.label_smoothing), metrics=[nats_per_token])
+    rng, batch = np.random.default_rng(MULTI30K.seed), MULTI30K.batch_size
+
+    def step() -> tuple[float, float]:
+        source_ids, targets = (rng.integers(4, words, (batch, time_)).astype(np.int32) for time_ in (SOURCE, TARGET))
+        alignment = np.full((batch, TARGET, SOURCE), 1 / SOURCE, np.float32)
+        start = time.perf_counter()
+        inputs = {"source_ids": source_ids, "target_ids": targets, "alignment": alignment}
+        logs = model.train_on_batch(inputs, targets, return_dict=True)
+        return time.perf_counter() - start, float(logs["nats_per_token"])
+
+    return Peer(model.count_params(), step)
+
+
+def theirs(torch: Torch) -> Peer:
+    def step() -> tuple[float, float]:
+        seconds, nats = map(float, torch.ask("step").split())
+        return seconds, nats
+
+    told = {"words": MULTI30K.vocabulary_size, "source_length": SOURCE, "target_length": TARGET}
+    return Peer(int(torch.ask(json.dumps(vars(MULTI30K) | told))), step)
+
+
+def train() -> None:
+    torch = Torch.start("torch_translator.py")
+    peers = {"torch": theirs(torch)} if torch else {}
+    peers["ours"] = ours()
+    parameters = {name: peer.parameters for name, peer in peers.items()}
+    assert len(set(parameters.values())) == 1, parameters
+    for name, peer in peers.items():
+        nats = [peer.step()[1] for _ in range(WARM_UP)]
+        assert abs(nats[0] - math.log(MULTI30K.vocabulary_size)) < 0.5, f"{name} begins with {nats[0]} nats"
+    seconds = medians({name: lambda peer=peer: peer.step()[0] for name, peer in peers.items()}, ROUNDS, MOST)
+    tokens = MULTI30K.batch_size * TARGET
+    lines = [
+        "# Training the translator, side by side",
+        "",
+        circumstances(torch).replace("make bench", "python -m tests.benchmarks.translator"),
+        "",
+        f"The model of Multi30k's presets, {peers['ours'].parameters:,} parameters, {MULTI30K.vocabulary_size:,}"
+        f" subwords; batches of {MULTI30K.batch_size} pairs of {SOURCE} and {TARGET} tokens, float32.",
+        "",
+        "| | ms a step | target tokens/s |",
+        "|---|---|---|",
+        *(f"| {name} | {taken * 1e3:.0f} | {tokens / taken:,.0f} |" for name, taken in seconds.items()),
+    ]
+    if torch:
+        lines += ["", f"- torch / ours: {seconds['torch'] / seconds['ours']:.2f}"]
+    print("\n".join(lines[6:]), flush=True)
+    write_results("TRANSLATOR.md", lines)
+
+
+def translate(export: str, file: str) -> None:
+    import tensorflow as tf
+
+    with open(file, encoding="utf-8") as lines:
+        sentences = sorted(lines.read().splitlines(), key=len)
+    batches = [sentences[start : start + LINES] for start in range(0, len(sentences), LINES)]
+    loaded = tf.saved_model.load(export)  # kept: its functions do not keep it
+    loaded.translate(tf.constant(batches[0]))  # start-up
+    start = time.perf_counter()
+    for batch in batches:
+        loaded.translate(tf.constant(batch))
+    print(f"{len(sentences) / (time.perf_counter() - start):.0f} sentences a second, {LINES} at a time")
+
+
+if __name__ == "__main__":
+    translate(*sys.argv[1:]) if len(sys.argv) == 3 else train()
