@@ -10,6 +10,7 @@
 Phones are looked up in a dictionary; an utterance with a word that it lacks is left out, and the word is told.
 """
 
+import functools
 import hashlib
 import sys
 from collections import Counter
@@ -45,7 +46,7 @@ class SoundFolder(Sequence[dict[str, Any]]):
     def __init__(self, folder: Path, split: str):
         self.utterances = [
             utterance
-            for number, utterance in enumerate(_readable(folder, _known(folder)))
+            for number, utterance in enumerate(_usable(folder))
             if split in ("all", {PART - 1: "dev", PART - 2: "test"}.get(number % PART, "train"))
         ]
         if not self.utterances:
@@ -94,19 +95,24 @@ def _text_of(path: PurePath, texts: Mapping[str, str]) -> str:
     return next((texts[key] for key in (path.as_posix(), path.name, path.stem) if key in texts), "")
 
 
-def _readable(folder: Path, utterances: list[Utterance]) -> list[Utterance]:
-    """Those whose sound can be read; the others are told of. CorpusError when they are more than `MAX_BAD` of all."""
-    readable = []
-    for utterance in utterances:
+@functools.cache  # every split asks, and to find out is to read all sounds
+def _usable(folder: Path) -> list[Utterance]:
+    """Those of known words whose sound can be read; the others are told of.
+
+    Raises:
+        CorpusError: more than `MAX_BAD` of the sounds cannot be read.
+    """
+    known, usable = _known(folder), []
+    for utterance in known:
         try:
             read_sound(utterance[0])
         except MediaError as error:
             print(f"skipped {utterance[0]}: {error}", file=sys.stderr)
         else:
-            readable.append(utterance)
-    if len(utterances) - len(readable) > MAX_BAD * len(utterances):
-        raise CorpusError(f"{folder}: more than {MAX_BAD:.0%} of {len(utterances):,} sounds cannot be read")
-    return readable
+            usable.append(utterance)
+    if len(known) - len(usable) > MAX_BAD * len(known):
+        raise CorpusError(f"{folder}: more than {MAX_BAD:.0%} of {len(known):,} sounds cannot be read")
+    return usable
 
 
 def _known(folder: Path) -> list[Utterance]:

@@ -18,6 +18,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from shared.recurrent.conditional import FAR
+
 # A gate input this far from zero closes (or opens) a sigmoid exactly, in every float type.
 _SHUT = 6e4
 
@@ -444,7 +446,7 @@ def conditional_gru(
         s `(batch, target, units)`, c `(batch, target, width)`, α `(batch, target, source)`.
     """
     units = hidden.shape[-1]
-    far = tf.constant(-1e9, projected.dtype)
+    far = tf.constant(FAR, projected.dtype)
 
     def half(z, before, kernel, bias):
         """One GRU's step: what comes after, and what its derivative needs."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from shared.errors import UserError
+from shared.errors import expect
 
 TASK = "captioner"
 RELEASED = "flickr8k"  # the run that the commands use unless told otherwise
@@ -83,13 +83,9 @@ class Config:
     """Exponent that favours longer captions in search."""
 
     def __post_init__(self):
-        numbers = ("image_size", "words", "encoder_epochs", "encoder_batch_size", "min_count", "max_length", "units")
-        for name in (*numbers, "batch_size", "epochs", "patience", "reward_samples", "beam"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)}: at least 1 was expected")
-        for name in ("dropout", "label_smoothing", "weight_average"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)}: from 0 to below 1 was expected")
+        expect("at least 1", self, "image_size words encoder_epochs encoder_batch_size min_count max_length units")
+        expect("at least 1", self, "batch_size epochs patience reward_samples beam")
+        expect("from 0 to below 1", self, "dropout label_smoothing weight_average")
 
 
 SCENES = Config()

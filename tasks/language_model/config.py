@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from shared.errors import UserError
+from shared.errors import UserError, expect
 from shared.runs import Run, RunError
 from shared.vocabulary import SubwordVocabulary
 
@@ -89,30 +89,12 @@ class Config:
     """Decides weights, dropout, and whatever else is drawn."""
 
     def __post_init__(self):
-        numbers = (
-            "vocabulary_size",
-            "min_count",
-            "units",
-            "num_layers",
-            "embedding_units",
-            "batch_size",
-            "length",
-            "epochs",
-            "patience",
-        )
-        for name in numbers:
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)}: at least 1 was expected")
-        for name in ("sampled_words", "activation_penalty", "change_penalty", "warmup_steps", "weight_decay", "seed"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} {getattr(self, name)}: 0 or more was expected")
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} {getattr(self, name)}: above 0 was expected")
-        dropouts = ("embedding_dropout", "input_dropout", "layer_dropout", "output_dropout", "weight_drop")
-        for name in (*dropouts, "weight_average", "reset_chance"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)}: from 0 to below 1 was expected")
+        expect("at least 1", self, "vocabulary_size min_count units num_layers embedding_units batch_size length")
+        expect("at least 1", self, "epochs patience")
+        expect("0 or more", self, "sampled_words activation_penalty change_penalty warmup_steps weight_decay seed")
+        expect("above 0", self, "learning_rate clip_norm")
+        expect("from 0 to below 1", self, "embedding_dropout input_dropout layer_dropout output_dropout weight_drop")
+        expect("from 0 to below 1", self, "weight_average reset_chance")
         if self.vocabulary == "subwords" and self.vocabulary_size <= len(SubwordVocabulary.reserved):
             raise UserError(
                 f"vocabulary_size {self.vocabulary_size}: above {len(SubwordVocabulary.reserved)} was expected"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from shared.errors import UserError
+from shared.errors import UserError, expect
 from shared.phones import SETS, SILENCES
 
 TASK = "phoneme_recognizer"
@@ -84,31 +84,12 @@ class Config:
     """Decides weights, dropout, noise and order."""
 
     def __post_init__(self):
-        positive = ("mels", "front_units", "units", "num_layers", "batch_size", "epochs", "patience")
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)}: at least 1 was expected")
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} {getattr(self, name)}: above 0 was expected")
-        for name in (
-            "frame_weight",
-            "frames_first",
-            "beam",
-            "trigram_weight",
-            "masked_bands",
-            "masked_frames",
-            "warmup_steps",
-            "seed",
-        ):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} {getattr(self, name)}: 0 or more was expected")
-        for name in ("dropout", "speed", "weight_average"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)}: from 0 to below 1 was expected")
-        for name in ("augmented", "beside"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{name} {getattr(self, name)}: from 0 to 1 was expected")
+        expect("at least 1", self, "mels front_units units num_layers batch_size epochs patience")
+        expect("above 0", self, "learning_rate clip_norm")
+        expect("0 or more", self, "frame_weight frames_first beam trigram_weight masked_bands masked_frames")
+        expect("0 or more", self, "warmup_steps seed")
+        expect("from 0 to below 1", self, "dropout speed weight_average")
+        expect("from 0 to 1", self, "augmented beside")
         if not all(self.corpora):
             raise UserError(f"corpus {self.corpus!r}: a name or a path was expected, or several joined by +")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from shared.errors import UserError
+from shared.errors import UserError, expect
 
 TASK = "translator"
 RELEASED = "multi30k-de-en"  # the run that the commands use unless told otherwise
@@ -88,26 +88,12 @@ class Config:
     """Exponent that favours longer translations in search (Wu et al. 2016, section 7)."""
 
     def __post_init__(self):
-        positive = (
-            "vocabulary_size", "min_count", "max_length", "hops", "embedding_units", "units", "num_layers",
-            "batch_size", "epochs", "patience", "beam",
-        )  # fmt: skip
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)}: at least 1 was expected")
-        shares = (
-            "embedding_dropout", "memory_dropout", "output_dropout", "word_dropout", "label_smoothing",
-            "weight_average",
-        )  # fmt: skip
-        for name in shares:
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)}: from 0 to below 1 was expected")
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} {getattr(self, name)}: above 0 was expected")
-        for name in ("length_penalty", "guidance", "warmup_steps", "seed"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} {getattr(self, name)}: 0 or more was expected")
+        expect("at least 1", self, "vocabulary_size min_count max_length hops embedding_units units num_layers")
+        expect("at least 1", self, "batch_size epochs patience beam")
+        expect("from 0 to below 1", self, "embedding_dropout memory_dropout output_dropout word_dropout")
+        expect("from 0 to below 1", self, "label_smoothing weight_average")
+        expect("above 0", self, "learning_rate clip_norm")
+        expect("0 or more", self, "length_penalty guidance warmup_steps seed")
         if self.guidance and self.decoder == "fixed":
             raise UserError(f"guidance {self.guidance}: the decoder {self.decoder} has no attention to guide; take 0")
         if self.source == self.target:

@@ -22,6 +22,7 @@ import numpy as np
 
 from shared.decoding import Hypotheses, beam_search
 from shared.recurrent import LSTM, ConditionalGRU, Stack
+from shared.recurrent.conditional import FAR
 from shared.runs import Run
 from shared.training import load_trained
 from shared.vocabulary import Vocabulary, load_vocabulary
@@ -134,7 +135,7 @@ class Between(keras.layers.Layer):
         flat = ops.reshape(inputs, (batch * beam, target, features))
         x, *lower = self.lower(flat, initial_state=states[:2], training=training)
         x = ops.reshape(x, (batch, beam * target, self.units))
-        far = ops.where(memory.mask, 0.0, -1e9)[:, None]
+        far = ops.where(memory.mask, 0.0, FAR)[:, None]
         weights = far
         for query, answer, norm in zip(self.queries, self.answers, self.norms, strict=True):
             scores = ops.matmul(query(x) / self.units**0.5, ops.transpose(memory.keys, (0, 2, 1)))
