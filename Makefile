@@ -30,6 +30,7 @@ lint: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.recurrent
 	$(BIN)/python -m tests.benchmarks.language_model
+	$(BIN)/python -m tests.benchmarks.translator
 
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 was not found; name one with PYTHON=..." >&2; exit 2; }

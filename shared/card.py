@@ -70,7 +70,8 @@ def _table(metrics: Mapping[str, Mapping[str, Any]], published: Mapping[str, Map
 
 
 def _cell(value: Any) -> str:
-    return ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else str(value)
+    text = ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else str(value)
+    return text.replace("|", "\\|")  # which would end the cell
 
 
 def _training(run: Run) -> str:

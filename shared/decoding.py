@@ -50,6 +50,22 @@ def _allowed(log_probs: Any, forbidden_ids: Sequence[int]) -> Any:
     return ops.where(forbidden, -np.inf, log_probs)
 
 
+def _largest(x: Any, count: int) -> tuple[Any, Any]:
+    """`ops.top_k` of `x` `(batch, width)`, several times as fast where it is wide.
+
+    What is among the `count` largest stands in one of the `count` blocks with the largest maxima.
+    """
+    width = x.shape[-1]
+    block = max((size for size in range(1, 257) if width % size == 0), default=1)
+    if width < 4096 or block < 16 or width // block < count:
+        return ops.top_k(x, count)
+    blocks = ops.reshape(x, (-1, width // block, block))
+    _, chosen = ops.top_k(ops.max(blocks, axis=-1), count)
+    chosen = ops.sort(chosen, axis=-1)  # so that of equal ones the first is taken, as by top_k itself
+    values, places = ops.top_k(ops.reshape(_pick(blocks, chosen), (-1, count * block)), count)
+    return values, ops.take_along_axis(chosen, places // block, axis=-1) * block + places % block
+
+
 def _with_beam(state: Any, beam: int) -> Any:
     """`(batch, ...)` -> `(batch, beam, ...)`, the same for every place of the beam."""
     return map_structure(lambda x: ops.repeat(ops.expand_dims(x, 1), beam, axis=1), state)
@@ -298,12 +314,14 @@ def beam_search(
     beam: int = 4,
     length_penalty: float = 0.0,
     forbidden_ids: Sequence[int] = (),
+    limits: Any = None,
+    certain: int | None = None,
 ) -> Hypotheses:
     """The `beam` best hypotheses of each example, all different.
 
-    Complete and open hypotheses are kept apart, so that `beam` open ones always remain. The search ends early when no
-    open hypothesis of any example could still beat the worst complete one. A beam of 1 without length penalty is
-    `greedy`.
+    Complete and open hypotheses are kept apart, so that `beam` open ones always remain. The search ends early when all
+    examples have `beam` complete ones, of which no open one could still beat the last that is to be certain. A beam of
+    1 without length penalty is `greedy`.
 
     Args:
         step: see the head of this file.
@@ -317,6 +335,8 @@ def beam_search(
         length_penalty: α of Wu et al. 2016, section 7: score = log_prob / ((5 + length) / 6)^α. 0 ranks by
             probability, which favours short hypotheses; 0.6 to 1 are usual.
         forbidden_ids: never emitted; usually padding, start and unknown. Other probabilities are left as they are.
+        limits: `(batch,)` int32, most tokens of each example's hypotheses, at most `max_length`; there they end, for
+            what the end token costs. With a length penalty the search stops the sooner, the shorter they may become.
 
     Raises:
         ValueError: `beam` below 1, or a length penalty below 0 (early stopping would be wrong).
@@ -329,14 +349,22 @@ def beam_search(
     def penalty(length):
         return ((5.0 + ops.cast(length, "float32")) / 6.0) ** length_penalty
 
+    longest = max_length if limits is None else limits
+
     def advance(t, open_, complete, records, step_result):
         """Choose among all continuations of the open hypotheses, then reorder all that belongs to them."""
         log_probs, state, extras = step_result
-        log_probs = _allowed(log_probs, forbidden_ids)
         vocab = log_probs.shape[-1]
+        if limits is None:
+            log_probs = _allowed(log_probs, forbidden_ids)
+        else:
+            is_short = ops.reshape(t + 1 < limits, (-1, 1, 1))
+            tokens = np.arange(vocab)
+            may_follow = ~np.isin(tokens, list(forbidden_ids)) & (is_short | (tokens == end_id))
+            log_probs = ops.where(may_follow, ops.cast(log_probs, "float32"), -np.inf)
         candidates = ops.reshape(open_.log_probs[:, :, None] + log_probs, (-1, beam * vocab))
         # At most `beam` of the candidates end, so `beam` that do not end are left.
-        totals, chosen = ops.top_k(candidates, min(2 * beam, beam * vocab))
+        totals, chosen = _largest(candidates, min(2 * beam, beam * vocab))
         parents, tokens = chosen // vocab, chosen % vocab
         token_log_probs = _pick(ops.reshape(log_probs, (-1, beam * vocab)), chosen)
         ends = tokens == end_id
@@ -365,8 +393,11 @@ def beam_search(
         return _Open(tokens, totals, map_structure(lambda x: _pick(x, parents), state)), complete, records
 
     def goes_on(t, open_, complete, _records):
-        hope = open_.log_probs[:, 0] / penalty(max_length)
-        return ops.logical_and(t < max_length, ops.any(hope > complete.scores[:, -1]))
+        hope = open_.log_probs[:, 0] / penalty(longest)
+        more = (hope > complete.scores[:, (certain or beam) - 1]) | (
+            (complete.scores[:, -1] == -np.inf) & (open_.log_probs[:, 0] > -np.inf)
+        )
+        return ops.logical_and(t < max_length, ops.any(more))
 
     def body(t, open_, complete, records):
         return t + 1, *advance(t, open_, complete, records, step(open_.tokens, open_.state))

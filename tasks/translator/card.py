@@ -40,7 +40,7 @@ def write(run: Run) -> None:
         ),
         terms=TERMS[corpus],
         usage=(
-            f'python -m tasks.translator.translate --model {run.name} "..."\n'
+            f'python -m tasks.translator.translate "..." --model {run.name}\n'
             f"python -m tasks.translator.evaluate --model {run.name} --split dev\n"
             f"python -m tasks.translator.export {run.name}"
         ),

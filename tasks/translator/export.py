@@ -64,9 +64,12 @@ def export(model: str | None, beam: int | None = None) -> Path:
     scorer = PairScorer(translator.models[0], translator.source, translator.target)
     names = tf.constant(["", *translator.target.table[1:]])
 
+    def tidied(text):
+        return tf.strings.regex_replace(tf.strings.regex_replace(text, SPACE, " "), "^ | $", "")
+
     def split(table, text):
         """Tokens and ids with their end, right-padded: (batch, time) each."""
-        text = tf.strings.regex_replace(tf.strings.regex_replace(text, SPACE, " "), "^ | $", "")
+        text = tidied(text)
         tokens, ids = table.split(text)
         end = tf.fill([tf.shape(text)[0], 1], table.vocabulary.end_id)
         ends = tf.gather(tf.constant(table.vocabulary.table), end)
@@ -78,7 +81,7 @@ def export(model: str | None, beam: int | None = None) -> Path:
         copied = found["copied"]
         instead = tf.where(copied >= 0, tf.gather(words, tf.maximum(copied, 0), batch_dims=1), "")
         tokens = tf.where(instead == "", tf.gather(names, found["token_ids"]), instead)
-        empty = (tf.shape(ids)[1] == 1) | (ids[:, :1] == translator.source.end_id)  # nothing is said of nothing
+        empty = tf.equal(tidied(text), "")[:, None]  # nothing is said of nothing
         first = tf.range(tf.shape(copied)[1]) == 0
         log_prob, score = (
             tf.where(empty, tf.where(first, 0.0, -np.inf), found[name]) for name in ("log_probs", "scores")
@@ -87,7 +90,9 @@ def export(model: str | None, beam: int | None = None) -> Path:
             "text": tf.where(empty, "", target_table.decode(found["token_ids"], instead=instead)),
             "log_prob": log_prob,
             "score": score,
-            "tokens": tf.where(empty[..., None], "", tf.where(tokens == names[translator.target.end_id], "", tokens)),
+            "tokens": tf.where(
+                tf.expand_dims(empty, -1), "", tf.where(tokens == names[translator.target.end_id], "", tokens)
+            ),
             "attention": found["extras"],
         }
 

@@ -161,17 +161,18 @@ class Translator:
         Raises:
             UserError: a sentence is too long, see `refusal`.
         """
-        encoded = [self.source.encode(tidy(sentence)) for sentence in sentences]
+        sentences = [tidy(sentence) for sentence in sentences]
+        encoded = [self.source.encode(sentence) for sentence in sentences]
         for ids in encoded:
             if reason := self._refusal(ids):
                 raise UserError(reason)
-        translations = [[] if ids else [_nothing()] for ids in encoded]
-        asked = [place for place, ids in enumerate(encoded) if ids]
+        translations = [[] if sentence else [_nothing()] for sentence in sentences]
+        asked = [place for place, sentence in enumerate(sentences) if sentence]
         for batch in packed([len(encoded[place]) + 1 for place in asked], TOKENS):
             places = [asked[number] for number in batch]
             found = self.searcher.predict_on_batch(source_batch([encoded[place] for place in places]))
             for row, place in enumerate(places):
-                pieces = self.source.pieces(tidy(sentences[place]))
+                pieces = self.source.pieces(sentences[place])
                 translations[place] = self._read(found, row, encoded[place], pieces)
         if self.language_model:
             translations = [self.language_model.sort(found, self.config) for found in translations]

@@ -82,7 +82,7 @@ def train() -> None:
     lines = [
         "# Training the translator, side by side",
         "",
-        circumstances(torch).replace("make bench", "python -m tests.benchmarks.translator"),
+        circumstances(torch),
         "",
         f"The model of Multi30k's presets, {peers['ours'].parameters:,} parameters, {MULTI30K.vocabulary_size:,}"
         f" subwords; batches of {MULTI30K.batch_size} pairs of {SOURCE} and {TARGET} tokens, float32.",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.decoding import Hypotheses, beam_search, choose, greedy, sample
+from shared.decoding import Hypotheses, _largest, beam_search, choose, greedy, sample
 
 ops: Any = keras.ops
 
@@ -157,6 +157,39 @@ def test_cut_off_at_max_length():
         assert (found.lengths == LENGTH).all()
         assert not (found.token_ids == END).any()
     assert (search(beam_search, tables, beam=3, max_length=1).lengths == 1).all()
+
+
+def test_each_example_ends_at_its_own_limit():
+    """Of all sentences that are no longer: those of the limit end there at the cost of the end token."""
+    table = trigrams(3)
+    found = search(beam_search, table, beam=VOCAB**LENGTH, length_penalty=0.5, limits=np.array([2, 4, 3], np.int32))
+    for row, limit in enumerate((2, 4, 3)):
+        fitting = [one for one in all_sentences(table[row], 0.5) if len(one[1]) <= limit]
+        count = int((found.lengths[row] > 0).sum())
+        assert count == len(fitting)
+        assert {tokens_of(found, row, place) for place in range(count)} == {tokens for _, tokens in fitting}
+        assert all(tokens_of(found, row, place)[-1] == END for place in range(count))
+        np.testing.assert_allclose(
+            found.scores[row, :count], sorted((one[0] for one in fitting), reverse=True), rtol=1e-5
+        )
+
+
+def test_the_best_is_certain_before_all_are():
+    table = trigrams(40)
+    all_, one = (search(beam_search, table, beam=4, length_penalty=1.0, certain=certain) for certain in (None, 1))
+    np.testing.assert_array_equal(all_.token_ids[:, 0], one.token_ids[:, 0])
+    np.testing.assert_allclose(all_.scores[:, 0], one.scores[:, 0], rtol=1e-6)
+    assert np.all((one.token_ids == END).sum(axis=-1) == (all_.token_ids == END).sum(axis=-1))  # none left open
+
+
+@pytest.mark.parametrize("width", [4096, 5000, 4099, 60])
+def test_the_largest_are_those_of_top_k(width):
+    rng = np.random.default_rng(width)
+    x = rng.normal(size=(3, width)).astype(np.float32)
+    x[1] = np.round(x[1])  # many are equal
+    x[2, 7:] = -np.inf
+    for ours, theirs in zip(_largest(ops.convert_to_tensor(x), 9), ops.top_k(x, 9), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_fewer_hypotheses_than_places():

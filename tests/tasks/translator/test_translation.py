@@ -134,6 +134,7 @@ def test_subwords_are_told_as_words(trained):
     vocabulary = SubwordVocabulary.train(["a dog runs", "dogs run"] * 3, 280)
     model = build_model(config, len(vocabulary), len(vocabulary))
     translator = Translator([model], vocabulary, vocabulary, config)
+    assert [one.text for one in translator(["", " \t"])[1]] == [""]  # though subwords spell a space for nothing
     for found in translator(["a dog \u732b runs"])[0]:
         assert found.source_words == ["a", "dog", "\u732b", "runs"]
         assert found.attention.shape == (len(found.words), 5)
