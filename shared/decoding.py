@@ -351,6 +351,12 @@ def beam_search(
 
     longest = max_length if limits is None else limits
 
+    def has_hope(totals, complete):
+        """Of each example, whether what is open may still change what is certain to be found; else it is closed, so
+        that nothing depends on how long the search goes on for others."""
+        may_beat = totals[:, 0] / penalty(longest) > complete.scores[:, (certain or beam) - 1]
+        return ops.logical_or(may_beat, complete.scores[:, -1] == -np.inf)
+
     def advance(t, open_, complete, records, step_result):
         """Choose among all continuations of the open hypotheses, then reorder all that belongs to them."""
         log_probs, state, extras = step_result
@@ -382,6 +388,7 @@ def beam_search(
         complete = _Complete(*(_pick(x, best) for x in both))
 
         totals, best = ops.top_k(ops.where(ends, -np.inf, totals), beam)
+        totals = ops.where(has_hope(totals, complete)[:, None], totals, -np.inf)
         parents, tokens = _pick(parents, best), _pick(tokens, best)
         records = _Records(
             *(
@@ -392,12 +399,8 @@ def beam_search(
         )
         return _Open(tokens, totals, map_structure(lambda x: _pick(x, parents), state)), complete, records
 
-    def goes_on(t, open_, complete, _records):
-        hope = open_.log_probs[:, 0] / penalty(longest)
-        more = (hope > complete.scores[:, (certain or beam) - 1]) | (
-            (complete.scores[:, -1] == -np.inf) & (open_.log_probs[:, 0] > -np.inf)
-        )
-        return ops.logical_and(t < max_length, ops.any(more))
+    def goes_on(t, open_, _complete, _records):
+        return ops.logical_and(t < max_length, ops.any(open_.log_probs[:, 0] > -np.inf))
 
     def body(t, open_, complete, records):
         return t + 1, *advance(t, open_, complete, records, step(open_.tokens, open_.state))
