@@ -337,6 +337,7 @@ def beam_search(
         forbidden_ids: never emitted; usually padding, start and unknown. Other probabilities are left as they are.
         limits: `(batch,)` int32, most tokens of each example's hypotheses, at most `max_length`; there they end, for
             what the end token costs. With a length penalty the search stops the sooner, the shorter they may become.
+        certain: how many of the best are to be what a search to the very end would find; by default all `beam`.
 
     Raises:
         ValueError: `beam` below 1, or a length penalty below 0 (early stopping would be wrong).

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 
 from shared.decoding import Hypotheses, beam_search
+from shared.losses import token_nats
 from shared.recurrent import LSTM, ConditionalGRU, Stack
 from shared.recurrent.conditional import FAR
 from shared.runs import Run
@@ -349,9 +350,8 @@ class Reader(keras.Model):
         start = ops.full_like(target_ids[:, :1], Vocabulary.start_id)
         before = ops.concatenate([start, target_ids[:, :-1]], axis=1)
         logits, weights = self.model.follow(inputs["source_ids"], before)
-        log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-        told = ops.take_along_axis(log_probs, target_ids[:, :, None], axis=-1)[..., 0]
-        return ops.where(target_ids != Vocabulary.pad_id, told, 0.0), weights
+        nats = token_nats(target_ids, ops.cast(logits, "float32"))
+        return ops.where(target_ids != Vocabulary.pad_id, -nats, 0.0), weights
 
 
 def translate(
@@ -370,17 +370,20 @@ def translate(
     limits = ops.minimum(3 * source // 2 + 8, max_length) + 1  # and the end token
     spaces = [model.search_space(source_ids, ops.max(limits)) for model in models]
 
-    def step(token_ids, states):
+    def together(token_ids, states):
         log_probs, states, weights = zip(
             *(space["step"](token_ids, state) for space, state in zip(spaces, states, strict=True)), strict=True
         )
         return ops.logsumexp(ops.stack(log_probs), axis=0) - np.log(len(spaces)), states, sum(weights) / len(spaces)
 
+    space = spaces[0]
+    if len(spaces) > 1:  # a mean of one would read all its logits for nothing
+        space = space | {"step": together, "initial_state": tuple(space["initial_state"] for space in spaces)}
     forbidden = {Vocabulary.pad_id, Vocabulary.start_id}
     if models[0].config.vocabulary == "subwords":  # which spell everything
         forbidden.add(Vocabulary.unknown_id)
     return beam_search(
-        **{**spaces[0], "step": step, "initial_state": tuple(space["initial_state"] for space in spaces)},
+        **space,
         beam=beam,
         length_penalty=length_penalty,
         forbidden_ids=sorted(forbidden),
