@@ -16,6 +16,7 @@ never in the state: it is not repeated. The initial state has no beam axis, `(ba
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -244,6 +245,7 @@ class _Open(NamedTuple):
     tokens: Any  # (batch, beam) int32, the last of each
     log_probs: Any  # (batch, beam), -inf for an empty place
     state: Any  # nest of (batch, beam, ...)
+    limits: Any  # (batch,) int32, most tokens
 
 
 class _Complete(NamedTuple):
@@ -316,6 +318,7 @@ def beam_search(
     forbidden_ids: Sequence[int] = (),
     limits: Any = None,
     certain: int | None = None,
+    step_for: Callable[[Any], Step] | None = None,
 ) -> Hypotheses:
     """The `beam` best hypotheses of each example, all different.
 
@@ -338,6 +341,9 @@ def beam_search(
         limits: `(batch,)` int32, most tokens of each example's hypotheses, at most `max_length`; there they end, for
             what the end token costs. With a length penalty the search stops the sooner, the shorter they may become.
         certain: how many of the best are to be what a search to the very end would find; by default all `beam`.
+        step_for: the step for some of the examples alone, from their places `(some,)` int32. With it examples that are
+            closed leave the batch whenever they are half of it, where a tensor's shape may depend on that: on
+            TensorFlow. Nothing is found that is not found without.
 
     Raises:
         ValueError: `beam` below 1, or a length penalty below 0 (early stopping would be wrong).
@@ -350,12 +356,10 @@ def beam_search(
     def penalty(length):
         return ((5.0 + ops.cast(length, "float32")) / 6.0) ** length_penalty
 
-    longest = max_length if limits is None else limits
-
-    def has_hope(totals, complete):
+    def has_hope(totals, complete, limits):
         """Of each example, whether what is open may still change what is certain to be found; else it is closed, so
         that nothing depends on how long the search goes on for others."""
-        may_beat = totals[:, 0] / penalty(longest) > complete.scores[:, (certain or beam) - 1]
+        may_beat = totals[:, 0] / penalty(limits) > complete.scores[:, (certain or beam) - 1]
         return ops.logical_or(may_beat, complete.scores[:, -1] == -np.inf)
 
     def advance(t, open_, complete, records, step_result):
@@ -365,7 +369,7 @@ def beam_search(
         if limits is None:
             log_probs = _allowed(log_probs, forbidden_ids)
         else:
-            is_short = ops.reshape(t + 1 < limits, (-1, 1, 1))
+            is_short = ops.reshape(t + 1 < open_.limits, (-1, 1, 1))
             tokens = np.arange(vocab)
             may_follow = ~np.isin(tokens, list(forbidden_ids)) & (is_short | (tokens == end_id))
             log_probs = ops.where(may_follow, ops.cast(log_probs, "float32"), -np.inf)
@@ -389,7 +393,7 @@ def beam_search(
         complete = _Complete(*(_pick(x, best) for x in both))
 
         totals, best = ops.top_k(ops.where(ends, -np.inf, totals), beam)
-        totals = ops.where(has_hope(totals, complete)[:, None], totals, -np.inf)
+        totals = ops.where(has_hope(totals, complete, open_.limits)[:, None], totals, -np.inf)
         parents, tokens = _pick(parents, best), _pick(tokens, best)
         records = _Records(
             *(
@@ -398,13 +402,43 @@ def beam_search(
             ),
             extras=map_structure(lambda x, new: _write(x, t, new), records.extras, extras),
         )
-        return _Open(tokens, totals, map_structure(lambda x: _pick(x, parents), state)), complete, records
+        state = map_structure(lambda x: _pick(x, parents), state)
+        return _Open(tokens, totals, state, open_.limits), complete, records
+
+    def is_open(open_):
+        return open_.log_probs[:, 0] > -np.inf
 
     def goes_on(t, open_, _complete, _records):
-        return ops.logical_and(t < max_length, ops.any(open_.log_probs[:, 0] > -np.inf))
+        return ops.logical_and(t < max_length, ops.any(is_open(open_)))
 
-    def body(t, open_, complete, records):
-        return t + 1, *advance(t, open_, complete, records, step(open_.tokens, open_.state))
+    def search(t, open_, complete, records, step=step, goes_on=goes_on):
+        def body(t, open_, complete, records):
+            return t + 1, *advance(t, open_, complete, records, step(open_.tokens, open_.state))
+
+        return ops.while_loop(goes_on, body, (t, open_, complete, records))
+
+    def search_among_few(step_for, t, open_, complete, records):
+        """Searches among the open examples alone, until half of them are closed."""
+        still_open = is_open(open_)
+        places = ops.cast(ops.nonzero(still_open)[0], "int32")
+        few = ops.shape(places)[0]
+
+        def goes_on(t, open_, _complete, _records):
+            count = ops.sum(ops.cast(is_open(open_), "int32"))
+            return ops.logical_and(t < max_length, 2 * count > few)
+
+        def take(nest, axis=0):
+            return map_structure(lambda x: ops.take(x, places, axis=axis), nest)
+
+        def put_back(nest, news, axis=0):
+            rank = ops.cumsum(ops.cast(still_open, "int32")) - 1
+            rows = ops.where(still_open, batch_size + rank, ops.arange(batch_size))
+            return map_structure(
+                lambda x, new: ops.take(ops.concatenate([x, new], axis=axis), rows, axis=axis), nest, news
+            )
+
+        t, *found = search(t, take(open_), take(complete), take(records, axis=1), step_for(places), goes_on)
+        return t, put_back(open_, found[0]), put_back(complete, found[1]), put_back(records, found[2], axis=1)
 
     # All hypotheses of an example start alike, so only the first may be continued.
     first = ops.where(ops.arange(beam) == 0, 0.0, -np.inf)
@@ -412,6 +446,7 @@ def beam_search(
         tokens=ops.full((batch_size, beam), start_id, "int32"),
         log_probs=ops.broadcast_to(first, (batch_size, beam)),
         state=_with_beam(initial_state, beam),
+        limits=ops.broadcast_to(max_length if limits is None else limits, (batch_size,)),
     )
     nothing, zeros = ops.full((batch_size, beam), -np.inf, "float32"), ops.zeros((batch_size, beam), "int32")
     complete = _Complete(nothing, nothing, zeros, zeros, nothing)
@@ -423,8 +458,11 @@ def beam_search(
         token_log_probs=ops.zeros((max_length, batch_size, beam), "float32"),
         extras=map_structure(lambda x: _room(x, max_length), step_result[2]),
     )
-    loop = ops.while_loop(goes_on, body, (1, *advance(0, open_, complete, records, step_result)))
-    _, open_, complete, records = loop
+    begun = (1, *advance(0, open_, complete, records, step_result))
+    if step_for is None or keras.backend.backend() != "tensorflow":
+        _, open_, complete, records = search(*begun)
+    else:
+        _, open_, complete, records = ops.while_loop(goes_on, partial(search_among_few, step_for), begun)
 
     # Complete hypotheses first; open ones, cut off by max_length, fill the places left.
     place = ops.arange(beam)

@@ -71,6 +71,10 @@ class ConditionalGRU(keras.layers.Layer):
         """K, computed once: (batch, source, attention_units)."""
         return ops.matmul(memory, self.key_kernel)
 
+    def answers(self, memory):
+        """H times the second GRU's kernel, (batch, source, 3 * units): so a search, of many steps, computes it once."""
+        return ops.matmul(memory, self.context_kernel)
+
     def call(self, inputs, memory, keys, mask, state, training=False) -> Attended:
         """All steps.
 
@@ -102,18 +106,19 @@ class ConditionalGRU(keras.layers.Layer):
         _, found = ops.scan(step, first, ops.transpose(projected, (1, 0, 2)))
         return Attended(*(ops.transpose(part, (1, 0, 2)) for part in found))
 
-    def step(self, inputs, state, memory, keys, mask) -> Attended:
+    def step(self, inputs, state, memory, keys, mask, answers=None) -> Attended:
         """One step of several hypotheses for each row of the memory.
 
         Args:
             inputs: (batch, beam, features).
             state: (batch, beam, units).
             memory, keys, mask: as in `call`; they are not repeated.
+            answers: `self.answers(memory)`, if there are to be many steps.
 
         Returns:
             (batch, beam, ...), in the place of target the beam.
         """
-        return self._step(ops.matmul(inputs, self.kernel) + self.bias_1, state, memory, keys, mask)
+        return self._step(ops.matmul(inputs, self.kernel) + self.bias_1, state, memory, keys, mask, answers)
 
     def _weights(self):
         """What a loop reads, in the order of `kernels.conditional_gru`."""
@@ -129,7 +134,7 @@ class ConditionalGRU(keras.layers.Layer):
             self.candidate_bias_2,
         )
 
-    def _step(self, projected, state, memory, keys, mask) -> Attended:
+    def _step(self, projected, state, memory, keys, mask, answers=None) -> Attended:
         kernel_1, bias_1, query_kernel, query_bias, score, context_kernel, bias, kernel_2, bias_2 = self._weights()
         middle = gru_step(projected, state, kernel_1, bias_1)
         queries = ops.matmul(middle, query_kernel) + query_bias
@@ -137,9 +142,8 @@ class ConditionalGRU(keras.layers.Layer):
         scores = ops.where(mask[:, None], ops.matmul(energy, score[:, None])[..., 0], FAR)
         weights = ops.softmax(scores, axis=-1)
         contexts = ops.matmul(weights, memory)
-        return Attended(
-            gru_step(ops.matmul(contexts, context_kernel) + bias, middle, kernel_2, bias_2), contexts, weights
-        )
+        answer = ops.matmul(contexts, context_kernel) if answers is None else ops.matmul(weights, answers)
+        return Attended(gru_step(answer + bias, middle, kernel_2, bias_2), contexts, weights)
 
     def compute_output_shape(self, inputs_shape, memory_shape, *_args, **_kwargs):
         batch, target, _ = inputs_shape

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from shared.decoding import Hypotheses, beam_search
+from shared.decoding import Hypotheses, Step, beam_search
 from shared.losses import token_nats
 from shared.recurrent import LSTM, ConditionalGRU, Stack
 from shared.recurrent.conditional import FAR
@@ -36,7 +36,7 @@ class Memory(NamedTuple):
     """What the decoder may ask of a sentence, computed once."""
 
     values: Any  # (batch, source, width)
-    keys: Any  # (batch, source, units)
+    keys: Any  # what the decoder makes of the values to look at them, (batch, source, ...) each
     mask: Any  # bool (batch, source), True = real
     summary: Any  # (batch, width), the mean of the values
     words: Any  # (batch, source, embedding), 0 beyond the end
@@ -70,21 +70,22 @@ class Inside(keras.layers.Layer):
         self.built = True
 
     def keys(self, values):
-        """What the attention compares, (batch, source, units)."""
-        return self.gru.keys(values)
+        """What the attention compares; then what is made of the values, which a search adds up in their place."""
+        return self.gru.keys(values), self.gru.answers(values), self.by_context(values)
 
     def call(self, inputs, memory: Memory, state, training=False) -> Decoded:
         """All steps of a sequence: inputs (batch, target, features), state of (batch, units)."""
-        attended = self.gru(inputs, memory.values, memory.keys, memory.mask, state[0], training=training)
-        return self._decoded(inputs, attended, (attended.states[:, -1],))
+        attended = self.gru(inputs, memory.values, memory.keys[0], memory.mask, state[0], training=training)
+        return self._decoded(inputs, attended, self.by_context(attended.contexts), (attended.states[:, -1],))
 
     def step(self, inputs, memory: Memory, state) -> Decoded:
         """One step of several hypotheses: inputs (batch, beam, features), state of (batch, beam, units)."""
-        attended = self.gru.step(inputs, state[0], memory.values, memory.keys, memory.mask)
-        return self._decoded(inputs, attended, (attended.states,))
+        keys, answers, by_context = memory.keys
+        attended = self.gru.step(inputs, state[0], memory.values, keys, memory.mask, answers)
+        return self._decoded(inputs, attended, ops.matmul(attended.weights, by_context), (attended.states,))
 
-    def _decoded(self, inputs, attended, state) -> Decoded:
-        outputs = self.by_state(attended.states) + self.by_token(inputs) + self.by_context(attended.contexts)
+    def _decoded(self, inputs, attended, by_context, state) -> Decoded:
+        outputs = self.by_state(attended.states) + self.by_token(inputs) + by_context
         return Decoded(ops.tanh(outputs), state, attended.weights)
 
 
@@ -168,7 +169,8 @@ class Fixed(keras.layers.Layer):
 
     def keys(self, values):
         """None are needed."""
-        return values[:, :, :1]
+        del values
+        return ()
 
     def call(self, inputs, memory: Memory, state, training=False) -> Decoded:
         """All steps of a sequence: inputs (batch, target, features), state of (batch, units)."""
@@ -292,23 +294,21 @@ class EncoderDecoder(keras.Model):
         decoded = self.decoder(tokens, memory, self.begin(memory), training=training)
         return self.logits(decoded, memory, training), decoded.weights
 
-    def search_space(self, source_ids, max_length: int) -> dict[str, Any]:
-        """What any search of `shared.decoding` asks for; the extras of its step are where it looked.
-
-        Args:
-            source_ids: (batch, source).
-            max_length: tokens, the end among them.
-        """
-        memory = self.read(source_ids)
+    def step(self, memory: Memory) -> Step:
+        """The step of a search, see `shared.decoding`; its extras are where it looked."""
 
         def step(token_ids, state):
             decoded = self.decoder.step(self.target_embedding(token_ids), memory, state)
             return ops.log_softmax(self.logits(decoded, memory), axis=-1), decoded.state, decoded.weights
 
+        return step
+
+    def search_space(self, memory: Memory, max_length: int) -> dict[str, Any]:
+        """What any search of `shared.decoding` asks for, of at most so many tokens, the end among them."""
         return {
-            "step": step,
+            "step": self.step(memory),
             "initial_state": self.begin(memory),
-            "batch_size": ops.shape(source_ids)[0],
+            "batch_size": ops.shape(memory.mask)[0],
             "start_id": Vocabulary.start_id,
             "end_id": Vocabulary.end_id,
             "pad_id": Vocabulary.pad_id,
@@ -368,17 +368,17 @@ def translate(
     # What is left open for long costs time. Translations are hardly longer than one and a half times their sentence.
     source = ops.sum(ops.cast(source_ids != Vocabulary.pad_id, "int32"), axis=1)
     limits = ops.minimum(3 * source // 2 + 8, max_length) + 1  # and the end token
-    spaces = [model.search_space(source_ids, ops.max(limits)) for model in models]
+    memories = [model.read(source_ids) for model in models]
+    spaces = [model.search_space(memory, ops.max(limits)) for model, memory in zip(models, memories, strict=True)]
 
-    def together(token_ids, states):
-        log_probs, states, weights = zip(
-            *(space["step"](token_ids, state) for space, state in zip(spaces, states, strict=True)), strict=True
-        )
-        return ops.logsumexp(ops.stack(log_probs), axis=0) - np.log(len(spaces)), states, sum(weights) / len(spaces)
+    def step_for(places) -> Step:
+        some: Any = keras.tree.map_structure(lambda x: ops.take(x, places, axis=0), memories)
+        return together([model.step(memory) for model, memory in zip(models, some, strict=True)])
 
-    space = spaces[0]
-    if len(spaces) > 1:  # a mean of one would read all its logits for nothing
-        space = space | {"step": together, "initial_state": tuple(space["initial_state"] for space in spaces)}
+    space = spaces[0] | {
+        "step": together([space["step"] for space in spaces]),
+        "initial_state": tuple(space["initial_state"] for space in spaces),
+    }
     forbidden = {Vocabulary.pad_id, Vocabulary.start_id}
     if models[0].config.vocabulary == "subwords":  # which spell everything
         forbidden.add(Vocabulary.unknown_id)
@@ -389,7 +389,21 @@ def translate(
         forbidden_ids=sorted(forbidden),
         limits=limits,
         certain=1,
+        step_for=step_for,
     )
+
+
+def together(steps: Sequence[Step]) -> Step:
+    """The step of several models: the mean of their probabilities, and of where they look."""
+
+    def step(token_ids, states):
+        found = (step(token_ids, state) for step, state in zip(steps, states, strict=True))
+        log_probs, states, weights = zip(*found, strict=True)
+        if len(steps) == 1:  # whose logits a mean would read for nothing
+            return log_probs[0], states, weights[0]
+        return ops.logsumexp(ops.stack(log_probs), axis=0) - np.log(len(steps)), states, sum(weights) / len(steps)
+
+    return step
 
 
 def copied_places(found: Hypotheses, source_ids):

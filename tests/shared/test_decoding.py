@@ -260,6 +260,27 @@ def test_eager_equals_compiled():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(("length", "limits"), [(9, None), (9, [2, 9, 1, 7, 4, 9, 5])])
+def test_what_leaves_the_batch_changes_nothing(length, limits):
+    """Examples of which some close early, at last one alone is open; states, extras and limits must follow."""
+    tables = trigrams(7, seed=13)
+    tables[..., END] += 1.5 * np.arange(-3, 4)[:, None, None]  # some end late, others early
+    asked = []
+
+    def step_for(places):
+        asked.append(places)
+        return step_of(ops.take(tables, places, axis=0))
+
+    options = {"beam": 3, "length_penalty": 0.5, "max_length": length, "limits": limits and np.array(limits, np.int32)}
+    whole = search(beam_search, tables, **options)
+    eager = beam_search(step_of(tables), start_state(7), batch_size=7, step_for=step_for, **{**COMMON, **options})
+    assert len(asked[0]) >= 6
+    assert len(asked[-1]) <= 3
+    for few in (eager, search(beam_search, tables, step_for=step_for, **options)):
+        for expected, found in zip(keras.tree.flatten(whole), keras.tree.flatten(few), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_saved_model_with_dynamic_batch_and_length(tmp_path):
     class Server(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec((None, VOCAB, VOCAB, VOCAB)), tf.TensorSpec((), tf.int32)])

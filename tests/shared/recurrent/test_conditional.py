@@ -105,7 +105,7 @@ def test_padding_is_not_attended_to_and_changes_nothing(layer, known):
 def test_hypotheses_of_a_row_share_its_memory(layer, known):
     inputs, memory, state = known
     keys, mask = layer.keys(memory), tf.constant(MASK)
-    beam = layer.step(inputs[:, :2], tf.stack([state, -state], axis=1), memory, keys, mask)
+    beam = layer.step(inputs[:, :2], tf.stack([state, -state], axis=1), memory, keys, mask, layer.answers(memory))
     for place, own in enumerate((state, -state)):
         alone = layer.step(inputs[:, place : place + 1], own[:, None], memory, keys, mask)
         for ours, theirs in zip(beam, alone, strict=True):

@@ -57,7 +57,7 @@ def test_what_is_written_follows_from_all_of_the_source_and_none_of_what_follows
 
 def test_a_beam_of_one_is_greedy_and_its_score_that_of_teacher_forcing(model):
     found = translate([model], SOURCES, beam=1, max_length=6, length_penalty=0.0)
-    again = greedy(**model.search_space(SOURCES, 6), forbidden_ids=(Vocabulary.pad_id, Vocabulary.start_id))
+    again = greedy(**model.search_space(model.read(SOURCES), 6), forbidden_ids=(Vocabulary.pad_id, Vocabulary.start_id))
     np.testing.assert_array_equal(found.token_ids[..., :6], again.token_ids)  # where translations are made to end
     ids = np.asarray(found.token_ids[:, 0])
     read = np.concatenate([np.full((3, 1), Vocabulary.start_id, np.int32), ids[:, :-1]], axis=1)
