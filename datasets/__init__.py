@@ -36,10 +36,11 @@ class Corpus:
     layout: str = ""
     is_free: bool = True  # else its urls say how to be licensed, and nothing is downloaded
     variant: str = ""  # of several the one that the name alone means; another is named tatoeba/fra
+    parts: tuple[str, ...] = ()  # what can be had alone, and sooner, as scenes/captions
 
 
 CORPORA = {
-    "scenes": Corpus(),
+    "scenes": Corpus(parts=("captions",)),
     "spoken_scenes": Corpus(),
     "spoken_manual": Corpus(),
     "python_manual": Corpus(),
@@ -96,10 +97,15 @@ NAMES = tuple(CORPORA)
 
 
 def find_corpus(name: str) -> Corpus:
-    """The corpus of a name, `tatoeba` or, one of several, `tatoeba/fra`; CorpusError when there is none."""
+    """The corpus of a name: `tatoeba`, or one of several, `tatoeba/fra`, or a part of one, `scenes/captions`.
+
+    Raises:
+        CorpusError: there is none.
+    """
     first, slash, variant = name.partition("/")
     found = CORPORA.get(first)
-    if found is None or (slash and not (found.variant and re.fullmatch("[a-z]+", variant))):
+    is_known = not slash or (found and (variant in found.parts or (found.variant and re.fullmatch("[a-z]+", variant))))
+    if found is None or not is_known:
         raise CorpusError(f"no corpus is called {name!r}; there are {', '.join(NAMES)}")
     variant = variant or found.variant
     return replace(found, variant=variant, urls=tuple(url.replace("{variant}", variant) for url in found.urls))

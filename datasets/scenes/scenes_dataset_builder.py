@@ -17,8 +17,8 @@ NUM_CAPTIONS = 5
 NOVEL_SPLIT = "test"
 
 
-def make_record(split: str, index: int) -> dict:
-    """Make one example as the builder writes it; `annotations` is described in README.md."""
+def make_record(split: str, index: int, is_drawn: bool = True) -> dict:
+    """Make one example as the builder writes it, or without its picture; `annotations` is described in README.md."""
     rng = np.random.default_rng([SEED, list(SPLITS).index(split), index])
     scene = sample_scene(rng, novel=split == NOVEL_SPLIT and index % 2 == 1)
     captions = write_captions(rng, scene, NUM_CAPTIONS)
@@ -32,8 +32,8 @@ def make_record(split: str, index: int) -> dict:
         "token_objects": [caption.token_objects for caption in captions],
         "alignments": [caption.alignment for caption in captions],
     }
-    return {
-        "image": to_png(render(scene, rng)),
+    picture = {"image": to_png(render(scene, rng))} if is_drawn else {}
+    return picture | {
         "name": f"{split}-{index:05d}",
         "novel": scene.novel,
         "annotations": json.dumps(annotations, ensure_ascii=False),
@@ -41,16 +41,21 @@ def make_record(split: str, index: int) -> dict:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Rendered scenes with captions in English and German."""
+    """Rendered scenes with captions in English and German; with the configuration `captions` no picture is drawn."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS reads a plain class attribute
 
+    @property
+    def is_drawn(self) -> bool:
+        return self.builder_config is None
+
     def _info(self) -> tfds.core.DatasetInfo:
+        image = tfds.features.Image(shape=(IMAGE_SIZE, IMAGE_SIZE, 3), encoding_format="png")
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(IMAGE_SIZE, IMAGE_SIZE, 3), encoding_format="png"),
+                ({"image": image} if self.is_drawn else {})
+                | {
                     "name": tfds.features.Text(),
                     "novel": tfds.features.Scalar(dtype=np.bool_),
                     # JSON: lists of lists of different lengths are awkward as TFDS features and read back slowly.
@@ -66,4 +71,4 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
         for index in range(SPLITS[split]):
-            yield index, make_record(split, index)
+            yield index, make_record(split, index, self.is_drawn)

@@ -59,7 +59,7 @@ def _read(config: Config, split: str, data_dir: Path | None) -> list[tuple[str, 
         return AlignedFiles(Path(config.source_file), Path(config.target_file), split).pairs
     if config.corpus.partition("/")[0] not in CORPORA:
         raise datasets.CorpusError(f"{config.corpus} is no corpus of pairs; there are {', '.join(CORPORA)} and files")
-    records = datasets.load(config.corpus, split, data_dir)
+    records = datasets.load(corpus_name(config), split, data_dir)
     fields = LANGUAGES.get(config.corpus, {})
     names = [fields.get(language, language) for language in (config.source, config.target)]
     for language, name in zip((config.source, config.target), names, strict=True):
@@ -75,7 +75,12 @@ def fingerprint(config: Config, data_dir: Path | None = None) -> str:
     """A hash by which the same data are known again."""
     if config.corpus == "files":
         return files_fingerprint(Path(config.source_file), Path(config.target_file))
-    return datasets.fingerprint(config.corpus, data_dir)
+    return datasets.fingerprint(corpus_name(config), data_dir)
+
+
+def corpus_name(config: Config) -> str:
+    """By which `datasets` has it: of scenes the captions alone, for which no picture need be drawn."""
+    return "scenes/captions" if config.corpus == "scenes" else config.corpus
 
 
 def build_vocabularies(config: Config, train: Split) -> tuple[Vocabulary, Vocabulary]:

@@ -74,12 +74,12 @@ def alignment_error_rate(found: Sequence[set], true: Sequence[set]) -> float:
 def measure_alignment(scorer: "PairScorer", config: Config, split: str) -> float:
     """AER on scenes, as where the model looks when it is told what to write."""
     import datasets
-    from tasks.translator.data import LANGUAGES
+    from tasks.translator.data import LANGUAGES, corpus_name
     from tasks.translator.translation import hard_alignment
 
     names = [LANGUAGES["scenes"][language] for language in (config.source, config.target)]
     pairs, true = [], []
-    for record in datasets.load("scenes", split):
+    for record in datasets.load(corpus_name(config), split):
         for source, target, links in zip(record[names[0]], record[names[1]], record["alignments"], strict=True):
             pairs.append((source, target))
             true.append({(int(i), int(j)) if config.source == "en" else (int(j), int(i)) for i, j in links})

@@ -69,6 +69,19 @@ def test_scenes_are_generated_and_read_back(capsys):
     assert output.err.count("\n") == 2  # the second load found it prepared
 
 
+def test_captions_of_scenes_can_be_had_without_pictures(tmp_path):
+    captions = datasets.load("scenes/captions", "test")
+    assert not (tmp_path / "prepared" / "scenes" / "1.0.0").exists()
+    whole = datasets.load("scenes", "test")
+    assert [record | {"image": picture["image"]} for record, picture in zip(captions, whole, strict=True)] == list(
+        whole
+    )
+    assert "image" not in captions[0]
+    assert datasets.fingerprint("scenes/captions") != datasets.fingerprint("scenes")
+    with pytest.raises(datasets.CorpusError, match="no corpus is called 'scenes/fra'"):
+        datasets.load("scenes/fra", "test")
+
+
 def test_fingerprint_is_stable_and_tells_corpora_apart(monkeypatch, tmp_path, flickr8k):
     first = datasets.fingerprint("scenes")
     assert first == datasets.fingerprint("scenes")
@@ -91,10 +104,10 @@ def test_leftovers_of_a_killed_preparation_are_no_corpus(tmp_path):
 def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(monkeypatch, tmp_path):
     make_record = scenes_dataset_builder.make_record
 
-    def interrupted(split: str, index: int) -> dict:
+    def interrupted(split: str, index: int, is_drawn: bool = True) -> dict:
         if split == "test":
             raise KeyboardInterrupt
-        return make_record(split, index)
+        return make_record(split, index, is_drawn)
 
     with monkeypatch.context() as patch:
         patch.setattr(scenes_dataset_builder, "make_record", interrupted)
