@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from shared.ngrams import NGrams
+
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 BLANK = 0
@@ -162,17 +164,16 @@ def beam_search(
     log_probs: Any,
     lengths: Any,
     beam: int,
-    trigrams: Any = None,
-    trigram_weight: float = 0.5,
+    ngrams: NGrams | None = None,
+    ngram_weight: float = 0.5,
     label_bonus: float = 0.0,
 ) -> Spellings:
     """Prefix search (section 3.2; with a language model, Hannun et al. 2014): it sums over paths, best path does not.
 
     Args:
         beam: prefixes kept at each frame.
-        trigrams: natural logarithms of p(label | two before it), `(classes, classes, classes)`, 0 standing for none
-            before; see `count_trigrams`.
-        trigram_weight, label_bonus: score = log p(labels) + weight x log p_trigram(labels) + bonus x labels.
+        ngrams: what labels are like after others.
+        ngram_weight, label_bonus: score = log p(labels) + weight x log p_ngrams(labels) + bonus x labels.
 
     Raises:
         ValueError: `beam` is below 1.
@@ -182,16 +183,14 @@ def beam_search(
     log_probs = ops.cast(log_probs, "float32")
     (batch, time, _), classes = ops.shape(log_probs), log_probs.shape[-1]
     places = ops.arange(time)
-    prior = ops.full((classes,) * 3, label_bonus, "float32")
-    if trigrams is not None:
-        prior = prior + trigram_weight * ops.convert_to_tensor(trigrams, "float32")
+    ngrams = ngrams or NGrams(np.zeros((1, classes), np.float32), np.zeros((1, classes), np.int32))
+    prior = ngram_weight * ops.convert_to_tensor(ngrams.log_probs, "float32") + label_bonus
+    following = ops.reshape(ops.convert_to_tensor(ngrams.following, "int32"), (-1,))
 
     def step(frame, state):
         emission, is_real = log_probs[:, frame], (frame < lengths)[:, None]  # (batch, classes), (batch, 1)
-        prefix, length, name, parent, ended, open_, lm = state
+        prefix, length, name, parent, ended, open_, lm, context = state
         last = ops.take_along_axis(prefix, ops.maximum(length - 1, 0)[:, :, None], axis=-1)[..., 0]
-        second = ops.take_along_axis(prefix, ops.maximum(length - 2, 0)[:, :, None], axis=-1)[..., 0]
-        second = ops.where(length > 1, second, 0)
         whole = ops.logaddexp(ended, open_)  # `ended` in a blank, `open_` in the last label
         again = ops.where(length > 0, open_ + ops.take_along_axis(emission, last, axis=-1), NEVER)
         longer = ops.where(ops.arange(classes) == last[:, :, None], ended[:, :, None], whole[:, :, None])
@@ -208,7 +207,7 @@ def beam_search(
         longer = ops.where(taken, NEVER, longer)
 
         stayed = whole + emission[:, None, BLANK]
-        longer_lm = lm[:, :, None] + ops.take(ops.reshape(prior, (-1, classes)), second * classes + last, axis=0)
+        longer_lm = lm[:, :, None] + ops.take(prior, context, axis=0)
         scores = ops.concatenate(
             [ops.logaddexp(stayed, again) + lm, ops.reshape(longer + longer_lm, (batch, beam * classes))], axis=1
         )
@@ -234,6 +233,7 @@ def beam_search(
             ops.where(grows, NEVER, pick(stayed)),
             ops.where(grows, pick_longer(longer), pick(again)),
             ops.where(grows, pick_longer(longer_lm), pick(lm)),
+            ops.where(grows, ops.take(following, pick(context) * classes + label), pick(context)),
         )
         is_real = is_real[:, :, None], *[is_real] * (len(new) - 1)
         return frame + 1, tuple(ops.where(*choice) for choice in zip(is_real, new, state, strict=True))
@@ -249,9 +249,10 @@ def beam_search(
         empty,
         ops.full_like(empty, NEVER),
         ops.zeros_like(empty),
+        zeros,
     )
     _, state = ops.while_loop(lambda frame, _: frame < time, step, (0, state))
-    labels, label_lengths, _, _, ended, open_, lm = state
+    labels, label_lengths, _, _, ended, open_, lm, _ = state
     whole = ops.logaddexp(ended, open_)
     return Spellings(labels, label_lengths, whole, whole + lm)
 
@@ -259,22 +260,3 @@ def beam_search(
 def _named(name: Any, label: Any) -> Any:
     """A number for a prefix and one more label, another one for every other prefix as good as surely (64 bits)."""
     return name * 6_364_136_223_846_793_005 + ops.cast(label, "int64") * 1_442_695_040_888_963_407 + 1
-
-
-def count_trigrams(sequences: Any, classes: int) -> np.ndarray:
-    """log p(label | two before it) from sequences of ids, float32 `(classes, classes, classes)`.
-
-    Smoothed by Witten and Bell's method C (1991): what has been seen after fewer labels fills in for what was never
-    seen after these, in proportion to how many kinds have followed them. Class 0, as context, is the beginning.
-    """
-    counts = np.zeros((classes,) * 3)
-    for sequence in sequences:
-        padded = np.concatenate([[0, 0], np.asarray(sequence, int)])
-        np.add.at(counts, (padded[:-2], padded[1:-1], padded[2:]), 1)
-    shares = np.full(classes, 1 / (classes - 1))
-    shares[BLANK] = 0
-    for of_context in (counts.sum(axis=(0, 1)), counts.sum(axis=0), counts):
-        kinds = np.maximum(np.count_nonzero(of_context, axis=-1, keepdims=True), 1)
-        shares = (of_context + kinds * shares) / (of_context.sum(axis=-1, keepdims=True) + kinds)
-    shares[..., BLANK] = 1  # it is no label and has no share; its logarithm stays a number
-    return np.log(shares).astype(np.float32)

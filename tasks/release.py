@@ -22,7 +22,7 @@ KEPT = {
     "target_vocabulary.json",
     "weights.safetensors",
     "encoder.safetensors",
-    "trigrams.safetensors",
+    "ngrams.safetensors",
     "metrics.json",
     "history.csv",
     "README.md",
@@ -40,7 +40,8 @@ def release(task: str, name: str, options: Sequence[str] = ()) -> None:
         raise RunError(f"{run.path}: released already")
     sha256 = {}
     for path in sorted(run.path.glob("*.safetensors")):
-        half = {key: tensor.astype(np.float16) for key, tensor in run.load_weights(path.stem).items()}
+        tensors = run.load_weights(path.stem)
+        half = {key: x.astype(np.float16) if x.dtype == np.float32 else x for key, x in tensors.items()}
         sha256[f"{path.stem}_sha256"] = write_tensors(path, half)
     for split in SPLITS:
         if import_module(f"tasks.{task}.evaluate").main(["--model", str(run.path), "--split", split, *options]):

@@ -61,8 +61,12 @@ class Config:
 
     beam: int = 0
     """Width of the prefix search for phones, once trained; 0: what the best path spells."""
-    trigram_weight: float = 0.3
-    """Of the logarithm of what three phones in a row are like, in that search."""
+    ngram_order: int = 4
+    """Phones in a row that are counted in the training corpus for that search."""
+    ngram_weight: float = 0.3
+    """In it, of the logarithm of how probable each phone is after those before it."""
+    phone_bonus: float = 0.0
+    """And of each phone that is told, for that logarithm speaks against all of them."""
 
     batch_size: int = 8
     """Utterances in a batch."""
@@ -84,9 +88,9 @@ class Config:
     """Decides weights, dropout, noise and order."""
 
     def __post_init__(self):
-        expect("at least 1", self, "mels front_units units num_layers batch_size epochs patience")
+        expect("at least 1", self, "mels front_units units num_layers ngram_order batch_size epochs patience")
         expect("above 0", self, "learning_rate clip_norm")
-        expect("0 or more", self, "frame_weight frames_first beam trigram_weight masked_bands masked_frames")
+        expect("0 or more", self, "frame_weight frames_first beam ngram_weight phone_bonus masked_bands masked_frames")
         expect("0 or more", self, "warmup_steps seed")
         expect("from 0 to below 1", self, "dropout speed weight_average")
         expect("from 0 to 1", self, "augmented beside")

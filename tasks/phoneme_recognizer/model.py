@@ -21,6 +21,7 @@ import numpy as np
 from shared import ctc
 from shared.audio import SAMPLE_RATE
 from shared.features import HOP, WINDOW, frame_count, log_mel
+from shared.ngrams import NGrams
 from shared.recurrent import Stack
 from shared.runs import Run
 from shared.training import load_trained
@@ -183,19 +184,19 @@ class PhonemeRecognizer(keras.Model):
         """A dictionary of the fields of `Heard`, from `samples` and `lengths`."""
         return self.hear(inputs["samples"], inputs["lengths"], training)._asdict()
 
-    def find(self, samples, lengths, beam: int = 0, n_best: int = 1, trigrams=None, **search) -> Found:
+    def find(self, samples, lengths, beam: int = 0, n_best: int = 1, ngrams=None, **search) -> Found:
         """The phones of sounds.
 
         Args:
             samples, lengths: as in `hear`.
             beam: of prefix search; 0: what the best path spells.
             n_best: hypotheses that are told, at most the beam.
-            trigrams, search: see `shared.ctc.beam_search`.
+            ngrams, search: see `shared.ctc.beam_search`.
         """
         heard = self.hear(samples, lengths)
         log_probs = self.log_probs(heard)
         if beam:
-            found = ctc.beam_search(log_probs, heard.ctc_lengths, beam, trigrams, **search)
+            found = ctc.beam_search(log_probs, heard.ctc_lengths, beam, ngrams, **search)
             label_ids, label_lengths = found.labels[:, :n_best], found.label_lengths[:, :n_best]
         else:
             label_ids, label_lengths = (x[:, None] for x in ctc.best_path(log_probs, heard.ctc_lengths))
@@ -370,9 +371,9 @@ def load_model(run: Run) -> tuple[Config, PhonemeRecognizer]:
     return config, model
 
 
-def load_trigrams(run: Run) -> np.ndarray:
-    """What three phones in a row were like in the training corpus; see `shared.ctc.count_trigrams`."""
-    return run.load_weights("trigrams")["trigrams"]
+def load_ngrams(run: Run) -> NGrams:
+    """What phones were like after others in the training corpus."""
+    return NGrams(**run.load_weights("ngrams"))
 
 
 def measure_bands(model: PhonemeRecognizer, sounds: Any) -> None:

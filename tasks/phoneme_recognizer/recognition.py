@@ -8,6 +8,7 @@ import numpy as np
 
 from shared.audio import SAMPLE_RATE
 from shared.errors import UserError
+from shared.ngrams import NGrams
 from shared.phones import SILENCE, fold_all
 from shared.runs import Run
 from tasks.phoneme_recognizer.config import RELEASED, TASK, Config
@@ -71,11 +72,12 @@ class SoundRecognizer:
     >>> recognizer([read_sound(Path("speech.wav"))])[0][0].phones
     """
 
-    def __init__(self, model: "PhonemeRecognizer", trigrams: np.ndarray | None = None, beam: int = 0, n_best: int = 1):
+    def __init__(self, model: "PhonemeRecognizer", ngrams: NGrams | None = None, beam: int = 0, n_best: int = 1):
         from tasks.phoneme_recognizer.model import Finder, Locator
 
         self.model, self.config = model, model.config
-        search = {} if trigrams is None else {"trigrams": trigrams, "trigram_weight": self.config.trigram_weight}
+        weights = {"ngram_weight": self.config.ngram_weight, "label_bonus": self.config.phone_bonus}
+        search = {} if ngrams is None else {"ngrams": ngrams, **weights}
         self.beam = max(beam, n_best if n_best > 1 else 0)
         self.finder, self.locator = Finder(model, beam=self.beam, n_best=n_best, **search), Locator(model)
 
@@ -87,11 +89,11 @@ class SoundRecognizer:
             UserError: there is no such run, or its files do not fit together.
         """
         run = Run.find(model, TASK, RELEASED)
-        from tasks.phoneme_recognizer.model import load_model, load_trigrams
+        from tasks.phoneme_recognizer.model import load_model, load_ngrams
 
         config, model_ = load_model(run)
         beam = config.beam if beam is None else beam
-        return cls(model_, load_trigrams(run) if beam or n_best > 1 else None, beam, n_best)
+        return cls(model_, load_ngrams(run) if beam or n_best > 1 else None, beam, n_best)
 
     def __call__(self, sounds: Sequence[np.ndarray]) -> list[list[Recognition]]:
         """Of each sound, float32 (samples,), what was said, best first.

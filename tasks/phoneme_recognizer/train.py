@@ -24,8 +24,8 @@ def train(config: Config, options: TrainingOptions) -> None:
     import keras
     import numpy as np
 
-    from shared import ctc
     from shared.losses import mean_nats, told_nats
+    from shared.ngrams import count_ngrams
     from shared.plots import draw_history
     from shared.runs import Run
     from shared.training import Evaluation, Trainer, load_trained, model_weights
@@ -54,7 +54,9 @@ def train(config: Config, options: TrainingOptions) -> None:
 
     run = Run.create(TASK, options.run or run_name(config), config, prints)
     labels = [utterance.label_ids for utterance in training.utterances]
-    run.save_weights({"trigrams": ctc.count_trigrams(labels, len(config.phones) + 1)}, "trigrams")
+    run.save_weights(
+        count_ngrams([ids.tolist() for ids in labels], len(config.phones) + 1, config.ngram_order)._asdict(), "ngrams"
+    )
 
     keras.utils.set_random_seed(config.seed)
     model = build_model(config)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from shared import ctc
+from shared.ngrams import NGrams
 
 RNG = np.random.default_rng(3)
 TIME, CLASSES = 5, 4
@@ -131,15 +132,18 @@ def test_a_wide_beam_is_exhaustive():
         assert np.all(np.asarray(found.scores)[row, len(ranked) :] < ctc.NEVER / 2)
 
 
-def test_a_wide_beam_is_exhaustive_with_trigrams_too():
+def test_a_wide_beam_is_exhaustive_with_ngrams_too():
     log_probs = log_softmax(random_logits())
-    trigrams = log_softmax(RNG.normal(size=(CLASSES,) * 3).astype(np.float32))
-    found = ctc.beam_search(log_probs, LENGTHS, 400, trigrams, trigram_weight=0.7, label_bonus=0.3)
+    states = 7
+    following = RNG.integers(states, size=(states, CLASSES)).astype(np.int32)
+    ngrams = NGrams(log_softmax(RNG.normal(size=(states, CLASSES)).astype(np.float32)), following)
+    found = ctc.beam_search(log_probs, LENGTHS, 400, ngrams, ngram_weight=0.7, label_bonus=0.3)
     for row, length in enumerate(LENGTHS):
         wanted = {}
         for labels, probability in all_spellings(log_probs[row, :length]).items():
-            padded = (0, 0, *labels)
-            prior = sum(trigrams[padded[i : i + 3]] for i in range(len(labels)))
+            state, prior = 0, 0.0
+            for label in labels:
+                prior, state = prior + ngrams.log_probs[state, label], following[state, label]
             wanted[labels] = np.log(probability) + 0.7 * prior + 0.3 * len(labels)
         best = max(wanted, key=lambda labels: wanted[labels])
         assert tuple(np.asarray(found.labels[row, 0, : int(found.label_lengths[row, 0])])) == best
@@ -151,15 +155,3 @@ def test_a_beam_of_one_follows_one_prefix_and_none_is_refused():
     assert found.labels.shape == (3, 1, TIME)
     with pytest.raises(ValueError, match="beam must be at least 1"):
         ctc.beam_search(log_softmax(random_logits()), LENGTHS, 0)
-
-
-def test_trigrams_by_hand():
-    found = np.exp(ctc.count_trigrams([[1, 2, 1], [1, 2]], 3))[:, :, 1:]
-    # 1: 3 of 5, 2: 2 of 5, of two kinds; uniform beneath: (3 + 2 / 2) / (5 + 2), (2 + 2 / 2) / (5 + 2).
-    unigram = np.array([4 / 7, 3 / 7])
-    after_1 = (np.array([0, 2]) + 1 * unigram) / (2 + 1)
-    after_2 = (np.array([1, 0]) + 1 * unigram) / (1 + 1)
-    np.testing.assert_allclose(found[0, 1], (np.array([0, 2]) + 1 * after_1) / 3, atol=1e-6)
-    np.testing.assert_allclose(found[1, 2], (np.array([1, 0]) + 1 * after_2) / 2, atol=1e-6)
-    np.testing.assert_allclose(found[2, 2], after_2, atol=1e-6)  # never seen: what is known of 2 alone
-    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-6)

@@ -28,8 +28,8 @@ from tests.tasks.phoneme_recognizer.conftest import CONFIG, say
 def test_it_learns_and_leaves_a_whole_run(trained):
     assert trained.run.load_metrics()["dev"]["PER"] < 0.2
     assert {path.name for path in trained.run.path.iterdir()} >= {
-        "README.md", "checkpoints", "config.json", "history.csv", "metrics.json", "model.keras", "plots",
-        "trigrams.safetensors", "weights.safetensors",
+        "README.md", "checkpoints", "config.json", "history.csv", "metrics.json", "model.keras", "ngrams.safetensors",
+        "plots", "weights.safetensors",
     }  # fmt: skip
     assert {path.name for path in (trained.run.path / "plots").iterdir()} == {
         "history.png", "confusions-dev.png", "reliability-dev.png",
