@@ -29,8 +29,8 @@ class Config:
     """Bands of the spectrum."""
     normalisation: Literal["utterance", "corpus"] = "utterance"
     """Over what each band is brought to mean 0 and deviation 1; over an utterance it cannot be in a stream."""
-    front_units: int = 128
-    """Width of the convolutions over time, each of which but the first halves the frames."""
+    front_channels: int = 32
+    """Maps of each convolution over time and bands; each halves the bands, each but the first the frames."""
     pace: Literal[20, 40] = 20
     """Milliseconds from one step of the LSTMs to the next; with 40 all takes half as long."""
     cell: Literal["simple_rnn", "lstm", "gru"] = "lstm"
@@ -88,7 +88,7 @@ class Config:
     """Decides weights, dropout, noise and order."""
 
     def __post_init__(self):
-        expect("at least 1", self, "mels front_units units num_layers ngram_order batch_size epochs patience")
+        expect("at least 1", self, "mels front_channels units num_layers ngram_order batch_size epochs patience")
         expect("above 0", self, "learning_rate clip_norm")
         expect("0 or more", self, "frame_weight frames_first beam ngram_weight phone_bonus masked_bands masked_frames")
         expect("0 or more", self, "warmup_steps seed")
@@ -120,7 +120,6 @@ SPOKEN_MANUAL = replace(
     SPOKEN_SCENES,
     corpus="spoken_manual+spoken_scenes",
     beside=0.4,
-    front_units=192,
     pace=40,
     units=224,
     num_layers=3,
@@ -157,7 +156,6 @@ PRESETS = {
     "timit": replace(
         SPOKEN_SCENES,
         corpus="timit",
-        front_units=192,
         units=256,
         num_layers=4,
         dropout=0.3,

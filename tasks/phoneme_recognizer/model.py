@@ -2,7 +2,8 @@
 
     samples (batch, samples), 16,000 a second
       -> logarithms of energy in bands x (batch, frames, mels), of mean 0 and deviation 1     [shared/features.py]
-      -> relu(norm(conv(x))), over 5 frames, then, once or twice, over 3 at every second         (batch, steps, units)
+      -> relu(norm(conv(x))) over 5 frames and 3 bands, then, once or twice, over 3 at every second frame; each halves
+         the bands                                                                    (batch, steps, bands x channels)
       -> forward and backward LSTM h_t = (h_t->, h_t<-), several above one another            [Graves et al. 2013, 2.1]
       -> frame head: p(phone, or silence, in each of the 2 or 4 frames at t) = softmax(V h_t)
       -> CTC head: p(phone, or nothing, at t) = softmax(W h_t + mean of these V h_t)           [Graves et al. 2006]
@@ -35,6 +36,15 @@ MASKS = 2  # stripes of each kind that SpecAugment blanks
 def convolutions(config: Config) -> list[tuple[int, int]]:
     """Of each convolution how many frames it sees, in the middle its own, and to how many it gives one."""
     return [(5, 1), *[(3, 2)] * (config.frames // 2)]  # 1, 2 or 4 frames of 10 ms to a step
+
+
+def front_widths(config: Config) -> list[int]:
+    """Numbers that tell of a frame before the first convolution and after each."""
+    bands, widths = config.mels, [config.mels]
+    for _ in convolutions(config):
+        bands = (bands + 1) // 2
+        widths.append(bands * config.front_channels)
+    return widths
 
 
 class Heard(NamedTuple):
@@ -102,7 +112,7 @@ class PhonemeRecognizer(keras.Model):
         self.classes = len(config.phones) + 1
         self.mask = SpectrumMask(config.masked_bands, config.masked_frames, name="mask")
         self.convolutions = [
-            keras.layers.Conv1D(config.front_units, size, strides=stride, name=f"convolution_{i}")
+            keras.layers.Conv2D(config.front_channels, (size, 3), strides=(stride, 2), name=f"convolution_{i}")
             for i, (size, stride) in enumerate(convolutions(config))
         ]
         self.norms = [keras.layers.LayerNormalization(name=f"norm_{i}") for i in range(len(self.convolutions))]
@@ -127,12 +137,12 @@ class PhonemeRecognizer(keras.Model):
     def build(self, input_shape=None):
         del input_shape
         config = self.config
-        width = config.mels
+        channels = 1
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            convolution.build((None, None, width))
-            width = config.front_units
-            norm.build((None, None, width))
-        self.stack.build((None, None, width))
+            convolution.build((None, None, None, channels))
+            channels = config.front_channels
+            norm.build((None, None, None, channels))
+        self.stack.build((None, None, front_widths(config)[-1]))
         width = config.units * (2 if config.bidirectional else 1)
         self.ctc_head.build((None, None, width))
         self.frame_head.build((None, None, width))
@@ -152,8 +162,13 @@ class PhonemeRecognizer(keras.Model):
         return ops.where(real, (bands - mean) / deviation, 0.0), lengths
 
     def convolve(self, number: int, frames):
-        """One convolution with what follows it, on frames that bring their own edges."""
-        return ops.relu(self.norms[number](self.convolutions[number](frames)))
+        """One convolution with what follows it, on frames (batch, frames, bands x channels) that bring their edges."""
+        batch, count, width = ops.shape(frames)
+        channels = self.config.front_channels if number else 1
+        x = ops.reshape(frames, (batch, count, width // channels, channels))
+        x = self.convolutions[number](ops.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0))))
+        x = ops.relu(self.norms[number](x))
+        return ops.reshape(x, (batch, ops.shape(x)[1], front_widths(self.config)[number + 1]))
 
     def heads(self, outputs):
         """Logits of CTC (batch, steps, classes), and of frames, several to a step, from the stack's outputs."""

@@ -15,7 +15,7 @@ from shared.audio import SAMPLE_RATE
 from shared.errors import UserError
 from shared.features import HOP, WINDOW, frame_count, log_mel
 from shared.runs import Run
-from tasks.phoneme_recognizer.model import PhonemeRecognizer, convolutions, load_model
+from tasks.phoneme_recognizer.model import PhonemeRecognizer, convolutions, front_widths, load_model
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -35,7 +35,7 @@ class _Frames:
         count = max((seen.shape[1] - self.size) // self.stride + 1, 0)
         self.waiting = seen[:, count * self.stride :]
         if not count:
-            return np.zeros((1, 0, self.model.config.front_units), np.float32)
+            return np.zeros((1, 0, front_widths(self.model.config)[self.number + 1]), np.float32)
         used = seen[:, : (count - 1) * self.stride + self.size]
         return np.asarray(self.model.convolve(self.number, used))
 
@@ -60,8 +60,7 @@ class StreamRecognizer:
             )
         self.model = model
         self.samples = np.zeros(0, np.float32)
-        widths = [config.mels, *[config.front_units] * (len(model.convolutions) - 1)]
-        self.frames = [_Frames(model, number, width) for number, width in enumerate(widths)]
+        self.frames = [_Frames(model, number, width) for number, width in enumerate(front_widths(config)[:-1])]
         self.states = model.stack.initial_state(1)
         self.heard, self.last = 0, 0  # frames of 10 ms that were told of; the label of the last one
 

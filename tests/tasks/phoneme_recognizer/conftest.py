@@ -28,7 +28,7 @@ SPLITS = {"train": 48, "dev": 6, "test": 6}
 CONFIG = replace(
     SPOKEN_SCENES,
     mels=16,
-    front_units=16,
+    front_channels=4,
     units=16,
     num_layers=1,
     frames_first=60,
