@@ -14,7 +14,7 @@ class NGrams(NamedTuple):
 
     Attributes:
         log_probs: of each label in each state, natural logarithms, float32 `(states, classes)`; 0 for class 0.
-        following: the state after it, int32 `(states, classes)`.
+        following: the state after it, unsigned integers `(states, classes)`.
     """
 
     log_probs: np.ndarray
@@ -65,7 +65,8 @@ def count_ngrams(sequences: Sequence[Sequence[int]], classes: int, order: int) -
             longer = *context, label
             following[state, label] = states[longer] if longer in states else following[fewer, label]
     probabilities[:, BEGIN] = 1  # it never follows
-    return NGrams(np.log(probabilities).astype(np.float32), following)
+    smallest = np.min_scalar_type(len(states) - 1)  # files of them are large
+    return NGrams(np.log(probabilities).astype(np.float32), following.astype(smallest))
 
 
 def _discount(counters: Sequence[Counter[int]]) -> float:

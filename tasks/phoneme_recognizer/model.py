@@ -104,6 +104,8 @@ class PhonemeRecognizer(keras.Model):
     Attributes:
         mean, deviation: (mels,), of each band in the training corpus; used if that is what features are normalised by.
         temperature: by which logits are divided when probabilities are told; fitted after training.
+        belief: (2,), slope and shift of the log-odds of what was found with n-grams, which makes the sound alone too
+            doubtful a witness (Platt 1999); fitted after training to the search of the run, if it has a beam.
     """
 
     def __init__(self, config: Config | dict[str, Any], name: str = "phoneme_recognizer", **kwargs):
@@ -133,6 +135,9 @@ class PhonemeRecognizer(keras.Model):
         self.mean = self.add_weight(shape=(config.mels,), initializer="zeros", trainable=False, name="mean")
         self.deviation = self.add_weight(shape=(config.mels,), initializer="ones", trainable=False, name="deviation")
         self.temperature = self.add_weight(shape=(), initializer="ones", trainable=False, name="temperature")
+        self.belief = self.add_weight(
+            shape=(2,), initializer=lambda shape, dtype=None: ops.array([1, 0], dtype), trainable=False, name="belief"
+        )
 
     def build(self, input_shape=None):
         del input_shape
@@ -216,7 +221,12 @@ class PhonemeRecognizer(keras.Model):
         else:
             label_ids, label_lengths = (x[:, None] for x in ctc.best_path(log_probs, heard.ctc_lengths))
         label_ids = label_ids[:, :, : ops.maximum(ops.max(label_lengths), 1)]
-        return self.locate(heard, lengths, label_ids, label_lengths)
+        found = self.locate(heard, lengths, label_ids, label_lengths)
+        if ngrams is None:
+            return found
+        told = ops.clip(found.probabilities, 1e-6, 1 - 1e-6)
+        told = ops.sigmoid(self.belief[0] * ops.log(told / (1 - told)) + self.belief[1])
+        return found._replace(probabilities=ops.where(label_ids != ctc.BLANK, told, 0.0))
 
     def log_probs(self, heard: Heard):
         """Of the CTC head, as they are told."""
@@ -294,6 +304,20 @@ def _seconds(frames, samples):
     return turn / SAMPLE_RATE
 
 
+def disagreement(heard: Heard):
+    """What two readings of each utterance make of it that the other does not, in nats, at each step (batch, steps).
+
+    Of a batch that holds all utterances twice, each time with other stripes blanked and other units dropped: the
+    divergence of each step's classes from those of the other reading, which are taken for what is true (CR-CTC; Yao et
+    al. 2024, equation 3).
+    """
+    log_probs = ops.log_softmax(heard.ctc_logits, axis=-1)
+    halves = ops.split(log_probs, 2)
+    others = ops.stop_gradient(ops.concatenate([halves[1], halves[0]]))
+    nats = ops.sum(ops.exp(others) * (others - log_probs), axis=-1)
+    return ops.where(_is_real(log_probs, heard.ctc_lengths), nats, 0.0)
+
+
 @keras.saving.register_keras_serializable("quatrain")
 class Listener(keras.Model):
     """Tells what the labels of a batch cost; in training also what its frames do, and at first those alone."""
@@ -306,9 +330,14 @@ class Listener(keras.Model):
 
     def call(self, inputs, training=False):
         """-log p in nats per label, of all together, once for each utterance (batch,); inputs as in `data`."""
+        config = self.model.config
+        if twice := training and config.consistency > 0:
+            inputs = {name: ops.concatenate([array, array]) for name, array in inputs.items()}
         heard = self.model.hear(inputs["samples"], inputs["lengths"], training)
         nats = ctc.loss(inputs["label_ids"], inputs["label_lengths"], heard.ctc_logits, heard.ctc_lengths)
-        config = self.model.config
+        labels = ops.cast(ops.sum(inputs["label_lengths"]), nats.dtype)
+        if twice:
+            self.add_loss(config.consistency * ops.sum(disagreement(heard)) / labels)
         if training and config.frame_weight:
             self.steps.assign(self.steps + 1)
             nats = ops.where(self.steps > config.frames_first, nats, ops.stop_gradient(nats))
@@ -317,7 +346,6 @@ class Listener(keras.Model):
             log_probs = ops.log_softmax(heard.frame_logits, axis=-1)
             told = ops.take_along_axis(log_probs, ops.maximum(frame_ids, 0)[:, :, None], axis=-1)[:, :, 0]
             self.add_loss(-config.frame_weight * ops.sum(told * known) / ops.maximum(ops.sum(known), 1))
-        labels = ops.cast(ops.sum(inputs["label_lengths"]), nats.dtype)
         return ops.broadcast_to(ops.sum(nats) / labels, ops.shape(nats))
 
     def get_config(self):

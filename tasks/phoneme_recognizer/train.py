@@ -30,9 +30,9 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.runs import Run
     from shared.training import Evaluation, Trainer, load_trained, model_weights
     from tasks.phoneme_recognizer.aligner import add_times
-    from tasks.phoneme_recognizer.calibration import fit_temperature
+    from tasks.phoneme_recognizer.calibration import fit_belief, fit_temperature
     from tasks.phoneme_recognizer.data import fingerprint, load_split, training_batches
-    from tasks.phoneme_recognizer.evaluate import Arguments, measure, spell_split
+    from tasks.phoneme_recognizer.evaluate import Arguments, measure, recognize_split, score, spell_split
     from tasks.phoneme_recognizer.model import Listener, Speller, build_model, measure_bands
     from tasks.phoneme_recognizer.recognition import SoundRecognizer
     from tasks.phoneme_recognizer.scoring import phone_error_rate
@@ -54,15 +54,15 @@ def train(config: Config, options: TrainingOptions) -> None:
 
     run = Run.create(TASK, options.run or run_name(config), config, prints)
     labels = [utterance.label_ids for utterance in training.utterances]
-    run.save_weights(
-        count_ngrams([ids.tolist() for ids in labels], len(config.phones) + 1, config.ngram_order)._asdict(), "ngrams"
-    )
+    ngrams = count_ngrams([ids.tolist() for ids in labels], len(config.phones) + 1, config.ngram_order)
+    run.save_weights(ngrams._asdict(), "ngrams")
 
     keras.utils.set_random_seed(config.seed)
     model = build_model(config)
     if begun:
         load_trained(begun, model)
         model.temperature.assign(1)
+        model.belief.assign([1, 0])
         training = add_times(training, SoundRecognizer(model)) if has_times else training
     elif config.normalisation == "corpus":
         measure_bands(model, (training.samples(number) for number in range(0, len(labels), max(1, len(labels) // 500))))
@@ -95,6 +95,9 @@ def train(config: Config, options: TrainingOptions) -> None:
     ).fit()
 
     fit_temperature(model, dev)
+    if config.beam:
+        searched = recognize_split(SoundRecognizer(model, ngrams, config.beam), dev)
+        model.belief.assign(fit_belief(*score(dev, searched, config)[2:]))
     run.save_weights({name: np.asarray(weight) for name, weight in model_weights(model).items()})
     run.save_model(model)
     draw_history(state.history, ["perplexity", "dev PER"], run.path / "plots" / "history.png")

@@ -20,7 +20,7 @@ from shared.runs import Run, RunError
 from tasks.phoneme_recognizer import data
 from tasks.phoneme_recognizer.config import PRESETS, Config
 from tasks.phoneme_recognizer.data import load_split, training_batches
-from tasks.phoneme_recognizer.model import Listener, build_model, load_model
+from tasks.phoneme_recognizer.model import Heard, Listener, build_model, disagreement, load_model
 from tasks.phoneme_recognizer.train import main, run_name, train
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, say
 
@@ -87,6 +87,25 @@ def test_at_first_frames_alone_are_learned_from(batch):
     unknown = inputs | {"frame_ids": np.full_like(inputs["frame_ids"], -1)}
     told = [step["told_nats"] for step in steps((unknown, targets), 4, frames_first=2)]
     assert told[0] == told[1] == told[2] > told[3]  # the third step is the first to teach
+
+
+def test_an_utterance_heard_twice_must_be_told_alike(batch):
+    """Without anything drawn both are alike, and cost what one does; with stripes they differ, and that costs, too."""
+    once, twice = (steps(batch, 2, consistency=weight) for weight in (0.0, 0.2))
+    for told, others in zip(once, twice, strict=True):
+        assert others["loss"] == pytest.approx(told["loss"], rel=1e-4)
+    keras.utils.set_random_seed(1)
+    listener = Listener(build_model(replace(CONFIG, masked_bands=8, consistency=1.0, frame_weight=0.0)))
+    listener.compile(keras.optimizers.Adam(), mean_nats, metrics=[told_nats])
+    told = listener.train_on_batch(*batch, return_dict=True)
+    assert told["loss"] > told["told_nats"] + 1e-3
+
+
+def test_disagreement_is_the_divergence_from_the_other():
+    logits = np.log(np.array([[[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]], [[0.25, 0.25, 0.5], [0.7, 0.2, 0.1]]], np.float32))
+    nats = disagreement(Heard(logits, np.array([1, 1], np.int32), None, None))
+    # KL(second || first) = .25 log(.25/.5) + .5 log(.5/.25), and the same the other way; the second step is padding.
+    np.testing.assert_allclose(nats, [[0.25 * np.log(2), 0], [0.25 * np.log(2), 0]], atol=1e-6)
 
 
 PROGRAM = """
@@ -160,7 +179,7 @@ def test_a_run_begins_with_another_and_has_its_times(trained, spoken_words, monk
 
 
 def test_a_run_of_another_shape_is_no_beginning(trained, capsys):
-    arguments = ["--begin", "tiny", "--mels", "16", "--units", "17", "--num-layers", "1", "--front-units", "16"]
+    arguments = ["--begin", "tiny", "--mels", "16", "--units", "17", "--num-layers", "1", "--front-channels", "4"]
     assert main([*arguments, "--run", "other"]) == 2
     assert re.search(r"error: .*tiny: .*shape", capsys.readouterr().err)
 
