@@ -6,6 +6,7 @@ from tasks.phoneme_recognizer.config import Config
 
 TERMS = {
     "spoken_scenes": "Trained on captions of this project's scenes, spoken by espeak-ng. The weights carry its terms.",
+    "spoken_manual": "Trained on sentences of Python's manual (PSF License), spoken by espeak-ng.",
     "speechocean762": (
         "Trained on speechocean762 (Zhang et al. 2021), free for commercial and other use: English read aloud by"
         " speakers of Mandarin, half of them children."
@@ -28,8 +29,8 @@ PUBLISHED = {
 REMARKS = (
     "`PER`: phones wrong, left out or put in, as a share of those said; 39 classes, silence not among them, unless"
     " `with silence` is said. `ECE`: how far on average the probability told of a phone is from how often it is right;"
-    " the temperature was fitted to dev. `boundary median ms`: between the beginnings of phones told rightly and"
-    " theirs; `boundary F1`: of all boundaries, within 20 ms."
+    " temperature and belief were fitted to dev. `boundary median ms`: between the beginnings of phones told rightly"
+    " and theirs; `boundary F1`: of all boundaries, within 20 ms."
 )
 
 
