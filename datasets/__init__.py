@@ -43,6 +43,7 @@ CORPORA = {
     "scenes": Corpus(parts=("captions",)),
     "spoken_scenes": Corpus(),
     "spoken_manual": Corpus(),
+    "spoken_tatoeba": Corpus(),
     "python_manual": Corpus(),
     "flickr8k": Corpus(
         folder="flickr8k",

@@ -32,7 +32,7 @@ from shared.features import HOP, WINDOW, frame_count
 from shared.phones import fold, fold_all
 from tasks.phoneme_recognizer.config import Config
 
-CORPORA = ("spoken_scenes", "spoken_manual", "speechocean762", "timit")
+CORPORA = ("spoken_scenes", "spoken_manual", "spoken_tatoeba", "speechocean762", "timit")
 UNKNOWN = -1
 NOISE_RANGE = 25.0  # decibels
 

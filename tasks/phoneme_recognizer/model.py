@@ -185,9 +185,9 @@ class PhonemeRecognizer(keras.Model):
             ctc_logits = ctc_logits + ops.stop_gradient(ops.mean(several, axis=2))
         return ctc_logits, ops.reshape(several, (batch, frames * steps, self.classes))
 
-    def hear(self, samples, lengths, training=False) -> Heard:
-        """Sounds float32 (batch, samples), of which `lengths` int32 (batch,) are real."""
-        x, frame_lengths = self.features(samples, lengths)
+    def hear(self, samples, lengths, training=False, readings=1) -> Heard:
+        """Sounds float32 (batch, samples), of which `lengths` int32 (batch,) are real; all of them several times."""
+        x, frame_lengths = (_several(readings, found) for found in self.features(samples, lengths))
         x = self.mask(x, training=training)
         frames, lengths = ops.shape(x)[1], frame_lengths
         for number, (size, stride) in enumerate(convolutions(self.config)):
@@ -294,6 +294,11 @@ def _is_real(x, lengths):
     return ops.arange(ops.shape(x)[1]) < lengths[:, None]
 
 
+def _several(times: int, batch):
+    """A batch so many times over, one behind the other."""
+    return batch if times == 1 else ops.concatenate([batch] * times)
+
+
 def _seconds(frames, samples):
     """When frames begin, half way between the middles of two; the first with the sound, what follows the last at its
     end."""
@@ -329,19 +334,20 @@ class Listener(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        """-log p in nats per label, of all together, once for each utterance (batch,); inputs as in `data`."""
+        """-log p in nats per label, of all together, once for each reading (readings,); inputs as in `data`."""
         config = self.model.config
-        if twice := training and config.consistency > 0:
-            inputs = {name: ops.concatenate([array, array]) for name, array in inputs.items()}
-        heard = self.model.hear(inputs["samples"], inputs["lengths"], training)
-        nats = ctc.loss(inputs["label_ids"], inputs["label_lengths"], heard.ctc_logits, heard.ctc_lengths)
-        labels = ops.cast(ops.sum(inputs["label_lengths"]), nats.dtype)
-        if twice:
+        readings = 2 if training and config.consistency > 0 else 1
+        heard = self.model.hear(inputs["samples"], inputs["lengths"], training, readings)
+        label_ids, label_lengths, frame_ids = (
+            _several(readings, inputs[name]) for name in ("label_ids", "label_lengths", "frame_ids")
+        )
+        nats = ctc.loss(label_ids, label_lengths, heard.ctc_logits, heard.ctc_lengths)
+        labels = ops.cast(ops.sum(label_lengths), nats.dtype)
+        if readings > 1:
             self.add_loss(config.consistency * ops.sum(disagreement(heard)) / labels)
         if training and config.frame_weight:
             self.steps.assign(self.steps + 1)
             nats = ops.where(self.steps > config.frames_first, nats, ops.stop_gradient(nats))
-            frame_ids = inputs["frame_ids"]
             known = ops.cast(frame_ids >= 0, "float32")
             log_probs = ops.log_softmax(heard.frame_logits, axis=-1)
             told = ops.take_along_axis(log_probs, ops.maximum(frame_ids, 0)[:, :, None], axis=-1)[:, :, 0]
