@@ -20,6 +20,7 @@ from shared.ngrams import NGrams
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 BLANK = 0
+SURELY = -0.02  # the logarithm of how probable a blank is that nobody doubts
 NEVER = -1e30  # the logarithm of what cannot be; infinity would make its own differences not numbers
 
 
@@ -170,6 +171,8 @@ def beam_search(
 ) -> Spellings:
     """Prefix search (section 3.2; with a language model, Hannun et al. 2014): it sums over paths, best path does not.
 
+    Of blanks in a row that nobody doubts only the first is searched: a pause leads to nothing, and takes no time.
+
     Args:
         beam: prefixes kept at each frame.
         ngrams: what labels are like after others.
@@ -180,7 +183,7 @@ def beam_search(
     """
     if beam < 1:
         raise ValueError(f"beam must be at least 1. Received: {beam}")
-    log_probs = ops.cast(log_probs, "float32")
+    log_probs, lengths, pauses = _without_pauses(ops.cast(log_probs, "float32"), lengths)
     (batch, time, _), classes = ops.shape(log_probs), log_probs.shape[-1]
     places = ops.arange(time)
     ngrams = ngrams or NGrams(np.zeros((1, classes), np.float32), np.zeros((1, classes), np.int32))
@@ -253,8 +256,22 @@ def beam_search(
     )
     _, state = ops.while_loop(lambda frame, _: frame < time, step, (0, state))
     labels, label_lengths, _, _, ended, open_, lm, _ = state
-    whole = ops.logaddexp(ended, open_)
+    whole = ops.logaddexp(ended, open_) + pauses[:, None]
     return Spellings(labels, label_lengths, whole, whole + lm)
+
+
+def _without_pauses(log_probs: Any, lengths: Any) -> tuple[Any, Any, Any]:
+    """The same without blanks that follow blanks, both beyond doubt; and the logarithm of how probable these were."""
+    frames = ops.arange(ops.shape(log_probs)[1])
+    blank = log_probs[:, :, BLANK]
+    surely = ops.pad(blank > SURELY, ((0, 0), (1, 0)))
+    real = frames < lengths[:, None]
+    kept = real & ~(surely[:, 1:] & surely[:, :-1])
+    lengths = ops.sum(ops.cast(kept, "int32"), axis=1)
+    order = ops.argsort(ops.where(kept, frames, frames + ops.shape(frames)[0]), axis=-1)
+    order = order[:, : ops.maximum(ops.max(lengths), 1)]
+    pauses = ops.sum(ops.where(real & ~kept, blank, 0.0), axis=1)
+    return ops.take_along_axis(log_probs, order[:, :, None], axis=1), lengths, pauses
 
 
 def _named(name: Any, label: Any) -> Any:

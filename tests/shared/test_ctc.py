@@ -150,6 +150,16 @@ def test_a_wide_beam_is_exhaustive_with_ngrams_too():
         np.testing.assert_allclose(found.scores[row, 0], wanted[best], rtol=1e-4)
 
 
+def test_a_pause_takes_no_time():
+    log_probs, silence = log_softmax(random_logits())[:1], log_softmax(np.array([[9.0, 0, 1, 2]], np.float32))[None]
+    often = np.concatenate([silence, silence, log_probs[:, :2], silence, silence, silence, log_probs[:, 2:]], axis=1)
+    once = np.concatenate([silence, log_probs[:, :2], silence, log_probs[:, 2:]], axis=1)
+    found, wanted = (ctc.beam_search(x, np.array([x.shape[1]], np.int32), 7) for x in (often, once))
+    np.testing.assert_array_equal(found.labels, wanted.labels)
+    np.testing.assert_allclose(found.log_probs, wanted.log_probs + 3 * silence[0, 0, 0], rtol=1e-5)
+    assert wanted.labels.shape[-1] == TIME + 2
+
+
 def test_a_beam_of_one_follows_one_prefix_and_none_is_refused():
     found = ctc.beam_search(log_softmax(random_logits()), LENGTHS, 1)
     assert found.labels.shape == (3, 1, TIME)
