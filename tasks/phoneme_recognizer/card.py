@@ -7,6 +7,7 @@ from tasks.phoneme_recognizer.config import Config
 TERMS = {
     "spoken_scenes": "Trained on captions of this project's scenes, spoken by espeak-ng. The weights carry its terms.",
     "spoken_manual": "Trained on sentences of Python's manual (PSF License), spoken by espeak-ng.",
+    "spoken_tatoeba": "Trained on sentences of tatoeba.org (CC BY 2.0), spoken by espeak-ng.",
     "speechocean762": (
         "Trained on speechocean762 (Zhang et al. 2021), free for commercial and other use: English read aloud by"
         " speakers of Mandarin, half of them children."

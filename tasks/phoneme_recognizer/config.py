@@ -16,8 +16,8 @@ class Config:
     """One training of the recognizer; the defaults are those of `spoken_scenes`."""
 
     corpus: str = "spoken_scenes"
-    """What to train on: spoken_scenes, spoken_manual, speechocean762, timit, or a folder of sounds with transcripts.
-    Several are joined by +; the first is the one that is measured."""
+    """What to train on: spoken_scenes, spoken_manual, spoken_tatoeba, speechocean762, timit, or a folder of sounds with
+    transcripts. Several are joined by +; the first is the one that is measured."""
     beside: float = 1.0
     """Share of the other corpora that is learned from beside the first."""
     begin: str = ""
@@ -31,7 +31,7 @@ class Config:
     """Over what each band is brought to mean 0 and deviation 1; over an utterance it cannot be in a stream."""
     front_channels: int = 16
     """Maps of each convolution over time and bands; each halves the bands, each but the first the frames."""
-    pace: Literal[20, 40] = 20
+    pace: Literal[20, 40] = 40
     """Milliseconds from one step of the LSTMs to the next; with 40 all takes half as long."""
     cell: Literal["simple_rnn", "lstm", "gru"] = "lstm"
     """What the layers are made of."""
@@ -62,13 +62,13 @@ class Config:
     masked_frames: int = 10
     """And two of at most so many frames of 10 ms."""
 
-    beam: int = 0
+    beam: int = 10
     """Width of the prefix search for phones, once trained; 0: what the best path spells."""
-    ngram_order: int = 4
+    ngram_order: int = 5
     """Phones in a row that are counted in the training corpus for that search."""
-    ngram_weight: float = 0.3
+    ngram_weight: float = 0.8
     """In it, of the logarithm of how probable each phone is after those before it."""
-    phone_bonus: float = 0.0
+    phone_bonus: float = 1.5
     """And of each phone that is told, for that logarithm speaks against all of them."""
 
     batch_size: int = 8
@@ -124,7 +124,6 @@ SPOKEN_MANUAL = replace(
     corpus="spoken_manual+spoken_scenes",
     beside=0.4,
     front_channels=32,
-    pace=40,
     units=224,
     num_layers=3,
     dropout=0.2,
@@ -133,6 +132,7 @@ SPOKEN_MANUAL = replace(
     speed=0.25,
     masked_bands=12,
     masked_frames=20,
+    beam=0,
     epochs=4,
     learning_rate=2e-3,
     warmup_steps=200,
@@ -153,7 +153,6 @@ PRESETS = {
         augmented=0.8,
         masked_frames=25,
         beam=20,
-        ngram_order=5,
         ngram_weight=0.6,
         phone_bonus=2.5,
         epochs=16,
@@ -166,6 +165,7 @@ PRESETS = {
         SPOKEN_SCENES,
         corpus="timit",
         front_channels=32,
+        pace=20,
         units=256,
         num_layers=4,
         dropout=0.25,
@@ -175,11 +175,14 @@ PRESETS = {
         speed=0.15,
         masked_bands=12,
         masked_frames=25,
+        beam=0,
         epochs=40,
         learning_rate=2e-3,
         warmup_steps=300,
         weight_average=0.998,
     ),
     # Reads forwards alone, with what is known beforehand, so that it can listen while somebody speaks.
-    "streaming": replace(SPOKEN_SCENES, epochs=6, normalisation="corpus", bidirectional=False, units=256),
+    "streaming": replace(
+        SPOKEN_SCENES, epochs=6, pace=20, beam=0, normalisation="corpus", bidirectional=False, units=256
+    ),
 }

@@ -72,8 +72,11 @@ def spell_split(speller: "Speller", split: "Split") -> tuple[list[list[str]], li
     return [fold_all(utterance.phones, 39, silence=False) for utterance in split.utterances], hypotheses
 
 
-def measure(run: Run, options: Arguments) -> dict[str, Any]:
+def measure(run: Run, options: Arguments, recognizer: "SoundRecognizer | None" = None) -> dict[str, Any]:
     """The numbers of a run on a split; kept with the run, and its card written, unless it is a released model.
+
+    Args:
+        recognizer: the run's, if it is loaded already.
 
     Raises:
         UserError: the corpus cannot be had.
@@ -90,7 +93,7 @@ def measure(run: Run, options: Arguments) -> dict[str, Any]:
     is_new = corpus not in (*CORPORA, *config.corpora)
     part = "all" if is_new else options.split
     name = part if options.corpus is None else f"{Path(corpus).name} {part}"
-    recognizer = SoundRecognizer.load(str(run.path), options.beam)
+    recognizer = recognizer or SoundRecognizer.load(str(run.path), options.beam)
     split = load_split(replace(config, corpus=corpus), part, options.data_dir)
     recognitions = recognize_split(recognizer, split)
     metrics, counts, probabilities, right = score(split, recognitions, config)

@@ -95,13 +95,13 @@ def train(config: Config, options: TrainingOptions) -> None:
     ).fit()
 
     fit_temperature(model, dev)
+    recognizer = SoundRecognizer(model, ngrams if config.beam else None, config.beam)
     if config.beam:
-        searched = recognize_split(SoundRecognizer(model, ngrams, config.beam), dev)
-        model.belief.assign(fit_belief(*score(dev, searched, config)[2:]))
+        model.belief.assign(fit_belief(*score(dev, recognize_split(recognizer, dev), config)[2:]))
     run.save_weights({name: np.asarray(weight) for name, weight in model_weights(model).items()})
     run.save_model(model)
     draw_history(state.history, ["perplexity", "dev PER"], run.path / "plots" / "history.png")
-    measure(run, Arguments(data_dir=options.data_dir))
+    measure(run, Arguments(data_dir=options.data_dir), recognizer)
     print(f"trained: {run.path}")
 
 

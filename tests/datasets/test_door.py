@@ -119,7 +119,8 @@ def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(monkeypat
 
 def test_unknown_names_say_what_there_is():
     with pytest.raises(
-        datasets.CorpusError, match="there are scenes, spoken_scenes, spoken_manual, python_manual, flickr8k"
+        datasets.CorpusError,
+        match="there are scenes, spoken_scenes, spoken_manual, spoken_tatoeba, python_manual, flickr",
     ):
         datasets.load("imagenet", "train")
     with pytest.raises(datasets.CorpusError, match="there are train, dev, test"):

@@ -10,6 +10,7 @@ from datasets import CorpusError, speech, spoken
 from datasets.speech import ACCENTS, PHONES, SPEAKERS, Request, say_all, timed
 from datasets.spoken_manual import spoken_manual_dataset_builder as manual
 from datasets.spoken_scenes import spoken_scenes_dataset_builder as builder
+from datasets.spoken_tatoeba import spoken_tatoeba_dataset_builder as tatoeba
 from shared.phones import PHONES_39, fold
 
 needs_engine = pytest.mark.skipif(
@@ -89,6 +90,18 @@ def test_sentences_are_plain_words():
         "The power operator binds", "more tightly than unary ones", "on its left side",
         "Python's built-in types don't change",
     ]  # fmt: skip
+
+
+def test_sentences_of_everyday_life_are_plain_and_told_once():
+    texts = [
+        "I don't know, Tom.",
+        "No.",
+        "It's 5 o'clock now.",
+        "I don't know, Tom.",
+        "Wait! Stop it now!",
+        "Is it you?",
+    ]
+    assert tatoeba.sentences(texts) == ["I don't know, Tom.", "Is it you?"]
 
 
 def test_without_the_engine_one_line_says_how_to_get_it(tmp_path, monkeypatch):
