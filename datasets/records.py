@@ -37,15 +37,21 @@ def usable(
         yield name(item), record
 
 
+def sound() -> Any:
+    """TFDS' feature of int16 samples: as bytes, for TFDS takes numbers one by one, and its own feature TensorFlow."""
+    import tensorflow_datasets as tfds
+
+    return tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding=tfds.features.Encoding.BYTES)
+
+
 def timed_speech() -> Any:
     """TFDS' features of utterances whose phones have times: `starts` and `ends` in samples of `audio`."""
     import tensorflow_datasets as tfds
 
     texts = {name: tfds.features.Text() for name in ("name", "speaker", "text")}
     times = {name: tfds.features.Tensor(shape=(None,), dtype=np.int32) for name in ("starts", "ends")}
-    audio = tfds.features.Tensor(shape=(None,), dtype=np.int16)  # TFDS' own feature for it imports TensorFlow
     phones = tfds.features.Sequence(tfds.features.Text())
-    return tfds.features.FeaturesDict({"audio": audio, "phones": phones, **times, **texts})
+    return tfds.features.FeaturesDict({"audio": sound(), "phones": phones, **times, **texts})
 
 
 def as_int16(samples: np.ndarray) -> np.ndarray:

@@ -25,8 +25,8 @@ def in_some_voice(text: str, split: str, rng: np.random.Generator) -> Request:
 class SpokenBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Texts in the voices of espeak-ng; `requests` says which."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.1.0": "Samples are kept as bytes.", "1.0.0": "First release."}
 
     def requests(self) -> dict[str, list[Request]]:
         """What is said in each split."""

@@ -70,12 +70,13 @@ def write_saved_model(
     module.parameters = list({id(variable): variable.value for variable in model.variables}.values())
     signatures = {}
     for name, endpoint in endpoints.items():
-        function = tf.function(endpoint.function, input_signature=list(endpoint.signature.values()))
-        setattr(module, name, function)
-        signatures[name] = function.get_concrete_function()
+        traced = tf.function(endpoint.function, list(endpoint.signature.values()), autograph=False)
+        signatures[name] = traced.get_concrete_function()
+        setattr(module, name, signatures[name])  # rather than `traced`, which would be traced once more
     signatures["serving_default"] = signatures[next(iter(endpoints))]
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # nobody trains what is served
     with atomic_folder(version) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures)
+        tf.saved_model.save(module, str(temporary), signatures, options)
         _write_warmup(temporary, run.name, endpoints)
         check(tf.saved_model.load(str(temporary)))
     return version

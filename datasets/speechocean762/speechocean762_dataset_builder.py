@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from datasets import CORPORA, CorpusError
 from datasets.lines import instructions, own_folder
-from datasets.records import as_int16, usable
+from datasets.records import as_int16, sound, usable
 from shared.audio import read_sound
 from shared.files import MediaError
 
@@ -32,16 +31,15 @@ class Utterance:
 class Builder(tfds.core.GeneratorBasedBuilder):
     """English sentences read aloud by speakers of Mandarin, half of them children, with the phones of each."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.1.0": "Samples are kept as bytes.", "1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = instructions("speechocean762")
     skipped = 0  # bad records left out, counted while preparing
 
     def _info(self) -> tfds.core.DatasetInfo:
         texts = {name: tfds.features.Text() for name in ("name", "speaker", "text", "phones")}
-        audio = tfds.features.Tensor(shape=(None,), dtype=np.int16)  # TFDS' own feature for it imports TensorFlow
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict({"audio": audio, **texts}), disable_shuffling=True
+            features=tfds.features.FeaturesDict({"audio": sound(), **texts}), disable_shuffling=True
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:

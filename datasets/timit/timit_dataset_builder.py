@@ -65,8 +65,8 @@ class Utterance:
 class Builder(tfds.core.GeneratorBasedBuilder):
     """English sentences read by 630 speakers, every phone timed by hand."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.1.0": "Samples are kept as bytes.", "1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = instructions("timit")
     skipped = 0  # bad records left out, counted while preparing
 
