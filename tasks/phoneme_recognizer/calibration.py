@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from shared import ctc
+from shared.any_size import AnySize
 from tasks.phoneme_recognizer.data import Split, pad_samples
 from tasks.phoneme_recognizer.model import PhonemeRecognizer
 from tasks.phoneme_recognizer.recognition import batches
@@ -22,7 +23,7 @@ HEARD = 200  # utterances that it is fitted to, at most
 TEMPERATURES = np.geomspace(0.5, 4, 25).astype(np.float32)
 
 
-class Thermometer(keras.Model):
+class Thermometer(AnySize):
     """What the best path spells, and how probable each label is under each temperature, compiled once.
 
     Which path is best, and where its labels are, does not depend on the temperature.

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from shared import ctc
+from shared.any_size import AnySize
 from shared.audio import SAMPLE_RATE
 from shared.features import HOP, WINDOW, frame_count, log_mel
 from shared.ngrams import NGrams
@@ -362,7 +363,7 @@ class Listener(keras.Model):
         return cls(keras.saving.deserialize_keras_object(config["model"], custom_objects))
 
 
-class Finder(keras.Model):
+class Finder(AnySize):
     """`PhonemeRecognizer.find`, compiled once: call `predict_on_batch` with NumPy arrays."""
 
     def __init__(self, model: PhonemeRecognizer, **search):
@@ -378,7 +379,7 @@ class Finder(keras.Model):
         return self.find(inputs["samples"], inputs["lengths"])._asdict()
 
 
-class Speller(keras.Model):
+class Speller(AnySize):
     """The labels of the best path alone, compiled once."""
 
     def __init__(self, model: PhonemeRecognizer):
@@ -391,7 +392,7 @@ class Speller(keras.Model):
         return ctc.best_path(heard.ctc_logits, heard.ctc_lengths)
 
 
-class Locator(keras.Model):
+class Locator(AnySize):
     """`PhonemeRecognizer.locate` of labels that are known, compiled once."""
 
     def __init__(self, model: PhonemeRecognizer):

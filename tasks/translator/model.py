@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from shared.any_size import AnySize
 from shared.decoding import Hypotheses, Step, beam_search
 from shared.losses import token_nats
 from shared.recurrent import LSTM, ConditionalGRU, Stack
@@ -333,7 +334,7 @@ def build_model(config: Config, source_size: int, target_size: int) -> EncoderDe
     return model
 
 
-class Reader(keras.Model):
+class Reader(AnySize):
     """What given translations cost, compiled once: call `predict_on_batch`."""
 
     def __init__(self, model: EncoderDecoder):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
 import numpy as np
 
+from shared.any_size import AnySize
 from shared.batching import packed
 from shared.errors import UserError
 from shared.runs import Run
@@ -86,7 +86,7 @@ def between_words(weights: np.ndarray, source_numbers: np.ndarray, target_number
     return (of_words / of_words.sum(axis=1, keepdims=True)) @ weights @ to_words
 
 
-class Searcher(keras.Model):
+class Searcher(AnySize):
     """`translate`, compiled once: call `predict_on_batch` with source ids."""
 
     def __init__(self, models: Sequence[EncoderDecoder], config: Config):
