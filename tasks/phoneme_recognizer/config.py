@@ -29,7 +29,7 @@ class Config:
     """Bands of the spectrum."""
     normalisation: Literal["utterance", "corpus"] = "utterance"
     """Over what each band is brought to mean 0 and deviation 1; over an utterance it cannot be in a stream."""
-    front_channels: int = 16
+    front_channels: int = 8
     """Maps of each convolution over time and bands; each halves the bands, each but the first the frames."""
     pace: Literal[20, 40] = 40
     """Milliseconds from one step of the LSTMs to the next; with 40 all takes half as long."""
@@ -183,6 +183,13 @@ PRESETS = {
     ),
     # Reads forwards alone, with what is known beforehand, so that it can listen while somebody speaks.
     "streaming": replace(
-        SPOKEN_SCENES, epochs=6, pace=20, beam=0, normalisation="corpus", bidirectional=False, units=256
+        SPOKEN_SCENES,
+        normalisation="corpus",
+        front_channels=16,
+        pace=20,
+        bidirectional=False,
+        units=256,
+        beam=0,
+        epochs=6,
     ),
 }
