@@ -58,8 +58,15 @@ def best_path(log_probs: Any, lengths: Any) -> tuple[Any, Any]:
     ids = ops.cast(ops.argmax(log_probs, axis=-1), "int32")
     before = ops.pad(ids[:, :-1], ((0, 0), (1, 0)))
     kept = (ids != BLANK) & (ids != before) & (frames < lengths[:, None])
-    order = ops.argsort(ops.where(kept, frames, frames + ops.shape(frames)[0]), axis=-1)  # those kept, then the others
-    return ops.take_along_axis(ops.where(kept, ids, 0), order, axis=-1), ops.sum(ops.cast(kept, "int32"), axis=-1)
+    order, count = _first(kept)
+    return ops.take_along_axis(ops.where(kept, ids, 0), order, axis=-1), count
+
+
+def _first(kept: Any) -> tuple[Any, Any]:
+    """The places `(batch, time)` of frames that are kept, in order, then those of the others; and how many are kept."""
+    frames = ops.arange(ops.shape(kept)[1])
+    order = ops.argsort(ops.where(kept, frames, frames + ops.shape(frames)[0]), axis=-1)
+    return order, ops.sum(ops.cast(kept, "int32"), axis=-1)
 
 
 class Alignment(NamedTuple):
@@ -262,13 +269,11 @@ def beam_search(
 
 def _without_pauses(log_probs: Any, lengths: Any) -> tuple[Any, Any, Any]:
     """The same without blanks that follow blanks, both beyond doubt; and the logarithm of how probable these were."""
-    frames = ops.arange(ops.shape(log_probs)[1])
     blank = log_probs[:, :, BLANK]
     surely = ops.pad(blank > SURELY, ((0, 0), (1, 0)))
-    real = frames < lengths[:, None]
+    real = ops.arange(ops.shape(blank)[1]) < lengths[:, None]
     kept = real & ~(surely[:, 1:] & surely[:, :-1])
-    lengths = ops.sum(ops.cast(kept, "int32"), axis=1)
-    order = ops.argsort(ops.where(kept, frames, frames + ops.shape(frames)[0]), axis=-1)
+    order, lengths = _first(kept)
     order = order[:, : ops.maximum(ops.max(lengths), 1)]
     pauses = ops.sum(ops.where(real & ~kept, blank, 0.0), axis=1)
     return ops.take_along_axis(log_probs, order[:, :, None], axis=1), lengths, pauses

@@ -42,7 +42,7 @@ class Arguments:
     corpus: str | None = None
     """Another corpus, or folder, than the one that it learned from."""
     beam: int | None = None
-    """Of prefix search with what three phones in a row are like; by default the run's own, 0: the best path."""
+    """Of prefix search with what phones are like after others; by default the run's own, 0: the best path."""
     noise: bool = False
     """Also in noise of 20, 10, 5 and 0 dB."""
     worst: int = 0

@@ -187,7 +187,10 @@ class PhonemeRecognizer(keras.Model):
         return ctc_logits, ops.reshape(several, (batch, frames * steps, self.classes))
 
     def hear(self, samples, lengths, training=False, readings=1) -> Heard:
-        """Sounds float32 (batch, samples), of which `lengths` int32 (batch,) are real; all of them several times."""
+        """Sounds float32 (batch, samples), of which `lengths` int32 (batch,) are real.
+
+        With several `readings` the whole batch comes out so many times, one behind the other, each masked by itself.
+        """
         x, frame_lengths = (_several(readings, found) for found in self.features(samples, lengths))
         x = self.mask(x, training=training)
         frames, lengths = ops.shape(x)[1], frame_lengths

@@ -50,9 +50,9 @@ class Arguments:
     model: str | None = None
     """Run or folder; by default the released model, else the newest run."""
     beam: int | None = None
-    """Of prefix search with what three phones in a row are like; by default the run's own, 0: the best path."""
+    """Of prefix search with what phones are like after others; by default the run's own, 0: the best path."""
     n_best: int = 1
-    """Hypotheses for each sound, in the order of the search, which weighs what three phones in a row are like too."""
+    """Hypotheses for each sound, in the order of the search, which weighs what phones are like after others too."""
     align: str | None = None
     """Words, or phones in brackets, that were said: tells when, and how well."""
     transcripts: bool = False

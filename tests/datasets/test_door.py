@@ -120,7 +120,7 @@ def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(monkeypat
 def test_unknown_names_say_what_there_is():
     with pytest.raises(
         datasets.CorpusError,
-        match="there are scenes, spoken_scenes, spoken_manual, spoken_tatoeba, python_manual, flickr",
+        match="there are scenes, spoken_scenes, spoken_manual, spoken_tatoeba, python_manual, flickr8k",
     ):
         datasets.load("imagenet", "train")
     with pytest.raises(datasets.CorpusError, match="there are train, dev, test"):

@@ -78,11 +78,12 @@ def make_requests() -> dict[str, list[Request]]:
 
 @dataclass(frozen=True)
 class Trained:
-    """The run, and what its training printed."""
+    """The run, what its training printed, and the names of what it drew, before other commands draw more."""
 
     run: Run
     config: Config
     output: str
+    plots: set[str]
 
 
 @pytest.fixture(scope="package")
@@ -104,7 +105,8 @@ def trained(tones) -> Trained:
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         train(CONFIG, TrainingOptions(run="tiny"))
-    return Trained(Run(tones / "tiny"), CONFIG, output.getvalue())
+    run = Run(tones / "tiny")
+    return Trained(run, CONFIG, output.getvalue(), {path.name for path in (run.path / "plots").iterdir()})
 
 
 @pytest.fixture
