@@ -1,5 +1,6 @@
 """TFDS builder of TIMIT (Garofolo et al. 1993), from a copy in any of its four layouts."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ import tensorflow_datasets as tfds
 
 from datasets import CorpusError
 from datasets.lines import instructions, own_folder
-from datasets.records import as_int16, timed_speech, usable
+from datasets.records import timed_speech, usable
+from datasets.timit.mending import mended
 from shared.audio import read_sound
 from shared.files import MediaError
 from shared.phones import PHONES_61
@@ -65,8 +67,12 @@ class Utterance:
 class Builder(tfds.core.GeneratorBasedBuilder):
     """English sentences read by 630 speakers, every phone timed by hand."""
 
-    VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.1.0": "Samples are kept as bytes.", "1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.2.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.2.0": "Sounds that were copied as text are mended.",
+        "1.1.0": "Samples are kept as bytes.",
+        "1.0.0": "First release.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = instructions("timit")
     skipped = 0  # bad records left out, counted while preparing
 
@@ -116,12 +122,15 @@ def find_utterances(folder: Path) -> dict[str, list[Utterance]]:
 
 
 def read_utterance(utterance: Utterance) -> dict:
-    """A record.
+    """A record; tells of a sound that had to be mended.
 
     Raises:
         MediaError: a file is missing or damaged, a label unknown, or the times are not in order.
     """
-    samples = read_sound(utterance.beside(".wav.wav", ".wav"))
+    samples = np.round(read_sound(utterance.beside(".wav.wav", ".wav")) * 32_768).clip(-32_768, 32_767)
+    samples, lost = mended(samples.astype(np.int16))
+    if lost:
+        print(f"timit: {utterance.name} was once copied as text; lost bytes put back: {lost}", file=sys.stderr)
     lines = [line.split() for line in utterance.transcription.read_text().splitlines() if line.strip()]
     try:
         starts, ends, phones = zip(*((int(start), int(end), phone) for start, end, phone in lines), strict=True)
@@ -135,7 +144,7 @@ def read_utterance(utterance: Utterance) -> dict:
         raise MediaError("has times that are not in order")
     text = utterance.beside(".txt").read_text().split(maxsplit=2)[2].strip()  # after the first and the last sample
     return {
-        "audio": as_int16(samples),
+        "audio": samples,
         "phones": list(phones),
         "starts": times[0],
         "ends": times[1].clip(max=len(samples)),

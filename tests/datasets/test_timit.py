@@ -11,6 +11,7 @@ import soundfile
 import datasets
 from datasets import CorpusError
 from datasets.timit import timit_dataset_builder as builder
+from datasets.timit.mending import mended
 from shared.phones import PHONES_61
 
 DUMMY = Path(builder.__file__).with_name("dummy_data")
@@ -118,3 +119,28 @@ def test_the_sample_at_hand(prepared):
     assert record["audio"].dtype == np.int16
     assert set(record["phones"]) <= set(PHONES_61)
     assert record["ends"][-1] <= len(record["audio"])
+
+
+def test_a_sound_that_was_copied_as_text_is_mended():
+    seconds = np.arange(16_000) / 16_000
+    sound = np.round(2_600 * np.sin(900 * seconds) + 2_400 * np.sin(2_900 * seconds + 3)).astype(np.int16)
+    whole = sound.astype("<i2").tobytes()
+    assert whole.count(b"\r\n") == 5
+    copied = whole.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    damaged = np.frombuffer(copied[: len(copied) // 2 * 2], "<i2").astype(np.int16)
+
+    def wrong(found):  # share of samples; a low byte of 13 that stays 10 is not heard
+        return np.mean(np.abs(found - sound[: len(found)].astype(int)) > 3)
+
+    found, lost = mended(damaged)
+    assert lost == 5
+    assert abs(len(found) - len(sound)) <= 1
+    assert wrong(damaged) > 0.3
+    assert wrong(found) < 0.001
+
+
+@pytest.mark.parametrize("sound", [np.zeros(3_000, np.int16), np.arange(9_000, dtype=np.int16)])
+def test_other_sounds_stay_as_they_are(sound):
+    found, lost = mended(sound)
+    np.testing.assert_array_equal(found, sound)
+    assert lost == 0
