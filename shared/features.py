@@ -13,6 +13,9 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 WINDOW, HOP, TRANSFORM = 400, 160, 512  # samples: 25 ms of sound every 10 ms, with zeros to a power of two
 FLOOR = 1e-10  # of energy: the logarithm of silence
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP
+# Slaney's scale ("Auditory Toolbox", 1998, `mfcc`): 15 steps to a kHz below 1 kHz, above it 27 to a factor of 6.4.
+_LINEAR, _STEP = 15, float(np.log(6.4)) / 27
+_TOP = _LINEAR + float(np.log(SAMPLE_RATE / 2 / 1000)) / _STEP  # the highest frequency
 
 
 def frame_count(samples: Any) -> Any:
@@ -35,17 +38,30 @@ def log_mel(samples: Any, mels: int) -> Any:
     return frames[:, : frame_count(ops.shape(samples)[1])]
 
 
+def stretched(bands: Any, factors: Any) -> Any:
+    """Bands `(batch, frames, mels)` as if all frequencies were `factors` `(batch,)` times as high.
+
+    Which is how a shorter vocal tract says the same (Jaitly and Hinton 2013). Linear between bands; what would come
+    from beyond the outermost is as they are.
+    """
+    mels = bands.shape[-1]
+    hertz = _band_edges(mels)[1:-1].astype(np.float32) / factors[:, None]  # where a band finds what it will hold
+    steps = ops.where(hertz < 1000, hertz / 1000 * _LINEAR, _LINEAR + ops.log(hertz / 1000) / _STEP)
+    places = ops.clip(steps / _TOP * (mels + 1) - 1, 0, mels - 1)
+    shares = ops.relu(1 - ops.abs(places[:, None, :] - ops.arange(mels, dtype=places.dtype)[:, None]))
+    return ops.matmul(bands, shares)  # (batch, from, to)
+
+
+def _band_edges(mels: int) -> np.ndarray:
+    """Hertz, `(mels + 2,)`: each band begins at one of them, is highest at the next and ends at the one after."""
+    steps = np.linspace(0, _TOP, mels + 2)
+    return np.where(steps < _LINEAR, steps / _LINEAR * 1000, 1000 * np.exp(_STEP * np.maximum(steps - _LINEAR, 0)))
+
+
 @cache
 def mel_filters(mels: int) -> np.ndarray:
-    """The triangles, float32 `(frequencies, mels)`.
-
-    Slaney's scale ("Auditory Toolbox", 1998, `mfcc`): 15 steps of it to a kHz below 1 kHz, above it 27 to a factor of
-    6.4.
-    """
-    step = np.log(6.4) / 27
-    top = 15 + np.log(SAMPLE_RATE / 2 / 1000) / step
-    points = np.linspace(0, top, mels + 2)
-    edges = np.where(points < 15, points / 15 * 1000, 1000 * np.exp(step * np.maximum(points - 15, 0)))
+    """The triangles, float32 `(frequencies, mels)`."""
+    edges = _band_edges(mels)
     frequencies = np.linspace(0, SAMPLE_RATE / 2, TRANSFORM // 2 + 1)[:, None]
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     rising, falling = (frequencies - lower) / (centre - lower), (upper - frequencies) / (upper - centre)

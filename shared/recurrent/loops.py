@@ -11,12 +11,14 @@ import math
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
+from shared.compiling import wait_for_compiled
 from shared.recurrent.products import (
     NONE,
     meet,
@@ -31,6 +33,8 @@ from shared.recurrent.products import (
     team,
     together,
 )
+
+wait_for_compiled()
 
 _ALL = np.empty(0, np.int64)  # rows of a product: each in its place
 _CHUNK = 4  # panels of each gate from one look at the gates to the next: their products are still in the nearest cache
@@ -768,3 +772,22 @@ def inputs_gradient(dz, kernel, parts):
     room = _array(*room_for(threads, 1, 0, len(kernel), dz.itemsize), dtype=dz.dtype)
     together(_inputs_gradient, threads, room, dz, kernel, d_inputs)
     return d_inputs
+
+
+def compile_loops(cell: str) -> None:
+    """Calls all that trains a cell in float32 once, which compiles it and keeps it."""
+    ones = partial(np.ones, dtype=np.float32)
+    inputs, states, hidden, mask = ones((2, 3, 4)), ones((2, 3, 5)), ones((2, 5)), np.ones((2, 3), bool)
+    gates = {"simple_rnn": 1, "lstm": 4, "gru": 3}[cell]
+    kernel, recurrent, bias = ones((4, 5 * gates)), ones((5, 5 * gates)), ones(5 * gates)
+    first = [inputs, kernel, bias, hidden]
+    if cell == "simple_rnn":
+        known = [*first, mask, recurrent, False, False, 1]
+        dz, *_ = simple_rnn_gradient(states, *known, hiddens=simple_rnn(*known))
+    elif cell == "lstm":
+        known = [*first, hidden, mask, recurrent, False, 1]
+        dz, *_ = lstm_gradient(states, states, *known, *lstm(*known))
+    else:
+        known = [*first, mask, recurrent, ones(5), False, True, 1]
+        dz, *_ = gru_gradient(states, *known, *gru(*known))
+    inputs_gradient(dz, kernel, 1)

@@ -6,13 +6,11 @@ the first step to the last. Products are computed in tiles whose sums stay in ve
 2008, section 4): some rows, a panel of columns, all of the depth.
 """
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
@@ -23,15 +21,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-# Compiled code is kept beside the bytecode, by what it was compiled from: numba itself looks at one file of them alone.
-_SOURCES = [Path(__file__).with_name(name).read_bytes() for name in ("products.py", "loops.py")]
-_KEPT = Path(__file__).with_name("__pycache__") / f"native-{hashlib.sha256(b''.join(_SOURCES)).hexdigest()[:16]}"
+from shared.compiling import KEPT
 
 
 def native(function: Callable) -> Any:
     """The function in machine code, which needs no lock of the interpreter's."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    folder, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_KEPT)
+    folder, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(KEPT)
     try:
         return numba.njit(function, cache=True, **options)
     except RuntimeError:  # there is no place to keep it

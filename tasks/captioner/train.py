@@ -10,6 +10,7 @@ The same command again resumes an interrupted run. The run lies in saved_models/
 import sys
 
 from shared.cli import TrainingOptions, command, training_arguments
+from shared.compiling import compile_ahead
 from tasks.captioner.config import PRESETS, TASK, Config
 
 
@@ -97,6 +98,7 @@ def train(config: Config, options: TrainingOptions) -> None:
 @command
 def main(arguments: list[str]) -> None:
     config, options = training_arguments(arguments, PRESETS, "scenes", "tasks.captioner.train", __doc__)
+    compile_ahead("lstm")
     train(config, options)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.cli import TrainingOptions, command, training_arguments
+from shared.compiling import compile_ahead
 from shared.runs import plain_name
 from tasks.language_model.config import PRESETS, TASK, Config
 
@@ -176,6 +177,7 @@ def build_optimizer(config: Config):
 @command
 def main(arguments: list[str]) -> None:
     config, options = training_arguments(arguments, PRESETS, "python_manual", "tasks.language_model.train", __doc__)
+    compile_ahead(config.cell)
     train(config, options)
 
 

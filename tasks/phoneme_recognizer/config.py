@@ -57,6 +57,11 @@ class Config:
     """Decibels: noise is drawn from here to 25 above."""
     speed: float = 0.1
     """Share by which an utterance may be played faster or slower."""
+    cropped: float = 0.0
+    """Share of its silence that may be cut away before and after such an utterance, where times are known."""
+    tract: float = 0.0
+    """Share by which, in training, all frequencies may lie higher or lower, as with another vocal tract (Jaitly and
+    Hinton 2013)."""
     masked_bands: int = 8
     """In training two stripes of at most so many bands are blanked (SpecAugment; Park et al. 2019)."""
     masked_frames: int = 10
@@ -95,8 +100,8 @@ class Config:
         expect("above 0", self, "learning_rate clip_norm")
         expect("0 or more", self, "frame_weight frames_first consistency beam ngram_weight phone_bonus")
         expect("0 or more", self, "masked_bands masked_frames warmup_steps seed")
-        expect("from 0 to below 1", self, "dropout speed weight_average")
-        expect("from 0 to 1", self, "augmented beside")
+        expect("from 0 to below 1", self, "dropout speed tract weight_average")
+        expect("from 0 to 1", self, "augmented cropped beside")
         if not all(self.corpora):
             raise UserError(f"corpus {self.corpus!r}: a name or a path was expected, or several joined by +")
 

@@ -22,7 +22,7 @@ import numpy as np
 from shared import ctc
 from shared.any_size import AnySize
 from shared.audio import SAMPLE_RATE
-from shared.features import HOP, WINDOW, frame_count, log_mel
+from shared.features import HOP, WINDOW, frame_count, log_mel, stretched
 from shared.ngrams import NGrams
 from shared.recurrent import Stack
 from shared.runs import Run
@@ -96,6 +96,27 @@ class SpectrumMask(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("quatrain")
+class VocalTract(keras.layers.Layer):
+    """Gives each utterance another vocal tract in training (Jaitly and Hinton 2013)."""
+
+    def __init__(self, most: float, **kwargs):
+        super().__init__(**kwargs)
+        self.most = most
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, features, training=False):
+        """(batch, frames, mels) -> the same, all frequencies by up to `most` of themselves higher or lower."""
+        if not training or not self.most:
+            return features
+        batch = ops.shape(features)[:1]
+        factors = keras.random.uniform(batch, 1 - self.most, 1 + self.most, seed=self.seed_generator)
+        return stretched(features, factors)
+
+    def get_config(self):
+        return {**super().get_config(), "most": self.most}
+
+
+@keras.saving.register_keras_serializable("quatrain")
 class PhonemeRecognizer(keras.Model):
     """Sound in, logits of phones out.
 
@@ -113,6 +134,7 @@ class PhonemeRecognizer(keras.Model):
         super().__init__(name=name, **kwargs)
         self.config = config = Config(**config) if isinstance(config, dict) else config
         self.classes = len(config.phones) + 1
+        self.tract = VocalTract(config.tract, name="tract")
         self.mask = SpectrumMask(config.masked_bands, config.masked_frames, name="mask")
         self.convolutions = [
             keras.layers.Conv2D(config.front_channels, (size, 3), strides=(stride, 2), name=f"convolution_{i}")
@@ -189,10 +211,10 @@ class PhonemeRecognizer(keras.Model):
     def hear(self, samples, lengths, training=False, readings=1) -> Heard:
         """Sounds float32 (batch, samples), of which `lengths` int32 (batch,) are real.
 
-        With several `readings` the whole batch comes out so many times, one behind the other, each masked by itself.
+        With several `readings` the whole batch comes out so many times, one behind the other, each changed by itself.
         """
         x, frame_lengths = (_several(readings, found) for found in self.features(samples, lengths))
-        x = self.mask(x, training=training)
+        x = self.mask(self.tract(x, training=training), training=training)
         frames, lengths = ops.shape(x)[1], frame_lengths
         for number, (size, stride) in enumerate(convolutions(self.config)):
             # The same zeros on both sides: what Keras pads with depends on how long the batch happens to be.

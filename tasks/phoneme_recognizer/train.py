@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shared.cli import TrainingOptions, command, training_arguments
+from shared.compiling import compile_ahead
 from shared.runs import plain_name
 from tasks.phoneme_recognizer.config import PRESETS, RELEASED, TASK, Config
 
@@ -114,6 +115,7 @@ def run_name(config: Config) -> str:
 @command
 def main(arguments: list[str]) -> None:
     config, options = training_arguments(arguments, PRESETS, "spoken_scenes", "tasks.phoneme_recognizer.train", __doc__)
+    compile_ahead(config.cell)
     train(config, options)
 
 

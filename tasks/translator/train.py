@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shared.cli import TrainingOptions, command, training_arguments
+from shared.compiling import compile_ahead
 from shared.runs import plain_name
 from tasks.translator.config import PRESETS, TASK, Config
 
@@ -86,6 +87,7 @@ def run_name(config: Config) -> str:
 @command
 def main(arguments: list[str]) -> None:
     config, options = training_arguments(arguments, PRESETS, "scenes", "tasks.translator.train", __doc__)
+    compile_ahead("gru")
     train(config, options)
 
 

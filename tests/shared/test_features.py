@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from shared.audio import SAMPLE_RATE
-from shared.features import HOP, TRANSFORM, WINDOW, frame_count, log_mel, mel_filters
+from shared.features import HOP, TRANSFORM, WINDOW, frame_count, log_mel, mel_filters, stretched
 
 RNG = np.random.default_rng(0)
 SOUND = (0.1 * RNG.standard_normal((2, 5_000))).astype("float32")
@@ -42,3 +42,14 @@ def test_frames_of_any_length(samples):
 
 def test_silence_has_a_floor():
     assert np.asarray(log_mel(np.zeros((1, 400), np.float32), 5)) == pytest.approx(np.full((1, 1, 5), np.log(1e-10)))
+
+
+@pytest.mark.parametrize("hertz", [400, 1500, 3000])
+def test_stretched_bands_are_those_of_a_higher_sound(hertz):
+    seconds = np.arange(800) / SAMPLE_RATE
+    low, high = (np.float32([np.sin(2 * np.pi * f * seconds)]) for f in (hertz, 1.2 * hertz))
+    bands = np.asarray(log_mel(np.concatenate([low, low]), 64))
+    found = np.asarray(stretched(bands, np.float32([1.2, 1])))
+    assert found.shape == (2, 3, 64)
+    assert found[0].argmax(-1) == pytest.approx(np.asarray(log_mel(high, 64))[0].argmax(-1), abs=0)
+    np.testing.assert_allclose(found[1], bands[1], atol=1e-4)

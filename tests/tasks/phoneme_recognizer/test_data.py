@@ -11,6 +11,7 @@ from tasks.phoneme_recognizer.data import (
     add_noise,
     as_batch,
     at_speed,
+    crop,
     fitting,
     frame_ids,
     load_split,
@@ -106,6 +107,18 @@ def test_faster_is_shorter_and_times_go_with_it():
     spectrum = np.abs(np.fft.rfft(played))
     assert np.argmax(spectrum) * RATE / len(played) == pytest.approx(1250, abs=3)
     assert at_speed(tone, None, 0.9)[1] is None
+
+
+def test_silence_is_cut_off_around_what_is_said():
+    samples = np.arange(100, dtype=np.float32)
+    spans = np.array([[0, 0, 20], [5, 20, 50], [0, 50, 60], [7, 60, 70], [0, 70, 90]], np.int32)
+    kept, moved = crop(samples, spans, 0.5, 0.4)
+    np.testing.assert_array_equal(kept, np.arange(10, 88))
+    np.testing.assert_array_equal(moved, [[0, 0, 10], [5, 10, 40], [0, 40, 50], [7, 50, 60], [0, 60, 78]])
+    alone, inner = crop(samples, spans, 1, 1)
+    np.testing.assert_array_equal(alone, np.arange(20, 70))
+    np.testing.assert_array_equal(inner[1:4], [[5, 0, 30], [0, 30, 40], [7, 40, 50]])
+    assert crop(samples, spans[:1], 1, 1)[0] is samples
 
 
 @pytest.mark.parametrize("snr", [0.0, 20.0])

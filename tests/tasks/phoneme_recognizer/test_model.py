@@ -9,7 +9,7 @@ import pytest
 from shared.errors import UserError
 from shared.features import log_mel
 from tasks.phoneme_recognizer.data import pad_samples
-from tasks.phoneme_recognizer.model import SpectrumMask, build_model, load_model, measure_bands
+from tasks.phoneme_recognizer.model import SpectrumMask, VocalTract, build_model, load_model, measure_bands
 from tasks.phoneme_recognizer.streaming import StreamRecognizer
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, sound
 
@@ -119,6 +119,16 @@ def test_phones_are_told_where_they_are(trained):
         assert float(found.starts[0, 0, place]) == pytest.approx(start / 16_000, abs=0.025)
         assert float(found.ends[0, 0, place]) == pytest.approx(end / 16_000, abs=0.025)
         assert 0 < float(found.probabilities[0, 0, place]) <= 1.0001
+
+
+def test_vocal_tracts_differ_in_training_alone():
+    features = np.random.default_rng(0).standard_normal((3, 4, 20)).astype(np.float32)
+    tract = VocalTract(0.2)
+    np.testing.assert_array_equal(tract(features), features)
+    heard = np.asarray(tract(features, training=True))
+    assert heard.shape == features.shape
+    assert all(np.abs(one - other).max() > 1e-3 for one, other in zip(heard, features, strict=True))
+    np.testing.assert_array_equal(VocalTract(0.0)(features, training=True), features)
 
 
 def test_the_mask_blanks_stripes_in_training_alone():
