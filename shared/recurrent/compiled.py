@@ -85,7 +85,7 @@ def simple_rnn(
     parts: int = 1,
 ) -> Any:
     """See `kernels.simple_rnn`."""
-    from shared.recurrent import loops
+    from shared.native import loops
 
     mask, how = _mask(mask), [backwards, relu, _parts(parts)]
 
@@ -120,7 +120,7 @@ def lstm(
     parts: int = 1,
 ) -> tuple[Any, Any]:
     """See `kernels.lstm`."""
-    from shared.recurrent import loops
+    from shared.native import loops
 
     mask, how = _mask(mask), [backwards, _parts(parts)]
 
@@ -159,7 +159,7 @@ def gru(
     parts: int = 1,
 ) -> Any:
     """See `kernels.gru`."""
-    from shared.recurrent import loops
+    from shared.native import loops
 
     mask, units, how = _mask(mask), hidden.shape[-1], [backwards, reset_after, _parts(parts)]
     of_candidate = tf.zeros([units], inputs.dtype) if candidate_bias is None else candidate_bias

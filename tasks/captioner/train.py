@@ -10,7 +10,7 @@ The same command again resumes an interrupted run. The run lies in saved_models/
 import sys
 
 from shared.cli import TrainingOptions, command, training_arguments
-from shared.compiling import compile_ahead
+from shared.native.ahead import compile_ahead
 from tasks.captioner.config import PRESETS, TASK, Config
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.cli import TrainingOptions, command, training_arguments
-from shared.compiling import compile_ahead
+from shared.native.ahead import compile_ahead
 from shared.runs import plain_name
 from tasks.language_model.config import PRESETS, TASK, Config
 

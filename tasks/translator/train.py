@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shared.cli import TrainingOptions, command, training_arguments
-from shared.compiling import compile_ahead
+from shared.native.ahead import compile_ahead
 from shared.runs import plain_name
 from tasks.translator.config import PRESETS, TASK, Config
 

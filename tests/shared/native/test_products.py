@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from shared.recurrent.products import (
+from shared.native.products import (
     NONE,
     meet,
     multiply,

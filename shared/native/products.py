@@ -21,7 +21,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from shared.compiling import KEPT
+from shared.native.ahead import KEPT
 
 
 def native(function: Callable) -> Any:

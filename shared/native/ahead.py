@@ -9,10 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-_FOLDER = Path(__file__).with_name("recurrent")
-_SOURCES = [(_FOLDER / name).read_bytes() for name in ("products.py", "loops.py")]
+_SOURCES = [Path(__file__).with_name(name).read_bytes() for name in ("products.py", "loops.py")]
 # Beside the bytecode, by what it was compiled from: numba itself looks at one file of them alone.
-KEPT = _FOLDER / "__pycache__" / f"native-{hashlib.sha256(b''.join(_SOURCES)).hexdigest()[:16]}"
+KEPT = Path(__file__).with_name("__pycache__") / f"native-{hashlib.sha256(b''.join(_SOURCES)).hexdigest()[:16]}"
 
 LAST = {"simple_rnn": "_rnn_backward", "lstm": "_lstm_backward", "gru": "_gru_backward"}
 """Of each cell the loop that is compiled last."""
@@ -24,7 +23,7 @@ def compile_ahead(cell: str) -> None:
     """Begins to compile the loops that train a cell, if there are any for it and they are not kept yet."""
     if cell in LAST and not any(KEPT.rglob(f"loops.{LAST[cell]}-*.nbi")):
         # Not with -m: what is compiled is kept by the name of its module.
-        command = [sys.executable, "-c", f"from shared.recurrent import loops; loops.compile_loops({cell!r})"]
+        command = [sys.executable, "-c", f"from shared.native import loops; loops.compile_loops({cell!r})"]
         silent = subprocess.DEVNULL
         other = subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent)
         atexit.register(other.kill)
