@@ -7,6 +7,7 @@ Captions are lower case with spaces between tokens; German nouns keep their capi
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -171,6 +172,7 @@ _SLOT = re.compile(r"([ABC])(?:\.(\w+))?(\+?)")
 _RELATION_SLOT = re.compile(r"[ABC]{2,3}")
 
 
+@cache
 def _literal(text: str, scope: str) -> Word:
     """A template's own word; `word/3` links it with every other word of the template that ends in /3."""
     word, _, number = text.partition("/")

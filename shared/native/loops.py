@@ -3,8 +3,8 @@
 Each thread has some of the units to itself: its part of the recurrent kernel lies in its core's cache, and so do the
 gates and derivatives of its units. But each unit reads all of h, so the threads meet once a step. Nothing here knows
 TensorFlow. Arrays are contiguous, float32 or float64, `(batch, time, ...)`; masks are bool `(batch, time)`, or of no
-size; `backwards` takes the steps from the last to the first. `recurrent.kernels` has the equations; z, the inputs of the
-gates, becomes the gates where it lies.
+size; `backwards` takes the steps from the last to the first. `recurrent.kernels` has the equations; z, the inputs of
+the gates, becomes the gates where it lies.
 """
 
 import math

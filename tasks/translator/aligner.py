@@ -10,12 +10,14 @@ other, and what both say counts: the geometric mean.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
 TENSION = 4.0  # pull to the diagonal
 NONE = 0.02  # probability that a word comes from none
 ROUNDS = 5  # of expectation and maximisation
+LARGEST_TABLE = 100_000_000  # of all words by all words, in a byte each; where it is smaller nothing need be sorted
 PRIOR = 0.01  # added to every count, so that rare words are not explained by anything
 
 
@@ -48,7 +50,7 @@ def _expect(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) 
     begins = np.cumsum(widths) - widths  # of each target word's cells
 
     size = int(said.max()) + 1
-    met, cells = np.unique((words + 1) * size + said, return_inverse=True)
+    met, cells = _distinct((words + 1) * size + said)
     of_word = met // size  # of two words that meet, the source word, or none
     table, found = np.ones(len(met)), prior
     for _ in range(ROUNDS):
@@ -61,6 +63,16 @@ def _expect(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) 
     return [part.reshape(len(target), -1) for part, (_, target) in zip(parts, pairs, strict=True)]
 
 
+def _distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different ones, in order, and of each number which of these it is."""
+    if numbers.max() > LARGEST_TABLE:
+        return np.unique(numbers, return_inverse=True)
+    is_there = np.zeros(int(numbers.max()) + 1, bool)
+    is_there[numbers] = True
+    return np.flatnonzero(is_there), (np.cumsum(is_there, dtype=np.int32) - 1)[numbers]
+
+
+@cache
 def _diagonal(target: int, source: int) -> np.ndarray:
     """h, (target, source + 1)."""
     i, j = (np.arange(source) + 0.5) / source, (np.arange(target) + 0.5) / target

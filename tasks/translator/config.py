@@ -67,9 +67,9 @@ class Config:
     """Pairs in a batch."""
     epochs: int = 1
     """At most."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     """Adam's, at its highest."""
-    warmup_steps: int = 200
+    warmup_steps: int = 100
     """Steps in which the rate rises."""
     schedule: Literal["cosine", "plateau"] = "cosine"
     """`cosine` spends all epochs; `plateau` halves the rate when development BLEU stalls."""
@@ -121,6 +121,7 @@ MULTI30K = replace(
     label_smoothing=0.1,
     epochs=15,
     learning_rate=1e-3,
+    warmup_steps=200,
     weight_average=0.998,
 )
 

@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 
+from tasks.translator import aligner
 from tasks.translator.aligner import align
 
 DOG, CAT, RED, RUNS = 4, 5, 6, 7
@@ -32,3 +33,11 @@ def test_what_meets_everything_comes_from_nothing():
 def test_of_several_like_words_the_nearest_is_meant():
     (weights, *_) = align([[DOG, RED, DOG]] * 3, [[HUND, ROT, HUND]] * 3)
     assert weights.argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_large_vocabularies_are_aligned_like_small_ones(monkeypatch):
+    sources, targets = [[DOG, RED], [CAT], [RED, CAT]], [[ROT, HUND], [KATZE], [ROT, KATZE, ACH]]
+    by_table = align(sources, targets)
+    monkeypatch.setattr(aligner, "LARGEST_TABLE", 10)
+    for one, other in zip(by_table, align(sources, targets), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -109,3 +109,11 @@ def test_presets_hold_what_they_say():
     ]
     with pytest.raises(UserError, match="source and target are both de"):
         replace(SCENES, source="de")
+
+
+def test_a_pair_is_learned_from_once_and_measured_as_often_as_it_is_there(monkeypatch):
+    records = [{"en": "b", "de": "y"}, {"en": "a", "de": "x"}, {"en": "b", "de": "y"}, {"en": "b", "de": "z"}]
+    monkeypatch.setattr(datasets, "load", lambda *_: records)
+    config = replace(SCENES, corpus="multi30k")
+    assert load_split(config, "train") == Split(["b", "a", "b"], ["y", "x", "z"])
+    assert load_split(config, "dev") == Split(["b", "a", "b", "b"], ["y", "x", "y", "z"])
