@@ -40,9 +40,9 @@ class Config:
     or nowhere: all that is known of the source is one vector (Sutskever et al. 2014)."""
     hops: int = 2
     """Of attention, if it is between the layers."""
-    embedding_units: int = 128
+    embedding_units: int = 96
     """Width of embeddings."""
-    units: int = 128
+    units: int = 96
     """Width of the decoder, and of each direction of the encoder."""
     num_layers: int = 1
     """Of the encoder."""
@@ -67,7 +67,7 @@ class Config:
     """Pairs in a batch."""
     epochs: int = 1
     """At most."""
-    learning_rate: float = 4e-3
+    learning_rate: float = 6e-3
     """Adam's, at its highest."""
     warmup_steps: int = 100
     """Steps in which the rate rises."""
