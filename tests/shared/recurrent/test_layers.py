@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, fused, products
+from shared.native import products
+from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, fused
 
 BATCH, TIME, FEATURES, UNITS = 6, 5, 3, 4
 

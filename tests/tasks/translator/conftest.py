@@ -25,7 +25,7 @@ def write_files(folder) -> dict[str, str]:
     """Two files of numbers, one backwards; some lines end in a number of digits, which is rare."""
     names = list(WORDS)
     lines = [
-        [names[(number // 5**place + place) % 5] for place in range(2 + number % 3)] + [str(number)] * (number > 400)
+        [names[(number // 5**place + place) % 5] for place in range(1 + number % 4)] + [str(number)] * (number > 400)
         for number in range(500)
     ]
     (folder / "a.en").write_text("\n".join(" ".join(line) for line in lines))
@@ -39,7 +39,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("translator")
     config = replace(
         SCENES, corpus="files", **write_files(folder), units=24, embedding_units=24, min_count=3, batch_size=16,
-        epochs=12, learning_rate=1e-2, warmup_steps=20, weight_average=0.9, max_length=9,
+        epochs=36, learning_rate=1e-2, warmup_steps=20, weight_average=0.9, max_length=9,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared.runs, "ROOT", folder / "saved_models")
