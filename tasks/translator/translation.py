@@ -162,21 +162,21 @@ class Translator:
             UserError: a sentence is too long, see `refusal`.
         """
         sentences = [tidy(sentence) for sentence in sentences]
-        encoded = [self.source.encode(sentence) for sentence in sentences]
+        asked = [sentence for sentence in dict.fromkeys(sentences) if sentence]  # one that comes again is asked once
+        encoded = [self.source.encode(sentence) for sentence in asked]
         for ids in encoded:
             if reason := self._refusal(ids):
                 raise UserError(reason)
-        translations = [[] if sentence else [_nothing()] for sentence in sentences]
-        asked = [place for place, sentence in enumerate(sentences) if sentence]
-        for batch in packed([len(encoded[place]) + 1 for place in asked], TOKENS):
-            places = [asked[number] for number in batch]
+        translations = {"": [_nothing()]}
+        for places in packed([len(ids) + 1 for ids in encoded], TOKENS):
             found = self.searcher.predict_on_batch(source_batch([encoded[place] for place in places]))
             for row, place in enumerate(places):
-                pieces = self.source.pieces(sentences[place])
-                translations[place] = self._read(found, row, encoded[place], pieces)
-        if self.language_model:
-            translations = [self.language_model.sort(found, self.config) for found in translations]
-        return translations
+                pieces = self.source.pieces(asked[place])
+                read = self._read(found, row, encoded[place], pieces)
+                if self.language_model:
+                    read = self.language_model.sort(read, self.config)
+                translations[asked[place]] = read
+        return [translations[sentence] for sentence in sentences]
 
     def refusal(self, sentence: str) -> str | None:
         """Why a sentence is not translated: it has far more tokens than those that the model was trained on."""

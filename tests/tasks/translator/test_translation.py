@@ -41,6 +41,15 @@ def test_company_order_and_space_change_nothing(translate):
     assert (nothing.text, nothing.log_prob, nothing.alignment) == ("", 0.0, [])
 
 
+def test_what_comes_again_is_asked_once(translate, monkeypatch):
+    asked = []
+    search = translate.searcher.predict_on_batch
+    monkeypatch.setattr(translate.searcher, "predict_on_batch", lambda ids: asked.extend(ids) or search(ids))
+    once, other, again = translate(["two one", "three", " two  one"])
+    assert len(asked) == 2
+    assert (again, other[0].text) == (once, "drei")
+
+
 def test_unknown_words_are_copied_from_where_the_model_looked(translate):
     best = translate(["four \u732b\U0001f600"])[0][0]
     assert best.unknown == ["\u732b\U0001f600"]
