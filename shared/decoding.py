@@ -48,7 +48,7 @@ def _allowed(log_probs: Any, forbidden_ids: Sequence[int]) -> Any:
     if not forbidden_ids:
         return log_probs
     forbidden = np.isin(np.arange(log_probs.shape[-1]), list(forbidden_ids))
-    return ops.where(forbidden, -np.inf, log_probs)
+    return log_probs + np.where(forbidden, -np.inf, 0.0).astype("float32")  # a sum is twice as fast as a choice
 
 
 def _largest(x: Any, count: int) -> tuple[Any, Any]:
@@ -342,7 +342,7 @@ def beam_search(
             what the end token costs. With a length penalty the search stops the sooner, the shorter they may become.
         certain: how many of the best are to be what a search to the very end would find; by default all `beam`.
         step_for: the step for some of the examples alone, from their places `(some,)` int32. With it examples that are
-            closed leave the batch whenever they are half of it, where a tensor's shape may depend on that: on
+            closed leave the batch whenever they are a quarter of it, where a tensor's shape may depend on that: on
             TensorFlow. Nothing is found that is not found without.
 
     Raises:
@@ -372,7 +372,7 @@ def beam_search(
             is_short = ops.reshape(t + 1 < open_.limits, (-1, 1, 1))
             tokens = np.arange(vocab)
             may_follow = ~np.isin(tokens, list(forbidden_ids)) & (is_short | (tokens == end_id))
-            log_probs = ops.where(may_follow, ops.cast(log_probs, "float32"), -np.inf)
+            log_probs = ops.cast(log_probs, "float32") + ops.where(may_follow, 0.0, -np.inf)
         candidates = ops.reshape(open_.log_probs[:, :, None] + log_probs, (-1, beam * vocab))
         # At most `beam` of the candidates end, so `beam` that do not end are left.
         totals, chosen = _largest(candidates, min(2 * beam, beam * vocab))
@@ -418,14 +418,14 @@ def beam_search(
         return ops.while_loop(goes_on, body, (t, open_, complete, records))
 
     def search_among_few(step_for, t, open_, complete, records):
-        """Searches among the open examples alone, until half of them are closed."""
+        """Searches among the open examples alone, until a quarter of them are closed."""
         still_open = is_open(open_)
         places = ops.cast(ops.nonzero(still_open)[0], "int32")
         few = ops.shape(places)[0]
 
         def goes_on(t, open_, _complete, _records):
             count = ops.sum(ops.cast(is_open(open_), "int32"))
-            return ops.logical_and(t < max_length, 2 * count > few)
+            return ops.logical_and(t < max_length, 4 * count > 3 * few)
 
         def take(nest, axis=0):
             return map_structure(lambda x: ops.take(x, places, axis=axis), nest)

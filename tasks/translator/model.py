@@ -269,14 +269,17 @@ class EncoderDecoder(keras.Model):
         """The decoder's state before the first token."""
         return tuple(ops.split(self.first_state(memory.summary), self.decoder.states, axis=-1))
 
-    def logits(self, decoded: Decoded, memory: Memory, training=False):
-        """Of the tokens of the target, (..., vocab), from what the decoder made of a memory."""
+    def output_kernel(self):
+        """What the logits are a product with, (embedding_units, vocab)."""
+        return ops.transpose(self.target_embedding.embeddings) if self.kernel is None else self.kernel
+
+    def logits(self, decoded: Decoded, memory: Memory, kernel, training=False):
+        """Of the tokens of the target, (..., vocab), from what the decoder made of a memory; `output_kernel` given."""
         outputs = self.to_embedding(decoded.outputs)
         if self.lexicon is not None:
             looked_at = ops.tanh(ops.matmul(decoded.weights, memory.words))
             outputs = outputs + looked_at + self.lexicon(looked_at)
         outputs = self.output_dropout(outputs, training=training)
-        kernel = ops.transpose(self.target_embedding.embeddings) if self.kernel is None else self.kernel
         return ops.matmul(outputs, kernel) + self.bias
 
     def call(self, inputs, training=False):
@@ -293,14 +296,15 @@ class EncoderDecoder(keras.Model):
         memory = self.read(source_ids, training)
         tokens = self.embedding_dropout(self.target_embedding(target_ids), training=training)
         decoded = self.decoder(tokens, memory, self.begin(memory), training=training)
-        return self.logits(decoded, memory, training), decoded.weights
+        return self.logits(decoded, memory, self.output_kernel(), training), decoded.weights
 
     def step(self, memory: Memory) -> Step:
         """The step of a search, see `shared.decoding`; its extras are where it looked."""
+        kernel = self.output_kernel()  # turned around once, not at every step
 
         def step(token_ids, state):
             decoded = self.decoder.step(self.target_embedding(token_ids), memory, state)
-            return ops.log_softmax(self.logits(decoded, memory), axis=-1), decoded.state, decoded.weights
+            return ops.log_softmax(self.logits(decoded, memory, kernel), axis=-1), decoded.state, decoded.weights
 
         return step
 
