@@ -1,12 +1,7 @@
 """Training: what it leaves behind, and that a resumed one ends in the same bits."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,6 +12,7 @@ from shared.cli import TrainingOptions
 from shared.errors import UserError
 from shared.losses import mean_nats, told_nats
 from shared.runs import Run, RunError
+from shared.training import Trainer
 from tasks.phoneme_recognizer import data
 from tasks.phoneme_recognizer.config import PRESETS, Config
 from tasks.phoneme_recognizer.data import load_split, training_batches
@@ -53,7 +49,7 @@ def steps(batch, count: int, learning_rate: float = 1e-3, **options) -> list[dic
     """What a few steps on one batch tell, with nothing drawn in them."""
     keras.utils.set_random_seed(1)
     listener = Listener(build_model(replace(CONFIG, masked_bands=0, masked_frames=0, dropout=0.0, **options)))
-    listener.compile(keras.optimizers.Adam(learning_rate), mean_nats, metrics=[told_nats])
+    listener.compile(keras.optimizers.Adam(learning_rate), mean_nats, metrics=[told_nats], run_eagerly=True)
     return [listener.train_on_batch(*batch, return_dict=True) for _ in range(count)]
 
 
@@ -94,7 +90,7 @@ def test_an_utterance_heard_twice_must_be_told_alike(batch):
         assert others["loss"] == pytest.approx(told["loss"], rel=1e-4)
     keras.utils.set_random_seed(1)
     listener = Listener(build_model(replace(CONFIG, masked_bands=8, consistency=1.0, frame_weight=0.0)))
-    listener.compile(keras.optimizers.Adam(), mean_nats, metrics=[told_nats])
+    listener.compile(keras.optimizers.Adam(), mean_nats, metrics=[told_nats], run_eagerly=True)
     told = listener.train_on_batch(*batch, return_dict=True)
     assert told["loss"] > told["told_nats"] + 1e-3
 
@@ -106,45 +102,25 @@ def test_disagreement_is_the_divergence_from_the_other():
     np.testing.assert_allclose(nats, [[0.25 * np.log(2), 0], [0.25 * np.log(2), 0]], atol=1e-6)
 
 
-PROGRAM = """
-import sys
-import shared.runs
-from pathlib import Path
-from dataclasses import replace
-from datasets import spoken
-from datasets.spoken_scenes import spoken_scenes_dataset_builder as builder
-from tests.tasks.phoneme_recognizer import conftest
-from shared import training
-from shared.cli import TrainingOptions
-from tasks.phoneme_recognizer.train import train
-
-shared.runs.ROOT = Path(sys.argv[1])
-builder.make_requests = conftest.make_requests
-spoken.check_engine = lambda: None
-spoken.say_all = lambda shards: ([conftest.say(request.text) for request in shard] for shard in shards)
-training.CHECKPOINT_SECONDS = 0
-train(replace(conftest.CONFIG, epochs=2), TrainingOptions(run="run"))
-"""
-
-
 @pytest.mark.slow
-def test_resumed_after_a_kill_it_ends_in_the_same_bits(tones, tmp_path):
-    def start(root: Path) -> subprocess.Popen:
-        command = [sys.executable, "-c", PROGRAM, str(root)]
-        return subprocess.Popen(command, cwd=Path(__file__).parents[3], env=os.environ, stdout=subprocess.DEVNULL)
+def test_a_run_that_was_killed_ends_in_the_same_bits(trained, monkeypatch):
+    save = Trainer._save
 
-    assert start(tmp_path / "whole").wait() == 0
-    killed = start(tmp_path / "killed")
-    checkpoints = tmp_path / "killed" / "phoneme_recognizer" / "run" / "checkpoints"
-    while killed.poll() is None and not list(checkpoints.glob("[0-9]*5")):  # the fifth batch, the fifteenth ...
-        pass
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    assert start(tmp_path / "killed").wait() == 0
-    whole, resumed = (
-        Run(tmp_path / name / "phoneme_recognizer" / "run").load_weights() for name in ("whole", "killed")
-    )
-    for name, weight in whole.items():
+    def save_and_die(self, seconds):
+        save(self, seconds)
+        if self.state.step == 5:  # amid the first epoch
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shared.training.CHECKPOINT_SECONDS", 0)
+        patch.setattr(Trainer, "_save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train(CONFIG, TrainingOptions(run="killed"))
+    killed = Run(trained.run.path.with_name("killed"))
+    assert killed.checkpoints.steps()[-1] == 5
+    train(CONFIG, TrainingOptions(run="killed"))
+    resumed = killed.load_weights()
+    for name, weight in trained.run.load_weights().items():
         np.testing.assert_array_equal(weight, resumed[name], err_msg=name)
 
 
