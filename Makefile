@@ -20,7 +20,7 @@ demo: .venv/ready
 # With the engine that speaks the spoken scenes, where it can be had; its tests are skipped without it.
 test: lint
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[speech-synthesis]'
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=15
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 lint: .venv/ready
 	$(BIN)/ruff check

@@ -3,9 +3,23 @@
 import pytest
 
 
+def is_of_a_task(path: str) -> bool:
+    return path.startswith("tests/tasks/")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each task's tests go to one worker, so that what they share is trained once; and first, for they take longest."""
-    for item in items:
-        group = item.path.parent if "tasks" in item.path.parent.parts else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
-    items.sort(key=lambda item: "tasks" not in item.path.parent.parts)
+    """The tasks' come first, for they take longest."""
+    items.sort(key=lambda item: not is_of_a_task(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """All tests of a task go to one worker, so that what they share is trained once; of the others all of a file."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return file.rpartition("/")[0] if is_of_a_task(file) else file
+
+    return Scheduling(config, log)
