@@ -1,18 +1,23 @@
 """Training: what it leaves behind, and that a resumed one ends in the same bits."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+import shared.runs
 from shared.audio import SAMPLE_RATE
 from shared.cli import TrainingOptions
 from shared.errors import UserError
 from shared.losses import mean_nats, told_nats
 from shared.runs import Run, RunError
-from shared.training import Trainer
 from tasks.phoneme_recognizer import data
 from tasks.phoneme_recognizer.config import PRESETS, Config
 from tasks.phoneme_recognizer.data import load_split, training_batches
@@ -102,24 +107,39 @@ def test_disagreement_is_the_divergence_from_the_other():
     np.testing.assert_allclose(nats, [[0.25 * np.log(2), 0], [0.25 * np.log(2), 0]], atol=1e-6)
 
 
+PROGRAM = """
+import sys
+import shared.runs
+from pathlib import Path
+from datasets import spoken
+from datasets.spoken_scenes import spoken_scenes_dataset_builder as builder
+from tests.tasks.phoneme_recognizer import conftest
+from shared import training
+from shared.cli import TrainingOptions
+from tasks.phoneme_recognizer.train import train
+
+shared.runs.ROOT = Path(sys.argv[1])
+builder.make_requests = conftest.make_requests
+spoken.check_engine = lambda: None
+spoken.say_all = lambda shards: ([conftest.say(request.text) for request in shard] for shard in shards)
+training.CHECKPOINT_SECONDS = 0
+train(conftest.CONFIG, TrainingOptions(run="killed"))
+"""
+
+
 @pytest.mark.slow
-def test_a_run_that_was_killed_ends_in_the_same_bits(trained, monkeypatch):
-    save = Trainer._save
-
-    def save_and_die(self, seconds):
-        save(self, seconds)
-        if self.state.step == 5:  # amid the first epoch
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("shared.training.CHECKPOINT_SECONDS", 0)
-        patch.setattr(Trainer, "_save", save_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            train(CONFIG, TrainingOptions(run="killed"))
-    killed = Run(trained.run.path.with_name("killed"))
-    assert killed.checkpoints.steps()[-1] == 5
+def test_resumed_after_a_kill_it_ends_in_the_same_bits(trained):
+    """Begun and killed in a process of its own, ended in this one."""
+    run = Run(trained.run.path.with_name("killed"))
+    command = [sys.executable, "-c", PROGRAM, str(shared.runs.ROOT)]
+    killed = subprocess.Popen(command, cwd=Path(__file__).parents[3], env=os.environ, stdout=subprocess.DEVNULL)
+    checkpoints = run.path / "checkpoints"
+    while killed.poll() is None and not list(checkpoints.glob("[0-9]*5")):  # the fifth batch, the fifteenth ...
+        pass
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
     train(CONFIG, TrainingOptions(run="killed"))
-    resumed = killed.load_weights()
+    resumed = run.load_weights()
     for name, weight in trained.run.load_weights().items():
         np.testing.assert_array_equal(weight, resumed[name], err_msg=name)
 
