@@ -1,0 +1,5 @@
+"""Code that knows no task. Importing it keeps TensorFlow from logging its start."""
+
+from shared.quiet import install
+
+install()
