@@ -1,7 +1,7 @@
-"""Attention over a memory, asked by a whole sequence of queries at once.
+"""Attention of a whole sequence of queries over a memory.
 
-None of these layers sits inside a recurrence: the queries are the states of an LSTM that has already run, so a training
-step attends for every target position in a few matrix products.
+The queries are the states of an LSTM that has already run, not part of a recurrence, so a training step computes the
+attention of all target positions in a few matrix products.
 """
 
 from typing import Any
@@ -10,23 +10,28 @@ import keras
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
+MASKED_SCORE = -1e9  # the score of a masked position before the softmax
+
 
 @keras.saving.register_keras_serializable("quatrain")
 class AdaptiveAttention(keras.layers.Layer):
-    """Where to look, and whether to look at all: spatial attention with a visual sentinel.
+    """Spatial attention with a visual sentinel, which is attended to instead of the image.
 
-    Lu, Xiong, Parikh and Socher 2017, "Knowing when to look", sections 2.2 and 2.3. In the paper's letters, for the
-    state h_t, the grid V = (v_1 .. v_k) and the sentinel s_t,
+    Lu, Xiong, Parikh and Socher 2017, "Knowing when to look", sections 2.2 and 2.3. In the paper's notation, for the
+    state h_t, the grid V = (v_1 .. v_k) and the sentinel s_t:
 
         z_ti = score(h_t, v_i),  z_t(k+1) = score(h_t, s_t),  alpha_t = softmax(z_t),  beta_t = alpha_t(k+1)
         c_t = sum_i alpha_ti v_i + beta_t s_t
 
-    Departure: the score is the scaled dot product (W_g h_t) . (W_v v_i) / sqrt(units), not w . tanh(W_v v_i + W_g h_t).
-    The additive form stores batch x target x positions x units numbers; the product is one matrix product.
+    Departure: the score is the scaled dot product (W_g h_t) . (W_v v_i) / sqrt(units), one matrix product. The paper's
+    w . tanh(W_v v_i + W_g h_t) stores (batch, target, positions, units) numbers.
+
+    Args:
+        units: width of the projected queries and keys.
     """
 
-    def __init__(self, units: int, **keras_options):
-        super().__init__(**keras_options)
+    def __init__(self, units: int, **kwargs):
+        super().__init__(**kwargs)
         self.units = units
         self.query_projection = keras.layers.Dense(units, use_bias=False, name="query")
         self.key_projection = keras.layers.Dense(units, use_bias=False, name="key")
@@ -36,28 +41,28 @@ class AdaptiveAttention(keras.layers.Layer):
         self.query_projection.build(queries_shape)
         self.key_projection.build(memory_shape)
         self.sentinel_projection.build(sentinels_shape)
-        # The sentinel starts far behind: offered on equal terms it wins every word before the grid has learned to be
-        # of use, the softmax saturates, and nothing is ever looked at.
+        # With a bias of 0 the sentinel gets all the attention before the features of the grid are of use; the softmax
+        # saturates, and the grid never gets any.
         self.sentinel_bias = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(-5.0), name="sentinel_bias"
         )
 
-    def keys(self, memory):
-        """The part that depends on the memory alone, so that decoding computes it once: (batch, positions, units)."""
+    def keys(self, memory: Any) -> Any:
+        """The projected memory, `(batch, positions, units)`, which a search computes once."""
         return self.key_projection(memory)
 
-    def call(self, queries, memory, keys, sentinels):
-        """Attends for each query.
+    def call(self, queries: Any, memory: Any, keys: Any, sentinels: Any) -> tuple[Any, Any]:
+        """Contexts and attention weights of each query.
 
         Args:
-            queries: (batch, query, units), the decoder's states h_t.
-            memory: (batch, positions, units), the values V.
-            keys: (batch, positions, units), `self.keys(memory)`.
-            sentinels: (batch, query, units), s_t: what the decoder knows without looking.
+            queries: the decoder's states h_t, `(batch, target, features)`.
+            memory: the grid V, `(batch, positions, width)`.
+            keys: `self.keys(memory)`, `(batch, positions, units)`.
+            sentinels: s_t, `(batch, target, width)`: what the decoder knows without the image.
 
         Returns:
-            contexts (batch, query, units), and weights (batch, query, positions + 1), whose last column is the
-            sentinel's share beta_t and whose rows sum to one.
+            contexts `(batch, target, width)`; weights `(batch, target, positions + 1)`, which sum to 1 and whose last
+            column is that of the sentinel, beta_t.
         """
         queries = self.query_projection(queries) / self.units**0.5
         to_positions = ops.matmul(queries, ops.transpose(keys, (0, 2, 1)))

@@ -1,9 +1,12 @@
-"""Small matrix products and the threads that share them: what the compiled loops stand on.
+"""Small float32 matrix products and the threads that compute them, for the compiled loops.
 
-A library's product of a few rows packs its operands anew at every call, and starts and joins its threads. Over a
-sequence the recurrent kernel stays the same, so it is laid out once for all steps, and the threads stay together from
-the first step to the last. Products are computed in tiles whose sums stay in vector registers (Goto and van de Geijn
-2008, section 4): some rows, a panel of columns, all of the depth.
+A library packs its operands and starts its threads at every product. Over a sequence the recurrent kernel stays the
+same, so it is packed once for all steps, and the threads run from the first step to the last. Products are computed in
+tiles whose sums stay in vector registers (Goto and van de Geijn 2008, section 4): a few rows, a panel of columns, the
+whole depth.
+
+A panel holds some columns of a matrix, contiguous in memory: `(depth, width)`. Functions marked `@native` call each
+other in machine code; arrays are float32 and C-contiguous.
 """
 
 import os
@@ -21,115 +24,117 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from shared.native.ahead import KEPT
+from shared.native.precompile import CACHE_FOLDER
 
 
 def native(function: Callable) -> Any:
-    """The function in machine code, which needs no lock of the interpreter's."""
+    """Compiles a function to machine code that runs without the interpreter's lock."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    folder, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(KEPT)
+    folder, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(CACHE_FOLDER)
     try:
         return numba.njit(function, cache=True, **options)
-    except RuntimeError:  # there is no place to keep it
+    except RuntimeError:  # the cache folder is not writable
         return numba.njit(function, **options)
     finally:
         numba.config.CACHE_DIR = folder
 
 
-_WIDE_REGISTERS = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
-_VECTOR = 64 if _WIDE_REGISTERS else 32  # bytes
-# Rows and vectors of a tile: their product is how many registers hold sums, of 16, or 32 of the wide ones. One vector
-# of those makes a panel, that few units may be shared by several threads; a few rows take more columns to be enough.
-_ROWS, _VECTORS = (16, 1) if _WIDE_REGISTERS else (6, 2)
-_FEW_ROWS, _MORE_VECTORS = 3, 4
-NONE = -1  # no row, one of zeros
-_BLOCK, _DEPTH = 96, 512  # rows and depth of a block that stays in a core's cache while all panels pass by
+_AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
+_LANES = 16 if _AVX512 else 8  # float32 numbers in a vector register
+# A tile of rows x vectors needs as many registers for its sums, of 16 (AVX2) or 32 (AVX-512). On AVX-512 a panel is one
+# vector wide, so that several threads can divide few units. Tiles of few rows take more columns to fill the registers.
+_TILE_ROWS, _TILE_VECTORS = (16, 1) if _AVX512 else (6, 2)
+_SMALL_TILE_ROWS, _SMALL_TILE_VECTORS = 3, 4
+_BLOCK_ROWS, _BLOCK_DEPTH = 96, 512  # a block that stays in a core's cache while all panels are multiplied with it
+ZERO_ROW = -1  # an index that stands for a row of zeros
 
 
-def _tile(most_rows: int, vectors: int) -> Any:
-    """A function that multiplies up to so many rows by a panel of so many vectors."""
+def _tile(max_rows: int, vectors: int) -> Any:
+    """The product of at most `max_rows` rows and one panel of `vectors` vectors, as an intrinsic function."""
 
     @intrinsic
-    def tile(typing_context, a, first, stride, step, panel, offset, out, out_first, out_stride, depth, rows, add):
-        size = types.intp
-        signature = types.void(a, size, size, size, panel, size, out, size, size, size, size, types.boolean)
+    def tile(
+        typing_context, a, a_start, row_stride, depth_stride, panels, panel_start, out, out_start, out_stride, depth,
+        rows, accumulate,
+    ):  # fmt: skip
+        if not a.dtype == panels.dtype == out.dtype == types.float32:
+            return None  # no such function: a type error for the caller
+        index = types.intp
+        signature = types.void(a, index, index, index, panels, index, out, index, index, index, index, types.boolean)
 
         def generate(context, builder, signature, arguments):
-            number = context.get_value_type(signature.args[0].dtype)
-            width = _VECTOR // (4 if isinstance(number, ir.FloatType) else 8)
-            vector = ir.VectorType(number, width)
-            _, first, stride, step, _, offset, _, out_first, out_stride, depth, rows, add = arguments
-            word, lane = first.type, ir.IntType(32)
+            vector = ir.VectorType(ir.FloatType(), _LANES)
+            _, a_start, row_stride, depth_stride, _, panel_start, _, out_start, out_stride, depth, rows, add = arguments
+            word, lane = a_start.type, ir.IntType(32)
             multiply_add = cgutils.get_or_insert_function(
-                builder.module,
-                ir.FunctionType(vector, [vector] * 3),
-                f"llvm.fma.v{width}f{32 if isinstance(number, ir.FloatType) else 64}",
+                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{_LANES}f32"
             )
 
-            def address(argument: int, begin):
+            def address(argument: int, start):
                 array = context.make_array(signature.args[argument])(context, builder, arguments[argument])
-                return builder.gep(array.data, [begin])
+                return builder.gep(array.data, [start])
 
-            def vector_at(begin, number: int):
-                place = builder.gep(begin, [ir.Constant(word, number * width)])
-                return builder.bitcast(place, vector.as_pointer())
+            def vector_address(start, i: int):
+                return builder.bitcast(builder.gep(start, [ir.Constant(word, i * _LANES)]), vector.as_pointer())
 
-            def everywhere(scalar):
+            def broadcast(scalar):
                 one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(lane, 0))
-                return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(lane, width), [0] * width))
+                return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(lane, _LANES), [0] * _LANES))
 
-            a, panel, out = address(0, first), address(4, offset), address(6, out_first)
+            def row_addresses(start, stride, count: int):
+                return [builder.gep(start, [builder.mul(stride, ir.Constant(word, row))]) for row in range(count)]
+
+            a, panel, out = address(0, a_start), address(4, panel_start), address(6, out_start)
             end = builder.append_basic_block("end")
             cases = builder.switch(rows, end)
-            for count in range(1, most_rows + 1):
-                before, loop, after = (builder.append_basic_block(f"{part}_{count}") for part in ("in", "loop", "out"))
-                cases.add_case(ir.Constant(word, count), before)
-                builder.position_at_end(before)
-                of_rows = [builder.gep(a, [builder.mul(stride, ir.Constant(word, row))]) for row in range(count)]
-                lines = [builder.gep(out, [builder.mul(out_stride, ir.Constant(word, row))]) for row in range(count)]
-                zero = ir.Constant(vector, [0.0] * width)
-                places = [[vector_at(line, number) for number in range(vectors)] for line in lines]
+            for count in range(1, max_rows + 1):
+                entry, loop, exit = (builder.append_basic_block(f"{name}_{count}") for name in ("in", "loop", "out"))
+                cases.add_case(ir.Constant(word, count), entry)
+                builder.position_at_end(entry)
+                a_rows, out_rows = row_addresses(a, row_stride, count), row_addresses(out, out_stride, count)
+                zero = ir.Constant(vector, [0.0] * _LANES)
+                targets = [[vector_address(row, i) for i in range(vectors)] for row in out_rows]
                 with builder.if_else(add) as (then, otherwise):
                     with then:
-                        ready = builder.block
-                        found = [[builder.load(place, align=4) for place in row] for row in places]
+                        loaded = builder.block
+                        old_sums = [[builder.load(target, align=4) for target in row] for row in targets]
                     with otherwise:
                         empty = builder.block
-                start = []
-                for row in found:
-                    start.append([builder.phi(vector) for _ in row])
-                    for phi, old in zip(start[-1], row, strict=True):
-                        phi.add_incoming(old, ready)
+                initial_sums = []
+                for row in old_sums:
+                    initial_sums.append([builder.phi(vector) for _ in row])
+                    for phi, old in zip(initial_sums[-1], row, strict=True):
+                        phi.add_incoming(old, loaded)
                         phi.add_incoming(zero, empty)
-                before = builder.block
+                entry = builder.block
                 builder.branch(loop)
 
                 builder.position_at_end(loop)
                 k = builder.phi(word)
                 sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(count)]
-                line = builder.gep(panel, [builder.mul(k, ir.Constant(word, vectors * width))])
-                columns = [builder.load(vector_at(line, number), align=4) for number in range(vectors)]
-                factors = [everywhere(builder.load(builder.gep(row, [builder.mul(k, step)]))) for row in of_rows]
-                added = [
+                line = builder.gep(panel, [builder.mul(k, ir.Constant(word, vectors * _LANES))])
+                columns = [builder.load(vector_address(line, i), align=4) for i in range(vectors)]
+                factors = [broadcast(builder.load(builder.gep(row, [builder.mul(k, depth_stride)]))) for row in a_rows]
+                new_sums = [
                     [
                         builder.call(multiply_add, [factor, column, old])
                         for column, old in zip(columns, row, strict=True)
                     ]
                     for factor, row in zip(factors, sums, strict=True)
                 ]
-                following = builder.add(k, ir.Constant(word, 1))
-                k.add_incoming(ir.Constant(word, 0), before)
-                k.add_incoming(following, loop)
-                for row_sums, row_start, row_added in zip(sums, start, added, strict=True):
-                    for old, begun, new in zip(row_sums, row_start, row_added, strict=True):
-                        old.add_incoming(begun, before)
-                        old.add_incoming(new, loop)
-                builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
+                next_k = builder.add(k, ir.Constant(word, 1))
+                k.add_incoming(ir.Constant(word, 0), entry)
+                k.add_incoming(next_k, loop)
+                for row_sums, row_initial, row_new in zip(sums, initial_sums, new_sums, strict=True):
+                    for phi, initial, new in zip(row_sums, row_initial, row_new, strict=True):
+                        phi.add_incoming(initial, entry)
+                        phi.add_incoming(new, loop)
+                builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, exit)
 
-                builder.position_at_end(after)
-                for row_places, row_added in zip(places, added, strict=True):
-                    for place, new in zip(row_places, row_added, strict=True):
-                        builder.store(new, place, align=4)
+                builder.position_at_end(exit)
+                for row_targets, row_new in zip(targets, new_sums, strict=True):
+                    for target, new in zip(row_targets, row_new, strict=True):
+                        builder.store(new, target, align=4)
                 builder.branch(end)
             builder.position_at_end(end)
             return context.get_dummy_value()
@@ -139,155 +144,181 @@ def _tile(most_rows: int, vectors: int) -> Any:
     return tile
 
 
-_tile_of_many = _tile(_ROWS, _VECTORS)
-_tile_of_few = _tile(_FEW_ROWS, _MORE_VECTORS)
+_multiply_tile = _tile(_TILE_ROWS, _TILE_VECTORS)
+_multiply_small_tile = _tile(_SMALL_TILE_ROWS, _SMALL_TILE_VECTORS)
 
 
 @native
-def panel_width(rows: int, itemsize: int) -> int:
-    """Columns of a panel for products of so many rows."""
-    return (_VECTORS if rows > _FEW_ROWS else _MORE_VECTORS) * (_VECTOR // itemsize)
+def panel_width(rows: int) -> int:
+    """Columns of a panel for products of `rows` rows."""
+    return (_TILE_VECTORS if rows > _SMALL_TILE_ROWS else _SMALL_TILE_VECTORS) * _LANES
 
 
 @native
-def share(panels: int, thread: int, threads: int) -> tuple[int, int]:
-    """The first panel of a thread, and the first after its last."""
-    return panels * thread // threads, panels * (thread + 1) // threads
+def partition(size: int, thread: int, num_threads: int) -> tuple[int, int]:
+    """The range of a thread's indices out of `size`: the first, and the one after the last."""
+    return size * thread // num_threads, size * (thread + 1) // num_threads
 
 
 @native
-def pack(matrix, begin, columns, first, after, width, room):
-    """Columns of a matrix as panels, `(depth, any)` -> `(panels, depth, width)`, in `room`, a flat array.
+def pack(matrix, start, columns, first_panel, num_panels, width, scratch):
+    """Packs columns of a matrix `(depth, any)` as panels.
 
-    Of the `columns` from `begin` on, the panels from `first` to before `after`. Where they end within a panel, the rest
-    of it is 0.
+    Args:
+        matrix: float32 `(depth, any)`.
+        start, columns: the first of the columns that the panels divide, and how many there are.
+        first_panel, num_panels: which panels to pack. The last one is filled up with 0.
+        width: columns of a panel.
+        scratch: float32, flat: the memory of the result.
+
+    Returns:
+        float32 `(panels, depth, width)`.
     """
     depth = matrix.shape[0]
-    packed = _panels(room, depth, columns, first, after, width)
+    packed = _empty_panels(scratch, depth, columns, first_panel, num_panels, width)
     for k in range(depth):
-        for panel in range(first, after):
+        for panel in range(first_panel, first_panel + num_panels):
             for j in range(min(width, columns - panel * width)):
-                packed[panel - first, k, j] = matrix[k, begin + panel * width + j]
+                packed[panel - first_panel, k, j] = matrix[k, start + panel * width + j]
     return packed
 
 
 @native
-def _panels(room, depth, columns, first, after, width):
-    packed = room[: (after - first) * depth * width].reshape(after - first, depth, width)
-    if after * width > columns and after > first:
+def _empty_panels(scratch, depth, columns, first_panel, num_panels, width):
+    packed = scratch[: num_panels * depth * width].reshape(num_panels, depth, width)
+    if (first_panel + num_panels) * width > columns and num_panels > 0:
         packed[-1] = 0
     return packed
 
 
 @native
-def pack_transposed(matrix, begin, depth, first, after, width, room):
-    """`pack` of the transpose of the `depth` columns from `begin` on: its columns are the rows of the matrix."""
-    packed = _panels(room, depth, matrix.shape[0], first, after, width)
-    for panel in range(first, after):
+def pack_transposed(matrix, start, depth, first_panel, num_panels, width, scratch):
+    """`pack` for the transpose of `matrix[:, start : start + depth]`: its columns are the rows of `matrix`."""
+    packed = _empty_panels(scratch, depth, matrix.shape[0], first_panel, num_panels, width)
+    for panel in range(first_panel, first_panel + num_panels):
         for j in range(min(width, matrix.shape[0] - panel * width)):
             for k in range(depth):
-                packed[panel - first, k, j] = matrix[panel * width + j, begin + k]
+                packed[panel - first_panel, k, j] = matrix[panel * width + j, start + k]
     return packed
 
 
-def room_for(threads: int, rows: int, units: int, columns: int, itemsize: int) -> tuple[int, int]:
-    """The shape of the array in which threads pack: all of `(units, columns)` for products of so many rows, or of so
-    many columns what a block of `product` is deep."""
+def scratch_shape(num_threads: int, rows: int, units: int, columns: int) -> tuple[int, int]:
+    """The shape of the threads' scratch memory, `(num_threads, numbers)`.
 
-    def most(of_all: int, rows: int) -> int:
-        """What a thread has in whole panels."""
-        width = int(panel_width(rows, itemsize))
-        return -(-of_all // (width * threads)) * width
+    It holds a thread's panels of a `(columns, units)` matrix for products of `rows` rows, or those of one block of
+    `product` with `columns` columns.
+    """
 
-    return threads, max(most(units, rows) * columns, most(columns, _ROWS) * _DEPTH)
+    def packed_columns(columns: int, rows: int) -> int:
+        """Most columns of a thread, in whole panels."""
+        width = int(panel_width(rows))
+        return -(-columns // (width * num_threads)) * width
+
+    recurrent, block = packed_columns(units, rows) * columns, packed_columns(columns, _TILE_ROWS) * _BLOCK_DEPTH
+    return num_threads, max(recurrent, block)
 
 
 @native
-def multiply(a, begin, stride, rows, panels, first, after, out):
-    """out = a times the panels from `first` to before `after`.
+def multiply(a, start, stride, rows, panels, first_panel, end_panel, out):
+    """out = a times the panels from `first_panel` to before `end_panel`.
 
-    a lies in a flat array, its rows `stride` apart from `begin` on, as long as the panels are deep. `out` is
-    `(rows, columns)`, as wide as those panels at least.
+    Args:
+        a: float32, flat. Its rows begin at `start`, are `stride` numbers apart and as long as the panels are deep.
+        panels: float32 `(panels, depth, width)`.
+        out: float32 `(rows, columns)`, at least as wide as those panels.
     """
     out_stride = out.shape[1]
     depth, width = panels.shape[1:]
-    many = rows > _FEW_ROWS
-    tiles = -(-rows // (_ROWS if many else _FEW_ROWS))
-    for panel in range(first, after):
+    small = rows <= _SMALL_TILE_ROWS
+    tiles = -(-rows // (_SMALL_TILE_ROWS if small else _TILE_ROWS))
+    for panel in range(first_panel, end_panel):
         for tile in range(tiles):
             row = rows * tile // tiles
             count = rows * (tile + 1) // tiles - row
-            a_first, out_first = begin + row * stride, row * out_stride + (panel - first) * width
+            a_start, out_start = start + row * stride, row * out_stride + (panel - first_panel) * width
             offset = panel * depth * width
-            if many:
-                _tile_of_many(a, a_first, stride, 1, panels, offset, out, out_first, out_stride, depth, count, False)
+            if small:
+                _multiply_small_tile(
+                    a, a_start, stride, 1, panels, offset, out, out_start, out_stride, depth, count, False
+                )
             else:
-                _tile_of_few(a, a_first, stride, 1, panels, offset, out, out_first, out_stride, depth, count, False)
+                _multiply_tile(a, a_start, stride, 1, panels, offset, out, out_start, out_stride, depth, count, False)
 
 
 @native
-def _pack_lines(a, transposed, places, begin, end, first, depth, lines):
-    """Rows of a, or columns, from `begin` to before `end`, `depth` of each, into `lines` `(tiles, depth, rows)`."""
-    for row in range(begin, end, _ROWS):
-        tile, count = (row - begin) // _ROWS, min(_ROWS, end - row)
+def _pack_rows(a, transposed, indices, start, end, first, depth, packed):
+    """Packs rows `start` to before `end` of a, or of its transpose, `depth` numbers of each from `first` on.
+
+    `packed`: `(tiles, depth, rows)`.
+    """
+    for row in range(start, end, _TILE_ROWS):
+        tile, count = (row - start) // _TILE_ROWS, min(_TILE_ROWS, end - row)
         for k in range(depth):
-            place = places[first + k] if places.size else first + k
+            index = indices[first + k] if indices.size else first + k
             for i in range(count):
-                if place == NONE:
-                    lines[tile, k, i] = 0
+                if index == ZERO_ROW:
+                    packed[tile, k, i] = 0
                 else:
-                    lines[tile, k, i] = a[place, row + i] if transposed else a[row + i, place]
+                    packed[tile, k, i] = a[index, row + i] if transposed else a[row + i, index]
 
 
 @native
-def product(thread, threads, room, a, a_transposed, places, b, b_transposed, begin, columns, out, add):
-    """out = a b, or += a b; a thread's part of the columns. `room`: see `room_for`.
+def product(thread, num_threads, scratch, a, a_transposed, indices, b, b_transposed, start, columns, out, accumulate):
+    """out = a b, or out += a b: a thread's part of the columns.
 
-    Of b and out the `columns` from `begin` on alone, unless b is transposed. If a is transposed, `places` may name the
-    row of it that goes with each of b's, or NONE; else they are empty.
+    Args:
+        scratch: float32, of `scratch_shape`.
+        a: float32 `(rows, depth)`; `(any, rows)` if `a_transposed`.
+        indices: int64 `(depth,)`, if `a_transposed`: the row of a for each row of b, or `ZERO_ROW`; empty: row by row.
+        b: float32 `(depth, any)`; `(any, depth)` if `b_transposed`.
+        start, columns: the range of columns of b and out, unless `b_transposed`.
+        out: float32 `(rows, any)`.
+        accumulate: add to out.
     """
     rows, depth = out.shape[0], b.shape[1] if b_transposed else b.shape[0]
-    width = _VECTORS * (_VECTOR // a.itemsize)
-    first, after = share(-(-columns // width), thread, threads)
-    if depth == 0 and not add:
-        out[:, begin + first * width : begin + min(after * width, columns)] = 0
-    # Laid out anew, the rows of a tile are no pages apart. That pays if many panels pass by.
-    packed = a_transposed or after - first > 32
-    edge = np.empty((_ROWS, width), a.dtype)
-    lines = np.empty((-(-_BLOCK // _ROWS), _DEPTH, _ROWS), a.dtype)
-    for k in range(0, depth, _DEPTH):
-        deep = min(_DEPTH, depth - k)
+    width = _TILE_VECTORS * _LANES
+    first_panel, end_panel = partition(-(-columns // width), thread, num_threads)
+    if depth == 0 and not accumulate:
+        out[:, start + first_panel * width : start + min(end_panel * width, columns)] = 0
+    num_panels = end_panel - first_panel
+    # Rows of a large matrix lie in different memory pages; packing a tile of them pays off for many panels.
+    packed = a_transposed or num_panels > 32
+    edge = np.empty((_TILE_ROWS, width), np.float32)
+    packed_rows = np.empty((-(-_BLOCK_ROWS // _TILE_ROWS), _BLOCK_DEPTH, _TILE_ROWS), np.float32)
+    for k in range(0, depth, _BLOCK_DEPTH):
+        block_depth = min(_BLOCK_DEPTH, depth - k)
         if b_transposed:
-            panels = pack_transposed(b, k, deep, first, after, width, room[thread])
+            panels = pack_transposed(b, k, block_depth, first_panel, num_panels, width, scratch[thread])
         else:
-            panels = pack(b[k : k + deep], begin, columns, first, after, width, room[thread])
-        for block in range(0, rows, _BLOCK):
-            last = min(block + _BLOCK, rows)
+            panels = pack(b[k : k + block_depth], start, columns, first_panel, num_panels, width, scratch[thread])
+        for block in range(0, rows, _BLOCK_ROWS):
+            block_end = min(block + _BLOCK_ROWS, rows)
             if packed:
-                _pack_lines(a, a_transposed, places, block, last, k, deep, lines)
-            for panel in range(first, after):
-                column, offset = begin + panel * width, (panel - first) * deep * width
+                _pack_rows(a, a_transposed, indices, block, block_end, k, block_depth, packed_rows)
+            for panel in range(first_panel, end_panel):
+                column, offset = start + panel * width, (panel - first_panel) * block_depth * width
                 whole = (panel + 1) * width <= columns
-                for row in range(block, last, _ROWS):
-                    more = (add or k > 0) and whole
-                    target, out_first, stride = (
+                for row in range(block, block_end, _TILE_ROWS):
+                    add = (accumulate or k > 0) and whole
+                    target, out_start, out_stride = (
                         (out, row * out.shape[1] + column, out.shape[1]) if whole else (edge, 0, width)
                     )
-                    count = min(_ROWS, last - row)
+                    count = min(_TILE_ROWS, block_end - row)
                     if packed:
-                        a_first = (row - block) * _DEPTH
-                        _tile_of_many(
-                            lines, a_first, 1, _ROWS, panels, offset, target, out_first, stride, deep, count, more
-                        )
+                        a_start = (row - block) * _BLOCK_DEPTH
+                        _multiply_tile(
+                            packed_rows, a_start, 1, _TILE_ROWS, panels, offset, target, out_start, out_stride,
+                            block_depth, count, add,
+                        )  # fmt: skip
                     else:
-                        a_first = row * depth + k
-                        _tile_of_many(
-                            a, a_first, depth, 1, panels, offset, target, out_first, stride, deep, count, more
+                        a_start = row * depth + k
+                        _multiply_tile(
+                            a, a_start, depth, 1, panels, offset, target, out_start, out_stride, block_depth, count, add
                         )
                     if not whole:
                         for i in range(count):
                             for j in range(columns - panel * width):
-                                before = out[row + i, column + j] if add or k > 0 else 0
+                                before = out[row + i, column + j] if accumulate or k > 0 else 0
                                 out[row + i, column + j] = before + edge[i, j]
 
 
@@ -310,82 +341,87 @@ def _arrived(typing_context, counter):
 
 
 @native
-def _stay():
+def _no_yield():
     return 0
 
 
-_give_way: Any = types.ExternalFunction("sched_yield", types.int32()) if os.name == "posix" else _stay
+_yield_core: Any = types.ExternalFunction("sched_yield", types.int32()) if os.name == "posix" else _no_yield
 
 
 arrive: Any = _arrive  # a type checker takes the typing context for an argument
 arrived: Any = _arrived
-_NO_LONGER = 1 << 60  # a counter as high as this keeps nobody waiting
+_ABORTED = 1 << 60  # a counter of at least this lets every thread pass
 
 
 @native
-def meet(counter, threads):
-    """Returns once all threads have come here as often as this one; `counter` int64 `(1,)`, 0 at first."""
-    if threads == 1:
+def barrier(counter, num_threads):
+    """Waits until all threads have called this as often as the caller. `counter`: int64 `(1,)`, 0 at first."""
+    if num_threads == 1:
         return
-    due = min((arrive(counter) // threads + 1) * threads, _NO_LONGER)
-    looks = 0
-    while arrived(counter) < due:
-        looks += 1
-        if looks > 2000:  # some microseconds: the other has lost its core, perhaps to somebody who would like this one
-            _give_way()
+    target = min((arrive(counter) // num_threads + 1) * num_threads, _ABORTED)
+    spins = 0
+    while arrived(counter) < target:
+        spins += 1
+        if spins > 2000:  # some microseconds: another process may have the core of a late thread
+            _yield_core()
 
 
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-_pool = ThreadPoolExecutor(4 * _CORES, "recurrent")  # a thread begins when there is none to spare
-_seats = threading.Condition()  # threads of a team that wait for one another must all be running
-_busy = 0
+_pool = ThreadPoolExecutor(4 * _CORES, "recurrent")  # starts a thread when no idle one is left
+_cores_changed = threading.Condition()  # threads that wait for each other at a barrier must all be running
+_cores_in_use = 0
 
 
 @contextmanager
-def _seated(threads: int) -> Iterator[None]:
-    """Within the block there is a core for each of the threads, or all are theirs."""
-    global _busy
-    threads = min(threads, _CORES)
-    with _seats:
-        _seats.wait_for(lambda: _busy + threads <= _CORES)
-        _busy += threads
+def _reserve_cores(count: int) -> Iterator[None]:
+    """Within the block, `count` cores, or all that the machine has, are reserved for the caller."""
+    global _cores_in_use
+    count = min(count, _CORES)
+    with _cores_changed:
+        _cores_changed.wait_for(lambda: _cores_in_use + count <= _CORES)
+        _cores_in_use += count
     try:
         yield
     finally:
-        with _seats:
-            _busy -= threads
-            _seats.notify_all()
+        with _cores_changed:
+            _cores_in_use -= count
+            _cores_changed.notify_all()
 
 
-def together(work: Callable, threads: int, *arguments: Any) -> None:
-    """Calls `work(thread, threads, counter, *arguments)` on so many threads at once; `counter` is for `meet`."""
+def run_on_threads(function: Callable, num_threads: int, *arguments: Any) -> None:
+    """Calls `function(thread, num_threads, counter, *arguments)` on each thread; `counter` is for `barrier`.
+
+    Raises:
+        Exception: whatever a call raises; the other threads then pass their barriers.
+    """
     counter = np.zeros(1, np.int64)
 
-    def take_part(thread: int) -> None:
+    def run(thread: int) -> None:
         try:
-            work(thread, threads, counter, *arguments)
+            function(thread, num_threads, counter, *arguments)
         except BaseException:
-            counter[0] = _NO_LONGER
+            counter[0] = _ABORTED
             raise
 
-    with _seated(threads):
-        helpers = []
+    with _reserve_cores(num_threads):
+        futures = []
         try:
-            for thread in range(1, threads):
-                helpers.append(_pool.submit(take_part, thread))
-            take_part(0)
+            for thread in range(1, num_threads):
+                futures.append(_pool.submit(run, thread))
+            run(0)
         except BaseException:
-            counter[0] = _NO_LONGER  # some may never come
+            counter[0] = _ABORTED  # also if a thread could not be started
             raise
         finally:
-            wait(helpers)
-    for helper in helpers:
-        helper.result()
+            wait(futures)
+    for future in futures:
+        future.result()
 
 
-def team(rows: int, units: int, itemsize: int, parts: int = 1) -> int:
-    """How many threads for a recurrence of so many units: four panels each, or they would meet too often.
+def thread_count(rows: int, units: int, num_concurrent: int = 1) -> int:
+    """Number of threads for a recurrence of `units` units on `rows` sequences.
 
-    With `parts`, that share of the cores, since others are at work beside it.
+    Each thread has at least four panels, since threads with less work wait at barriers most of the time. Of the cores,
+    a call takes its part when `num_concurrent` calls run at the same time.
     """
-    return max(1, min(_CORES // int(parts), -(-units // int(panel_width(rows, itemsize))) // 4))
+    return max(1, min(_CORES // int(num_concurrent), -(-units // int(panel_width(rows))) // 4))

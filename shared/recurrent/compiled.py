@@ -1,8 +1,8 @@
-"""The kernels of `shared.recurrent.kernels` over compiled loops: faster, for training in float32 and float64 on a CPU.
+"""The kernels of `shared.recurrent.kernels` in machine code (`shared.native`): faster, for float32 training on a CPU.
 
-Same functions, arguments and results. A graph holds them as calls into this process, so they are not for what is to be
-saved and served: there the kernels in the graph do the same. One argument is their own: `parts`, of how many that run
-at the same time a call is one, so that it takes that share of the cores; and `keep` changes nothing, all is kept.
+Functions, arguments, shapes and results are the same. A graph calls them in this Python process, so they cannot be part
+of a saved model. They have one more option, `num_concurrent_layers`: the number of layers that are computed at the same
+time, each on its part of the cores. `keep` has no effect; what the gradient needs is always kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,44 +15,45 @@ import tensorflow as tf
 
 @cache
 def available() -> bool:
-    """Whether loops can be compiled here."""
+    """Whether numba is installed; it does not support every platform of TensorFlow."""
     try:
-        import numba  # noqa: F401  # not on every platform that TensorFlow is on
+        import numba  # noqa: F401
     except ImportError:
         return False
     return True
 
 
 def fits(dtype: Any) -> bool:
-    """Whether these kernels can compute in this type where the call stands: not within XLA."""
+    """Whether these kernels compute in `dtype` where they are called: not within XLA."""
     graph: Any = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
     while graph is not None:
         context = graph._get_control_flow_context()
         if context is not None and context.IsXLAContext():
             return False
         graph = getattr(graph, "outer_graph", None)
-    return tf.as_dtype(dtype) in (tf.float32, tf.float64) and available()
+    return tf.as_dtype(dtype) == tf.float32 and available()
 
 
-def _no_slopes(like, *slopes):
-    """Zeros. A persistent tape around a function asks for derivatives of derivatives too, times zeros."""
-    if any(slope.any() for slope in slopes):
+def _zero_second_gradient(like, *gradients):
+    """Zeros. A persistent tape around a function also asks for its second derivatives, with gradients of zero."""
+    if any(gradient.any() for gradient in gradients):
         raise NotImplementedError(
             "the compiled recurrent kernels have first derivatives only; layers that are called with training=False"
-            " have second ones too"
+            " have second derivatives"
         )
     return np.zeros_like(like)
 
 
-def _call(loop: Callable, inputs: Sequence[Any], shapes: Sequence[Sequence[int | None]]) -> list[Any]:
-    """What the loop returns for the inputs, of the first one's type and of these shapes."""
+def _call(function: Callable, inputs: Sequence[Any], shapes: Sequence[Sequence[int | None]]) -> list[Any]:
+    """The float32 results of a function of NumPy arrays, with these shapes."""
 
     def call(*inputs):
-        def second(*slopes):
-            return [tf.numpy_function(_no_slopes, [x, *slopes], x.dtype, stateful=False) for x in inputs]
+        def second_gradient(*gradients):
+            return [tf.numpy_function(_zero_second_gradient, [x, *gradients], x.dtype, stateful=False) for x in inputs]
 
-        outputs = tf.nest.flatten(tf.numpy_function(loop, inputs, [inputs[0].dtype] * len(shapes), stateful=False))
-        return [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)], second
+        outputs = tf.nest.flatten(tf.numpy_function(function, inputs, [tf.float32] * len(shapes), stateful=False))
+        outputs = [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
+        return outputs, second_gradient
 
     return tf.custom_gradient(call)(*inputs)
 
@@ -66,38 +67,29 @@ def _mask(mask: Any) -> Any:
     return tf.zeros([0, 0], tf.bool) if mask is None else mask
 
 
-def _parts(parts: int) -> int:
-    """One where calls are made one after another."""
-    return 1 if tf.executing_eagerly() else parts
+def _concurrent(num_layers: int) -> int:
+    """1 in eager execution, which calls one layer after the other."""
+    return 1 if tf.executing_eagerly() else num_layers
 
 
 def simple_rnn(
-    inputs: Any,
-    kernel: Any,
-    bias: Any,
-    hidden: Any,
-    mask: Any,
-    recurrent_kernel: Any,
-    *,
-    relu: bool = False,
-    backwards: bool = False,
-    keep: bool = True,
-    parts: int = 1,
-) -> Any:
-    """See `kernels.simple_rnn`."""
-    from shared.native import loops
+    inputs: Any, kernel: Any, bias: Any, hidden: Any, mask: Any, recurrent_kernel: Any, *, relu: bool = False,
+    backwards: bool = False, keep: bool = True, num_concurrent_layers: int = 1,
+) -> Any:  # fmt: skip
+    """As `kernels.simple_rnn`."""
+    from shared.native import passes
 
-    mask, how = _mask(mask), [backwards, relu, _parts(parts)]
+    mask, options = _mask(mask), [backwards, relu, _concurrent(num_concurrent_layers)]
 
     def run(inputs, kernel, bias, hidden, recurrent):
-        states = [*inputs.shape[:2], hidden.shape[-1]]
-        (hiddens,) = _call(loops.simple_rnn, [inputs, kernel, bias, hidden, mask, recurrent, *how], [states])
+        sequence = [*inputs.shape[:2], hidden.shape[-1]]
+        (hiddens,) = _call(passes.simple_rnn, [inputs, kernel, bias, hidden, mask, recurrent, *options], [sequence])
 
         def gradient(d_hiddens):
-            known = [d_hiddens, inputs, kernel, bias, hidden, mask, recurrent, *how, hiddens]
-            shapes = [states, kernel.shape, recurrent.shape, bias.shape, hidden.shape]
-            dz, d_kernel, d_recurrent, d_bias, d_hidden = _call(loops.simple_rnn_gradient, known, shapes)
-            (d_inputs,) = _call(loops.inputs_gradient, [dz, kernel, how[-1]], [inputs.shape])
+            arguments = [d_hiddens, inputs, kernel, bias, hidden, mask, recurrent, *options, hiddens]
+            shapes = [sequence, kernel.shape, recurrent.shape, bias.shape, hidden.shape]
+            dz, d_kernel, d_recurrent, d_bias, d_hidden = _call(passes.simple_rnn_gradient, arguments, shapes)
+            (d_inputs,) = _call(passes.inputs_gradient, [dz, kernel, options[-1]], [inputs.shape])
             return d_inputs, d_kernel, d_bias, d_hidden, d_recurrent
 
         return hiddens, gradient
@@ -106,36 +98,26 @@ def simple_rnn(
 
 
 def lstm(
-    inputs: Any,
-    kernel: Any,
-    bias: Any,
-    hidden: Any,
-    cell: Any,
-    mask: Any,
-    recurrent_kernel: Any,
-    *,
-    every_cell: bool = False,
-    backwards: bool = False,
-    keep: bool = True,
-    parts: int = 1,
-) -> tuple[Any, Any]:
-    """See `kernels.lstm`."""
-    from shared.native import loops
+    inputs: Any, kernel: Any, bias: Any, hidden: Any, cell: Any, mask: Any, recurrent_kernel: Any, *,
+    every_cell: bool = False, backwards: bool = False, keep: bool = True, num_concurrent_layers: int = 1,
+) -> tuple[Any, Any]:  # fmt: skip
+    """As `kernels.lstm`."""
+    from shared.native import passes
 
-    mask, how = _mask(mask), [backwards, _parts(parts)]
+    mask, options = _mask(mask), [backwards, _concurrent(num_concurrent_layers)]
 
     def run(inputs, kernel, bias, hidden, cell, recurrent):
-        states, wide = [*inputs.shape[:2], hidden.shape[-1]], [*inputs.shape[:2], kernel.shape[-1]]
-        known = [inputs, kernel, bias, hidden, cell, mask, recurrent, *how]
-        hiddens, cells, *kept = _call(loops.lstm, known, [states, states, wide, [1]])
+        sequence, gates = [*inputs.shape[:2], hidden.shape[-1]], [*inputs.shape[:2], kernel.shape[-1]]
+        arguments = [inputs, kernel, bias, hidden, cell, mask, recurrent, *options]
+        hiddens, cells, *kept = _call(passes.lstm, arguments, [sequence, sequence, gates, [1]])
 
         def gradient(d_hiddens, d_cells):
-            first = [hidden, cell, mask]
-            known = [d_hiddens, d_cells, inputs, kernel, bias, *first, recurrent, *how, hiddens, cells, *kept]
-            shapes = [wide, kernel.shape, recurrent.shape, bias.shape, hidden.shape, cell.shape]
-            dz, d_kernel, d_recurrent, d_bias, *d_first = _call(loops.lstm_gradient, known, shapes)
-            (d_inputs,) = _call(loops.inputs_gradient, [dz, kernel, how[-1]], [inputs.shape])
-            return d_inputs, d_kernel, d_bias, *d_first, d_recurrent
+            states = [hidden, cell, mask]
+            arguments = [d_hiddens, d_cells, inputs, kernel, bias, *states, recurrent, *options, hiddens, cells, *kept]
+            shapes = [gates, kernel.shape, recurrent.shape, bias.shape, hidden.shape, cell.shape]
+            dz, d_kernel, d_recurrent, d_bias, *d_states = _call(passes.lstm_gradient, arguments, shapes)
+            (d_inputs,) = _call(passes.inputs_gradient, [dz, kernel, options[-1]], [inputs.shape])
+            return d_inputs, d_kernel, d_bias, *d_states, d_recurrent
 
         last = slice(0, 1) if backwards else slice(-1, None)
         return (hiddens, cells if every_cell else cells[:, last]), gradient
@@ -145,41 +127,31 @@ def lstm(
 
 
 def gru(
-    inputs: Any,
-    kernel: Any,
-    bias: Any,
-    hidden: Any,
-    mask: Any,
-    recurrent_kernel: Any,
-    candidate_bias: Any,
-    *,
-    reset_after: bool,
-    backwards: bool = False,
-    keep: bool = True,
-    parts: int = 1,
-) -> Any:
-    """See `kernels.gru`."""
-    from shared.native import loops
+    inputs: Any, kernel: Any, bias: Any, hidden: Any, mask: Any, recurrent_kernel: Any, candidate_bias: Any, *,
+    reset_after: bool, backwards: bool = False, keep: bool = True, num_concurrent_layers: int = 1,
+) -> Any:  # fmt: skip
+    """As `kernels.gru`."""
+    from shared.native import passes
 
-    mask, units, how = _mask(mask), hidden.shape[-1], [backwards, reset_after, _parts(parts)]
-    of_candidate = tf.zeros([units], inputs.dtype) if candidate_bias is None else candidate_bias
+    mask, units, options = _mask(mask), hidden.shape[-1], [backwards, reset_after, _concurrent(num_concurrent_layers)]
+    candidate_bias = tf.zeros([units], inputs.dtype) if candidate_bias is None else candidate_bias
 
-    def run(inputs, kernel, bias, hidden, recurrent, of_candidate):
-        states, wide = [*inputs.shape[:2], units], [*inputs.shape[:2], kernel.shape[-1]]
-        known = [inputs, kernel, bias, hidden, mask, recurrent, of_candidate, *how]
-        hiddens, *kept = _call(loops.gru, known, [states, wide, states, [1]])
+    def run(inputs, kernel, bias, hidden, recurrent, candidate_bias):
+        sequence, gates = [*inputs.shape[:2], units], [*inputs.shape[:2], kernel.shape[-1]]
+        arguments = [inputs, kernel, bias, hidden, mask, recurrent, candidate_bias, *options]
+        hiddens, *kept = _call(passes.gru, arguments, [sequence, gates, sequence, [1]])
 
         def gradient(d_hiddens):
-            weights = [recurrent, of_candidate, *how]
-            known = [d_hiddens, inputs, kernel, bias, hidden, mask, *weights, hiddens, *kept]
-            sums = wide if reset_after else [0, *wide[1:]]
-            shapes = [wide, sums, kernel.shape, recurrent.shape, bias.shape, hidden.shape]
-            dz, d_sums, d_kernel, d_recurrent, d_bias, d_hidden = _call(loops.gru_gradient, known, shapes)
-            d_candidate = tf.reduce_sum(d_sums[..., 2 * units :], axis=[0, 1])
-            (d_inputs,) = _call(loops.inputs_gradient, [dz, kernel, how[-1]], [inputs.shape])
-            return d_inputs, d_kernel, d_bias, d_hidden, d_recurrent, d_candidate
+            weights = [recurrent, candidate_bias, *options]
+            arguments = [d_hiddens, inputs, kernel, bias, hidden, mask, *weights, hiddens, *kept]
+            sums = gates if reset_after else [0, *gates[1:]]
+            shapes = [gates, sums, kernel.shape, recurrent.shape, bias.shape, hidden.shape]
+            dz, d_sums, d_kernel, d_recurrent, d_bias, d_hidden = _call(passes.gru_gradient, arguments, shapes)
+            d_candidate_bias = tf.reduce_sum(d_sums[..., 2 * units :], axis=[0, 1])
+            (d_inputs,) = _call(passes.inputs_gradient, [dz, kernel, options[-1]], [inputs.shape])
+            return d_inputs, d_kernel, d_bias, d_hidden, d_recurrent, d_candidate_bias
 
         return hiddens, gradient
 
     recurrent = tf.convert_to_tensor(recurrent_kernel)
-    return tf.custom_gradient(run)(inputs, *_weights(kernel, bias), hidden, recurrent, of_candidate)
+    return tf.custom_gradient(run)(inputs, *_weights(kernel, bias), hidden, recurrent, candidate_bias)

@@ -2,18 +2,17 @@
 
     python -m shared.recurrent.gradient_flow --cell simple_rnn lstm gru --length 200 --plot flow.png
 
-Back-propagation through time multiplies dL_T/ds_t, step by step backwards, by the Jacobian ds_t/ds_t-1. In a simple
-RNN that is W' diag(1 - h^2): the same matrix every time, so the gradient shrinks or grows exponentially with the
-distance T - t, it vanishes or explodes (Bengio et al. 1994; Pascanu et al. 2013). What vanishes is not learned from,
-what explodes overthrows what was learned. The cell of an LSTM is carried on by c_t = f c_t-1 + i g, the state of a GRU
-by h_t = u h_t-1 + (1 - u) g: along that path the gradient is multiplied by a gate, and a gate can learn to be 1, where
-nothing is lost. At first it is not: it lets half of the state through, three quarters in an LSTM, whose forget gate has
-a bias of 1, while a simple RNN starts with an orthogonal W, which loses nothing but what tanh takes. Training on a
-problem that asks for memory opens the gates, and has nothing to open in a simple RNN. That is what the picture shows,
-before and after: the adding problem (Hochreiter and Schmidhuber 1997, section 5.4), to tell at the end of a sequence
-the sum of its two marked numbers.
+Back-propagation through time multiplies dL_T/ds_t at each step by the Jacobian ds_t/ds_t-1. In a simple RNN this is
+W' diag(1 - h^2), with the same W at each step, so the gradient vanishes or explodes exponentially with the distance
+T - t (Bengio et al. 1994; Pascanu et al. 2013). A gradient that vanishes teaches nothing; one that explodes destroys
+what was learned. The cell of an LSTM is updated by c_t = f c_t-1 + i g, the state of a GRU by
+h_t = u h_t-1 + (1 - u) g: along this path the gradient is multiplied by a gate, which can learn to be 1, where nothing
+is lost. At initialisation a gate is 0.5, or 0.73 for the forget gate of an LSTM, whose bias is 1, while a simple RNN
+starts with an orthogonal W, which loses only what tanh takes. Training on a problem that needs memory opens the gates;
+a simple RNN has none. The plot shows both, before and after training on the adding problem (Hochreiter and Schmidhuber
+1997, section 5.4): predict the sum of the two marked numbers of a sequence at its end.
 
-For your own model and batch, from Python:
+From Python, for a model and batch of your own:
 
     norms = gradient_norms(layer, lambda: loss(targets, model(inputs)))    # (states, time)
 """
@@ -37,23 +36,25 @@ TITLES = ("at initialisation", "after training")
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
+    """Options of the command."""
+
     cell: tuple[Literal["simple_rnn", "lstm", "gru"], ...] = ("simple_rnn", "lstm", "gru")
-    """Which to draw."""
+    """Cells to compare."""
     length: int = 200
-    """Steps of the sequences."""
+    """Length of the sequences, in steps."""
     units: int = 64
-    """Width of the state."""
+    """Size of the state."""
     steps: int = 600
     """Training steps on the adding problem before the second curve."""
     plot: Path | None = None
-    """Where to draw it; PNG, SVG or PDF."""
+    """Image file of the plot: PNG, SVG or PDF."""
     seed: int = 1
-    """Decides weights and sequences."""
+    """Seed of weights and sequences."""
 
 
 @contextmanager
 def _stepwise(layer: Any, visited: list[list[Any]]):
-    """Within the block the layer takes its steps one by one and adds the states after each to `visited`."""
+    """Within the block, the layer computes step by step and appends the states after each step to `visited`."""
     from keras import ops
 
     def inner_loop(sequences, initial_state, mask, training=False):
@@ -80,12 +81,12 @@ def gradient_norms(layer: Any, loss: Callable[[], Any]) -> "np.ndarray":
     """The norm of dL/ds_t for every step t of a recurrent layer, in a model on TensorFlow.
 
     Args:
-        layer: a `SimpleRNN`, `LSTM` or `GRU`, ours or Keras', which is called once in `loss`.
-        loss: computes the scalar L with the model that holds the layer, eagerly: call the model, not `predict`.
+        layer: a `SimpleRNN`, `LSTM` or `GRU` of this package or of Keras, which `loss` calls once.
+        loss: computes the scalar L with the model that contains the layer, eagerly: by calling it, not by `predict`.
 
     Returns:
-        (states, time) float64: for h, and for c of an LSTM, the Euclidean norm of the gradient over batch and units, in
-        the order in which the steps are taken. All of the influence of s_t on L counts, through later steps and not.
+        float64 `(states, time)`: for h, and for c of an LSTM, the Euclidean norm of the gradient over batch and units,
+        in the order of computation. It includes the influence of s_t on L through later steps.
 
     Raises:
         ValueError: the layer was not called.
@@ -101,12 +102,16 @@ def gradient_norms(layer: Any, loss: Callable[[], Any]) -> "np.ndarray":
     gradients: Any = tape.gradient(value, visited, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     if not visited:
         raise ValueError("loss() did not call the layer")
-    # In double precision, since squares of small gradients underflow.
+    # In float64, since the squares of small gradients underflow in float32.
     return np.array([[np.linalg.norm(np.float64(gradient)) for gradient in step] for step in gradients]).T
 
 
 def adding_problem(count: int, length: int, rng: "np.random.Generator") -> "tuple[np.ndarray, np.ndarray]":
-    """Sequences (count, length, 2) of numbers in 0..1 and marks, one in each half; the sums (count, 1) of the two."""
+    """Sequences of numbers in [0, 1) and marks, one in each half, and the sums of the two marked numbers.
+
+    Returns:
+        float32 `(count, length, 2)` and `(count, 1)`.
+    """
     import numpy as np
 
     numbers, marks = rng.random((count, length), np.float32), np.zeros((count, length), np.float32)
@@ -117,9 +122,9 @@ def adding_problem(count: int, length: int, rng: "np.random.Generator") -> "tupl
 
 
 def before_and_after(cell: str, length: int, units: int, steps: int, seed: int) -> "np.ndarray":
-    """The norms on the adding problem, (2, time): at initialisation, and after so many training steps.
+    """The norms on the adding problem, `(2, time)`: at initialisation, and after `steps` training steps.
 
-    Of an LSTM they are those of the cell, which carries its memory.
+    For an LSTM they are those of c, its memory.
     """
     import keras
     import numpy as np
@@ -136,14 +141,14 @@ def before_and_after(cell: str, length: int, units: int, steps: int, seed: int) 
     def norms() -> np.ndarray:
         return gradient_norms(layer, lambda: keras.ops.mean(keras.losses.mean_squared_error(sums, model(inputs))))[-1]
 
-    first = norms()
+    initial = norms()
     for _ in range(steps):
         model.train_on_batch(*adding_problem(32, length, rng))
-    return np.stack([first, norms()])
+    return np.stack([initial, norms()])
 
 
 def draw(flows: "dict[str, np.ndarray]", path: Path) -> None:
-    """A panel before and a panel after, a curve per cell: norms (2, time) against the distance to the end."""
+    """Plots the norms of each cell, `(2, time)`, against the distance to the end, before and after training."""
     import numpy as np
     from matplotlib.figure import Figure
 
@@ -153,8 +158,8 @@ def draw(flows: "dict[str, np.ndarray]", path: Path) -> None:
     for panel, (axes, title) in enumerate(zip(figure.subplots(1, 2, sharey=True), TITLES, strict=True)):
         for cell, norms in flows.items():
             distance = np.arange(norms.shape[1])
-            shown = np.where(norms[panel] > 0, norms[panel], np.nan)  # below the smallest float32 nothing is drawn
-            axes.plot(distance, shown[::-1], label=CELLS[cell])
+            curve = np.where(norms[panel] > 0, norms[panel], np.nan)  # no point where the gradient underflows
+            axes.plot(distance, curve[::-1], label=CELLS[cell])
         axes.set(title=title, xlabel="steps back, T - t", yscale="log")
         axes.spines[["top", "right"]].set_visible(False)
     axes_left = figure.axes[0]
@@ -176,8 +181,8 @@ def main(arguments: list[str]) -> None:
     for cell in dict.fromkeys(options.cell):
         flows[cell] = before_and_after(cell, options.length, options.units, options.steps, options.seed)
         for norms, title in zip(flows[cell], TITLES, strict=True):
-            shown = (norms[-1], norms[-1 - options.length // 2], norms[0])
-            print(f"{CELLS[cell]:11}{title:>18}" + "".join(f"{norm:12.2e}" for norm in shown), flush=True)
+            values = (norms[-1], norms[-1 - options.length // 2], norms[0])
+            print(f"{CELLS[cell]:11}{title:>18}" + "".join(f"{norm:12.2e}" for norm in values), flush=True)
     if options.plot is not None:
         draw(flows, options.plot)
         print(options.plot)

@@ -1,16 +1,16 @@
-"""Whole recurrent sequences in one pass each way, for TensorFlow on a CPU, of its own operations alone.
+"""Whole recurrent sequences in one pass in each direction, by TensorFlow's operations alone, for a CPU.
 
-For what is saved and served, and for 16-bit types; `compiled` has the same in machine code, to train with.
+They are for models that are saved and served, and for types other than float32; `compiled` trains in machine code.
 
-Forward, one matrix product projects the whole input, so that the loop over time holds `h @ U` and the gates only.
-Backward, the loop holds `dz @ U.T` and the derivatives of a step; the weight gradients are one matrix product each,
-afterwards. A step multiplies each gate's part of U by itself: TensorFlow runs a small product on one core, but several
-of them side by side on several.
+Forward, one matrix product projects the whole input, and the loop over time computes `h @ U` and the gates. Backward,
+the loop computes `dz @ U.T` and the derivatives of a step; after it, the gradient of each weight is one matrix product.
+A step multiplies each gate's part of U separately: TensorFlow computes a small product on one core, but several
+products in parallel.
 
-Tensors are `(batch, time, ...)` to the outside and time-major in a loop. With 16-bit inputs the products are 16-bit;
-gates, states and sums are float32. Two options are common to the kernels: `backwards`, to take the steps from the last
-to the first; and `keep`, whether to keep of every step what its derivative needs. Without it, as in inference, a
-gradient that is asked for all the same takes the forward pass again.
+Arguments and results are `(batch, time, ...)`; the loops are time-major. With 16-bit inputs the products are 16-bit;
+gates, states and sums are float32. Two options are common to all kernels: `backwards` takes the steps from the last to
+the first; `keep` stores what the gradient needs of each step. Without it, as in inference, a gradient repeats the
+forward pass.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from shared.recurrent.conditional import FAR
+from shared.attention import MASKED_SCORE
 
-# A gate input this far from zero closes (or opens) a sigmoid exactly, in every float type.
-_SHUT = 6e4
+# At this input a sigmoid is exactly 1, and exactly 0 at its negative, in every float type.
+_SATURATED = 6e4
 
 
 def _gate_dtype(dtype: tf.DType) -> tf.DType:
@@ -29,28 +29,28 @@ def _gate_dtype(dtype: tf.DType) -> tf.DType:
 
 
 def _loop(
-    step: Callable, state: Sequence[Any], sequences: Sequence[Any], written: Sequence[Any], *, backwards: bool = False
+    step: Callable, state: Sequence[Any], sequences: Sequence[Any], templates: Sequence[Any], *, backwards: bool = False
 ) -> tuple[Any, Any]:
-    """Takes `state, outputs = step(state, *at_t)` over time, first to last or last to first.
+    """Repeats `state, outputs = step(state, *sequences at t)` over time.
 
     Args:
-        step: of the state before it and what the sequences hold at its time.
-        state: tensors of the first state.
-        sequences: tensors `(time, ...)`, the first of them, or outputs of another loop.
-        written: for each output of a step a tensor of its shape and type.
+        step: the function of a step.
+        state: the initial state, a list of tensors.
+        sequences: tensors `(time, ...)` or arrays that another loop returned; the first is a tensor.
+        templates: for each output of a step, a tensor of the same shape and type.
         backwards: from the last step to the first.
 
     Returns:
-        The last state, and for each output the array of its steps in order of time.
+        The last state, and for each output a `tf.TensorArray` in order of time.
     """
     first: Any = sequences[0]
     time = first.shape[0] or tf.shape(first)[0]
-    outputs = [tf.TensorArray(x.dtype, size=time, element_shape=x.shape, clear_after_read=False) for x in written]
+    outputs = [tf.TensorArray(x.dtype, size=time, element_shape=x.shape, clear_after_read=False) for x in templates]
 
     def body(t, state, outputs):
-        # A slice of a tensor is a view, where an array made of its steps would be a copy.
-        state, found = step(state, *(x.read(t) if isinstance(x, tf.TensorArray) else x[t] for x in sequences))
-        return t + (-1 if backwards else 1), state, [y.write(t, x) for y, x in zip(outputs, found, strict=True)]
+        # A slice of a tensor is a view; a tensor array of its steps would be a copy.
+        state, results = step(state, *(x.read(t) if isinstance(x, tf.TensorArray) else x[t] for x in sequences))
+        return t + (-1 if backwards else 1), state, [y.write(t, x) for y, x in zip(outputs, results, strict=True)]
 
     _, state, outputs = tf.while_loop(
         lambda t, *_: t >= 0 if backwards else t < time,
@@ -66,30 +66,30 @@ def _rows(x: Any) -> Any:
     return tf.reshape(x, [-1, x.shape[-1]])
 
 
-def _kernel_gradient(first: Any, hiddens: Any, d_products: Any, backwards: bool) -> Any:
-    """The sum over time and batch of h' d, from the first h and those after each step, each with the next step's d."""
+def _kernel_gradient(hidden: Any, hiddens: Any, d_products: Any, backwards: bool) -> Any:
+    """dL/dU: the sum over time and batch of h' d, from the h before each step and its dL/d(h U)."""
     if backwards:
         hiddens, d_first, d_products = hiddens[1:], d_products[-1], d_products[:-1]
     else:
         hiddens, d_first, d_products = hiddens[:-1], d_products[0], d_products[1:]
     later = tf.matmul(_rows(hiddens), _rows(d_products), transpose_a=True)
-    return later + tf.matmul(first, d_first, transpose_a=True)
+    return later + tf.matmul(hidden, d_first, transpose_a=True)
 
 
-def _choose(chosen: Any, then: Any, otherwise: Any) -> Any:
-    """Rows of `then` where `chosen` `(batch,)` is True, else of `otherwise`.
+def _select(condition: Any, then: Any, otherwise: Any) -> Any:
+    """Rows of `then` where `condition` `(batch,)` is True, else of `otherwise`.
 
-    The older Select op copies whole rows; `tf.where` would broadcast the condition to every element.
+    The Select op copies whole rows; `tf.where` broadcasts the condition to every element.
     """
-    return tf.raw_ops.Select(condition=chosen, x=then, y=otherwise)
+    return tf.raw_ops.Select(condition=condition, x=then, y=otherwise)
 
 
-def _through_sigmoid(y: Any, d_y: Any) -> Any:
+def _sigmoid_gradient(y: Any, d_y: Any) -> Any:
     """d (y - y^2), in one op."""
     return tf.raw_ops.SigmoidGrad(y=y, dy=d_y)
 
 
-def _through_tanh(y: Any, d_y: Any) -> Any:
+def _tanh_gradient(y: Any, d_y: Any) -> Any:
     """d (1 - y^2), in one op."""
     return tf.raw_ops.TanhGrad(y=y, dy=d_y)
 
@@ -104,34 +104,26 @@ def _project(inputs: Any, kernel: Any, bias: Any) -> Any:
     inputs = _swap(inputs)
     projected = tf.matmul(_rows(inputs), kernel)
     if bias is not None:
-        projected = tf.nn.bias_add(projected, bias)  # one op with the product, where `+` is another pass
+        projected = tf.nn.bias_add(projected, bias)  # fused with the product, unlike `+`
     time, batch = (size or tf.shape(inputs)[axis] for axis, size in enumerate(inputs.shape[:2]))
     return tf.reshape(projected, [time, batch, kernel.shape[-1]])
 
 
 def simple_rnn(
-    inputs: Any,
-    kernel: Any,
-    bias: Any,
-    hidden: Any,
-    mask: Any,
-    recurrent_kernel: Any,
-    *,
-    relu: bool = False,
-    backwards: bool = False,
-    keep: bool = True,
-) -> Any:
-    """h_t = f(x_t W + b + h_{t-1} U), f being tanh or relu; where the mask is False, h is carried over.
+    inputs: Any, kernel: Any, bias: Any, hidden: Any, mask: Any, recurrent_kernel: Any, *, relu: bool = False,
+    backwards: bool = False, keep: bool = True,
+) -> Any:  # fmt: skip
+    """h_t = f(x_t W + b + h_{t-1} U), f is tanh or relu; where the mask is False, h_t = h_{t-1}.
 
     Args:
         inputs: x, `(batch, time, features)`.
         kernel: W, `(features, units)`.
         bias: b, `(units,)`, or None.
-        hidden: the first h, `(batch, units)`.
+        hidden: the initial h, `(batch, units)`.
         mask: bool `(batch, time)`, True = real, any pattern; or None.
         recurrent_kernel: `(units, units)`.
         relu: instead of tanh.
-        backwards, keep: see above; nothing more is kept here.
+        backwards, keep: see the module; `keep` has no effect here.
 
     Returns:
         h after each step, `(batch, time, units)`.
@@ -146,8 +138,8 @@ def simple_rnn(
             (before,) = state
             after = tf.cast(z, gate) + tf.cast(tf.matmul(before, kernel), gate)
             after = tf.cast(tf.nn.relu(after) if relu else tf.tanh(after), dtype)
-            for chosen in real:
-                after = _choose(chosen, after, before)
+            for real_t in real:
+                after = _select(real_t, after, before)
             return [after], [after]
 
         hiddens = _loop(forward, [hidden], [projected, *masks], [hidden], backwards=backwards)[1][0].stack()
@@ -157,13 +149,13 @@ def simple_rnn(
 
             def backward(state, d_hidden, after, *real):
                 d_hidden, after = state[0] + tf.cast(d_hidden, gate), tf.cast(after, gate)
-                dz = d_hidden * tf.cast(after > 0, gate) if relu else _through_tanh(after, d_hidden)
-                for chosen in real:
-                    dz = _choose(chosen, dz, tf.zeros_like(dz))
+                dz = d_hidden * tf.cast(after > 0, gate) if relu else _tanh_gradient(after, d_hidden)
+                for real_t in real:
+                    dz = _select(real_t, dz, tf.zeros_like(dz))
                 dz = tf.cast(dz, dtype)
                 d_before = tf.cast(tf.matmul(dz, transposed), gate)
-                for chosen in real:
-                    d_before = _choose(chosen, d_before, d_hidden)
+                for real_t in real:
+                    d_before = _select(real_t, d_before, d_hidden)
                 return [d_before], [dz]
 
             (d_hidden,), (dz,) = _loop(
@@ -182,103 +174,94 @@ def simple_rnn(
 
 
 def lstm(
-    inputs: Any,
-    kernel: Any,
-    bias: Any,
-    hidden: Any,
-    cell: Any,
-    mask: Any,
-    recurrent_kernel: Any,
-    *,
-    every_cell: bool = False,
-    backwards: bool = False,
-    keep: bool = True,
-) -> tuple[Any, Any]:
+    inputs: Any, kernel: Any, bias: Any, hidden: Any, cell: Any, mask: Any, recurrent_kernel: Any, *,
+    every_cell: bool = False, backwards: bool = False, keep: bool = True,
+) -> tuple[Any, Any]:  # fmt: skip
     """The LSTM (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
         x_t W + b + h_{t-1} U      split into i, f, g, o as Keras does
         c_t = σ(f) c_{t-1} + σ(i) tanh(g)
         h_t = σ(o) tanh(c_t)
 
-    Where the mask is False, h and c are carried over.
+    Where the mask is False, h_t = h_{t-1} and c_t = c_{t-1}.
 
     Args:
         inputs: x, `(batch, time, features)`.
         kernel: W, `(features, 4 units)`.
         bias: b, `(4 units,)`, or None.
-        hidden, cell: the first h and c, `(batch, units)`.
+        hidden, cell: the initial h and c, `(batch, units)`.
         mask: bool `(batch, time)`, True = real, any pattern; or None.
         recurrent_kernel: `(units, 4 units)`.
-        every_cell: return c after each step, not after the last alone.
-        backwards, keep: see above.
+        every_cell: return c after each step instead of the last only.
+        backwards, keep: see the module.
 
     Returns:
-        h after each step, `(batch, time, units)`; c, `(batch, time or 1, units)`, in float32 at least.
+        h after each step, `(batch, time, units)`; c, `(batch, time or 1, units)`, at least float32.
     """
     projected = _project(inputs, kernel, bias)
     dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
     mask = _swap(mask)
     masks = [] if mask is None else [mask]
     units = hidden.shape[-1]
-    records = 6 if keep else 2 if every_cell else 1
+    num_outputs = 6 if keep else 2 if every_cell else 1
 
     def run(projected, hidden, cell, kernel):
         if mask is not None:
-            # i and o shut, f open: the cell is carried over and the gates get no gradient. h is carried in the loop.
-            carry = tf.repeat(tf.constant([-_SHUT, _SHUT, 0, -_SHUT], dtype), units)
-            projected = tf.where(mask[..., None], projected, carry)
+            # i = o = 0, f = 1: c is unchanged and the gates get no gradient. The loop keeps h.
+            unchanged = tf.repeat(tf.constant([-_SATURATED, _SATURATED, 0, -_SATURATED], dtype), units)
+            projected = tf.where(mask[..., None], projected, unchanged)
         kernels = tf.split(kernel, 4, axis=-1)
 
-        def forward(records):
+        def forward(num_outputs):
             def step(state, z, *real):
                 before, cell = state
                 i, f, g, o = (
-                    tf.cast(x, gate) + tf.cast(tf.matmul(before, part), gate)
-                    for x, part in zip(tf.split(z, 4, axis=-1), kernels, strict=True)
+                    tf.cast(x, gate) + tf.cast(tf.matmul(before, gate_kernel), gate)
+                    for x, gate_kernel in zip(tf.split(z, 4, axis=-1), kernels, strict=True)
                 )
                 i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
                 new_cell = f * cell + i * g
                 after = tf.cast(o * tf.tanh(new_cell), dtype)
-                for chosen in real:
-                    after = _choose(chosen, after, before)
-                return [after, new_cell], [after, cell, i, f, g, o][:records]
+                for real_t in real:
+                    after = _select(real_t, after, before)
+                return [after, new_cell], [after, cell, i, f, g, o][:num_outputs]
 
-            written = [hidden, cell, cell, cell, cell, cell][:records]
-            (_, last_cell), found = _loop(step, [hidden, cell], [projected, *masks], written, backwards=backwards)
-            return last_cell, found
+            templates = [hidden, cell, cell, cell, cell, cell][:num_outputs]
+            (_, last_cell), outputs = _loop(step, [hidden, cell], [projected, *masks], templates, backwards=backwards)
+            return last_cell, outputs
 
-        last_cell, found = forward(records)
-        hiddens, cells = found[0].stack(), last_cell[None]
+        last_cell, outputs = forward(num_outputs)
+        hiddens, cells = outputs[0].stack(), last_cell[None]
         if every_cell:
-            before = found[1].stack()  # that of each step, in order of time
+            before = outputs[1].stack()  # the cell before each step, in order of time
             cells = tf.concat([cells, before[:-1]] if backwards else [before[1:], cells], axis=0)
 
         def gradient(d_hiddens, d_cells):
-            _, cells, *gates = found if keep else forward(6)[1]
-            transposed = [tf.transpose(part) for part in kernels]
-            # dL/dc from outside: of the last step, with which the loop begins, or of every one.
-            d_outside = [_swap(d_cells)] if every_cell else []
+            _, cells, *gates = outputs if keep else forward(6)[1]
+            transposed = [tf.transpose(gate_kernel) for gate_kernel in kernels]
+            # dL/dc of every cell is added at its step; that of the last cell is the initial value of the loop.
+            d_every_cell = [_swap(d_cells)] if every_cell else []
             d_cell = tf.zeros_like(cell) if every_cell else d_cells[:, 0]
 
             def backward(state, d_hidden, before_cell, i, f, g, o, *others):
                 d_before, d_cell, cell = state
                 d_hidden = d_before + tf.cast(d_hidden, gate)
-                squashed = tf.tanh(cell)
-                d_cell += _through_tanh(squashed, d_hidden * o)
+                tanh_cell = tf.tanh(cell)
+                d_cell += _tanh_gradient(tanh_cell, d_hidden * o)
                 if every_cell:
                     d_cell += others[-1]
-                d_i, d_f = _through_sigmoid(i, d_cell * g), _through_sigmoid(f, d_cell * before_cell)
-                d_g, d_o = _through_tanh(g, d_cell * i), _through_sigmoid(o, d_hidden * squashed)
+                d_i, d_f = _sigmoid_gradient(i, d_cell * g), _sigmoid_gradient(f, d_cell * before_cell)
+                d_g, d_o = _tanh_gradient(g, d_cell * i), _sigmoid_gradient(o, d_hidden * tanh_cell)
                 dz = [tf.cast(x, dtype) for x in (d_i, d_f, d_g, d_o)]
                 d_before = tf.cast(tf.add_n([tf.matmul(x, u) for x, u in zip(dz, transposed, strict=True)]), gate)
                 if mask is not None:
-                    d_before = _choose(others[0], d_before, d_hidden)
+                    d_before = _select(others[0], d_before, d_hidden)
                 return [d_before, d_cell * f, before_cell], [tf.concat(dz, axis=-1)]
 
             (d_hidden, d_cell, _), (dz,) = _loop(
                 backward,
                 [tf.zeros_like(cell), d_cell, last_cell],
-                [_swap(d_hiddens), cells, *gates, *masks, *d_outside],
+                [_swap(d_hiddens), cells, *gates, *masks, *d_every_cell],
                 [projected[0]],
                 backwards=not backwards,
             )
@@ -291,18 +274,9 @@ def lstm(
 
 
 def gru(
-    inputs: Any,
-    kernel: Any,
-    bias: Any,
-    hidden: Any,
-    mask: Any,
-    recurrent_kernel: Any,
-    candidate_bias: Any,
-    *,
-    reset_after: bool,
-    backwards: bool = False,
-    keep: bool = True,
-) -> Any:
+    inputs: Any, kernel: Any, bias: Any, hidden: Any, mask: Any, recurrent_kernel: Any, candidate_bias: Any, *,
+    reset_after: bool, backwards: bool = False, keep: bool = True,
+) -> Any:  # fmt: skip
     """The GRU (Cho et al. 2014).
 
         z = x_t W + b, z + h_{t-1} U    split into u (update), r (reset), g (candidate) as Keras does
@@ -310,18 +284,18 @@ def gru(
         g = tanh(z_g + (σ(r) h) U_g)         without
         h_t = σ(u) h_{t-1} + (1 - σ(u)) g
 
-    Where the mask is False, h is carried over.
+    Where the mask is False, h_t = h_{t-1}.
 
     Args:
         inputs: x, `(batch, time, features)`.
         kernel: W, `(features, 3 units)`.
         bias: b, `(3 units,)`, or None.
-        hidden: the first h, `(batch, units)`.
+        hidden: the initial h, `(batch, units)`.
         mask: bool `(batch, time)`, True = real, any pattern; or None.
         recurrent_kernel: `(units, 3 units)`.
-        candidate_bias: b', `(units,)`; with `reset_after` alone.
-        reset_after: whether the reset gate works on the product or on h.
-        backwards, keep: see above.
+        candidate_bias: b', `(units,)`, or None; used with `reset_after` only.
+        reset_after: whether the reset gate multiplies the product or h.
+        backwards, keep: see the module.
 
     Returns:
         h after each step, `(batch, time, units)`.
@@ -331,20 +305,20 @@ def gru(
     mask, units = _swap(mask), hidden.shape[-1]
     if candidate_bias is None:
         candidate_bias = tf.zeros([units], dtype)
-    records = (6 if reset_after else 5) if keep else 1
+    num_outputs = (6 if reset_after else 5) if keep else 1
 
     def run(projected, hidden, kernel, bias):
         if mask is not None:
-            # u open: h is carried over exactly and the gates get no gradient.
-            carry = tf.repeat(tf.constant([_SHUT, 0, 0], dtype), units)
-            projected = tf.where(mask[..., None], projected, carry)
+            # u = 1: h is unchanged and the gates get no gradient.
+            unchanged = tf.repeat(tf.constant([_SATURATED, 0, 0], dtype), units)
+            projected = tf.where(mask[..., None], projected, unchanged)
         hidden, bias = tf.cast(hidden, gate), tf.cast(bias, gate)
         kernel_u, kernel_r, kernel_g = tf.split(kernel, 3, axis=-1)
 
         def multiplied(x, kernel):
             return tf.cast(tf.matmul(tf.cast(x, dtype), kernel), gate)
 
-        def forward(records):
+        def forward(num_outputs):
             def step(state, z):
                 (before,) = state
                 z_u, z_r, z_g = (tf.cast(x, gate) for x in tf.split(z, 3, axis=-1))
@@ -357,51 +331,51 @@ def gru(
                     product = None
                     g = tf.tanh(z_g + multiplied(r * before, kernel_g))
                 after = g + u * (before - g)
-                return [after], [after, before, u, r, g, product][:records]
+                return [after], [after, before, u, r, g, product][:num_outputs]
 
-            return _loop(step, [hidden], [projected], [hidden] * records, backwards=backwards)[1]
+            return _loop(step, [hidden], [projected], [hidden] * num_outputs, backwards=backwards)[1]
 
-        found = forward(records)
-        hiddens = tf.cast(found[0].stack(), dtype)
+        outputs = forward(num_outputs)
+        hiddens = tf.cast(outputs[0].stack(), dtype)
 
         def gradient(d_hiddens):
-            _, befores, *gates = found if keep else forward(6 if reset_after else 5)
+            _, befores, *gates = outputs if keep else forward(6 if reset_after else 5)
             transposed_u, transposed_r, transposed_g = (tf.transpose(x) for x in (kernel_u, kernel_r, kernel_g))
 
             def backward(state, d_hidden, before, u, r, g, product=None):
                 d_hidden = state[0] + tf.cast(d_hidden, gate)
-                d_carried = d_hidden * u
-                d_g = _through_tanh(g, d_hidden - d_carried)
-                d_u = _through_sigmoid(u, d_hidden * (before - g))
+                d_direct = d_hidden * u
+                d_g = _tanh_gradient(g, d_hidden - d_direct)
+                d_u = _sigmoid_gradient(u, d_hidden * (before - g))
                 if reset_after:
                     d_product = d_g * r
-                    d_r = _through_sigmoid(r, d_g * product)
-                    d_before = d_carried + multiplied(d_product, transposed_g)
-                    further = tf.cast(tf.concat([d_u, d_r, d_product], axis=-1), dtype)
+                    d_r = _sigmoid_gradient(r, d_g * product)
+                    d_before = d_direct + multiplied(d_product, transposed_g)
+                    factors = tf.cast(tf.concat([d_u, d_r, d_product], axis=-1), dtype)
                 else:
                     d_reset = multiplied(d_g, transposed_g)
-                    d_r = _through_sigmoid(r, d_reset * before)
-                    d_before = d_carried + d_reset * r
-                    further = tf.cast(r * before, dtype)
+                    d_r = _sigmoid_gradient(r, d_reset * before)
+                    d_before = d_direct + d_reset * r
+                    factors = tf.cast(r * before, dtype)
                 d_before += multiplied(d_u, transposed_u) + multiplied(d_r, transposed_r)
-                return [d_before], [tf.cast(tf.concat([d_u, d_r, d_g], axis=-1), dtype), further]
+                return [d_before], [tf.cast(tf.concat([d_u, d_r, d_g], axis=-1), dtype), factors]
 
-            (d_hidden,), found_back = _loop(
+            (d_hidden,), d_outputs = _loop(
                 backward,
                 [tf.zeros_like(hidden)],
                 [_swap(d_hiddens), befores, *gates],
                 [projected[0], projected[0] if reset_after else tf.cast(hidden, dtype)],
                 backwards=not backwards,
             )
-            dz, further = (x.stack() for x in found_back)
+            dz, factors = (x.stack() for x in d_outputs)
             first = tf.cast(hidden, dtype)
             if reset_after:
-                d_kernel, d_product = _kernel_gradient(first, hiddens, further, backwards), further[..., 2 * units :]
+                d_kernel, d_product = _kernel_gradient(first, hiddens, factors, backwards), factors[..., 2 * units :]
                 d_bias = tf.cast(tf.reduce_sum(tf.cast(d_product, gate), axis=[0, 1]), dtype)
             else:
                 d_gates, d_candidate = tf.split(dz, [2 * units, units], axis=-1)
-                by_reset = tf.matmul(_rows(further), _rows(d_candidate), transpose_a=True)
-                d_kernel = tf.concat([_kernel_gradient(first, hiddens, d_gates, backwards), by_reset], axis=-1)
+                d_kernel_g = tf.matmul(_rows(factors), _rows(d_candidate), transpose_a=True)
+                d_kernel = tf.concat([_kernel_gradient(first, hiddens, d_gates, backwards), d_kernel_g], axis=-1)
                 d_bias = tf.zeros_like(candidate_bias)
             return dz, tf.cast(d_hidden, dtype), d_kernel, d_bias
 
@@ -413,136 +387,125 @@ def gru(
 
 
 def conditional_gru(
-    projected: Any,
-    memory: Any,
-    keys: Any,
-    mask: Any,
-    hidden: Any,
-    first_kernel: Any,
-    first_bias: Any,
-    query_kernel: Any,
-    query_bias: Any,
-    score: Any,
-    context_kernel: Any,
-    context_bias: Any,
-    second_kernel: Any,
-    second_bias: Any,
-    *,
-    keep: bool = True,
-) -> tuple[Any, Any, Any]:
-    """Two GRUs with attention between them; see `conditional`, which has the equations and the shapes.
+    projected: Any, memory: Any, keys: Any, mask: Any, hidden: Any, first_kernel: Any, first_bias: Any,
+    query_kernel: Any, query_bias: Any, score: Any, context_kernel: Any, context_bias: Any, second_kernel: Any,
+    second_bias: Any, *, keep: bool = True,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """Two GRUs with attention between them; `shared.recurrent.conditional` has the equations.
 
     Args:
         projected: x W + b of the first GRU, `(batch, target, 3 units)`.
-        memory, keys, mask: H, K and which of them are real.
-        hidden: the first s, `(batch, units)`.
-        first_kernel, second_kernel: recurrent ones, `(units, 3 units)`; their biases of the candidates, `(units,)`.
-        query_kernel, query_bias: `(units, attention)`, `(attention,)`.
+        memory, keys: H and K, `(batch, source, width)` and `(batch, source, attention)`.
+        mask: bool `(batch, source)`, True = real.
+        hidden: the initial s, `(batch, units)`.
+        first_kernel, first_bias, second_kernel, second_bias: the recurrent kernels, `(units, 3 units)`, and the biases
+            of the candidates, `(units,)`.
+        query_kernel, query_bias: W_a and its bias, `(units, attention)`, `(attention,)`.
         score: v, `(attention,)`.
-        context_kernel, context_bias: of the second GRU, `(width, 3 units)`, `(3 units,)`.
-        keep: see above.
+        context_kernel, context_bias: kernel and bias of the second GRU, `(width, 3 units)`, `(3 units,)`.
+        keep: see the module.
 
     Returns:
         s `(batch, target, units)`, c `(batch, target, width)`, α `(batch, target, source)`.
     """
     units = hidden.shape[-1]
-    far = tf.constant(FAR, projected.dtype)
+    masked_score = tf.constant(MASKED_SCORE, projected.dtype)
 
-    def half(z, before, kernel, bias):
-        """One GRU's step: what comes after, and what its derivative needs."""
+    def gru_step(z, before, kernel, bias):
+        """The next state of a GRU, and what its derivative needs."""
         product = tf.matmul(before, kernel)
         gates = tf.sigmoid(z[:, : 2 * units] + product[:, : 2 * units])
         candidate = product[:, 2 * units :] + bias
         g = tf.tanh(z[:, 2 * units :] + gates[:, units:] * candidate)
         return g + gates[:, :units] * (before - g), gates, candidate, g
 
-    def half_back(d_after, before, gates, candidate, g):
-        """dL/dz, what of dL/d(before U) differs from it, and dL/dbefore but for the product's."""
+    def gru_step_gradient(d_after, before, gates, candidate, g):
+        """dL/dz, dL/d(before U), and the part of dL/dbefore that does not pass through that product."""
         u, r = gates[:, :units], gates[:, units:]
-        carried = d_after * u
-        d_g = _through_tanh(g, d_after - carried)
-        d_gates = _through_sigmoid(gates, tf.concat([d_after * (before - g), d_g * candidate], axis=-1))
-        return tf.concat([d_gates, d_g], axis=-1), tf.concat([d_gates, d_g * r], axis=-1), carried
+        d_before = d_after * u
+        d_g = _tanh_gradient(g, d_after - d_before)
+        d_gates = _sigmoid_gradient(gates, tf.concat([d_after * (before - g), d_g * candidate], axis=-1))
+        return tf.concat([d_gates, d_g], axis=-1), tf.concat([d_gates, d_g * r], axis=-1), d_before
 
     def run(projected, memory, keys, hidden, *weights):
         kernel_1, bias_1, query_kernel, query_bias, score, kernel_c, bias_c, kernel_2, bias_2 = weights
 
-        def forward(every):
+        def forward(keep):
             def step(state, z):
                 (before,) = state
-                middle, *first = half(z, before, kernel_1, bias_1)
+                middle, *gates_1 = gru_step(z, before, kernel_1, bias_1)
                 query = tf.nn.bias_add(tf.matmul(middle, query_kernel), query_bias)
                 energy = tf.tanh(keys + query[:, None])
                 scores = tf.reshape(tf.matmul(_rows(energy), score[:, None]), tf.shape(mask))
-                attention = tf.nn.softmax(tf.where(mask, scores, far))
+                attention = tf.nn.softmax(tf.where(mask, scores, masked_score))
                 context = tf.matmul(attention[:, None], memory)[:, 0]
                 z = tf.nn.bias_add(tf.matmul(context, kernel_c), bias_c)
-                after, *second = half(z, middle, kernel_2, bias_2)
-                found = [after, context, attention, before, middle, energy, *first, *second]
-                return [after], found if every else found[:3]
+                after, *gates_2 = gru_step(z, middle, kernel_2, bias_2)
+                outputs = [after, context, attention, before, middle, energy, *gates_1, *gates_2]
+                return [after], outputs if keep else outputs[:3]
 
             gates = tf.zeros([tf.shape(hidden)[0], 2 * units], hidden.dtype)
             context, attention = memory[:, 0], keys[:, :, 0]
-            written = [hidden, context, attention, hidden, hidden, keys, *[gates, hidden, hidden] * 2]
-            return _loop(step, [hidden], [_swap(projected)], written if every else written[:3])[1]
+            templates = [hidden, context, attention, hidden, hidden, keys, *[gates, hidden, hidden] * 2]
+            return _loop(step, [hidden], [_swap(projected)], templates if keep else templates[:3])[1]
 
-        found = forward(keep)
-        states, contexts, attentions = (x.stack() for x in found[:3])
+        outputs = forward(keep)
+        states, contexts, attentions = (x.stack() for x in outputs[:3])
 
         def gradient(d_states, d_contexts, d_attentions):
-            kept = (found if keep else forward(every=True))[1:]
+            kept = (outputs if keep else forward(keep=True))[1:]
             transposed = [tf.transpose(x) for x in (kernel_1, query_kernel, kernel_c, kernel_2)]
             to_before, to_middle_by_query, to_context, to_middle = transposed
 
             def backward(state, d_state, d_context, d_attention, context, attention, before, middle, energy, *gates):
                 d_after, d_keys = state
-                d_z2, d_product_2, d_middle = half_back(d_after + d_state, middle, *gates[3:])
+                d_z2, d_product_2, d_middle = gru_step_gradient(d_after + d_state, middle, *gates[3:])
                 d_middle += tf.matmul(d_product_2, to_middle)
                 d_context += tf.matmul(d_z2, to_context)
                 d_attention += tf.matmul(memory, d_context[:, :, None])[:, :, 0]
                 d_scores = attention * (d_attention - tf.reduce_sum(attention * d_attention, -1, keepdims=True))
-                d_energy = _through_tanh(energy, d_scores[:, :, None] * score)
+                d_energy = _tanh_gradient(energy, d_scores[:, :, None] * score)
                 d_query = tf.reduce_sum(d_energy, axis=1)
                 d_middle += tf.matmul(d_query, to_middle_by_query)
-                d_z1, d_product_1, d_before = half_back(d_middle, before, *gates[:3])
+                d_z1, d_product_1, d_before = gru_step_gradient(d_middle, before, *gates[:3])
                 d_before += tf.matmul(d_product_1, to_before)
                 d_score = tf.matmul(_rows(energy), tf.reshape(d_scores, [-1, 1]), transpose_a=True)[:, 0]
                 outputs = [d_z1, d_product_1, d_z2, d_product_2, d_query, d_context, d_score]
                 return [d_before, d_keys + d_energy], outputs
 
             z = projected[:, 0]
-            written = [z, z, z, z, query_bias[None] + tf.zeros_like(hidden[:, :1]), memory[:, 0], score]
-            (d_hidden, d_keys), backs = _loop(
+            templates = [z, z, z, z, query_bias[None] + tf.zeros_like(hidden[:, :1]), memory[:, 0], score]
+            (d_hidden, d_keys), d_outputs = _loop(
                 backward,
                 [tf.zeros_like(hidden), tf.zeros_like(keys)],
                 [*(_swap(x) for x in (d_states, d_contexts, d_attentions)), *kept],
-                written,
+                templates,
                 backwards=True,
             )
-            d_z1, d_product_1, d_z2, d_product_2, d_query, d_context, d_score = (x.stack() for x in backs)
-            befores, middles = (kept[place].stack() for place in (2, 3))
+            d_z1, d_product_1, d_z2, d_product_2, d_query, d_context, d_score = (x.stack() for x in d_outputs)
+            befores, middles = kept[2].stack(), kept[3].stack()
 
-            def by(rows, slopes):
-                return tf.matmul(_rows(rows), _rows(slopes), transpose_a=True)
+            def kernel_gradient(inputs, d_products):
+                return tf.matmul(_rows(inputs), _rows(d_products), transpose_a=True)
 
-            def total(slopes):
-                return tf.reduce_sum(slopes, axis=[0, 1])
+            def bias_gradient(d_sums):
+                return tf.reduce_sum(d_sums, axis=[0, 1])
 
-            by_memory = tf.matmul(tf.transpose(attentions, [1, 2, 0]), _swap(d_context))
+            d_memory = tf.matmul(tf.transpose(attentions, [1, 2, 0]), _swap(d_context))
             return (
                 _swap(d_z1),
-                by_memory,
+                d_memory,
                 d_keys,
                 d_hidden,
-                by(befores, d_product_1),
-                total(d_product_1[..., 2 * units :]),
-                by(middles, d_query),
-                total(d_query),
+                kernel_gradient(befores, d_product_1),
+                bias_gradient(d_product_1[..., 2 * units :]),
+                kernel_gradient(middles, d_query),
+                bias_gradient(d_query),
                 tf.reduce_sum(d_score, axis=0),
-                by(contexts, d_z2),
-                total(d_z2),
-                by(middles, d_product_2),
-                total(d_product_2[..., 2 * units :]),
+                kernel_gradient(contexts, d_z2),
+                bias_gradient(d_z2),
+                kernel_gradient(middles, d_product_2),
+                bias_gradient(d_product_2[..., 2 * units :]),
             )
 
         return tuple(_swap(x) for x in (states, contexts, attentions)), gradient

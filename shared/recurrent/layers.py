@@ -1,13 +1,13 @@
-"""`keras.layers.SimpleRNN`, `LSTM` and `GRU` with the fused kernels inside.
+"""`keras.layers.SimpleRNN`, `LSTM` and `GRU`, computed by the fused kernels.
 
-Same arguments, weights, config, saved files and results; less time on a CPU. In training the kernels are compiled ones;
-otherwise, and in 16-bit types, they are made of TensorFlow's operations, so that what is exported needs nothing else.
-The layers step aside for Keras' own loop where the kernels do not apply: on JAX and torch; on a GPU, where Keras takes
-cuDNN; with other activations than the usual ones, `recurrent_dropout`, `unroll` or `implementation=1`.
+Arguments, weights, config, saved files and results are those of Keras; the layers take less time on a CPU. Training in
+float32 uses the compiled kernels. Inference and other types use kernels of TensorFlow operations, so that an exported
+model needs nothing else. Where the kernels do not apply, the layers use Keras' own loop: on JAX and torch; on a GPU,
+where Keras uses cuDNN; with other activations than the default ones, `recurrent_dropout`, `unroll` or
+`implementation=1`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -22,11 +22,17 @@ def _on_gpu() -> bool:
 
 
 class Fused(keras.layers.Layer):
-    """What the three layers share; it goes before the Keras layer among their bases.
+    """Base class of the three layers; it precedes the Keras layer among their bases.
 
     Args:
-        weight_drop: share of the recurrent kernel that is dropped in training, once for all steps of a batch
-            (DropConnect on U; Merity et al. 2018, section 2). Unlike `recurrent_dropout` it keeps the kernel.
+        weight_drop: fraction of the recurrent kernel that is dropped in training, once for all steps of a batch
+            (DropConnect on U; Merity et al. 2018, section 2). Unlike `recurrent_dropout` it keeps the fused kernel.
+
+    Attributes:
+        num_concurrent_layers: number of layers, this one included, that are trained at the same time.
+
+    Raises:
+        ValueError: `weight_drop` is not in [0, 1).
     """
 
     cell: Any
@@ -35,25 +41,36 @@ class Fused(keras.layers.Layer):
     return_sequences: Any
     zero_output_for_mask: Any
 
-    def __init__(self, units, *, weight_drop=0.0, **kwargs):
+    def __init__(self, units: int, *, weight_drop: float = 0.0, **kwargs):
         parent: Any = super()
         parent.__init__(units, **kwargs)
         if not 0 <= weight_drop < 1:
             raise ValueError(f"weight_drop must be from 0 to below 1. Received: {weight_drop}")
         self.weight_drop = weight_drop
         self.weight_drop_seed = keras.random.SeedGenerator(kwargs.get("seed")) if weight_drop else None
-        self.parts = 1  # of how many layers that run at the same time this is one
+        self.num_concurrent_layers = 1
 
     def _has_usual_activations(self) -> bool:
         raise NotImplementedError
 
-    def _sequence(self, kernels: Any, inputs: Any, state: Any, mask: Any, **options) -> list[Any]:
-        """The states after each step by one of `kernels`, `(batch, time, units)`, that of the output first."""
+    def _sequence(
+        self, kernels: Any, inputs: Any, state: Any, mask: Any, recurrent_kernel: Any, **options: Any
+    ) -> list[Any]:
+        """The states after each step by a function of `kernels`, each `(batch, time, units)`; the output is the first.
+
+        Args:
+            kernels: the module `shared.recurrent.kernels` or `shared.recurrent.compiled`.
+            inputs: `(batch, time, features)`.
+            state: the initial states, each `(batch, units)`.
+            mask: bool `(batch, time)`, or None.
+            recurrent_kernel: `(units, gates * units)`, with weight drop applied.
+            options: of the function.
+        """
         raise NotImplementedError
 
     @property
     def is_fused(self) -> bool:
-        """Whether a kernel computes this layer, here and with these options."""
+        """Whether a fused kernel computes this layer, on this machine and with its options."""
         return self._fits_kernel and not _on_gpu()
 
     @property
@@ -67,69 +84,82 @@ class Fused(keras.layers.Layer):
             and getattr(self, "use_cudnn", "auto") is not True
         )
 
-    def _kernels(self, training) -> tuple[Any, dict[str, Any]]:
-        """Where the kernels come from, and their options: compiled ones to train with, those in the graph otherwise."""
+    def implementation(self, training: bool) -> str:
+        """What computes this layer here: "machine code", "TensorFlow operations" or "Keras"."""
+        if not self.is_fused:
+            return "Keras"
+        from shared.recurrent import compiled
+
+        return "machine code" if self._kernels(training)[0] is compiled else "TensorFlow operations"
+
+    def _kernels(self, training: bool) -> tuple[Any, dict[str, Any]]:
+        """The module that has the kernel, and the kernel's options."""
         from shared.recurrent import compiled, kernels
 
         options = {"backwards": self.go_backwards, "keep": bool(training)}
         if training and compiled.fits(self.compute_dtype):
-            return compiled, options | {"parts": self.parts}
+            return compiled, options | {"num_concurrent_layers": self.num_concurrent_layers}
         return kernels, options
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        with self._dropped_weights(training):
-            if not self.is_fused:
-                parent: Any = super()
+        recurrent_kernel = self._recurrent_kernel(training)
+        if not self.is_fused:
+            parent: Any = super()
+            with self._cell_with(recurrent_kernel):
                 return parent.inner_loop(sequences, initial_state, mask, training=training)
-            if training and 0 < self.cell.dropout < 1:
-                # One mask for all steps of a sequence (Gal & Ghahramani 2016), the one that Keras' own loop would take.
-                sequences = sequences * ops.expand_dims(self.cell.get_dropout_mask(sequences[:, 0, :]), 1)
-            mask = None if mask is None else ops.cast(mask, "bool")
-            kernels, options = self._kernels(training)
-            return self._results(self._sequence(kernels, sequences, initial_state, mask, **options), mask)
+        if training and 0 < self.cell.dropout < 1:
+            # One mask for all steps of a sequence (Gal & Ghahramani 2016), the same as in Keras' own loop.
+            sequences = sequences * ops.expand_dims(self.cell.get_dropout_mask(sequences[:, 0, :]), 1)
+        mask = None if mask is None else ops.cast(mask, "bool")
+        kernels, options = self._kernels(training)
+        states = self._sequence(kernels, sequences, initial_state, mask, recurrent_kernel, **options)
+        return self._results(states, mask)
 
-    @contextmanager
-    def _dropped_weights(self, training) -> Iterator[None]:
-        """Within the block a part of the cell's recurrent kernel is dropped, if that is wanted and due."""
+    def _recurrent_kernel(self, training: bool) -> Any:
+        """The recurrent kernel, `(units, gates * units)`: the cell's variable; a tensor if weight drop is applied."""
         kernel = self.cell.recurrent_kernel
-        if training and self.weight_drop:
-            # Past Keras, which would take a tensor in the place of a weight for a change of state.
-            dropped = keras.random.dropout(ops.convert_to_tensor(kernel), self.weight_drop, seed=self.weight_drop_seed)
-            vars(self.cell)["recurrent_kernel"] = dropped
-        try:
-            yield
-        finally:
-            vars(self.cell)["recurrent_kernel"] = kernel
+        if not (training and self.weight_drop):
+            return kernel
+        return keras.random.dropout(ops.convert_to_tensor(kernel), self.weight_drop, seed=self.weight_drop_seed)
+
+    def _cell_with(self, recurrent_kernel: Any) -> AbstractContextManager:
+        """The context in which the cell computes with `recurrent_kernel`, for Keras' own loop."""
+        kernel = self.cell.recurrent_kernel
+        if recurrent_kernel is kernel:
+            return nullcontext()
+        # The scope hides an outer one, which JAX trains in, and its values. The loop itself updates no variables.
+        others = [(variable, variable.value) for variable in self.cell.variables if variable is not kernel]
+        return keras.StatelessScope([*others, (kernel, recurrent_kernel)])
 
     def get_config(self):
-        # Without it the config is that of Keras' layer.
+        # Without weight drop the config is that of Keras' layer.
         return super().get_config() | ({"weight_drop": self.weight_drop} if self.weight_drop else {})
 
-    def _results(self, states, mask) -> tuple[Any, Any, list[Any]]:
-        """What `inner_loop` returns: last output, outputs in the order of their steps, last states.
+    def _results(self, states: list[Any], mask: Any) -> tuple[Any, Any, list[Any]]:
+        """The results of `inner_loop`: last output, outputs in the order in which they are computed, last states.
 
         Args:
-            states: those after each step in order of time, the first of them the outputs.
+            states: those after each step in order of time, each `(batch, time, units)`; the output is the first.
             mask: bool `(batch, time)`, or None.
         """
         last_states = [state[:, 0 if self.go_backwards else -1] for state in states]
-        outputs = self._shown(self._output(states), mask)
+        outputs = self._masked(self._output(states), mask)
         last = outputs[:, -1]
         return last, outputs if self.return_sequences else ops.expand_dims(last, 1), last_states
 
-    def _output(self, states) -> Any:
+    def _output(self, states: list[Any]) -> Any:
         return states[0]
 
-    def _shown(self, outputs, mask) -> Any:
-        """In the order of their steps. As Keras: before its first real step a row gives zeros, later masked steps
-        repeat the last real output."""
+    def _masked(self, outputs: Any, mask: Any) -> Any:
+        """The outputs in the order in which they are computed, at masked steps as in Keras: zeros before the first real
+        step of a row, the last real output after it."""
         if self.go_backwards:
             outputs, mask = ops.flip(outputs, 1), None if mask is None else ops.flip(mask, 1)
         if mask is None:
             return outputs
-        shown = mask if self.zero_output_for_mask else ops.greater(ops.cumsum(ops.cast(mask, "int32"), axis=1), 0)
-        return ops.where(ops.expand_dims(shown, -1), outputs, ops.zeros_like(outputs))
+        visible = mask if self.zero_output_for_mask else ops.greater(ops.cumsum(ops.cast(mask, "int32"), axis=1), 0)
+        return ops.where(ops.expand_dims(visible, -1), outputs, ops.zeros_like(outputs))
 
 
 @keras.saving.register_keras_serializable(package="quatrain")
@@ -139,32 +169,30 @@ class SimpleRNN(Fused, keras.layers.SimpleRNN):
     def _has_usual_activations(self):
         return self.cell.activation in (keras.activations.tanh, keras.activations.relu)
 
-    def _sequence(self, kernels, inputs, state, mask, **options):
+    def _sequence(self, kernels, inputs, state, mask, recurrent_kernel, **options):
         cell: Any = self.cell
         options["relu"] = cell.activation is keras.activations.relu
-        return [kernels.simple_rnn(inputs, cell.kernel, cell.bias, state[0], mask, cell.recurrent_kernel, **options)]
+        return [kernels.simple_rnn(inputs, cell.kernel, cell.bias, state[0], mask, recurrent_kernel, **options)]
 
 
 @keras.saving.register_keras_serializable(package="quatrain")
 class GRU(Fused, keras.layers.GRU):
-    """A `keras.layers.GRU` that computes its sequence with `kernels.gru`, with `reset_after` and without."""
+    """A `keras.layers.GRU` that computes its sequence with `kernels.gru`, for both values of `reset_after`."""
 
     def _has_usual_activations(self):
         cell = self.cell
         return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
 
-    def _sequence(self, kernels, inputs, state, mask, **options):
+    def _sequence(self, kernels, inputs, state, mask, recurrent_kernel, **options):
         cell: Any = self.cell
         bias, candidate_bias = cell.bias, None
         if cell.use_bias and cell.reset_after:
-            # The second bias belongs to h U. Only for the candidate, after the reset, does that make a difference.
+            # The second bias is added to h U. It differs from the first one for the candidate only, after the reset.
             bias, recurrent_bias = ops.unstack(ops.convert_to_tensor(bias))
             recurrent_bias, candidate_bias = ops.split(recurrent_bias, [2 * cell.units])
             bias += ops.pad(recurrent_bias, (0, cell.units))
         options["reset_after"] = cell.reset_after
-        return [
-            kernels.gru(inputs, cell.kernel, bias, state[0], mask, cell.recurrent_kernel, candidate_bias, **options)
-        ]
+        return [kernels.gru(inputs, cell.kernel, bias, state[0], mask, recurrent_kernel, candidate_bias, **options)]
 
 
 @keras.saving.register_keras_serializable(package="quatrain")
@@ -174,15 +202,15 @@ class LSTM(Fused, keras.layers.LSTM):
     Args:
         units: size of h and c.
         return_cells: also return the cell c_t at every step, which the visual sentinel reads (Lu et al. 2017,
-            section 2.3): `(hidden_sequence, cell_sequence[, h, c])`, the sequences `(batch, time, units)`. cuDNN keeps
-            its cells to itself, so they come from the kernel on a GPU too.
+            section 2.3): `(hidden_sequence, cell_sequence[, h, c])`, the sequences `(batch, time, units)`. cuDNN does
+            not return its cells, so the kernel computes them on a GPU too.
         **kwargs: the options of `keras.layers.LSTM`.
 
     Raises:
         ValueError: `return_cells` without `return_sequences`, or with `unroll`.
     """
 
-    def __init__(self, units, *, return_cells=False, **kwargs):
+    def __init__(self, units: int, *, return_cells: bool = False, **kwargs):
         super().__init__(units, **kwargs)
         if return_cells and not self.return_sequences:
             raise ValueError("return_cells=True needs return_sequences=True. Received: return_sequences=False")
@@ -194,13 +222,10 @@ class LSTM(Fused, keras.layers.LSTM):
         cell = self.cell
         return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
 
-    def _sequence(self, kernels, inputs, state, mask, **options):
+    def _sequence(self, kernels, inputs, state, mask, recurrent_kernel, **options):
         cell: Any = self.cell
         options["every_cell"] = self.return_cells
-        hidden, carry = state
-        hiddens, cells = kernels.lstm(
-            inputs, cell.kernel, cell.bias, hidden, carry, mask, cell.recurrent_kernel, **options
-        )
+        hiddens, cells = kernels.lstm(inputs, cell.kernel, cell.bias, *state, mask, recurrent_kernel, **options)
         return [hiddens, ops.cast(cells, hiddens.dtype)]
 
     @property
@@ -209,12 +234,12 @@ class LSTM(Fused, keras.layers.LSTM):
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if self.return_cells and not self.is_fused:
-            with self._dropped_weights(training):
+            with self._cell_with(self._recurrent_kernel(training)):
                 return self._scan_loop(sequences, initial_state, mask, training)
         return super().inner_loop(sequences, initial_state, mask, training=training)
 
     def _scan_loop(self, sequences, initial_state, mask, training):
-        """The cells of every step from Keras' own cell, on any backend."""
+        """`inner_loop` that also returns the cells of every step, with Keras' own cell, on any backend."""
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         real = ops.ones(ops.shape(sequences)[:2], "bool") if mask is None else ops.cast(mask, "bool")
         cell: Any = self.cell
@@ -230,7 +255,7 @@ class LSTM(Fused, keras.layers.LSTM):
         return self._results([ops.transpose(state, (1, 0, 2)) for state in states], None if mask is None else real)
 
     def _output(self, states):
-        # Side by side through Keras' `call`, as one tensor (batch, time, 2 units).
+        # Keras' `call` expects one tensor: (batch, time, 2 units).
         return ops.concatenate(states, axis=-1) if self.return_cells else states[0]
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
@@ -260,31 +285,33 @@ class LSTM(Fused, keras.layers.LSTM):
 
 @keras.saving.register_keras_serializable(package="quatrain")
 class Bidirectional(keras.layers.Bidirectional):
-    """A `keras.layers.Bidirectional` whose two directions are trained at the same time, each by half of the cores."""
+    """A `keras.layers.Bidirectional` that trains both directions at the same time, each on half of the cores."""
 
-    def __init__(self, layer, *args, **kwargs):
+    def __init__(self, layer: keras.layers.Layer, *args, **kwargs):
         super().__init__(layer, *args, **kwargs)
-        both = self.forward_layer, self.backward_layer
-        if all(isinstance(layer, Fused) for layer in both):
-            for layer in both:
-                layer.parts = 2
-        # Keras' cuDNN of both directions in one call, on other backends, does not know what our layers have besides.
-        self.plain = not any(getattr(x, "weight_drop", 0) or getattr(x, "return_cells", False) for x in both)
+        directions = self.forward_layer, self.backward_layer
+        if all(isinstance(layer, Fused) for layer in directions):
+            for layer in directions:
+                layer.num_concurrent_layers = 2
+        # Other backends have a cuDNN call for both directions, without the options that our layers add.
+        self.has_own_options = any(
+            getattr(x, "weight_drop", 0) or getattr(x, "return_cells", False) for x in directions
+        )
 
     def _can_attempt_fused_lstm(self, mask, initial_state=None):
-        return self.plain and super()._can_attempt_fused_lstm(mask, initial_state)
+        return not self.has_own_options and super()._can_attempt_fused_lstm(mask, initial_state)
 
     def _can_attempt_fused_gru(self, mask, initial_state=None):
-        return self.plain and super()._can_attempt_fused_gru(mask, initial_state)
+        return not self.has_own_options and super()._can_attempt_fused_gru(mask, initial_state)
 
 
 def fused(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Our layer in the place of one of Keras', another layer as it is, both without their weights.
+    """The layer of this module that corresponds to a Keras layer; a copy of any other layer. Weights are not copied.
 
     >>> faster = keras.models.clone_model(model, clone_function=fused)
     >>> faster.set_weights(model.get_weights())
     """
-    ours = {keras.layers.SimpleRNN: SimpleRNN, keras.layers.GRU: GRU, keras.layers.LSTM: LSTM}
+    types = {keras.layers.SimpleRNN: SimpleRNN, keras.layers.GRU: GRU, keras.layers.LSTM: LSTM}
     if type(layer) is keras.layers.Bidirectional:
         return Bidirectional(
             fused(layer.forward_layer),
@@ -293,4 +320,4 @@ def fused(layer: keras.layers.Layer) -> keras.layers.Layer:
             name=layer.name,
             dtype=layer.dtype_policy,
         )
-    return ours.get(type(layer), type(layer)).from_config(layer.get_config())
+    return types.get(type(layer), type(layer)).from_config(layer.get_config())

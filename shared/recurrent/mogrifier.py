@@ -1,4 +1,4 @@
-"""The Mogrifier LSTM: input and state gate each other before each step."""
+"""The Mogrifier LSTM, in which input and state gate each other before each step."""
 
 from typing import Any
 
@@ -9,25 +9,25 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 @keras.saving.register_keras_serializable(package="quatrain")
 class MogrifierLSTMCell(keras.layers.LSTMCell):
-    """An LSTM cell whose x and h have gated each other in turn (Melis et al. 2020, section 2).
+    """An LSTM cell whose x and h gate each other in turn before each step (Melis et al. 2020, section 2).
 
         x <- 2 σ(Q_i h) * x    for i = 1, 3, ..
         h <- 2 σ(R_i x) * h    for i = 2, 4, ..
 
-    Use it as `keras.layers.RNN(MogrifierLSTMCell(units))`, or as `cell="mogrifier_lstm"` of a `Stack`. x depends on h
-    now, so no product can be taken for all steps at once: it is slower than an LSTM.
+    Use it as `keras.layers.RNN(MogrifierLSTMCell(units))`, or as `cell="mogrifier_lstm"` of a `Stack`. It is slower
+    than an LSTM: x depends on h, so the input cannot be projected for all steps at once.
 
     Args:
         units: size of h and c.
-        rounds: how many gatings, 5 or 6 in the paper; 0 is an LSTM.
-        rank: of the matrices Q and R, each a product of two thin ones; None for full ones.
+        rounds: number of gatings, 5 or 6 in the paper; 0 gives an LSTM.
+        rank: rank of Q and R, each then a product of two matrices; None: full matrices.
         **kwargs: the options of `keras.layers.LSTMCell`.
 
     Raises:
         ValueError: `rounds` is negative or `rank` not positive.
     """
 
-    def __init__(self, units, rounds=5, rank=None, **kwargs):
+    def __init__(self, units: int, rounds: int = 5, rank: int | None = None, **kwargs):
         super().__init__(units, **kwargs)
         if rounds < 0:
             raise ValueError(f"rounds must be at least 0. Received: {rounds}")

@@ -1,4 +1,4 @@
-"""Gradients of states, where they are known: what a linear recurrence and an open gate do to them."""
+"""Norms of state gradients where they are known: in a linear recurrence and behind an open gate."""
 
 import keras
 import numpy as np
@@ -15,26 +15,26 @@ def inputs() -> np.ndarray:
 
 
 @pytest.mark.parametrize("rate", [0.5, 1.0, 2.0])
-def test_a_linear_recurrence_shrinks_or_grows_by_its_rate(rate):
+def test_a_linear_recurrence_scales_the_gradient_by_its_rate(rate):
     layer = SimpleRNN(UNITS, activation="relu")
     layer.build((BATCH, TIME, FEATURES))
-    layer.set_weights([np.ones((FEATURES, UNITS)), rate * np.eye(UNITS), np.ones(UNITS)])  # positive throughout
+    layer.set_weights([np.ones((FEATURES, UNITS)), rate * np.eye(UNITS), np.ones(UNITS)])  # relu is linear here
     norms = gradient_norms(layer, lambda: keras.ops.sum(layer(inputs())))
     expected = np.sqrt(BATCH * UNITS) * rate ** np.arange(TIME - 1, -1, -1)
     np.testing.assert_allclose(norms, [expected], rtol=1e-6)
 
 
-def test_an_open_gate_loses_nothing():
+def test_an_open_gate_keeps_the_gradient():
     layer = LSTM(UNITS, return_state=True)
     layer.build((BATCH, TIME, FEATURES))
-    bias = np.repeat([-50.0, 50.0, 0.0, 0.0], UNITS)  # nothing enters, nothing is forgotten
+    bias = np.repeat([-50.0, 50.0, 0.0, 0.0], UNITS)  # input gate 0, forget gate 1
     layer.set_weights([np.zeros((FEATURES, 4 * UNITS)), np.zeros((UNITS, 4 * UNITS)), bias])
     _, cells = gradient_norms(layer, lambda: keras.ops.sum(layer(inputs())[2]))
     np.testing.assert_allclose(cells, np.sqrt(BATCH * UNITS), rtol=1e-6)
 
 
-def test_every_way_to_the_loss_counts():
-    """Of a sum over all outputs, h_t has part in T - t + 1 when each step passes the last on as it is."""
+def test_the_gradient_includes_later_outputs():
+    """With an identity recurrence, h_t is part of T - t + 1 outputs of the sum."""
     layer = SimpleRNN(UNITS, activation="relu", return_sequences=True, go_backwards=True)
     layer.build((BATCH, TIME, FEATURES))
     layer.set_weights([np.ones((FEATURES, UNITS)), np.eye(UNITS), np.ones(UNITS)])
@@ -42,7 +42,7 @@ def test_every_way_to_the_loss_counts():
     np.testing.assert_allclose(norms[0], np.sqrt(BATCH * UNITS) * np.arange(TIME, 0, -1), rtol=1e-6)
 
 
-def test_masked_steps_pass_the_gradient_on():
+def test_masked_steps_keep_the_gradient():
     layer = GRU(UNITS)
     mask = np.array([[True] * 3 + [False] * 3, [True] * 3 + [False] * 3])
     norms = gradient_norms(layer, lambda: keras.ops.sum(layer(inputs(), mask=mask)))[0]
@@ -50,7 +50,7 @@ def test_masked_steps_pass_the_gradient_on():
     assert norms[1] != pytest.approx(norms[2])
 
 
-def test_the_layer_is_left_as_it_was():
+def test_the_layer_is_not_changed():
     layer = GRU(UNITS)
     before = np.asarray(layer(inputs()))
     gradient_norms(layer, lambda: keras.ops.sum(layer(inputs())))
@@ -70,15 +70,15 @@ def test_the_adding_problem_marks_one_number_in_each_half():
     assert len({tuple(row) for row in marks}) > 10
 
 
-def test_the_command_prints_and_draws(tmp_path, capsys):
-    picture = tmp_path / "flow.png"
-    options = ["--cell", "lstm", "gru", "--length", "8", "--units", "3", "--steps", "2", "--plot", str(picture)]
+def test_the_command_prints_and_plots(tmp_path, capsys):
+    plot = tmp_path / "flow.png"
+    options = ["--cell", "lstm", "gru", "--length", "8", "--units", "3", "--steps", "2", "--plot", str(plot)]
     assert main(options) == 0
     output = capsys.readouterr().out
     assert output.count("LSTM") == output.count("GRU") == 2
-    assert picture.stat().st_size > 1000
+    assert plot.stat().st_size > 1000
 
 
-def test_the_command_refuses_what_cannot_be(capsys):
+def test_the_command_refuses_wrong_arguments(capsys):
     assert main(["--length", "1"]) == 2
     assert capsys.readouterr().err == "error: --length 1: at least 2 was expected\n"

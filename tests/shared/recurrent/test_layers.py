@@ -1,4 +1,4 @@
-"""Our layers against Keras' own: outputs, states and every gradient, for every kind of mask."""
+"""The layers against those of Keras: outputs, states and every gradient, for every kind of mask."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, fused
 
 BATCH, TIME, FEATURES, UNITS = 6, 5, 3, 4
 
-# Ours and the options that choose another kernel.
+# Layer and the options that select a kernel.
 CELLS: dict[str, Any] = {
     "rnn": (SimpleRNN, {}),
     "rnn_relu": (SimpleRNN, {"activation": "relu"}),
@@ -22,7 +22,7 @@ CELLS: dict[str, Any] = {
 }
 cells = pytest.mark.parametrize("cell", CELLS)
 
-# Nothing, rows of every length from none up, holes.
+# No mask; rows of every length from 0; masked steps within a row.
 MASKS: dict[str, Any] = {
     "none": None,
     "right": np.arange(TIME) < np.array([0, 1, 2, 3, 4, 5])[:, None],
@@ -32,7 +32,7 @@ MASKS: dict[str, Any] = {
 }
 
 
-# Keras 3.15 turns variables into arrays in a way that NumPy 2 frowns upon.
+# Keras 3.15 converts variables to arrays in a way that NumPy 2 deprecates.
 saves_weights = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -41,23 +41,23 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def stock(layer: type) -> type:
-    """Keras' own layer."""
+    """The Keras layer of the same name."""
     return getattr(keras.layers, layer.__name__)
 
 
 def twins(cell="lstm", **options):
-    """A Keras layer and ours with the same weights, none of them zero."""
+    """A Keras layer and the layer to test, with the same weights, none of them zero."""
     layer, chosen = CELLS[cell]
-    theirs_too = {name: value for name, value in options.items() if name != "return_cells"}
-    return same_weights(stock(layer)(UNITS, **chosen, **theirs_too), layer(UNITS, **chosen, **options))
+    keras_options = {name: value for name, value in options.items() if name != "return_cells"}
+    return same_weights(stock(layer)(UNITS, **chosen, **keras_options), layer(UNITS, **chosen, **options))
 
 
-def same_weights(theirs, ours, shape=(BATCH, TIME, FEATURES)):
-    for layer in (theirs, ours):
+def same_weights(reference, tested, shape=(BATCH, TIME, FEATURES)):
+    for layer in (reference, tested):
         layer.build(shape)
-    theirs.set_weights([normal(*w.shape, seed=1) / 2 for w in theirs.weights])
-    ours.set_weights(theirs.get_weights())
-    return theirs, ours
+    reference.set_weights([normal(*w.shape, seed=1) / 2 for w in reference.weights])
+    tested.set_weights(reference.get_weights())
+    return reference, tested
 
 
 def inputs_and_states(states=2, dtype="float32", sizes=(BATCH, TIME, FEATURES, UNITS)) -> list[Any]:
@@ -67,7 +67,7 @@ def inputs_and_states(states=2, dtype="float32", sizes=(BATCH, TIME, FEATURES, U
 
 
 def results_and_gradients(layer, mask, call=None, sources=None, **options) -> list[np.ndarray]:
-    """Outputs, states, then gradients of a loss that weighs every output element differently."""
+    """Outputs and states, then gradients of a loss in which every output element has another weight."""
     sources = inputs_and_states(len(layer.state_size)) if sources is None else sources
 
     @tf.function
@@ -75,27 +75,27 @@ def results_and_gradients(layer, mask, call=None, sources=None, **options) -> li
         with tf.GradientTape() as tape:
             tape.watch(sources)
             outputs = (call or layer)(sources[0], initial_state=sources[1:], mask=mask, **options)
-            weighed = [
+            weighted = [
                 x * tf.constant(normal(*x.shape, seed=i), x.dtype) for i, x in enumerate(tf.nest.flatten(outputs))
             ]
-            loss = tf.add_n([tf.reduce_sum(tf.cast(x, "float32")) for x in weighed])
+            loss = tf.add_n([tf.reduce_sum(tf.cast(x, "float32")) for x in weighted])
         return outputs, tape.gradient(loss, sources + [w.value for w in layer.trainable_variables])
 
     return [np.asarray(x) for x in tf.nest.flatten(run())]
 
 
-def assert_all_close(ours, theirs, tolerance=1e-5) -> None:
-    assert len(ours) == len(theirs)
-    for one, other in zip(ours, theirs, strict=True):
+def assert_all_close(tested, reference, tolerance=1e-5) -> None:
+    assert len(tested) == len(reference)
+    for one, other in zip(tested, reference, strict=True):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
-def drawn(cell, seed):
-    """Sizes, a mask and options, any of them; the first seeds draw the smallest sizes."""
+def random_case(cell, seed):
+    """Random sizes, mask and options; the first seeds include sizes of 1."""
     rng = np.random.default_rng((seed, list(CELLS).index(cell)))
-    batch, time, features, units = (int(rng.integers(1, most + 1)) for most in (7, 8, 4, 6))
+    batch, time, features, units = (int(rng.integers(1, maximum + 1)) for maximum in (7, 8, 4, 6))
     batch, time = (1 if seed in (0, 2) else batch), (1 if seed in (1, 2) else time)
-    lengths = rng.integers(0, time + 1, (batch, 1))  # a row may be masked in whole, or all but a step of it
+    lengths = rng.integers(0, time + 1, (batch, 1))  # 0: the whole row is masked
     masks = [None, np.arange(time) < lengths, np.arange(time) >= lengths, rng.random((batch, time)) < 0.5]
     options = {
         name: bool(rng.integers(2))
@@ -108,22 +108,24 @@ def drawn(cell, seed):
 @pytest.mark.parametrize("seed", range(14))
 @cells
 def test_equals_keras(cell, seed):
-    sizes, mask, options, training = drawn(cell, seed)
+    sizes, mask, options, training = random_case(cell, seed)
     layer, chosen = CELLS[cell]
     options = {"return_state": True, **options, **chosen}
-    theirs, ours = same_weights(stock(layer)(sizes[3], **options), layer(sizes[3], **options), sizes[:3])
-    assert ours.is_fused
-    sources = inputs_and_states(len(ours.state_size), sizes=sizes)
-    found, expected = (results_and_gradients(x, mask, sources=sources, training=training) for x in (ours, theirs))
-    assert_all_close(found, expected)
+    reference, tested = same_weights(stock(layer)(sizes[3], **options), layer(sizes[3], **options), sizes[:3])
+    assert tested.is_fused
+    sources = inputs_and_states(len(tested.state_size), sizes=sizes)
+    results, expected = (
+        results_and_gradients(x, mask, sources=sources, training=training) for x in (tested, reference)
+    )
+    assert_all_close(results, expected)
 
 
 @cells
-def test_garbage_under_the_mask_changes_nothing(cell):
+def test_masked_inputs_have_no_effect(cell):
     _, layer = twins(cell, return_sequences=True)
     inputs, *_ = inputs_and_states()
     mask = MASKS["holes"]
-    garbage = tf.where(mask[:, :, None], inputs, 1e30)
+    changed = tf.where(mask[:, :, None], inputs, 1e30)
 
     def run(x):
         with tf.GradientTape() as tape:
@@ -131,21 +133,21 @@ def test_garbage_under_the_mask_changes_nothing(cell):
             y = layer(x, mask=mask)
         return y, *tape.gradient(y, [x, *(w.value for w in layer.trainable_variables)])
 
-    assert_all_close(run(garbage), run(inputs), 0)
+    assert_all_close(run(changed), run(inputs), 0)
 
 
 @cells
-def test_a_row_that_is_not_a_number_spoils_no_other(cell):
-    theirs, ours = twins(cell, return_sequences=True)
+def test_nan_stays_in_its_row(cell):
+    reference, tested = twins(cell, return_sequences=True)
     inputs = normal(BATCH, TIME, FEATURES).astype("float32")
     inputs[2, 1] = np.nan
-    np.testing.assert_allclose(ours(inputs), theirs(inputs), rtol=1e-5, atol=1e-6)
-    assert np.isnan(ours(inputs)).any(axis=(1, 2)).tolist() == [False, False, True, False, False, False]
+    np.testing.assert_allclose(tested(inputs), reference(inputs), rtol=1e-5, atol=1e-6)
+    assert np.isnan(tested(inputs)).any(axis=(1, 2)).tolist() == [False, False, True, False, False, False]
 
 
 @pytest.mark.parametrize("training", [False, True])
 @cells
-def test_what_does_not_fit_is_told(cell, training):
+def test_wrong_shapes_are_refused(cell, training):
     _, layer = twins(cell)
     with pytest.raises(ValueError, match="expected ndim=3, found ndim=2"):
         layer(np.zeros((BATCH, FEATURES), "float32"), training=training)
@@ -156,36 +158,49 @@ def test_what_does_not_fit_is_told(cell, training):
         layer(np.zeros((BATCH, TIME, FEATURES), "float32"), initial_state=wide, training=training)
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "float64"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("mixed_bfloat16", 0.1), ("mixed_float16", 0.01)])
 @cells
-def test_other_float_types(cell, dtype):
+def test_16_bit_types(cell, dtype, tolerance):
     options = {"return_sequences": True, "return_state": True}
-    reference = results_and_gradients(twins(cell, **options)[0], MASKS["holes"])
+    expected = results_and_gradients(twins(cell, **options)[0], MASKS["holes"])
     results = results_and_gradients(twins(cell, **options, dtype=dtype)[1], MASKS["holes"])
-    tolerance = {"mixed_bfloat16": 0.1, "mixed_float16": 0.01, "float64": 1e-5}[dtype]
-    assert_all_close([r.astype("float64") for r in results], reference, tolerance)
+    assert_all_close([x.astype("float32") for x in results], expected, tolerance)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@cells
+def test_float64(cell, training):
+    """The compiled kernels are float32 only; in float64 the kernels in the graph train too."""
+    reference, tested = twins(cell, return_sequences=True, return_state=True, dtype="float64")
+    assert tested.implementation(training) == "TensorFlow operations"
+    sources = inputs_and_states(len(tested.state_size), "float64")
+    results, expected = (
+        results_and_gradients(x, MASKS["holes"], sources=sources, training=training) for x in (tested, reference)
+    )
+    assert {x.dtype.name for x in results} == {"float64"}
+    assert_all_close(results, expected, 1e-12)
 
 
 @cells
-def test_dropout_takes_one_mask_for_all_steps(cell):
-    theirs, ours = twins(cell, return_sequences=True, dropout=0.5, seed=7)
+def test_dropout_has_one_mask_for_all_steps(cell):
+    reference, tested = twins(cell, return_sequences=True, dropout=0.5, seed=7)
     inputs, *_ = inputs_and_states()
-    dropped = ours(inputs, training=True)
-    np.testing.assert_allclose(dropped, theirs(inputs, training=True), rtol=1e-5, atol=1e-6)
-    assert np.abs(dropped - ours(inputs, training=True)).max() > 1e-3
-    np.testing.assert_allclose(ours(inputs), theirs(inputs), rtol=1e-5, atol=1e-6)
+    dropped = tested(inputs, training=True)
+    np.testing.assert_allclose(dropped, reference(inputs, training=True), rtol=1e-5, atol=1e-6)
+    assert np.abs(dropped - tested(inputs, training=True)).max() > 1e-3
+    np.testing.assert_allclose(tested(inputs), reference(inputs), rtol=1e-5, atol=1e-6)
 
 
 @cells
 def test_stateful(cell):
-    theirs, ours = twins(cell, return_sequences=True, stateful=True)
+    reference, tested = twins(cell, return_sequences=True, stateful=True)
     inputs, *_ = inputs_and_states()
-    for layer in (theirs, ours):
+    for layer in (reference, tested):
         layer(inputs)
-    np.testing.assert_allclose(ours(inputs), theirs(inputs), rtol=1e-5, atol=1e-6)
-    for layer in (theirs, ours):
+    np.testing.assert_allclose(tested(inputs), reference(inputs), rtol=1e-5, atol=1e-6)
+    for layer in (reference, tested):
         layer.reset_state()
-    np.testing.assert_allclose(ours(inputs), theirs(inputs), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tested(inputs), reference(inputs), rtol=1e-5, atol=1e-6)
 
 
 @cells
@@ -218,29 +233,40 @@ def test_a_training_step_with_regularizers_and_constraints(cell):
     ids=lambda options: next(iter(options)),
 )
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_steps_aside(cell, options):
+def test_other_options_use_the_loop_of_keras(cell, options):
     if cell == "rnn" and "recurrent_activation" in options:
         pytest.skip("a simple RNN has no gates")
-    theirs, ours = twins(cell, return_sequences=True, return_state=True, **options)
-    assert not ours.is_fused
-    assert_all_close(results_and_gradients(ours, MASKS["right"]), results_and_gradients(theirs, MASKS["right"]))
+    reference, tested = twins(cell, return_sequences=True, return_state=True, **options)
+    assert not tested.is_fused
+    assert_all_close(results_and_gradients(tested, MASKS["right"]), results_and_gradients(reference, MASKS["right"]))
 
 
-def cells_by_hand(layer):
-    """`layer` with its cells, one Keras cell call after another."""
+def test_implementation(monkeypatch):
+    assert [LSTM(UNITS).implementation(training) for training in (True, False)] == [
+        "machine code",
+        "TensorFlow operations",
+    ]
+    assert LSTM(UNITS, unroll=True).implementation(training=True) == "Keras"
+    monkeypatch.setattr("shared.recurrent.layers._on_gpu", lambda: True)
+    assert GRU(UNITS).implementation(training=True) == "Keras"
+    assert LSTM(UNITS, return_sequences=True, return_cells=True).implementation(training=True) == "machine code"
+
+
+def stepwise(layer):
+    """A `layer` with `return_cells`, by calls of its Keras cell."""
 
     def call(inputs, initial_state, mask):
         mask = np.ones((BATCH, TIME), bool) if mask is None else mask
         states, hiddens, cells = initial_state, [], []
         order = reversed(range(TIME)) if layer.go_backwards else range(TIME)
-        shown = np.zeros((BATCH, 1), bool)
+        visible = np.zeros((BATCH, 1), bool)
         for t in order:
             real = mask[:, t, None]
             _, new = layer.cell(inputs[:, t], states)
             states = [tf.where(real, n, s) for n, s in zip(new, states, strict=True)]
-            shown |= real
-            hiddens.append(tf.where(shown, states[0], 0))
-            cells.append(tf.where(shown, states[1], 0))
+            visible |= real
+            hiddens.append(tf.where(visible, states[0], 0))
+            cells.append(tf.where(visible, states[1], 0))
         return tf.stack(hiddens, 1), tf.stack(cells, 1), *states
 
     return call
@@ -253,7 +279,7 @@ def test_return_cells(path, mask, backwards, monkeypatch):
     _, layer = twins(return_sequences=True, return_state=True, return_cells=True, go_backwards=backwards)
     if path == "scan":
         monkeypatch.setattr(LSTM, "is_fused", False)
-    expected = results_and_gradients(layer, MASKS[mask], cells_by_hand(layer))
+    expected = results_and_gradients(layer, MASKS[mask], stepwise(layer))
     assert_all_close(results_and_gradients(layer, MASKS[mask]), expected)
 
 
@@ -283,87 +309,89 @@ def test_return_cells_refuses(options):
 
 @saves_weights
 @cells
-def test_weights_and_models_pass_to_and_from_keras(cell, tmp_path, monkeypatch):
-    ours_type, chosen = CELLS[cell]
+def test_keras_loads_weights_and_models_and_vice_versa(cell, tmp_path, monkeypatch):
+    kind, chosen = CELLS[cell]
 
     def model(layer):
         return keras.Sequential([keras.Input((None, FEATURES)), layer(UNITS, **chosen)])
 
-    theirs, ours = model(stock(ours_type)), model(ours_type)
+    reference, tested = model(stock(kind)), model(kind)
     batch = normal(BATCH, TIME, FEATURES).astype("float32")
-    theirs.save_weights(tmp_path / "theirs.weights.h5")
-    ours.load_weights(tmp_path / "theirs.weights.h5")
-    np.testing.assert_allclose(ours(batch), theirs(batch), rtol=1e-5, atol=1e-6)
-    ours.set_weights([w + 0.5 for w in ours.get_weights()])
-    ours.save_weights(tmp_path / "ours.weights.h5")
-    theirs.load_weights(tmp_path / "ours.weights.h5")
-    np.testing.assert_allclose(ours(batch), theirs(batch), rtol=1e-5, atol=1e-6)
+    reference.save_weights(tmp_path / "reference.weights.h5")
+    tested.load_weights(tmp_path / "reference.weights.h5")
+    np.testing.assert_allclose(tested(batch), reference(batch), rtol=1e-5, atol=1e-6)
+    tested.set_weights([w + 0.5 for w in tested.get_weights()])
+    tested.save_weights(tmp_path / "tested.weights.h5")
+    reference.load_weights(tmp_path / "tested.weights.h5")
+    np.testing.assert_allclose(tested(batch), reference(batch), rtol=1e-5, atol=1e-6)
 
-    ours.save(tmp_path / "ours.keras")
-    name = f"quatrain>{ours_type.__name__}"
-    monkeypatch.delitem(keras.saving.get_custom_objects(), name)  # as in a process that does not know ours
-    loaded: Any = keras.saving.load_model(tmp_path / "ours.keras", custom_objects={name: stock(ours_type)})
-    assert type(loaded.layers[0]) is stock(ours_type)
-    np.testing.assert_allclose(loaded(batch), ours(batch), rtol=1e-5, atol=1e-6)
+    tested.save(tmp_path / "tested.keras")
+    name = f"quatrain>{kind.__name__}"
+    monkeypatch.delitem(keras.saving.get_custom_objects(), name)  # as in a process without this package
+    loaded: Any = keras.saving.load_model(tmp_path / "tested.keras", custom_objects={name: stock(kind)})
+    assert type(loaded.layers[0]) is stock(kind)
+    np.testing.assert_allclose(loaded(batch), tested(batch), rtol=1e-5, atol=1e-6)
 
 
 @saves_weights
 @cells
-def test_a_model_of_keras_becomes_ours(cell, tmp_path):
-    ours, chosen = CELLS[cell]
+def test_fused_replaces_the_layers_of_a_keras_model(cell, tmp_path):
+    kind, chosen = CELLS[cell]
     inputs = keras.Input((None, FEATURES))
-    both = keras.layers.Bidirectional(stock(ours)(UNITS, return_sequences=True, **chosen))(inputs)
-    keras.Model(inputs, keras.layers.Dense(2)(stock(ours)(3, **chosen)(both))).save(tmp_path / "theirs.keras")
-    theirs: Any = keras.saving.load_model(tmp_path / "theirs.keras")
-    faster = keras.models.clone_model(theirs, clone_function=fused)
-    faster.set_weights(theirs.get_weights())
-    assert [type(layer) for layer in faster.layers[1:]] == [Bidirectional, ours, keras.layers.Dense]
-    assert type(faster.layers[1].backward_layer) is ours
+    sequence = keras.layers.Bidirectional(stock(kind)(UNITS, return_sequences=True, **chosen))(inputs)
+    keras.Model(inputs, keras.layers.Dense(2)(stock(kind)(3, **chosen)(sequence))).save(tmp_path / "reference.keras")
+    reference: Any = keras.saving.load_model(tmp_path / "reference.keras")
+    faster = keras.models.clone_model(reference, clone_function=fused)
+    faster.set_weights(reference.get_weights())
+    assert [type(layer) for layer in faster.layers[1:]] == [Bidirectional, kind, keras.layers.Dense]
+    assert type(faster.layers[1].backward_layer) is kind
     batch = normal(BATCH, TIME, FEATURES).astype("float32")
-    np.testing.assert_allclose(faster(batch), theirs(batch), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(faster(batch), reference(batch), rtol=1e-5, atol=1e-6)
 
 
 @cells
-def test_both_directions(cell):
+def test_bidirectional(cell):
     layer, chosen = CELLS[cell]
     options = {"return_sequences": True, "return_state": True, **chosen}
-    theirs, ours = same_weights(
+    reference, tested = same_weights(
         keras.layers.Bidirectional(stock(layer)(UNITS, **options)), Bidirectional(layer(UNITS, **options))
     )
-    assert ours.forward_layer.is_fused
-    assert ours.backward_layer.is_fused
-    sources = inputs_and_states(2 * len(theirs.forward_layer.state_size))
-    found, expected = (results_and_gradients(x, MASKS["holes"], sources=sources) for x in (ours, theirs))
-    assert_all_close(found, expected)
+    assert tested.forward_layer.is_fused
+    assert tested.backward_layer.is_fused
+    sources = inputs_and_states(2 * len(reference.forward_layer.state_size))
+    results, expected = (results_and_gradients(x, MASKS["holes"], sources=sources) for x in (tested, reference))
+    assert_all_close(results, expected)
 
 
-def test_both_directions_at_once_train_as_keras_does():
-    """In a graph, and wide enough for several threads each."""
+def test_bidirectional_training_on_several_threads():
+    """In a graph, with enough units for several threads in each direction."""
     sizes = (3, 4, 5, 130)
-    theirs, ours = same_weights(
+    reference, tested = same_weights(
         keras.layers.Bidirectional(keras.layers.LSTM(sizes[3])), Bidirectional(LSTM(sizes[3])), sizes[:3]
     )
     sources = inputs_and_states(4, sizes=sizes)
-    found, expected = (results_and_gradients(x, None, sources=sources, training=True) for x in (ours, theirs))
-    assert_all_close(found, expected, 1e-4)
+    results, expected = (results_and_gradients(x, None, sources=sources, training=True) for x in (tested, reference))
+    assert_all_close(results, expected, 1e-4)
 
 
-def test_two_directions_share_the_cores():
-    both = Bidirectional(GRU(UNITS))
-    again: Any = Bidirectional.from_config(both.get_config())
-    assert [layer.parts for layer in (both.forward_layer, again.forward_layer, again.backward_layer)] == [2, 2, 2]
-    assert GRU(UNITS).parts == 1
-    assert products.team(20, 10**6, 4, parts=2) == max(1, products.team(20, 10**6, 4) // 2)
+def test_each_direction_uses_half_of_the_cores():
+    layer = Bidirectional(GRU(UNITS))
+    copy: Any = Bidirectional.from_config(layer.get_config())
+    directions = layer.forward_layer, copy.forward_layer, copy.backward_layer
+    assert [direction.num_concurrent_layers for direction in directions] == [2, 2, 2]
+    assert GRU(UNITS).num_concurrent_layers == 1
+    threads = products.thread_count(20, 10**6)
+    assert products.thread_count(20, 10**6, num_concurrent=2) == max(1, threads // 2)
 
 
 def test_each_direction_has_its_own_dropout():
-    theirs, ours = same_weights(
+    reference, tested = same_weights(
         keras.layers.Bidirectional(keras.layers.GRU(UNITS, dropout=0.5, seed=3)),
         Bidirectional(GRU(UNITS, dropout=0.5, seed=3)),
     )
     inputs, *_ = inputs_and_states()
-    np.testing.assert_allclose(ours(inputs, training=True), theirs(inputs, training=True), rtol=1e-5, atol=1e-6)
-    assert np.abs(ours(inputs, training=True) - ours(inputs)).max() > 1e-3
+    np.testing.assert_allclose(tested(inputs, training=True), reference(inputs, training=True), rtol=1e-5, atol=1e-6)
+    assert np.abs(tested(inputs, training=True) - tested(inputs)).max() > 1e-3
 
 
 @cells

@@ -1,4 +1,4 @@
-"""Stacks against their layers called by hand, and what dropping does and leaves alone."""
+"""Stacks against calls of their layers; dropout, weight drop and the Mogrifier."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def inputs(width: int = FEATURES) -> np.ndarray:
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("cell", ALL_CELLS)
-def test_a_stack_is_its_layers_one_after_the_other(cell, bidirectional):
+def test_a_stack_calls_its_layers_in_order(cell, bidirectional):
     stack = Stack(cell, [UNITS, UNITS, 7], bidirectional=bidirectional, residual=True)
     outputs, states = stack(inputs())
     first, second, third = stack.layers
@@ -27,14 +27,14 @@ def test_a_stack_is_its_layers_one_after_the_other(cell, bidirectional):
     two, *states_2 = second(one)
     three, *states_3 = third(one + two)
     np.testing.assert_allclose(outputs, three, rtol=1e-5, atol=1e-6)
-    for ours, expected in zip(states, [*states_1, *states_2, *states_3], strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+    for state, expected in zip(states, [*states_1, *states_2, *states_3], strict=True):
+        np.testing.assert_allclose(state, expected, rtol=1e-5, atol=1e-6)
     assert outputs.shape == (BATCH, TIME, 14 if bidirectional else 7)
     assert stack.compute_output_shape((BATCH, TIME, FEATURES)) == (outputs.shape, [state.shape for state in states])
 
 
 @pytest.mark.parametrize("cell", ALL_CELLS)
-def test_carried_state_joins_two_halves(cell):
+def test_carried_state_continues_a_sequence(cell):
     stack = Stack(cell, UNITS, 2)
     whole, last = stack(inputs())
     first, state = stack(inputs()[:, :2])
@@ -64,7 +64,7 @@ def test_dropout_is_the_same_at_every_step_and_absent_in_evaluation():
 
 @pytest.mark.parametrize("options", [{}, {"unroll": True}], ids=["fused", "keras"])
 @pytest.mark.parametrize("kind", [SimpleRNN, LSTM, GRU])
-def test_weight_drop_masks_the_gradient_and_leaves_evaluation_alone(kind, options):
+def test_weight_drop_masks_the_gradient_in_training_only(kind, options):
     layer = kind(UNITS, weight_drop=0.5, seed=1, **options)
     plain = kind(UNITS, **options)
     for each in (layer, plain):
@@ -82,12 +82,48 @@ def test_weight_drop_masks_the_gradient_and_leaves_evaluation_alone(kind, option
     assert (gradient(training=False) != 0).all()
     one, other = gradient(training=True) == 0, gradient(training=True) == 0
     assert 0.2 < one.mean() < 0.8
-    assert (one != other).any()  # each batch has a mask of its own
+    assert (one != other).any()  # a new mask for each batch
     assert isinstance(layer.cell.recurrent_kernel, keras.Variable)
     assert len(layer.trainable_weights) == len(plain.trainable_weights)
 
 
-def test_weight_drop_drops_in_both_directions():
+@pytest.mark.parametrize(
+    "options", [{}, {"dropout": 0.3}, {"dtype": "mixed_bfloat16"}], ids=["plain", "dropout", "16-bit"]
+)
+@pytest.mark.parametrize("kind", [SimpleRNN, LSTM, GRU])
+def test_weight_drop_is_the_same_in_the_loop_of_keras(kind, options):
+    layers = [kind(UNITS, weight_drop=0.5, seed=1, unroll=unroll, **options) for unroll in (False, True)]
+    for layer in layers:
+        layer.build((BATCH, TIME, FEATURES))
+        layer.cell.set_weights(layers[0].cell.get_weights())
+    assert [layer.is_fused for layer in layers] == [True, False]
+    tolerance = 0.05 if "dtype" in options else 1e-5
+    for _ in range(3):
+        fused, unrolled = (np.asarray(layer(inputs(), training=True), "float32") for layer in layers)
+        np.testing.assert_allclose(fused, unrolled, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("options", [{"unroll": True}, {"return_cells": True, "return_sequences": True}])
+def test_weight_drop_in_the_loop_of_keras_reads_an_outer_scope(options, monkeypatch):
+    """JAX trains within a `keras.StatelessScope` that has the values of all variables."""
+    monkeypatch.setattr(LSTM, "is_fused", False)
+    layer = LSTM(UNITS, weight_drop=0.5, seed=1, **options)
+    layer.build((BATCH, TIME, FEATURES))
+    before = [np.asarray(variable) for variable in layer.variables]
+    values = [(variable, 2 * variable.value) for variable in layer.trainable_variables]
+    values += [(variable, variable.value) for variable in layer.non_trainable_variables]
+    with keras.StatelessScope(values) as scope:
+        scoped = layer(inputs(), training=True)
+    seed = layer.weight_drop_seed.state
+    assert not np.array_equal(scope.get_current_value(seed), seed)  # the outer scope gets its update
+    for variable, value in zip(layer.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    for variable, value in values:
+        variable.assign(value)
+    np.testing.assert_array_equal(tf.nest.flatten(scoped)[0], tf.nest.flatten(layer(inputs(), training=True))[0])
+
+
+def test_weight_drop_in_both_directions():
     layer = Bidirectional(LSTM(UNITS, weight_drop=0.5, return_sequences=True))
     layer.build((BATCH, TIME, FEATURES))
     assert layer.forward_layer.is_fused
@@ -117,18 +153,19 @@ def test_a_stack_trains_and_is_saved(tmp_path):
     ("arguments", "options", "message"),
     [
         (("qrnn", 4), {}, "cell must be one of"),
-        (("lstm", []), {}, "one number for each layer"),
-        (("lstm", [4, 5], 3), {}, "one number for each layer"),
-        (("mogrifier_lstm", 4), {"weight_drop": 0.5}, "not for the cell mogrifier_lstm"),
+        (("lstm", []), {}, "one width for each layer"),
+        (("lstm", [4, 5], 3), {}, "one width for each layer"),
+        (("mogrifier_lstm", 4), {"weight_drop": 0.5}, "must be 0 for the cell mogrifier_lstm"),
+        (("lstm", 4, 2), {"dropout": [0.5]}, "one rate for each layer"),
         (("lstm", 4), {"weight_drop": 1.0}, "weight_drop must be from 0 to below 1"),
     ],
 )
-def test_what_cannot_be_stacked_is_told(arguments, options, message):
+def test_wrong_arguments_are_refused(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         Stack(*arguments, **options)
 
 
-def test_mogrifier_of_no_rounds_is_an_lstm():
+def test_mogrifier_without_rounds_is_an_lstm():
     mogrifier, lstm = keras.layers.RNN(MogrifierLSTMCell(UNITS, rounds=0)), keras.layers.LSTM(UNITS)
     for layer in (mogrifier, lstm):
         layer.build((BATCH, TIME, FEATURES))
@@ -137,7 +174,7 @@ def test_mogrifier_of_no_rounds_is_an_lstm():
 
 
 @pytest.mark.parametrize("rank", [None, 2])
-def test_mogrifier_by_hand(rank):
+def test_mogrifier_equals_its_equations(rank):
     cell, lstm = MogrifierLSTMCell(UNITS, rounds=3, rank=rank), keras.layers.LSTMCell(UNITS)
     for each in (cell, lstm):
         each.build((BATCH, FEATURES))
@@ -157,6 +194,6 @@ def test_mogrifier_by_hand(rank):
 
 
 @pytest.mark.parametrize("options", [{"rounds": -1}, {"rank": 0}])
-def test_mogrifier_refuses(options):
+def test_mogrifier_refuses_wrong_arguments(options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be at least"):
         MogrifierLSTMCell(UNITS, **options)
