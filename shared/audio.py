@@ -1,18 +1,19 @@
-"""Sound from files that nobody vouches for, as samples of one rate, one channel, nothing cut short in silence."""
+"""Reads untrusted sound files as mono samples at one rate; a truncated file is an error."""
 
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from shared.files import Kind, MediaError
+from shared.files import FileKind, MediaError
 
 SAMPLE_RATE = 16_000  # Hz
 MAX_SECONDS = 4 * 60 * 60  # 920 MB of samples
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "NIST", "FLAC", "OGG", "MP3")  # libsndfile's names
-SOUNDS = Kind(
+SOUNDS = FileKind(
     name="a sound file",
     suffixes=frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph", ".nist"}),
     max_bytes=2 * 1024**3,
@@ -21,14 +22,14 @@ SOUNDS = Kind(
 
 
 def read_sound(source: Path | bytes) -> np.ndarray:
-    """The samples of a sound file, or of the bytes of one: float32 `(samples,)` in -1..1, 16,000 a second.
+    """Return the samples of a sound file, given by path or content, at `SAMPLE_RATE`: float32 `(samples,)` in -1..1.
 
-    The content decides the format (WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, AU, NIST SPHERE), never the name.
-    Channels are averaged; other rates are resampled (soxr, high quality).
+    The format (WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, AU, NIST SPHERE) is detected from the content, not the name.
+    Channels are averaged. Other sample rates are resampled (soxr, high quality).
 
     Raises:
-        MediaError: missing, a folder, unreadable, empty, no sound, damaged, shorter than its header says, longer than
-            `MAX_SECONDS`, or holding values that are no numbers.
+        MediaError: the file is missing, a folder, unreadable, empty, not a sound file, damaged, shorter than its header
+            says, longer than `MAX_SECONDS`, or holds values that are not finite.
     """
     import soundfile
 
@@ -39,29 +40,29 @@ def read_sound(source: Path | bytes) -> np.ndarray:
         with soundfile.SoundFile(_Seekable(content)) as file:
             if file.format not in FORMATS:
                 raise MediaError(f"is a {file.format} file; one of {', '.join(FORMATS)} was expected")
-            rate, promised = file.samplerate, _promised(file, content)
-            if promised > MAX_SECONDS * rate:
-                hours = promised / rate / 3600
+            rate, expected = file.samplerate, _expected_samples(file, content)
+            if expected > MAX_SECONDS * rate:
+                hours = expected / rate / 3600
                 raise MediaError(f"lasts {hours:.1f} hours, the limit is {MAX_SECONDS // 3600}; {SOUNDS.remedy}")
             samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise MediaError(f"is not a sound file that can be read ({_reason(error)})") from None
-    if len(samples) < promised:
-        raise MediaError(f"is cut short: {len(samples):,} of {promised:,} samples; a complete file is needed")
+    if len(samples) < expected:
+        raise MediaError(f"is cut short: {len(samples):,} of {expected:,} samples; a complete file was expected")
     if not len(samples):
         raise MediaError("holds no samples; a sound file was expected")
     return resampled(samples.mean(axis=1), rate)
 
 
 def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Samples float32 `(any,)` of some rate in Hz, at `SAMPLE_RATE`.
+    """Resample float32 `(samples,)` from `rate` Hz to `SAMPLE_RATE`.
 
     Raises:
         MediaError: a value is not finite.
     """
     if not np.isfinite(samples).all():
-        place = int(np.argmin(np.isfinite(samples)))
-        raise MediaError(f"holds {samples[place]} at {place / rate:.3f} s; finite samples were expected")
+        index = int(np.argmin(np.isfinite(samples)))
+        raise MediaError(f"holds {samples[index]} at {index / rate:.3f} s; finite samples were expected")
     if rate == SAMPLE_RATE:
         return samples
     import soxr
@@ -69,32 +70,40 @@ def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
     return soxr.resample(samples, rate, SAMPLE_RATE)
 
 
+def pad_samples(sounds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Zero-pad sounds `(samples,)` to float32 `(batch, samples)`; also return their lengths, int32 `(batch,)`."""
+    lengths = np.array([len(sound) for sound in sounds], np.int32)
+    samples = np.zeros((len(sounds), int(lengths.max())), np.float32)
+    for row, sound in zip(samples, sounds, strict=True):
+        row[: len(sound)] = sound
+    return samples, lengths
+
+
 class _Seekable(io.BytesIO):
-    """Bytes as a file; libsndfile's reader of MP3 asks for places before the beginning, and goes on when told no."""
+    """Bytes as a file. libsndfile's MP3 reader seeks to negative positions; they are clipped to 0."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
         base = {0: 0, 1: self.tell(), 2: len(self.getbuffer())}[whence]
         return super().seek(max(0, base + offset))
 
 
-# What libsndfile notes of a chunk that ends early: "data : 32000 (should be 15978)".
-_CUT_CHUNK = re.compile(r": (\d+) \(should be (\d+)\)")
-_UNCOUNTED = 2**63 - 1  # samples: what libsndfile says of a FLAC stream whose length was not known when it began
-_UNKNOWN = 0x7FFF_0000  # bytes: so many, or more, stand for a length that was not known when a stream began
+_TRUNCATED_CHUNK = re.compile(r": (\d+) \(should be (\d+)\)")  # in libsndfile's log: "data : 32000 (should be 15978)"
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's length of a FLAC stream whose header has none
+_UNKNOWN_BYTES = 0x7FFF_0000  # a chunk size of at least this marks a stream of unknown length
 
 
-def _promised(file: Any, content: bytes) -> int:
-    """How many samples of each channel the header tells of; libsndfile itself is content with those that are there."""
-    if file.frames == _UNCOUNTED:
-        raise MediaError("does not say how long it is, as FLAC from a pipe; let its encoder write a file, or pipe WAV")
+def _expected_samples(file: Any, content: bytes) -> int:
+    """The samples per channel that the header announces; `file.frames` counts only those that are present."""
+    if file.frames == _UNKNOWN_FRAMES:
+        raise MediaError("is FLAC without a length, as written to a pipe; write FLAC to a file, or pipe WAV")
     if file.format == "NIST":
-        told = re.search(rb"sample_count -i (\d+)", content[:1024])
-        return max(file.frames, int(told[1])) if told else file.frames
-    promised = [file.frames]
-    for told, there in (map(int, sizes) for sizes in _CUT_CHUNK.findall(file.extra_info)):
-        if 0 < there < told < _UNKNOWN:
-            promised.append(max(file.frames + 1, file.frames * told // there))
-    return max(promised)
+        header = re.search(rb"sample_count -i (\d+)", content[:1024])
+        return max(file.frames, int(header[1])) if header else file.frames
+    expected = [file.frames]
+    for announced, present in (map(int, sizes) for sizes in _TRUNCATED_CHUNK.findall(file.extra_info)):
+        if 0 < present < announced < _UNKNOWN_BYTES:
+            expected.append(max(file.frames + 1, file.frames * announced // present))
+    return max(expected)
 
 
 def _reason(error: Exception) -> str:

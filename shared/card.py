@@ -1,4 +1,4 @@
-"""The model card: what a run was trained on, under which terms, how well it does, how to use it."""
+"""The model card of a run: training data and its terms, metrics, usage."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,37 +29,25 @@ CARD = """# {title}
 """
 
 
-def write_card(
-    run: Run,
-    *,
-    title: str,
-    summary: str,
-    terms: str,
-    usage: str,
-    published: Mapping[str, Mapping[str, float]] | None = None,
-    remarks: str = "",
-) -> None:
-    """Writes the run's `README.md` from its own config.json, metrics.json and history.csv.
+Metrics = Mapping[str, Mapping[str, Any]]  # split or system -> metric -> value
 
-    Args:
-        run: a trained run.
-        title, summary, terms, usage, remarks: Markdown; `usage` is commands.
-        published: figures of others on the same split, beside ours: system -> metric -> value.
+
+def write_card(
+    run: Run, *, title: str, summary: str, terms: str, usage: str, published: Metrics | None = None, remarks: str = ""
+) -> None:
+    """Write the run's `README.md` from its config.json, metrics.json and history.csv; raises RunError without metrics.
+
+    The texts are Markdown; `usage` is commands. `published` has results of other systems on the same split.
     """
-    card = CARD.format(
-        title=title,
-        summary=summary,
-        terms=terms,
-        numbers=_table(read_json(run.path / "metrics.json"), published or {}),
-        remarks=f"\n{remarks}\n" if remarks else "",
-        usage=usage,
-        training=_training(run),
-    )
+    numbers, training = _table(read_json(run.path / "metrics.json"), published or {}), _training(run)
+    remarks = f"\n{remarks}\n" if remarks else ""
+    texts = {"title": title, "summary": summary, "terms": terms, "remarks": remarks, "usage": usage}
+    card = CARD.format(**texts, numbers=numbers, training=training)
     write_bytes(run.path / "README.md", card.encode())
 
 
-def _table(metrics: Mapping[str, Mapping[str, Any]], published: Mapping[str, Mapping[str, float]]) -> str:
-    """A column per split of ours and per published system, a row per metric."""
+def _table(metrics: Metrics, published: Metrics) -> str:
+    """A Markdown table with a column per split and published system, and a row per metric."""
     columns = {f"this model, {split}": values for split, values in metrics.items()} | dict(published)
     names = list(dict.fromkeys(name for values in columns.values() for name in values))
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
@@ -71,14 +59,14 @@ def _table(metrics: Mapping[str, Mapping[str, Any]], published: Mapping[str, Map
 
 def _cell(value: Any) -> str:
     text = ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else str(value)
-    return text.replace("|", "\\|")  # which would end the cell
+    return text.replace("|", "\\|")  # it would end the cell
 
 
 def _training(run: Run) -> str:
     rows = run.load_history()
-    described = run.config
-    data = ", ".join(f"{name} (fingerprint {fingerprint})" for name, fingerprint in described["data"].items())
-    config = "\n".join(f"| {name} | {value} |" for name, value in described["config"].items())
-    versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
+    saved = run.config
+    data = ", ".join(f"{name} (fingerprint {fingerprint})" for name, fingerprint in saved["data"].items())
+    config = "\n".join(f"| {name} | {value} |" for name, value in saved["config"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in saved["versions"].items())
     trained = f"{len(rows)} epochs in {float(rows[-1]['minutes']):.0f} minutes" if rows else "Less than an epoch"
     return f"{trained} on {data}, with {versions}.\n\n| configuration | |\n|---|---|\n{config}"

@@ -1,18 +1,18 @@
-"""The command line of every task: arguments, errors in one line, exit codes, results for people and for programs.
+"""The command line of every task: options, errors in one line, exit codes, results as text or JSON.
 
-Exit codes: 0 all good; 1 some inputs failed, each named on standard error, the others done; 2 wrong usage, or nothing
-could be done. Nothing here imports keras or tensorflow, so that `--help` and a missing file are answered at once.
+Exit codes: 0 success; 1 some inputs failed, each reported on standard error, the others are done; 2 wrong usage, or no
+input succeeded. Nothing here imports keras or tensorflow, so `--help` and a missing file are answered at once.
 """
 
 import dataclasses
 import functools
 import io
-import json
+import json as json_format
 import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import tyro
 
@@ -20,110 +20,169 @@ from shared.errors import UserError
 
 Arguments = TypeVar("Arguments")
 
-USAGE = 2  # the exit code
+USAGE = 2  # exit code
+MAX_BEAM = 100  # wider beams do not help; a typing error must not exhaust the memory
+
+invoked_as: str | None = None  # how help names the command, instead of `python -m tasks...`; set by `quatrain`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """What belongs to a training but not to the model's configuration."""
+class ModelOptions:
+    """Which model a command uses."""
+
+    model: str | None = None
+    """Run or folder; default: the released model, else the newest run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """How a command writes its results."""
+
+    json: bool = False
+    """Write JSON, one object a line."""
+    output: Path | None = None
+    """Write to this file instead of standard output."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Where a corpus is."""
+
+    data_dir: Path | None = None
+    """Folder with your copy of the corpus; needed if it is neither prepared nor under $QUATRAIN_DATA."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(ModelOptions, DataOptions, OutputOptions):
+    """Which model is measured, and on which split."""
+
+    split: Literal["dev", "test"] = "dev"
+    """Decide on dev; measure test once."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Which model is exported, and with which search."""
+
+    model: tyro.conf.Positional[str | None] = None
+    """Run or folder; default: the released model, else the newest run."""
+    beam: int | None = None
+    """Beam width; default: the value in the run's config."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingOptions(DataOptions):
+    """Options of a training that are not part of the model's configuration."""
 
     run: str | None = None
-    """Name of the run; by default that of the corpus."""
-    data_dir: Path | None = None
-    """Folder with your copy of the corpus, if it is neither prepared yet nor under $QUATRAIN_DATA."""
+    """Name of the run; default: derived from the corpus."""
     tensorboard: bool = False
     """Write TensorBoard summaries into the run (needs the extra `tensorboard`)."""
 
 
 def command(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], int]:
-    """Makes `main(arguments)` return an exit code, and turns errors that a user can mend into one line."""
+    """Makes `main(arguments)` return an exit code, and reports errors that a user can fix in one line."""
 
     @functools.wraps(main)
     def wrapped(arguments: list[str]) -> int:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets at length otherwise
         try:
             code = main(arguments) or 0
             sys.stdout.flush()  # so that a closed pipe is noticed here
             return code
-        except UserError as error:
-            complain(str(error))
-            return USAGE
         except KeyboardInterrupt:
-            complain("interrupted")
+            print_error("interrupted")
             return 130
-        except BrokenPipeError:  # the reader of our output, `head` say, has had enough
+        except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        except OSError as error:  # a full disk, a folder that may not be written
-            complain(str(error))
+        except (UserError, OSError) as error:  # OSError: such as a full disk or a folder without write permission
+            print_error(str(error))
             return USAGE
 
     return wrapped
 
 
-def complain(message: str) -> None:
-    """One line on standard error."""
+def print_error(message: str) -> None:
+    """Writes one line to standard error."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 def parse(kind: type[Arguments], arguments: list[str], program: str, description: str | None) -> Arguments:
-    """Reads arguments into the dataclass `kind`; leaves with code 2 and a usage message when they do not fit."""
+    """Reads arguments into the dataclass `kind`; exits with code 2 and a usage message when they do not fit.
+
+    `program` is the module, such as `tasks.captioner.caption`, and positional arguments that `kind` does not have;
+    `--help` shows `description`, whose examples start with `python -m <module>`.
+    """
+    module, _, positional = program.partition(" ")
+    name = invoked_as or f"python -m {module}"
     return tyro.cli(
         kind,
-        prog=f"python -m {program}",
+        prog=f"{name} {positional}".strip(),
         args=arguments,
-        description=description,
+        description=description and description.replace(f"python -m {module}", name),
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
 
 
-def check_number(option: str, number: int | None, least: int, most: int | None = None, limit: str = "") -> None:
-    """UserError unless the number that an option was given, if any, is in its range; `limit` says what `most` is."""
-    if number is not None and (number < least or (most is not None and number > most)):
+def check_range(option: str, value: int | None, minimum: int, maximum: int | None = None, limit: str = "") -> None:
+    """Raises UserError unless the value of an option, if it is given, is in its range; `limit` names the maximum."""
+    if value is not None and (value < minimum or (maximum is not None and value > maximum)):
         limit = f", {limit}," if limit else ""
-        wanted = f"{least} or more" if most is None else f"a number from {least} to {most}{limit}"
-        raise UserError(f"{option} {number}: {wanted} was expected")
+        expected = f"{minimum} or more" if maximum is None else f"a number from {minimum} to {maximum}{limit}"
+        raise UserError(f"{option} {value}: {expected} was expected")
+
+
+def check_beam(beam: int | None, n_best: int = 1, minimum: int = 1) -> None:
+    """Raises UserError unless `--beam` and `--n-best` are in their ranges."""
+    check_range("--beam", beam, minimum, MAX_BEAM)
+    check_range("--n-best", n_best, 1, beam or MAX_BEAM, "the beam")
 
 
 def training_arguments(
     arguments: list[str], presets: Mapping[str, Any], default: str, program: str, description: str | None
 ) -> tuple[Any, TrainingOptions]:
-    """Reads `[PRESET] [--field value ...]`: a configuration that starts from a preset, and the options beside it.
+    """Reads `[PRESET] [--field value ...]`: a configuration that starts from a preset, and the training's options.
 
-    Raises:
-        UserError: there is no such preset.
+    Raises UserError if the preset does not exist.
     """
-    named = bool(arguments) and not arguments[0].startswith("-")
-    preset = arguments[0] if named else default
+    is_named = bool(arguments) and not arguments[0].startswith("-")
+    preset = arguments[0] if is_named else default
     if preset not in presets:
-        raise UserError(f"no preset is called {preset!r}; there are {', '.join(presets)}")
-    kind = dataclasses.make_dataclass(
-        "Training",
-        [
-            ("config", type(presets[preset]), dataclasses.field(default=presets[preset])),
-            ("options", TrainingOptions, dataclasses.field(default=TrainingOptions())),
-        ],
-    )
-    parsed = parse(kind, arguments[1:] if named else arguments, f"{program} [{'|'.join(presets)}]", description)
+        raise UserError(f"preset {preset!r} does not exist; the presets are {', '.join(presets)}")
+    defaults = {"config": presets[preset], "options": TrainingOptions()}
+    fields = [(name, type(value), dataclasses.field(default=value)) for name, value in defaults.items()]
+    kind = dataclasses.make_dataclass("Training", fields)
+    parsed = parse(kind, arguments[is_named:], f"{program} [{'|'.join(presets)}]", description)
     return parsed.config, parsed.options
 
 
 class Results:
-    """Writes results as they come: text for a person, or one JSON object a line; to a file or standard output."""
+    """Writes results as they come, as text or as one JSON object a line, to a file or standard output.
+
+    A context manager that closes the file. Raises UserError if the file cannot be written.
+    """
 
     def __init__(self, as_json: bool, output: Path | None):
         self.as_json = as_json
         try:
-            # File names need not be valid Unicode; a JSON reader takes what backslashreplace makes of them.
+            # File names need not be valid Unicode; backslashreplace keeps them readable and the JSON valid.
             self._file = open(output, "w", encoding="utf-8", errors="backslashreplace") if output else sys.stdout  # noqa: SIM115
         except OSError as error:
             raise UserError(f"{output}: cannot be written ({error.strerror})") from None
         if isinstance(self._file, io.TextIOWrapper) and not output:
             self._file.reconfigure(encoding="utf-8" if as_json else None, errors="backslashreplace")
 
+    def __enter__(self) -> "Results":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def write(self, record: Mapping[str, Any], text: str) -> None:
-        print(json.dumps(record, ensure_ascii=False) if self.as_json else text, file=self._file, flush=True)
+        """Writes the record as JSON or, without `--json`, the text."""
+        print(json_format.dumps(record, ensure_ascii=False) if self.as_json else text, file=self._file, flush=True)
 
     def close(self) -> None:
+        """Closes the file; standard output stays open."""
         if self._file is not sys.stdout:
             self._file.close()

@@ -1,13 +1,13 @@
-"""Connectionist temporal classification (Graves et al. 2006): labels without times, from frames.
+"""Connectionist temporal classification (Graves et al. 2006): label sequences from frames without alignment.
 
-At each frame a model tells how probable each label is, and nothing, the blank, id 0. A path is one choice for each
-frame; labels in a row are one, then blanks go: `a a _ a b b` spells `a a b`. The probability of labels is that of all
-their paths together. Everything here runs inside a graph, for a whole batch:
+A model gives a distribution over labels and the blank (id 0) at each frame. A path is one choice per frame. It spells
+what remains after merging repeats and then deleting blanks: `a a _ a b b` spells `a a b`. The probability of a label
+sequence is the sum over its paths. All functions but `min_frames` run inside a graph on a batch:
 
-    log_probs      (batch, time, classes), natural logarithms, class 0 the blank
-    lengths        (batch,) int32, frames that are real
-    labels         (batch, places) int32, 0 where there are no more
-    label_lengths  (batch,) int32
+    log_probs      `(batch, time, vocab)` natural logarithms, index 0 the blank
+    lengths        `(batch,)` int32, number of real frames
+    labels         `(batch, target)` int32, 0 for padding
+    label_lengths  `(batch,)` int32
 """
 
 from typing import Any, NamedTuple
@@ -20,152 +20,142 @@ from shared.ngrams import NGrams
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 BLANK = 0
-SURELY = -0.02  # the logarithm of how probable a blank is that nobody doubts
-NEVER = -1e30  # the logarithm of what cannot be; infinity would make its own differences not numbers
+CERTAIN = -0.02  # a blank with a log-probability above this is certain
+LOG_ZERO = -1e30  # log-probability of an impossible event; with infinity, differences would be NaN
 
 
-def frames_needed(labels: Any) -> int:
-    """Frames that a sequence of labels takes at least: one for each, and a blank between two that are alike."""
+def min_frames(labels: Any) -> int:
+    """The minimum number of frames for labels: one per label and a blank between equal neighbours."""
     labels = np.asarray(labels)
     return len(labels) + int(np.count_nonzero(labels[1:] == labels[:-1]))
 
 
 def loss(labels: Any, label_lengths: Any, logits: Any, lengths: Any) -> Any:
-    """-log p(labels) in nats, `(batch,)` (section 4.1); `logits` `(batch, time, classes)`.
+    """-log p(labels) in nats, `(batch,)` (section 4.1), from logits `(batch, time, vocab)`.
 
-    There must be a label, and they must fit their frames, see `frames_needed`: what backends make of others differs. On
-    TensorFlow it is the compiled operation, ten times as fast as the one that Keras takes.
+    Every sequence needs at least one label and `min_frames` frames; otherwise the result depends on the backend. On
+    TensorFlow this is the compiled operation, ten times as fast as the one that `keras.ops` uses.
     """
     if keras.backend.backend() != "tensorflow":
         return ops.ctc_loss(labels, logits, label_lengths, lengths, mask_index=BLANK)
     import tensorflow as tf
 
-    places = tf.where(tf.sequence_mask(label_lengths, tf.shape(labels)[1]))
-    sparse: Any = tf.SparseTensor(places, tf.gather_nd(labels, places), tf.shape(labels, tf.int64))
-    return tf.nn.ctc_loss(
-        sparse,
-        ops.cast(logits, "float32"),
-        label_length=label_lengths,
-        logit_length=ops.cast(lengths, "int32"),
-        logits_time_major=False,
-        blank_index=BLANK,
-    )
+    indices = tf.where(tf.sequence_mask(label_lengths, tf.shape(labels)[1]))
+    sparse: Any = tf.SparseTensor(indices, tf.gather_nd(labels, indices), tf.shape(labels, tf.int64))
+    logits, lengths = ops.cast(logits, "float32"), ops.cast(lengths, "int32")
+    return tf.nn.ctc_loss(sparse, logits, label_lengths, lengths, logits_time_major=False, blank_index=BLANK)
 
 
 def best_path(log_probs: Any, lengths: Any) -> tuple[Any, Any]:
-    """What the most probable path spells (section 3.2): labels `(batch, time)`, and how many."""
+    """The labels `(batch, time)` that the most probable path spells (section 3.2), and their lengths `(batch,)`."""
     frames = ops.arange(ops.shape(log_probs)[1])
     ids = ops.cast(ops.argmax(log_probs, axis=-1), "int32")
-    before = ops.pad(ids[:, :-1], ((0, 0), (1, 0)))
-    kept = (ids != BLANK) & (ids != before) & (frames < lengths[:, None])
-    order, count = _first(kept)
+    previous = ops.pad(ids[:, :-1], ((0, 0), (1, 0)))
+    kept = (ids != BLANK) & (ids != previous) & (frames < lengths[:, None])
+    order, count = _kept_first(kept)
     return ops.take_along_axis(ops.where(kept, ids, 0), order, axis=-1), count
 
 
-def _first(kept: Any) -> tuple[Any, Any]:
-    """The places `(batch, time)` of frames that are kept, in order, then those of the others; and how many are kept."""
+def _kept_first(kept: Any) -> tuple[Any, Any]:
+    """Frame indices `(batch, time)` in order, but the kept ones first; and the number of kept frames `(batch,)`."""
     frames = ops.arange(ops.shape(kept)[1])
     order = ops.argsort(ops.where(kept, frames, frames + ops.shape(frames)[0]), axis=-1)
     return order, ops.sum(ops.cast(kept, "int32"), axis=-1)
 
 
 class Alignment(NamedTuple):
-    """Where labels are on their most probable path, and how probable they are on all paths."""
+    """Label times on the most probable path, and the log-probability over all paths."""
 
-    starts: Any  # (batch, places) int32, the first frame of each label
-    ends: Any  # (batch, places) int32, the frame after its last; where there is no label, both are 0
-    log_probs: Any  # (batch,), of the labels; about NEVER if they do not fit the frames
+    starts: Any  # (batch, target) int32, first frame of each label; 0 for padding
+    ends: Any  # (batch, target) int32, frame after its last; 0 for padding
+    log_probs: Any  # (batch,), of the labels; about LOG_ZERO if they do not fit the frames
 
 
 def align(log_probs: Any, lengths: Any, labels: Any, label_lengths: Any) -> Alignment:
-    """Finds the most probable path among those that spell the labels (Viterbi), and sums over all of them.
+    """Find the most probable path that spells the labels (Viterbi), and sum over all paths that spell them.
 
-    States are blank, label, blank, label ... blank (figure 3 of the paper): a path stays, goes on to the next state,
-    or passes a blank over between labels that differ.
+    The states are blank, label, blank, label ... blank (figure 3). A path stays, moves to the next state, or skips a
+    blank between different labels.
     """
-    states = 2 * ops.shape(labels)[1] + 1
-    number = ops.arange(states)
-    spelt = ops.pad(ops.repeat(labels, 2, axis=1), ((0, 0), (1, 0)))  # _ a a b b
-    spelt = ops.where(number % 2 == 1, spelt, BLANK)
-    passes = (number % 2 == 1) & (spelt != ops.pad(spelt[:, :-2], ((0, 0), (2, 0))))
-    emitted = ops.transpose(ops.take_along_axis(log_probs, spelt[:, None, :], axis=-1), (1, 0, 2))  # time first
-    real = ops.transpose(ops.arange(ops.shape(log_probs)[1]) < lengths[:, None])[:, :, None]
+    states = ops.arange(2 * ops.shape(labels)[1] + 1)
+    emitting = ops.pad(ops.repeat(labels, 2, axis=1), ((0, 0), (1, 0)))  # _ a a b b
+    emitting = ops.where(states % 2 == 1, emitting, BLANK)
+    can_skip = (states % 2 == 1) & (emitting != ops.pad(emitting[:, :-2], ((0, 0), (2, 0))))
+    emissions = ops.transpose(ops.take_along_axis(log_probs, emitting[:, None, :], axis=-1), (1, 0, 2))  # time first
+    real = ops.arange(ops.shape(log_probs)[1])[:, None, None] < lengths[:, None]  # (time, batch, 1)
 
-    def reached(scores):
-        """Scores before a step by the state that it leads to, having stayed, gone on, passed over."""
-        first, second = (ops.concatenate([ops.full_like(scores[..., :n], NEVER), scores[..., :-n]], -1) for n in (1, 2))
-        return scores, first, ops.where(passes, second, NEVER)
+    def moved(scores):
+        """Scores by the state that a path reaches when it stays, moves by one, and skips a blank."""
+        one, two = (ops.concatenate([ops.full_like(scores[..., :n], LOG_ZERO), scores[..., :-n]], -1) for n in (1, 2))
+        return scores, one, ops.where(can_skip, two, LOG_ZERO)
 
     def forward(scores, frame):
         best, total = scores
-        emission, is_real = emitted[frame], real[frame]
-        stayed, gone, passed = reached(best)
-        scores = (
-            ops.where(is_real, ops.maximum(ops.maximum(stayed, gone), passed) + emission, best),
-            ops.where(is_real, ops.logsumexp(ops.stack(reached(total)), axis=0) + emission, total),
-        )
-        return scores, scores
+        emission, is_real = emissions[frame], real[frame]
+        stay, step, skip = moved(best)
+        best = ops.where(is_real, ops.maximum(ops.maximum(stay, step), skip) + emission, best)
+        total = ops.where(is_real, ops.logsumexp(ops.stack(moved(total)), axis=0) + emission, total)
+        return (best, total), (best, total)
 
-    begin = ops.where(ops.broadcast_to(number == 0, ops.shape(spelt)), 0.0, NEVER)
-    # Of frame numbers alone: on TensorFlow, `scan` over several arrays of a length that is not known yet fails.
-    frames = ops.arange(ops.shape(emitted)[0])
-    (best, total), (bests, _) = ops.scan(forward, (begin, begin), frames)
-    before = ops.concatenate([begin[None], bests[:-1]], axis=0)
-    moves = ops.where(real, ops.argmax(ops.stack(reached(before)), axis=0), 0)  # (time, batch, states)
+    initial = ops.where(ops.broadcast_to(states == 0, ops.shape(emitting)), 0.0, LOG_ZERO)
+    # Over frame indices only: on TensorFlow, `scan` over several arrays of unknown length fails.
+    frames = ops.arange(ops.shape(emissions)[0])
+    (best, total), (bests, _) = ops.scan(forward, (initial, initial), frames)
+    previous = ops.concatenate([initial[None], bests[:-1]], axis=0)
+    moves = ops.where(real, ops.argmax(ops.stack(moved(previous)), axis=0), 0)  # (time, batch, states)
 
-    last = 2 * label_lengths[:, None]  # a path ends in the last blank or in the label before
-    ending = (number == last) | (number == last - 1)
-    final = ops.argmax(ops.where(ending, best, 2 * NEVER), axis=-1, keepdims=True)
+    last = 2 * label_lengths[:, None]  # a path ends in the last blank or the last label
+    is_final = (states == last) | (states == last - 1)
+    final = ops.argmax(ops.where(is_final, best, 2 * LOG_ZERO), axis=-1, keepdims=True)
 
-    def back(state, frame):
+    def backward(state, frame):
         return state - ops.cast(ops.take_along_axis(moves[frame], state, axis=-1), state.dtype), state
 
-    _, path = ops.scan(back, final, frames, reverse=True)  # (time, batch, 1)
-    is_there = (ops.cast(path, "int32") == number[1::2]) & real  # (time, batch, places)
-    ends = ops.max(ops.where(is_there, frames[:, None, None] + 1, 0), axis=0)
-    starts = ends - ops.sum(ops.cast(is_there, "int32"), axis=0)
-    return Alignment(starts, ends, ops.logsumexp(ops.where(ending, total, NEVER), axis=-1))
+    _, path = ops.scan(backward, final, frames, reverse=True)  # (time, batch, 1)
+    on_label = (ops.cast(path, "int32") == states[1::2]) & real  # (time, batch, target)
+    ends = ops.max(ops.where(on_label, frames[:, None, None] + 1, 0), axis=0)
+    starts = ends - ops.sum(ops.cast(on_label, "int32"), axis=0)
+    return Alignment(starts, ends, ops.logsumexp(ops.where(is_final, total, LOG_ZERO), axis=-1))
 
 
 def label_log_probs(log_probs: Any, lengths: Any, labels: Any, alignment: Alignment) -> Any:
-    """How probable each label is where it was found, `(batch, places)`: what its own window says.
+    """The log-probability of each aligned label within its window, `(batch, target)`; 0 for padding.
 
-    A window reaches half way to the neighbours on either side. Told is the probability of all paths within it that
-    spell this label and nothing else; 0 is told for a place without one.
+    A window extends half way to the neighbouring labels. The result sums over all paths of the window that spell this
+    label alone.
     """
     frames = ops.arange(ops.shape(log_probs)[1])
-    has_next = ops.pad(labels[:, 1:], ((0, 0), (0, 1))) != BLANK
-    turns = (alignment.ends + ops.pad(alignment.starts[:, 1:], ((0, 0), (0, 1))) + 1) // 2
-    turns = ops.where(has_next, turns, lengths[:, None])  # the frame after each window
-    window = ops.sum(ops.cast(turns[:, None, :] <= frames[:, None], "int32"), axis=-1)
+    next_label, next_start = (ops.pad(x[:, 1:], ((0, 0), (0, 1))) for x in (labels, alignment.starts))
+    ends = ops.where(next_label != BLANK, (alignment.ends + next_start + 1) // 2, lengths[:, None])  # exclusive
+    window = ops.sum(ops.cast(ends[:, None, :] <= frames[:, None], "int32"), axis=-1)  # index of each frame's window
     window = ops.minimum(window, ops.shape(labels)[1] - 1)
-    begins = ops.pad(window[:, 1:] != window[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+    windows = ops.transpose(window)
+    is_first = ops.pad(windows[1:] != windows[:-1], ((1, 0), (0, 0)), constant_values=True)  # (time, batch)
     label = ops.take_along_axis(log_probs, ops.take_along_axis(labels, window, axis=-1)[:, :, None], axis=-1)[..., 0]
 
     def step(scores, frame):
-        """Paths before, within and after the label."""
-        blank, spelt, is_first = (x[frame] for x in by_time)
-        before, within, after = (
-            ops.where(is_first, fresh, score) for fresh, score in zip((0.0, NEVER, NEVER), scores, strict=True)
-        )
-        scores = before + blank, ops.logaddexp(before, within) + spelt, ops.logaddexp(within, after) + blank
+        """Scores of paths before, within and after the label."""
+        blank, emission, starts = (x[frame] for x in by_time)
+        initial = (0.0, LOG_ZERO, LOG_ZERO)
+        before, within, after = (ops.where(starts, *pair) for pair in zip(initial, scores, strict=True))
+        scores = before + blank, ops.logaddexp(before, within) + emission, ops.logaddexp(within, after) + blank
         return scores, scores
 
-    nothing = ops.zeros_like(log_probs[:, 0, 0])
-    by_time = tuple(ops.transpose(x) for x in (log_probs[:, :, BLANK], label, begins))
-    _, (_, within, after) = ops.scan(step, (nothing, nothing, nothing), frames)
-    told = ops.transpose(ops.logaddexp(within, after))
-    at_end = ops.take_along_axis(told, ops.maximum(turns - 1, 0), axis=-1)
+    zeros = ops.zeros_like(log_probs[:, 0, 0])
+    by_time = ops.transpose(log_probs[:, :, BLANK]), ops.transpose(label), is_first
+    _, (_, within, after) = ops.scan(step, (zeros, zeros, zeros), frames)
+    totals = ops.transpose(ops.logaddexp(within, after))
+    at_end = ops.take_along_axis(totals, ops.maximum(ends - 1, 0), axis=-1)
     return ops.where(labels != BLANK, at_end, 0.0)
 
 
-class Spellings(NamedTuple):
-    """The best of a search, best first."""
+class Hypotheses(NamedTuple):
+    """The n-best list of a search, best first."""
 
     labels: Any  # (batch, beam, time) int32
     label_lengths: Any  # (batch, beam) int32
-    log_probs: Any  # (batch, beam), of the labels, of those of their paths that the search met
-    scores: Any  # (batch, beam), what they are sorted by; about NEVER for a place that is empty
+    log_probs: Any  # (batch, beam), of the labels, summed over the paths that the search visited
+    scores: Any  # (batch, beam), the sort key; about LOG_ZERO for an empty entry
 
 
 def beam_search(
@@ -175,110 +165,96 @@ def beam_search(
     ngrams: NGrams | None = None,
     ngram_weight: float = 0.5,
     label_bonus: float = 0.0,
-) -> Spellings:
-    """Prefix search (section 3.2; with a language model, Hannun et al. 2014): it sums over paths, best path does not.
+) -> Hypotheses:
+    """Prefix beam search (section 3.2; with a language model, Hannun et al. 2014), which sums over paths.
 
-    Of blanks in a row that nobody doubts only the first is searched: a pause leads to nothing, and takes no time.
-
-    Args:
-        beam: prefixes kept at each frame.
-        ngrams: what labels are like after others.
-        ngram_weight, label_bonus: score = log p(labels) + weight x log p_ngrams(labels) + bonus x labels.
-
-    Raises:
-        ValueError: `beam` is below 1.
+    Keeps `beam` prefixes at each frame; raises ValueError if that is below 1. The score of a prefix is
+    log p(labels) + ngram_weight x log p_ngrams(labels) + label_bonus x number of labels. Of consecutive certain blanks
+    only the first is searched, so pauses cost no time.
     """
     if beam < 1:
         raise ValueError(f"beam must be at least 1. Received: {beam}")
     log_probs, lengths, pauses = _without_pauses(ops.cast(log_probs, "float32"), lengths)
-    (batch, time, _), classes = ops.shape(log_probs), log_probs.shape[-1]
-    places = ops.arange(time)
-    ngrams = ngrams or NGrams(np.zeros((1, classes), np.float32), np.zeros((1, classes), np.int32))
-    prior = ngram_weight * ops.convert_to_tensor(ngrams.log_probs, "float32") + label_bonus
+    (batch, time, _), vocab = ops.shape(log_probs), log_probs.shape[-1]
+    positions = ops.arange(time)
+    ngrams = ngrams or NGrams(np.zeros((1, vocab), np.float32), np.zeros((1, vocab), np.int32))
+    label_scores = ngram_weight * ops.convert_to_tensor(ngrams.log_probs, "float32") + label_bonus
     following = ops.reshape(ops.convert_to_tensor(ngrams.following, "int32"), (-1,))
 
+    def flat(x):
+        return ops.reshape(x, (batch, beam * vocab))
+
     def step(frame, state):
-        emission, is_real = log_probs[:, frame], (frame < lengths)[:, None]  # (batch, classes), (batch, 1)
-        prefix, length, name, parent, ended, open_, lm, context = state
+        emission, is_real = log_probs[:, frame], (frame < lengths)[:, None]  # (batch, vocab), (batch, 1)
+        prefix, length, key, parent_key, in_blank, in_label, lm, context = state
         last = ops.take_along_axis(prefix, ops.maximum(length - 1, 0)[:, :, None], axis=-1)[..., 0]
-        whole = ops.logaddexp(ended, open_)  # `ended` in a blank, `open_` in the last label
-        again = ops.where(length > 0, open_ + ops.take_along_axis(emission, last, axis=-1), NEVER)
-        longer = ops.where(ops.arange(classes) == last[:, :, None], ended[:, :, None], whole[:, :, None])
-        longer = longer + emission[:, None, :]
-        longer = ops.where(ops.arange(classes) == BLANK, NEVER, longer)  # (batch, beam, classes)
+        total = ops.logaddexp(in_blank, in_label)  # paths that end in a blank, and in the last label
+        repeated = ops.where(length > 0, in_label + ops.take_along_axis(emission, last, axis=-1), LOG_ZERO)
+        is_last = ops.arange(vocab) == last[:, :, None]
+        extended = ops.where(is_last, in_blank[:, :, None], total[:, :, None]) + emission[:, None, :]
+        extended = ops.where(ops.arange(vocab) == BLANK, LOG_ZERO, extended)  # (batch, beam, vocab)
 
-        # A prefix made longer may be another of the beam: those paths are its own.
-        is_parent = (parent[:, :, None] == name[:, None, :]) & (whole[:, :, None] > NEVER / 2)  # (batch, child, parent)
-        of_parent = ops.take_along_axis(longer, ops.cast(ops.argmax(is_parent, axis=-1), "int32")[:, :, None], axis=1)
-        joined = ops.take_along_axis(of_parent, last[:, :, None], axis=-1)[..., 0]
-        again = ops.where(ops.any(is_parent, axis=-1), ops.logaddexp(again, joined), again)
-        is_last = ops.arange(classes) == last[:, :, None]
-        taken = ops.any(is_parent[:, :, :, None] & is_last[:, :, None, :], axis=1)
-        longer = ops.where(taken, NEVER, longer)
+        # An extended prefix that is in the beam already takes over the paths of the extension.
+        is_parent = (parent_key[:, :, None] == key[:, None, :]) & (total[:, :, None] > LOG_ZERO / 2)  # child x parent
+        parent = ops.cast(ops.argmax(is_parent, axis=-1), "int32")
+        of_parent = ops.take_along_axis(extended, parent[:, :, None], axis=1)
+        of_parent = ops.take_along_axis(of_parent, last[:, :, None], axis=-1)[..., 0]
+        repeated = ops.where(ops.any(is_parent, axis=-1), ops.logaddexp(repeated, of_parent), repeated)
+        is_duplicate = ops.any(is_parent[:, :, :, None] & is_last[:, :, None, :], axis=1)
+        extended = ops.where(is_duplicate, LOG_ZERO, extended)
 
-        stayed = whole + emission[:, None, BLANK]
-        longer_lm = lm[:, :, None] + ops.take(prior, context, axis=0)
-        scores = ops.concatenate(
-            [ops.logaddexp(stayed, again) + lm, ops.reshape(longer + longer_lm, (batch, beam * classes))], axis=1
-        )
-        scores, chosen = ops.top_k(scores, beam)
+        paused = total + emission[:, None, BLANK]
+        extended_lm = lm[:, :, None] + ops.take(label_scores, context, axis=0)
+        kept_scores, extended_scores = ops.logaddexp(paused, repeated) + lm, flat(extended + extended_lm)
+        _, chosen = ops.top_k(ops.concatenate([kept_scores, extended_scores], axis=1), beam)
         chosen = ops.cast(chosen, "int32")
         grows = chosen >= beam
-        origin = ops.where(grows, (chosen - beam) // classes, chosen)
-        label = ops.where(grows, (chosen - beam) % classes, 0)
+        origin = ops.where(grows, (chosen - beam) // vocab, chosen)
+        label = ops.where(grows, (chosen - beam) % vocab, 0)
 
         def pick(x):
             return ops.take_along_axis(x, origin, axis=1)
 
-        def pick_longer(x):
-            return ops.take_along_axis(ops.reshape(x, (batch, beam * classes)), ops.maximum(chosen - beam, 0), axis=1)
+        def pick_extended(x):
+            return ops.take_along_axis(flat(x), ops.maximum(chosen - beam, 0), axis=1)
 
-        moved = ops.take_along_axis(prefix, origin[:, :, None], axis=1)
-        at_end = (places == pick(length)[:, :, None]) & grows[:, :, None]
+        at_end = (positions == pick(length)[:, :, None]) & grows[:, :, None]
         new = (
-            ops.where(at_end, label[:, :, None], moved),
+            ops.where(at_end, label[:, :, None], ops.take_along_axis(prefix, origin[:, :, None], axis=1)),
             pick(length) + ops.cast(grows, "int32"),
-            ops.where(grows, _named(pick(name), label), pick(name)),
-            ops.where(grows, pick(name), pick(parent)),
-            ops.where(grows, NEVER, pick(stayed)),
-            ops.where(grows, pick_longer(longer), pick(again)),
-            ops.where(grows, pick_longer(longer_lm), pick(lm)),
-            ops.where(grows, ops.take(following, pick(context) * classes + label), pick(context)),
+            ops.where(grows, _extended_key(pick(key), label), pick(key)),
+            ops.where(grows, pick(key), pick(parent_key)),
+            ops.where(grows, LOG_ZERO, pick(paused)),
+            ops.where(grows, pick_extended(extended), pick(repeated)),
+            ops.where(grows, pick_extended(extended_lm), pick(lm)),
+            ops.where(grows, ops.take(following, pick(context) * vocab + label), pick(context)),
         )
         is_real = is_real[:, :, None], *[is_real] * (len(new) - 1)
         return frame + 1, tuple(ops.where(*choice) for choice in zip(is_real, new, state, strict=True))
 
     zeros = ops.zeros((batch, beam), "int32")
-    empty = ops.where(ops.broadcast_to(ops.arange(beam) == 0, (batch, beam)), 0.0, NEVER)
-    nobody = ops.zeros_like(ops.cast(zeros, "int64"))
-    state = (
-        ops.zeros((batch, beam, time), "int32"),
-        zeros,
-        nobody + 1,
-        nobody,
-        empty,
-        ops.full_like(empty, NEVER),
-        ops.zeros_like(empty),
-        zeros,
-    )
+    in_blank = ops.where(ops.broadcast_to(ops.arange(beam) == 0, (batch, beam)), 0.0, LOG_ZERO)
+    in_label, lm = ops.full_like(in_blank, LOG_ZERO), ops.zeros_like(in_blank)
+    no_key = ops.zeros_like(ops.cast(zeros, "int64"))
+    state = ops.zeros((batch, beam, time), "int32"), zeros, no_key + 1, no_key, in_blank, in_label, lm, zeros
     _, state = ops.while_loop(lambda frame, _: frame < time, step, (0, state))
-    labels, label_lengths, _, _, ended, open_, lm, _ = state
-    whole = ops.logaddexp(ended, open_) + pauses[:, None]
-    return Spellings(labels, label_lengths, whole, whole + lm)
+    labels, label_lengths, _, _, in_blank, in_label, lm, _ = state
+    total = ops.logaddexp(in_blank, in_label) + pauses[:, None]
+    return Hypotheses(labels, label_lengths, total, total + lm)
 
 
 def _without_pauses(log_probs: Any, lengths: Any) -> tuple[Any, Any, Any]:
-    """The same without blanks that follow blanks, both beyond doubt; and the logarithm of how probable these were."""
+    """Remove certain blanks after certain blanks; also return the log-probability `(batch,)` of those removed."""
     blank = log_probs[:, :, BLANK]
-    surely = ops.pad(blank > SURELY, ((0, 0), (1, 0)))
+    is_certain = ops.pad(blank > CERTAIN, ((0, 0), (1, 0)))
     real = ops.arange(ops.shape(blank)[1]) < lengths[:, None]
-    kept = real & ~(surely[:, 1:] & surely[:, :-1])
-    order, lengths = _first(kept)
+    kept = real & ~(is_certain[:, 1:] & is_certain[:, :-1])
+    order, lengths = _kept_first(kept)
     order = order[:, : ops.maximum(ops.max(lengths), 1)]
     pauses = ops.sum(ops.where(real & ~kept, blank, 0.0), axis=1)
     return ops.take_along_axis(log_probs, order[:, :, None], axis=1), lengths, pauses
 
 
-def _named(name: Any, label: Any) -> Any:
-    """A number for a prefix and one more label, another one for every other prefix as good as surely (64 bits)."""
-    return name * 6_364_136_223_846_793_005 + ops.cast(label, "int64") * 1_442_695_040_888_963_407 + 1
+def _extended_key(key: Any, label: Any) -> Any:
+    """A 64-bit hash of a prefix and one more label; collisions are negligible."""
+    return key * 6_364_136_223_846_793_005 + ops.cast(label, "int64") * 1_442_695_040_888_963_407 + 1

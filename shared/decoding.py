@@ -1,21 +1,22 @@
 """Search over a step function: greedy, beam and sampled decoding, for any model, inside a graph or not.
 
-A model is known only through its step, which reads one token per hypothesis and says what may follow:
+A model is known only by its step, which reads one token of each hypothesis and scores all continuations:
 
     log_probs, state, extras = step(token_ids, state)
 
-    token_ids  (batch, beam) int32, the tokens just emitted; the start token first
-    log_probs  (batch, beam, vocab), natural logarithms
-    state      any nest of tensors (batch, beam, ...): what the next step needs, e.g. h and c
-    extras     any nest of tensors (batch, beam, ...) to record with the token that is now chosen, e.g. attention
+    token_ids  `(batch, beam)` int32, the last tokens; the start token first
+    log_probs  `(batch, beam, vocab)`, natural logarithms
+    state      a nest of tensors `(batch, beam, ...)` for the next step, e.g. h and c
+    extras     a nest of tensors `(batch, beam, ...)` to record with the next token, e.g. attention
 
-States and extras follow their hypotheses when the search reorders them; a step without them gives `()`. What all
-hypotheses of an example share, such as the encoder's output `(batch, positions, units)`, belongs in the step's closure,
-never in the state: it is not repeated. The initial state has no beam axis, `(batch, ...)`; the search adds it.
+The search reorders states and extras with their hypotheses; a step without them returns `()`. Tensors that all
+hypotheses of an example use, such as the encoder's output `(batch, source, units)`, belong in the step's closure, so
+that they are not repeated. The initial state has no beam axis, `(batch, ...)`; the search adds it.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,18 +29,36 @@ map_structure = keras.tree.map_structure
 Step = Callable[[Any, Any], tuple[Any, Any, Any]]
 
 
-class Hypotheses(NamedTuple):
-    """What a search found, best first; a hypothesis cut off by `max_length` comes after all complete ones.
+class SearchSpace(NamedTuple):
+    """The model and the tokens of a search."""
 
-    Where an example has fewer than `beam` hypotheses the rest are all padding: length 0, `log_probs` -inf.
+    step: Step
+    initial_state: Any  # nest of tensors (batch, ...)
+    batch_size: Any  # int or scalar tensor
+    start_id: int  # the token that the first step reads; not part of the result
+    end_id: int  # the token that completes a hypothesis
+    pad_id: int  # fills `token_ids` after the end
+    max_length: Any  # maximum number of tokens, end token included; int, or on TensorFlow a scalar tensor
+    forbidden_ids: Sequence[int] = ()  # never emitted, e.g. padding; the other probabilities are not renormalised
+
+
+class Hypotheses(NamedTuple):
+    """The result of a search, best hypothesis first; those cut off by `max_length` come after all complete ones.
+
+    An example with fewer than `beam` hypotheses has padding for the rest: length 0, `log_probs` -inf.
     """
 
-    token_ids: Any  # (batch, beam, max_length) int32: without the start, with the end token, then padding
-    lengths: Any  # (batch, beam) int32, the end token included
-    log_probs: Any  # (batch, beam): of the whole hypothesis under the step, the end token included
-    scores: Any  # (batch, beam): what they are sorted by
+    token_ids: Any  # (batch, beam, max_length) int32: without the start token, with the end token, then padding
+    lengths: Any  # (batch, beam) int32, end token included
+    log_probs: Any  # (batch, beam): log-probability of the whole hypothesis, end token included
+    scores: Any  # (batch, beam): the sort key
     token_log_probs: Any  # (batch, beam, max_length), 0 for padding
     extras: Any  # nest of (batch, beam, max_length, ...), 0 for padding
+
+
+def length_penalty(length: Any, exponent: float) -> Any:
+    """((5 + length) / 6)^exponent, by which a log-probability is divided (Wu et al. 2016, section 7)."""
+    return ((5.0 + length) / 6.0) ** exponent
 
 
 def _allowed(log_probs: Any, forbidden_ids: Sequence[int]) -> Any:
@@ -48,72 +67,73 @@ def _allowed(log_probs: Any, forbidden_ids: Sequence[int]) -> Any:
     if not forbidden_ids:
         return log_probs
     forbidden = np.isin(np.arange(log_probs.shape[-1]), list(forbidden_ids))
-    return log_probs + np.where(forbidden, -np.inf, 0.0).astype("float32")  # a sum is twice as fast as a choice
+    return log_probs + np.where(forbidden, -np.inf, 0.0).astype("float32")  # a sum is twice as fast as `where`
 
 
-def _largest(x: Any, count: int) -> tuple[Any, Any]:
-    """`ops.top_k` of `x` `(batch, width)`, several times as fast where it is wide.
+def _top_k(x: Any, k: int) -> tuple[Any, Any]:
+    """`ops.top_k` of `x` `(batch, width)`, several times as fast for a large width.
 
-    What is among the `count` largest stands in one of the `count` blocks with the largest maxima.
+    The `k` largest values are in the `k` blocks with the largest maxima.
     """
     width = x.shape[-1]
     block = max((size for size in range(1, 257) if width % size == 0), default=1)
-    if width < 4096 or block < 16 or width // block < count:
-        return ops.top_k(x, count)
+    if width < 4096 or block < 16 or width // block < k:
+        return ops.top_k(x, k)
     blocks = ops.reshape(x, (-1, width // block, block))
-    _, chosen = ops.top_k(ops.max(blocks, axis=-1), count)
-    chosen = ops.sort(chosen, axis=-1)  # so that of equal ones the first is taken, as by top_k itself
-    values, places = ops.top_k(ops.reshape(_pick(blocks, chosen), (-1, count * block)), count)
-    return values, ops.take_along_axis(chosen, places // block, axis=-1) * block + places % block
+    _, chosen = ops.top_k(ops.max(blocks, axis=-1), k)
+    chosen = ops.sort(chosen, axis=-1)  # so that of equal values the first is taken, as by `top_k` itself
+    values, indices = ops.top_k(ops.reshape(_gather(blocks, chosen), (-1, k * block)), k)
+    return values, ops.take_along_axis(chosen, indices // block, axis=-1) * block + indices % block
 
 
 def _with_beam(state: Any, beam: int) -> Any:
-    """`(batch, ...)` -> `(batch, beam, ...)`, the same for every place of the beam."""
+    """`(batch, ...)` -> `(batch, beam, ...)`, repeated."""
     return map_structure(lambda x: ops.repeat(ops.expand_dims(x, 1), beam, axis=1), state)
 
 
-def _pick(x: Any, places: Any) -> Any:
-    """`x` `(batch, width, ...)` at `places` `(batch, beam)` of the second axis -> `(batch, beam, ...)`."""
+def _gather(x: Any, indices: Any) -> Any:
+    """`x` `(batch, width, ...)` at `indices` `(batch, beam)` of its second axis -> `(batch, beam, ...)`."""
     batch, width, *rest = ops.shape(x)
-    rows = ops.arange(batch)[:, None] * width + places
+    rows = ops.arange(batch)[:, None] * width + indices
     return ops.take(ops.reshape(x, (-1, *rest)), rows, axis=0)
 
 
-def _room(x: Any, max_length: Any) -> Any:
-    """Zeros for `max_length` tensors like `x`."""
+def _empty_records(x: Any, max_length: Any) -> Any:
+    """Zeros `(max_length, *x.shape)`."""
     return ops.zeros((max_length, *ops.shape(x)), x.dtype)
 
 
-def _write(record: Any, t: Any, new: Any) -> Any:
-    """`record` with `new` at step `t`."""
-    return ops.scatter_update(record, ops.reshape(t, (1, 1)), ops.cast(new, record.dtype)[None])
+def _write(records: Any, t: Any, value: Any) -> Any:
+    """`records` with `value` at step `t`."""
+    return ops.scatter_update(records, ops.reshape(t, (1, 1)), ops.cast(value, records.dtype)[None])
 
 
-def _masked(x: Any, kept: Any) -> Any:
-    """`x` `(batch, beam, ...)`, zero where `kept` `(batch, beam)` is False."""
-    kept = ops.reshape(kept, (*ops.shape(kept), *(1 for _ in x.shape[2:])))
-    return ops.where(kept, x, ops.zeros_like(x))
+def _masked(x: Any, mask: Any) -> Any:
+    """`x` `(batch, beam, ...)`, zero where `mask` `(batch, beam)` is False."""
+    mask = ops.reshape(mask, (*ops.shape(mask), *(1 for _ in x.shape[2:])))
+    return ops.where(mask, x, ops.zeros_like(x))
 
 
-def _roll_out(
-    step, initial_state, choose, rows, batch_size, start_id, end_id, pad_id, max_length, forbidden_ids
-) -> Hypotheses:
-    """Extend `rows` independent hypotheses per example by the tokens `choose(log_probs, t)` until all have ended."""
+# --- independent hypotheses: greedy search and sampling ------------------------------------------------------------
+
+
+def _roll_out(space: SearchSpace, next_token: Callable[[Any, Any], Any], rows: int) -> Hypotheses:
+    """Extends `rows` independent hypotheses per example by `next_token(log_probs, t)` until all have ended."""
+    step, initial_state, batch_size, start_id, end_id, pad_id, max_length, forbidden_ids = space
 
     def advance(t, tokens, lengths, records, step_result):
         log_probs, state, extras = step_result
         log_probs = _allowed(log_probs, forbidden_ids)
-        # Still open: no end token yet.
-        open_ = lengths == t
-        chosen = ops.cast(choose(log_probs, t), "int32")
+        is_open = lengths == t  # no end token yet
+        chosen = ops.cast(next_token(log_probs, t), "int32")
         token_log_probs = ops.squeeze(ops.take_along_axis(log_probs, chosen[:, :, None], axis=-1), -1)
-        tokens = ops.where(open_, chosen, pad_id)
-        news = tokens, ops.where(open_, token_log_probs, 0.0), map_structure(lambda x: _masked(x, open_), extras)
-        records = map_structure(lambda x, new: _write(x, t, new), records, news)
-        lengths = ops.where(ops.logical_and(open_, tokens != end_id), lengths + 1, lengths)
+        tokens = ops.where(is_open, chosen, pad_id)
+        values = tokens, ops.where(is_open, token_log_probs, 0.0), map_structure(lambda x: _masked(x, is_open), extras)
+        records = map_structure(lambda x, value: _write(x, t, value), records, values)
+        lengths = ops.where(ops.logical_and(is_open, tokens != end_id), lengths + 1, lengths)
         return tokens, lengths, records, state
 
-    def goes_on(t, _tokens, lengths, *_):
+    def is_unfinished(t, _tokens, lengths, *_):
         return ops.logical_and(t < max_length, ops.any(lengths == t))
 
     def body(t, tokens, lengths, records, state):
@@ -124,11 +144,11 @@ def _roll_out(
     records = (
         ops.full((max_length, batch_size, rows), pad_id, "int32"),
         ops.zeros((max_length, batch_size, rows), "float32"),
-        map_structure(lambda x: _room(x, max_length), step_result[2]),
+        map_structure(lambda x: _empty_records(x, max_length), step_result[2]),
     )
-    # `lengths` counts tokens before the end token until the loop is over.
+    # Within the loop `lengths` counts the tokens before the end token.
     first = advance(0, start, ops.zeros_like(start), records, step_result)
-    _, _, lengths, records, _ = ops.while_loop(goes_on, body, (1, *first))
+    _, _, lengths, records, _ = ops.while_loop(is_unfinished, body, (1, *first))
     lengths = ops.minimum(lengths + 1, max_length)
     token_ids, token_log_probs = (ops.transpose(x, (1, 2, 0)) for x in records[:2])
     log_probs = ops.sum(token_log_probs, axis=-1)
@@ -136,84 +156,61 @@ def _roll_out(
     return Hypotheses(token_ids, lengths, log_probs, log_probs, token_log_probs, extras)
 
 
-def greedy(
-    step: Step,
-    initial_state: Any,
-    *,
-    batch_size: Any,
-    start_id: int,
-    end_id: int,
-    pad_id: int,
-    max_length: Any,
-    forbidden_ids: Sequence[int] = (),
-) -> Hypotheses:
-    """The most probable token at each step. Arguments and result as in `beam_search`, with a beam of 1."""
-
-    def most_probable(log_probs, _t):
-        return ops.argmax(log_probs, axis=-1)
-
-    return _roll_out(
-        step, initial_state, most_probable, 1, batch_size, start_id, end_id, pad_id, max_length, forbidden_ids
-    )
+def greedy(space: SearchSpace) -> Hypotheses:
+    """The most probable token at each step; the result is that of a beam search with a beam of 1."""
+    return _roll_out(space, lambda log_probs, t: ops.argmax(log_probs, axis=-1), 1)
 
 
 def choose(
     log_probs: Any, uniform: Any, temperature: Any = 1.0, top_k: Any = 0, top_p: Any = 1.0, min_p: Any = 0.0
 ) -> Any:
-    """A token for each row, `(rows,)` int32, drawn with one uniform number each.
+    """Draws one token per row, `(rows,)` int32.
 
     Args:
         log_probs: `(rows, vocab)`.
-        uniform: `(rows, 1)`, from 0 to below 1.
-        temperature: divides the log-probabilities; what follows looks at the result.
-        top_k: draw among so many most probable tokens, and those as probable as the last; 0: among all.
-        top_p: draw among the most probable tokens that together have this probability (Holtzman et al. 2020).
-        min_p: draw among tokens with at least this share of the most probable one's probability.
+        uniform: `(rows, 1)`, a uniform random number per row, from 0 to below 1.
+        temperature: divides the log-probabilities, before the rules below apply.
+        top_k: keep the `top_k` most probable tokens, and those as probable as the last of them; 0 keeps all.
+        top_p: keep the most probable tokens whose total probability reaches `top_p` (Holtzman et al. 2020).
+        min_p: keep tokens with at least this fraction of the highest probability.
     """
     probability = ops.softmax(ops.cast(log_probs, "float32") / temperature, axis=-1)
     if not all(isinstance(x, (int, float)) and x == off for x, off in ((top_k, 0), (top_p, 1), (min_p, 0))):
         vocab = log_probs.shape[-1]
-        falling = -ops.sort(-probability, axis=-1)
-        # The least probable token that each rule lets in; the first one always.
-        few = ops.where(ops.equal(top_k, 0), vocab, ops.minimum(top_k, vocab))
-        enough = ops.sum(ops.cast(ops.cumsum(falling, axis=-1) - falling < top_p, "int32"), axis=-1)
-        enough = ops.where(ops.equal(top_p, 1), vocab, enough)  # rounding reaches 1 before the last token does
-        last = ops.maximum(ops.minimum(enough, ops.cast(few, "int32")), 1) - 1
-        least = ops.take_along_axis(falling, last[:, None], axis=-1)
-        least = ops.maximum(least, ops.cast(min_p, "float32") * falling[:, :1])
-        probability = ops.where(probability >= least, probability, 0.0)
+        descending = -ops.sort(-probability, axis=-1)
+        # The least probable token that every rule keeps; the first one is always kept.
+        by_k = ops.where(ops.equal(top_k, 0), vocab, ops.minimum(top_k, vocab))
+        by_p = ops.sum(ops.cast(ops.cumsum(descending, axis=-1) - descending < top_p, "int32"), axis=-1)
+        by_p = ops.where(ops.equal(top_p, 1), vocab, by_p)  # rounded sums reach 1 before the last token
+        last = ops.maximum(ops.minimum(by_p, ops.cast(by_k, "int32")), 1) - 1
+        threshold = ops.take_along_axis(descending, last[:, None], axis=-1)
+        threshold = ops.maximum(threshold, ops.cast(min_p, "float32") * descending[:, :1])
+        probability = ops.where(probability >= threshold, probability, 0.0)
     cumulative = ops.cumsum(probability, axis=-1)
-    # At most as far as the last token with a probability, lest rounding goes beyond it.
+    # Below 1 by more than rounding, so that the index stays within the tokens that have a probability.
     below = cumulative <= ops.minimum(ops.cast(uniform, "float32"), 1 - 1e-6) * cumulative[:, -1:]
     return ops.sum(ops.cast(below, "int32"), axis=-1)
 
 
 def sample(
-    step: Step,
-    initial_state: Any,
+    space: SearchSpace,
     *,
-    batch_size: Any,
-    start_id: int,
-    end_id: int,
-    pad_id: int,
-    max_length: Any,
     samples: int = 1,
     temperature: Any = 1.0,
     top_k: Any = 0,
     top_p: Any = 1.0,
     min_p: Any = 0.0,
     seed: keras.random.SeedGenerator | int | Callable[[Any], Any],
-    forbidden_ids: Sequence[int] = (),
 ) -> Hypotheses:
-    """Ancestral samples, independent of one another, in the order drawn; otherwise as `beam_search`.
+    """Draws independent ancestral samples, returned in the order drawn; otherwise as `beam_search`.
 
     Args:
-        samples: how many for each example; they take the place of the beam.
-        temperature: divides the log-probabilities before the draw: below 1 is bolder, above 1 more even. The result's
-            `log_probs` are the model's own all the same.
-        top_k, top_p, min_p: what is drawn from, see `choose`.
-        seed: a generator draws anew at each call; the same int draws the same; or a function that makes uniform
-            numbers of a shape.
+        samples: number per example, on the beam axis of the result.
+        temperature: divides the log-probabilities before the draw: below 1 sharpens, above 1 flattens the distribution.
+            `log_probs` of the result are the model's own.
+        top_k, top_p, min_p: restrict the draw, see `choose`.
+        seed: a generator draws anew at each call; an int draws the same each time; a function makes uniform random
+            numbers of a given shape.
 
     Raises:
         ValueError: `samples` below 1, or a temperature that is not above 0.
@@ -224,45 +221,56 @@ def sample(
         raise ValueError(
             f"temperature must be above 0; greedy() is its limit at 0. Received: temperature={temperature}"
         )
-    # One uniform number a token, drawn before the loop, since a seed generator cannot advance inside every backend's.
-    shape = (max_length, batch_size, samples, 1)
+    # All random numbers are drawn before the loop: a seed generator cannot advance inside every backend's loop.
+    shape = (space.max_length, space.batch_size, samples, 1)
     uniform = seed(shape) if callable(seed) else keras.random.uniform(shape, dtype="float32", seed=seed)
 
     def draw(log_probs, t):
         vocab = log_probs.shape[-1]
-        # In two dimensions because TensorFlow's cumsum is half as fast in three.
-        flat, number = ops.reshape(log_probs, (-1, vocab)), ops.reshape(uniform[t], (-1, 1))
-        return ops.reshape(choose(flat, number, temperature, top_k, top_p, min_p), (-1, samples))
+        # In two dimensions, where TensorFlow's cumsum is twice as fast as in three.
+        flat, numbers = ops.reshape(log_probs, (-1, vocab)), ops.reshape(uniform[t], (-1, 1))
+        return ops.reshape(choose(flat, numbers, temperature, top_k, top_p, min_p), (-1, samples))
 
-    return _roll_out(
-        step, initial_state, draw, samples, batch_size, start_id, end_id, pad_id, max_length, forbidden_ids
-    )
+    return _roll_out(space, draw, samples)
+
+
+# --- beam search ---------------------------------------------------------------------------------------------------
 
 
 class _Open(NamedTuple):
-    """Hypotheses that may be continued, best first."""
+    """Hypotheses without an end token, best first."""
 
-    tokens: Any  # (batch, beam) int32, the last of each
-    log_probs: Any  # (batch, beam), -inf for an empty place
+    tokens: Any  # (batch, beam) int32, the last token of each
+    log_probs: Any  # (batch, beam), -inf for an unused entry
     state: Any  # nest of (batch, beam, ...)
-    limits: Any  # (batch,) int32, most tokens
+    max_lengths: Any  # (batch,) int32
 
 
 class _Complete(NamedTuple):
     """Hypotheses that have ended, best first, all `(batch, beam)`."""
 
-    scores: Any  # -inf for an empty place
+    scores: Any  # -inf for an unused entry
     log_probs: Any
     lengths: Any
-    parents: Any  # which open hypothesis it was before its end token
+    parents: Any  # index of the open hypothesis that the end token was added to
     end_log_probs: Any
 
 
-class _Records(NamedTuple):
-    """What happened at each step, `(max_length, batch, beam, ...)`; hypotheses are read off backwards at the end.
+class _Candidates(NamedTuple):
+    """The best continuations of the open hypotheses of an example, all `(batch, 2 * beam)`, best first."""
 
-    So no history is moved when hypotheses are reordered. Extras stand where the open hypothesis stood before the step,
-    all else where it stood after.
+    log_probs: Any  # of the whole hypothesis
+    parents: Any  # index of the open hypothesis that is continued
+    tokens: Any
+    token_log_probs: Any
+    is_end: Any
+
+
+class _Records(NamedTuple):
+    """The choices of each step, `(max_length, batch, beam, ...)`, from which hypotheses are read backwards at the end.
+
+    So no history is copied when hypotheses are reordered. Extras have the order of the open hypotheses before the step,
+    all else the order after it.
     """
 
     tokens: Any
@@ -271,209 +279,254 @@ class _Records(NamedTuple):
     extras: Any
 
 
-def _trace_back(best: _Complete, ended: Any, records: _Records, end_id: int, pad_id: int, max_length: Any):
-    """Follow each hypothesis from its last token to its first."""
+@dataclass(frozen=True, kw_only=True)
+class _BeamSearch:
+    """The settings of a beam search, and its parts: start, expand, end, select, trace back."""
 
-    def body(t, places, path):
-        """`places` (batch, beam): where each hypothesis stood after step t."""
-        inside = t < best.lengths
-        at_end = ops.logical_and(ended, t == best.lengths - 1)
-        tokens = ops.where(at_end, end_id, _pick(records.tokens[t], places))
-        token_log_probs = ops.where(at_end, best.end_log_probs, _pick(records.token_log_probs[t], places))
-        moves = ops.logical_and(inside, ops.logical_not(at_end))
-        places = ops.where(moves, _pick(records.parents[t], places), places)
-        news = ops.where(inside, tokens, pad_id), ops.where(inside, token_log_probs, 0.0), places
-        return t - 1, places, tuple(_write(x, t, new) for x, new in zip(path, news, strict=True))
+    space: SearchSpace
+    beam: int
+    exponent: float
+    max_lengths: Any
+    num_exact: int
+    step_for_subset: Callable[[Any], Step] | None
 
-    path = tuple(ops.zeros_like(x) for x in (records.tokens, records.token_log_probs, records.parents))
-    first = ops.convert_to_tensor(max_length, "int32") - 1
-    _, _, path = ops.while_loop(lambda t, *_: t >= 0, body, (first, best.parents, path))
-    token_ids, token_log_probs, places = (ops.transpose(x, (1, 2, 0)) for x in path)
+    def search(self) -> Hypotheses:
+        """The whole search."""
+        open_, complete = self.start()
+        step_result = self.space.step(
+            open_.tokens, open_.state
+        )  # before the loop, because it gives the shapes of the extras
+        first = (1, *self.advance(0, open_, complete, self.empty_records(step_result[2]), step_result))
+        if self.step_for_subset is None or keras.backend.backend() != "tensorflow":
+            _, open_, complete, records = self.loop(self.space.step, self.is_unfinished, first)
+        else:
+            _, open_, complete, records = ops.while_loop(
+                self.is_unfinished, partial(self.loop_on_subset, self.step_for_subset), first
+            )
+        return self.trace_back(*self.with_cut_off(open_, complete), records)
 
-    inside = ops.arange(max_length) < best.lengths[:, :, None]
+    def penalty(self, length: Any) -> Any:
+        return length_penalty(ops.cast(length, "float32"), self.exponent)
 
-    def read(extra):
-        """`(max_length, batch, beam, ...)` -> `(batch, beam, max_length, ...)` along each hypothesis."""
-        time, batch, beam, *rest = ops.shape(extra)
-        at = (ops.arange(time) * batch + ops.arange(batch)[:, None, None]) * beam + places
-        along = ops.take(ops.reshape(extra, (-1, *rest)), at, axis=0)
-        kept = ops.reshape(inside, (batch, beam, time, *(1 for _ in rest)))
-        return ops.where(kept, along, ops.zeros_like(along))
+    def start(self) -> tuple[_Open, _Complete]:
+        """One open hypothesis per example: all start alike, so only the first entry of the beam is used."""
+        shape = self.space.batch_size, self.beam
+        first = ops.where(ops.arange(self.beam) == 0, 0.0, -np.inf)
+        max_lengths = self.space.max_length if self.max_lengths is None else self.max_lengths
+        open_ = _Open(
+            tokens=ops.full(shape, self.space.start_id, "int32"),
+            log_probs=ops.broadcast_to(first, shape),
+            state=_with_beam(self.space.initial_state, self.beam),
+            max_lengths=ops.broadcast_to(max_lengths, (self.space.batch_size,)),
+        )
+        unused, zeros = ops.full(shape, -np.inf, "float32"), ops.zeros(shape, "int32")
+        return open_, _Complete(unused, unused, zeros, zeros, unused)
 
-    extras = map_structure(read, records.extras)
-    return Hypotheses(token_ids, best.lengths, best.log_probs, best.scores, token_log_probs, extras)
+    def empty_records(self, extras: Any) -> _Records:
+        shape = self.space.max_length, self.space.batch_size, self.beam
+        return _Records(
+            tokens=ops.zeros(shape, "int32"),
+            parents=ops.zeros(shape, "int32"),
+            token_log_probs=ops.zeros(shape, "float32"),
+            extras=map_structure(lambda x: _empty_records(x, self.space.max_length), extras),
+        )
+
+    def advance(self, t: Any, open_: _Open, complete: _Complete, records: _Records, step_result: Any):
+        """One step of the search: open, complete and records after step `t`."""
+        log_probs, state, extras = step_result
+        candidates = self.expand(t, open_, log_probs)
+        complete = self.end(t, complete, candidates)
+        chosen = self.select(open_, complete, candidates)
+        values = chosen.tokens, chosen.parents, chosen.token_log_probs
+        records = _Records(
+            *(_write(x, t, value) for x, value in zip(records[:3], values, strict=True)),
+            extras=map_structure(lambda x, value: _write(x, t, value), records.extras, extras),
+        )
+        state = map_structure(lambda x: _gather(x, chosen.parents), state)
+        return _Open(chosen.tokens, chosen.log_probs, state, open_.max_lengths), complete, records
+
+    def expand(self, t: Any, open_: _Open, log_probs: Any) -> _Candidates:
+        """The `2 * beam` best continuations: at most `beam` of them end, so `beam` that do not end remain."""
+        beam, vocab = self.beam, log_probs.shape[-1]
+        if self.max_lengths is None:
+            log_probs = _allowed(log_probs, self.space.forbidden_ids)
+        else:  # the last token of a hypothesis is the end token
+            has_room = ops.reshape(t + 1 < open_.max_lengths, (-1, 1, 1))
+            tokens = np.arange(vocab)
+            allowed = ~np.isin(tokens, list(self.space.forbidden_ids)) & (has_room | (tokens == self.space.end_id))
+            log_probs = ops.cast(log_probs, "float32") + ops.where(allowed, 0.0, -np.inf)
+        totals = ops.reshape(open_.log_probs[:, :, None] + log_probs, (-1, beam * vocab))
+        totals, chosen = _top_k(totals, min(2 * beam, beam * vocab))
+        tokens = chosen % vocab
+        return _Candidates(
+            log_probs=totals,
+            parents=chosen // vocab,
+            tokens=tokens,
+            token_log_probs=_gather(ops.reshape(log_probs, (-1, beam * vocab)), chosen),
+            is_end=tokens == self.space.end_id,
+        )
+
+    def end(self, t: Any, complete: _Complete, candidates: _Candidates) -> _Complete:
+        """The best complete hypotheses, with the candidates that end at step `t`.
+
+        An end token counts only among the best `beam` candidates, as in greedy search it must be the best.
+        """
+        best = slice(self.beam)
+        ended = _Complete(
+            scores=ops.where(candidates.is_end, candidates.log_probs, -np.inf)[:, best] / self.penalty(t + 1),
+            log_probs=candidates.log_probs[:, best],
+            lengths=ops.full_like(candidates.parents, t + 1)[:, best],
+            parents=candidates.parents[:, best],
+            end_log_probs=candidates.token_log_probs[:, best],
+        )
+        both = [ops.concatenate(pair, axis=1) for pair in zip(complete, ended, strict=True)]
+        _, order = ops.top_k(both[0], self.beam)
+        return _Complete(*(_gather(x, order) for x in both))
+
+    def select(self, open_: _Open, complete: _Complete, candidates: _Candidates) -> _Candidates:
+        """The `beam` best candidates that do not end; none (-inf) in an example that is finished."""
+        log_probs, order = ops.top_k(ops.where(candidates.is_end, -np.inf, candidates.log_probs), self.beam)
+        is_promising = self.is_promising(log_probs, complete, open_.max_lengths)
+        parents, tokens = _gather(candidates.parents, order), _gather(candidates.tokens, order)
+        log_probs = ops.where(is_promising[:, None], log_probs, -np.inf)
+        return _Candidates(log_probs, parents, tokens, _gather(candidates.token_log_probs, order), is_end=None)
+
+    def is_promising(self, log_probs: Any, complete: _Complete, max_lengths: Any) -> Any:
+        """Whether an open hypothesis of each example may still change the best `num_exact` results, `(batch,)`.
+
+        Otherwise the example is finished, so that its result does not depend on how long others are searched.
+        """
+        may_win = log_probs[:, 0] / self.penalty(max_lengths) > complete.scores[:, self.num_exact - 1]
+        return ops.logical_or(may_win, complete.scores[:, -1] == -np.inf)
+
+    @staticmethod
+    def has_open(open_: _Open) -> Any:
+        """Whether each example is still searched, `(batch,)`."""
+        return open_.log_probs[:, 0] > -np.inf
+
+    def is_unfinished(self, t: Any, open_: _Open, _complete: Any, _records: Any) -> Any:
+        return ops.logical_and(t < self.space.max_length, ops.any(self.has_open(open_)))
+
+    def loop(self, step: Step, condition: Callable[..., Any], state: Any) -> Any:
+        """Advances by `step` while `condition` holds."""
+
+        def body(t, open_, complete, records):
+            return t + 1, *self.advance(t, open_, complete, records, step(open_.tokens, open_.state))
+
+        return ops.while_loop(condition, body, state)
+
+    def loop_on_subset(
+        self, step_for_subset: Callable[[Any], Step], t: Any, open_: _Open, complete: _Complete, records: _Records
+    ) -> Any:
+        """Advances the unfinished examples alone, until a quarter of them are finished."""
+        is_kept = self.has_open(open_)
+        kept = ops.cast(ops.nonzero(is_kept)[0], "int32")
+        count = ops.shape(kept)[0]
+
+        def condition(t, open_, _complete, _records):
+            unfinished = ops.sum(ops.cast(self.has_open(open_), "int32"))
+            return ops.logical_and(t < self.space.max_length, 4 * unfinished > 3 * count)
+
+        def take(nest, axis=0):
+            return map_structure(lambda x: ops.take(x, kept, axis=axis), nest)
+
+        def put_back(nest, values, axis=0):
+            rank = ops.cumsum(ops.cast(is_kept, "int32")) - 1
+            rows = ops.where(is_kept, self.space.batch_size + rank, ops.arange(self.space.batch_size))
+            return map_structure(
+                lambda x, value: ops.take(ops.concatenate([x, value], axis=axis), rows, axis=axis), nest, values
+            )
+
+        step = step_for_subset(kept)
+        t, *found = self.loop(step, condition, (t, take(open_), take(complete), take(records, axis=1)))
+        return t, put_back(open_, found[0]), put_back(complete, found[1]), put_back(records, found[2], axis=1)
+
+    def with_cut_off(self, open_: _Open, complete: _Complete) -> tuple[_Complete, Any]:
+        """The complete hypotheses, then open ones cut off by `max_length`; and which of them have ended."""
+        index = ops.arange(self.beam)
+        cut_off = _Complete(
+            scores=open_.log_probs / self.penalty(self.space.max_length),
+            log_probs=open_.log_probs,
+            lengths=ops.where(open_.log_probs > -np.inf, self.space.max_length, 0),
+            parents=ops.broadcast_to(index, (self.space.batch_size, self.beam)),
+            end_log_probs=ops.zeros_like(open_.log_probs),
+        )
+        count = ops.sum(ops.cast(complete.scores > -np.inf, "int32"), axis=1, keepdims=True)
+        order = ops.where(index < count, index, self.beam + index - count)
+        both = [ops.concatenate(pair, axis=1) for pair in zip(complete, cut_off, strict=True)]
+        return _Complete(*(_gather(x, order) for x in both)), index < count
+
+    def trace_back(self, best: _Complete, ended: Any, records: _Records) -> Hypotheses:
+        """Follows each hypothesis from its last token to its first."""
+
+        def body(t, indices, path):
+            """`indices` `(batch, beam)`: the entry of each hypothesis after step t."""
+            inside = t < best.lengths
+            at_end = ops.logical_and(ended, t == best.lengths - 1)
+            tokens = ops.where(at_end, self.space.end_id, _gather(records.tokens[t], indices))
+            token_log_probs = ops.where(at_end, best.end_log_probs, _gather(records.token_log_probs[t], indices))
+            moves = ops.logical_and(inside, ops.logical_not(at_end))
+            indices = ops.where(moves, _gather(records.parents[t], indices), indices)
+            values = ops.where(inside, tokens, self.space.pad_id), ops.where(inside, token_log_probs, 0.0), indices
+            return t - 1, indices, tuple(_write(x, t, value) for x, value in zip(path, values, strict=True))
+
+        path = tuple(ops.zeros_like(x) for x in (records.tokens, records.token_log_probs, records.parents))
+        last = ops.convert_to_tensor(self.space.max_length, "int32") - 1
+        _, _, path = ops.while_loop(lambda t, *_: t >= 0, body, (last, best.parents, path))
+        token_ids, token_log_probs, indices = (ops.transpose(x, (1, 2, 0)) for x in path)
+
+        inside = ops.arange(self.space.max_length) < best.lengths[:, :, None]
+
+        def read(extra):
+            """`(max_length, batch, beam, ...)` -> `(batch, beam, max_length, ...)` along each hypothesis."""
+            time, batch, beam, *rest = ops.shape(extra)
+            rows = (ops.arange(time) * batch + ops.arange(batch)[:, None, None]) * beam + indices
+            along = ops.take(ops.reshape(extra, (-1, *rest)), rows, axis=0)
+            mask = ops.reshape(inside, (batch, beam, time, *(1 for _ in rest)))
+            return ops.where(mask, along, ops.zeros_like(along))
+
+        extras = map_structure(read, records.extras)
+        return Hypotheses(token_ids, best.lengths, best.log_probs, best.scores, token_log_probs, extras)
 
 
 def beam_search(
-    step: Step,
-    initial_state: Any,
+    space: SearchSpace,
     *,
-    batch_size: Any,
-    start_id: int,
-    end_id: int,
-    pad_id: int,
-    max_length: Any,
     beam: int = 4,
     length_penalty: float = 0.0,
-    forbidden_ids: Sequence[int] = (),
-    limits: Any = None,
-    certain: int | None = None,
-    step_for: Callable[[Any], Step] | None = None,
+    max_lengths: Any = None,
+    num_exact: int | None = None,
+    step_for_subset: Callable[[Any], Step] | None = None,
 ) -> Hypotheses:
     """The `beam` best hypotheses of each example, all different.
 
-    Complete and open hypotheses are kept apart, so that `beam` open ones always remain. The search ends early when all
-    examples have `beam` complete ones, of which no open one could still beat the last that is to be certain. A beam of
-    1 without length penalty is `greedy`.
+    Complete and open hypotheses are kept apart, so that `beam` open ones always remain. The search ends when every
+    example has `beam` complete ones and no open one can change the best `num_exact`. A beam of 1 without length penalty
+    is `greedy`.
 
     Args:
-        step: see the head of this file.
-        initial_state: nest of tensors `(batch, ...)`.
-        batch_size: int or scalar tensor, the batch of `initial_state`.
-        start_id: the token that the first step reads; it is no part of the result.
-        end_id: the token that completes a hypothesis.
-        pad_id: fills `token_ids` after the end.
-        max_length: most tokens of a hypothesis, the end token included; int, or on TensorFlow a scalar tensor.
-        beam: number of hypotheses kept, and returned.
-        length_penalty: α of Wu et al. 2016, section 7: score = log_prob / ((5 + length) / 6)^α. 0 ranks by
-            probability, which favours short hypotheses; 0.6 to 1 are usual.
-        forbidden_ids: never emitted; usually padding, start and unknown. Other probabilities are left as they are.
-        limits: `(batch,)` int32, most tokens of each example's hypotheses, at most `max_length`; there they end, for
-            what the end token costs. With a length penalty the search stops the sooner, the shorter they may become.
-        certain: how many of the best are to be what a search to the very end would find; by default all `beam`.
-        step_for: the step for some of the examples alone, from their places `(some,)` int32. With it examples that are
-            closed leave the batch whenever they are a quarter of it, where a tensor's shape may depend on that: on
-            TensorFlow. Nothing is found that is not found without.
+        beam: number of hypotheses kept and returned.
+        length_penalty: exponent α of score = log_prob / ((5 + length) / 6)^α. 0 ranks by probability, which favours
+            short hypotheses; 0.6 to 1 are usual.
+        max_lengths: `(batch,)` int32, maximum number of tokens for each example, at most `space.max_length`; the last
+            token is then the end token. With a length penalty, smaller values end the search earlier.
+        num_exact: number of best results that equal those of an exhaustive loop; default: `beam`.
+        step_for_subset: indices `(subset,)` int32 of examples -> the step for them alone. With it, on TensorFlow, where
+            shapes may depend on data, finished examples leave the batch when they are a quarter of it. Results do not
+            change.
 
     Raises:
-        ValueError: `beam` below 1, or a length penalty below 0 (early stopping would be wrong).
+        ValueError: `beam` below 1, or a length penalty below 0, with which ending early would be wrong.
     """
     if beam < 1:
         raise ValueError(f"beam must be at least 1. Received: beam={beam}")
     if not (math.isfinite(length_penalty) and length_penalty >= 0):
         raise ValueError(f"length_penalty must be 0 or more. Received: length_penalty={length_penalty}")
-
-    def penalty(length):
-        return ((5.0 + ops.cast(length, "float32")) / 6.0) ** length_penalty
-
-    def has_hope(totals, complete, limits):
-        """Of each example, whether what is open may still change what is certain to be found; else it is closed, so
-        that nothing depends on how long the search goes on for others."""
-        may_beat = totals[:, 0] / penalty(limits) > complete.scores[:, (certain or beam) - 1]
-        return ops.logical_or(may_beat, complete.scores[:, -1] == -np.inf)
-
-    def advance(t, open_, complete, records, step_result):
-        """Choose among all continuations of the open hypotheses, then reorder all that belongs to them."""
-        log_probs, state, extras = step_result
-        vocab = log_probs.shape[-1]
-        if limits is None:
-            log_probs = _allowed(log_probs, forbidden_ids)
-        else:
-            is_short = ops.reshape(t + 1 < open_.limits, (-1, 1, 1))
-            tokens = np.arange(vocab)
-            may_follow = ~np.isin(tokens, list(forbidden_ids)) & (is_short | (tokens == end_id))
-            log_probs = ops.cast(log_probs, "float32") + ops.where(may_follow, 0.0, -np.inf)
-        candidates = ops.reshape(open_.log_probs[:, :, None] + log_probs, (-1, beam * vocab))
-        # At most `beam` of the candidates end, so `beam` that do not end are left.
-        totals, chosen = _largest(candidates, min(2 * beam, beam * vocab))
-        parents, tokens = chosen // vocab, chosen % vocab
-        token_log_probs = _pick(ops.reshape(log_probs, (-1, beam * vocab)), chosen)
-        ends = tokens == end_id
-
-        # As much as greedy search takes an end token only when it is the best, here it must be among the best `beam`.
-        ended = _Complete(
-            scores=ops.where(ends, totals, -np.inf)[:, :beam] / penalty(t + 1),
-            log_probs=totals[:, :beam],
-            lengths=ops.full_like(parents, t + 1)[:, :beam],
-            parents=parents[:, :beam],
-            end_log_probs=token_log_probs[:, :beam],
-        )
-        both = [ops.concatenate(pair, axis=1) for pair in zip(complete, ended, strict=True)]
-        _, best = ops.top_k(both[0], beam)
-        complete = _Complete(*(_pick(x, best) for x in both))
-
-        totals, best = ops.top_k(ops.where(ends, -np.inf, totals), beam)
-        totals = ops.where(has_hope(totals, complete, open_.limits)[:, None], totals, -np.inf)
-        parents, tokens = _pick(parents, best), _pick(tokens, best)
-        records = _Records(
-            *(
-                _write(x, t, new)
-                for x, new in zip(records[:3], (tokens, parents, _pick(token_log_probs, best)), strict=True)
-            ),
-            extras=map_structure(lambda x, new: _write(x, t, new), records.extras, extras),
-        )
-        state = map_structure(lambda x: _pick(x, parents), state)
-        return _Open(tokens, totals, state, open_.limits), complete, records
-
-    def is_open(open_):
-        return open_.log_probs[:, 0] > -np.inf
-
-    def goes_on(t, open_, _complete, _records):
-        return ops.logical_and(t < max_length, ops.any(is_open(open_)))
-
-    def search(t, open_, complete, records, step=step, goes_on=goes_on):
-        def body(t, open_, complete, records):
-            return t + 1, *advance(t, open_, complete, records, step(open_.tokens, open_.state))
-
-        return ops.while_loop(goes_on, body, (t, open_, complete, records))
-
-    def search_among_few(step_for, t, open_, complete, records):
-        """Searches among the open examples alone, until a quarter of them are closed."""
-        still_open = is_open(open_)
-        places = ops.cast(ops.nonzero(still_open)[0], "int32")
-        few = ops.shape(places)[0]
-
-        def goes_on(t, open_, _complete, _records):
-            count = ops.sum(ops.cast(is_open(open_), "int32"))
-            return ops.logical_and(t < max_length, 4 * count > 3 * few)
-
-        def take(nest, axis=0):
-            return map_structure(lambda x: ops.take(x, places, axis=axis), nest)
-
-        def put_back(nest, news, axis=0):
-            rank = ops.cumsum(ops.cast(still_open, "int32")) - 1
-            rows = ops.where(still_open, batch_size + rank, ops.arange(batch_size))
-            return map_structure(
-                lambda x, new: ops.take(ops.concatenate([x, new], axis=axis), rows, axis=axis), nest, news
-            )
-
-        t, *found = search(t, take(open_), take(complete), take(records, axis=1), step_for(places), goes_on)
-        return t, put_back(open_, found[0]), put_back(complete, found[1]), put_back(records, found[2], axis=1)
-
-    # All hypotheses of an example start alike, so only the first may be continued.
-    first = ops.where(ops.arange(beam) == 0, 0.0, -np.inf)
-    open_ = _Open(
-        tokens=ops.full((batch_size, beam), start_id, "int32"),
-        log_probs=ops.broadcast_to(first, (batch_size, beam)),
-        state=_with_beam(initial_state, beam),
-        limits=ops.broadcast_to(max_length if limits is None else limits, (batch_size,)),
-    )
-    nothing, zeros = ops.full((batch_size, beam), -np.inf, "float32"), ops.zeros((batch_size, beam), "int32")
-    complete = _Complete(nothing, nothing, zeros, zeros, nothing)
-    # The first step stands before the loop because it tells the shapes of the extras.
-    step_result = step(open_.tokens, open_.state)
-    records = _Records(
-        tokens=ops.zeros((max_length, batch_size, beam), "int32"),
-        parents=ops.zeros((max_length, batch_size, beam), "int32"),
-        token_log_probs=ops.zeros((max_length, batch_size, beam), "float32"),
-        extras=map_structure(lambda x: _room(x, max_length), step_result[2]),
-    )
-    begun = (1, *advance(0, open_, complete, records, step_result))
-    if step_for is None or keras.backend.backend() != "tensorflow":
-        _, open_, complete, records = search(*begun)
-    else:
-        _, open_, complete, records = ops.while_loop(goes_on, partial(search_among_few, step_for), begun)
-
-    # Complete hypotheses first; open ones, cut off by max_length, fill the places left.
-    place = ops.arange(beam)
-    cut = _Complete(
-        scores=open_.log_probs / penalty(max_length),
-        log_probs=open_.log_probs,
-        lengths=ops.where(open_.log_probs > -np.inf, max_length, 0),
-        parents=ops.broadcast_to(place, (batch_size, beam)),
-        end_log_probs=ops.zeros_like(open_.log_probs),
-    )
-    found = ops.sum(ops.cast(complete.scores > -np.inf, "int32"), axis=1, keepdims=True)
-    order = ops.where(place < found, place, beam + place - found)
-    both = [ops.concatenate(pair, axis=1) for pair in zip(complete, cut, strict=True)]
-    return _trace_back(_Complete(*(_pick(x, order) for x in both)), place < found, records, end_id, pad_id, max_length)
+    return _BeamSearch(
+        space=space,
+        beam=beam,
+        exponent=length_penalty,
+        max_lengths=max_lengths,
+        num_exact=num_exact or beam,
+        step_for_subset=step_for_subset,
+    ).search()

@@ -1,8 +1,8 @@
-"""SavedModels: a model with its search and its text processing, which needs nothing but TensorFlow.
+"""SavedModels: a model with its search and text processing, which need only TensorFlow.
 
     export/<version>/     saved_model.pb, variables/, and warm-up requests for TensorFlow Serving
 
-A version appears whole or not at all, since a server loads whatever folder it sees.
+A version is written atomically, because a server loads any folder that it finds.
 """
 
 import struct
@@ -19,26 +19,20 @@ from shared.runs import Run, atomic_folder
 
 
 class ParityError(UserError):
-    """The SavedModel does not answer as the Python model does; nothing was exported."""
+    """The outputs of the SavedModel and the Python model differ; nothing was exported."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """One function of a SavedModel.
+    """One function of a SavedModel."""
 
-    Attributes:
-        function: takes tensors by name, returns a dictionary of tensors.
-        signature: the name and form of each input.
-        example: inputs that warm a server up.
-    """
-
-    function: Callable[..., dict[str, Any]]
-    signature: Mapping[str, tf.TensorSpec]
-    example: Mapping[str, Any]
+    function: Callable[..., dict[str, Any]]  # named tensors -> dictionary of tensors
+    signature: Mapping[str, tf.TensorSpec]  # of each input
+    example: Mapping[str, Any]  # inputs of the warm-up request
 
 
-def exported(run: Run) -> Path | None:
-    """The newest SavedModel of a run, if it has one."""
+def latest_export(run: Run) -> Path | None:
+    """The folder of the newest SavedModel of a run; None if there is none."""
     versions = [path for path in (run.path / "export").glob("[0-9]*") if path.name.isdigit()]
     return max(versions, key=lambda path: int(path.name), default=None)
 
@@ -50,21 +44,17 @@ def write_saved_model(
     check: Callable[[Any], None],
     resources: Sequence[Any] = (),
 ) -> Path:
-    """Writes the next version of a run's SavedModel.
+    """Write the next version of a run's SavedModel and return its folder, `<run>/export/<version>/`.
 
     Args:
-        run: where it goes: `<run>/export/<version>/`.
-        model: holds all variables of the endpoints.
+        model: has all variables of the endpoints.
         endpoints: by name; the first is also `serving_default`.
-        resources: what the endpoints need besides: tables of words.
-        check: is given the SavedModel as loaded again, and raises ParityError unless it answers as the Python model.
-
-    Returns:
-        The folder of the new version.
+        check: called with the reloaded SavedModel; raises ParityError if its outputs differ from the Python model's.
+        resources: other objects that the endpoints need, such as lookup tables.
     """
-    before = exported(run)
-    version = run.path / "export" / str(1 + (int(before.name) if before else 0))
-    # Keras' own ExportArchive would also write every layer of the model as a program, which nobody here calls.
+    latest = latest_export(run)
+    version = run.path / "export" / str(int(latest.name) + 1 if latest else 1)
+    # Keras' ExportArchive would also write every layer of the model as an unused function.
     module = tf.Module()
     module.resources = list(resources)
     module.parameters = list({id(variable): variable.value for variable in model.variables}.values())
@@ -72,9 +62,9 @@ def write_saved_model(
     for name, endpoint in endpoints.items():
         traced = tf.function(endpoint.function, list(endpoint.signature.values()), autograph=False)
         signatures[name] = traced.get_concrete_function()
-        setattr(module, name, signatures[name])  # rather than `traced`, which would be traced once more
+        setattr(module, name, signatures[name])  # `traced` would be traced again
     signatures["serving_default"] = signatures[next(iter(endpoints))]
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # nobody trains what is served
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # served models are not trained
     with atomic_folder(version) as temporary:
         tf.saved_model.save(module, str(temporary), signatures, options)
         _write_warmup(temporary, run.name, endpoints)
@@ -83,9 +73,9 @@ def write_saved_model(
 
 
 def _write_warmup(folder: Path, model_name: str, endpoints: Mapping[str, Endpoint]) -> None:
-    """Writes one PredictionLog per endpoint (tensorflow_serving/apis/prediction_log.proto).
+    """Write one PredictionLog per endpoint (tensorflow_serving/apis/prediction_log.proto).
 
-    Its messages are spelled out, field number by field number, rather than imported from tensorflow-serving-api.
+    The messages are encoded by field number, so tensorflow-serving-api is not needed.
     """
     path = folder / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir()
@@ -100,7 +90,7 @@ def _write_warmup(folder: Path, model_name: str, endpoints: Mapping[str, Endpoin
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field of a protocol buffer."""
+    """Encode a length-delimited field of a protocol buffer."""
     length, size = b"", len(content)
     while size > 127:
         length += struct.pack("B", size & 127 | 128)

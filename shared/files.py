@@ -1,4 +1,4 @@
-"""Files that nobody vouches for: found by name or in folders, read whole, one line for what is wrong with them."""
+"""Untrusted files: found by name or in folders, read whole, with one line for each that cannot be read."""
 
 import os
 from collections.abc import Sequence
@@ -10,29 +10,29 @@ from shared.errors import UserError
 
 
 class MediaError(UserError, ValueError):
-    """One line: what is wrong with an input and what would be right. Never the path: the caller names the input."""
+    """What is wrong with an input and what is expected, in one line without the path; the caller names the input."""
 
 
 class FoundFile(NamedTuple):
     path: Path
-    error: MediaError | None  # None: go and read it
+    error: MediaError | None  # None: it can be read
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
-    """A kind of files, in words for its errors."""
+class FileKind:
+    """A kind of file, with the words for its errors."""
 
     name: str
     """With its article, such as "an image file"."""
     suffixes: frozenset[str]
-    """Of those that are looked for in folders, in lower case."""
+    """Suffixes that a folder is searched for, in lower case."""
     max_bytes: int
-    """No file may have more."""
+    """Maximum size of a file."""
     remedy: str
-    """What to do with a larger one."""
+    """What to do with a larger file."""
 
     def error(self, error: Exception) -> MediaError:
-        """What an operating system's error means for the user."""
+        """An error of the operating system in words for the user."""
         if isinstance(error, FileNotFoundError):
             return MediaError(f"does not exist; {self.name} or a folder of them was expected")
         if isinstance(error, PermissionError):
@@ -64,11 +64,11 @@ class Kind:
         return content
 
     def find(self, paths: Sequence[str | os.PathLike[str]]) -> list[FoundFile]:
-        """Files as given, and each folder replaced by its files of this kind in order of name.
+        """The given files, with each folder replaced by its files of this kind, sorted by name.
 
-        A folder gives the files directly inside it (no subfolders, no hidden files) that have one of the suffixes; a
-        file that is named gives itself, whatever its suffix. What cannot be used comes back with its error, in its
-        place, so that one wrong name does not cost the others their results.
+        A folder gives the files directly inside it (no subfolders, no hidden files) that have one of the suffixes. A
+        file that is named is taken whatever its suffix. An entry that cannot be used is returned with its error, so
+        that the others can be processed.
         """
         found = []
         for path in map(Path, paths):
@@ -83,9 +83,9 @@ class Kind:
                 continue
             found += [FoundFile(p, None) for p in inside]
             if not inside:
-                wanted = " ".join(sorted(self.suffixes))
+                suffixes = " ".join(sorted(self.suffixes))
                 files = f"{self.name.split(maxsplit=1)[1]}s"
-                error = MediaError(f"is a folder without {files} ({wanted}); subfolders are not searched")
+                error = MediaError(f"is a folder without {files} ({suffixes}); subfolders are not searched")
                 found.append(FoundFile(path, error))
         return found
 

@@ -1,4 +1,4 @@
-"""What labels are like after others: n-grams as an automaton, which a search in a graph can follow."""
+"""An n-gram model as an automaton, for a search inside a graph."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -6,26 +6,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-BEGIN = 0  # stands before the first label, and is none itself
+START = 0  # before the first label; not a label itself
 
 
 class NGrams(NamedTuple):
-    """A state for each sequence of labels after which others have been seen; state 0 is the beginning.
+    """One state per context (label sequence) with a known successor; state 0 is the start.
 
     Attributes:
-        log_probs: of each label in each state, natural logarithms, float32 `(states, classes)`; 0 for class 0.
-        following: the state after it, unsigned integers `(states, classes)`.
+        log_probs: natural logarithms of each label in each state, float32 `(states, vocab)`; 0 for id 0.
+        following: the state after each label, unsigned integers `(states, vocab)`.
     """
 
     log_probs: np.ndarray
     following: np.ndarray
 
 
-def count_ngrams(sequences: Sequence[Sequence[int]], classes: int, order: int) -> NGrams:
-    """The n-grams of sequences of ids from 1 to below `classes`, up to `order` labels long.
+def count_ngrams(sequences: Sequence[Sequence[int]], vocab: int, order: int) -> NGrams:
+    """Estimate an n-gram model of the given order from sequences of ids from 1 to below `vocab`.
 
-    Interpolated Kneser-Ney (Chen and Goodman 1999, section 3) with a discount for each length, about n1 / (n1 + 2 n2)
-    (Ney et al. 1994): fewer labels before fill in for more, counted by how many different labels stood before them.
+    Interpolated Kneser-Ney smoothing (Chen and Goodman 1999, section 3), with a discount per order of about
+    n1 / (n1 + 2 n2) (Ney et al. 1994). Lower orders count the distinct labels that precede an n-gram.
 
     Raises:
         ValueError: `order` is below 1.
@@ -33,43 +33,43 @@ def count_ngrams(sequences: Sequence[Sequence[int]], classes: int, order: int) -
     if order < 1:
         raise ValueError(f"order must be at least 1. Received: {order}")
     counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
-    met = set()
+    seen_longer = set()
     for sequence in sequences:
-        labels = (BEGIN, *map(int, sequence))
+        labels = (START, *map(int, sequence))
         for end in range(1, len(labels)):
             for begin in range(max(end - order + 1, 0), end + 1):
                 *context, label = ngram = labels[begin : end + 1]
                 if begin == 0 or len(ngram) == order:
                     counts[tuple(context)][label] += 1
-                elif (longer := labels[begin - 1 : end + 1]) not in met:
-                    met.add(longer)
+                elif (longer := labels[begin - 1 : end + 1]) not in seen_longer:
+                    seen_longer.add(longer)
                     counts[tuple(context)][label] += 1
-    beginning = (BEGIN,)[: order - 1]
-    for context in ((), beginning):
+    start = (START,)[: order - 1]
+    for context in ((), start):
         counts.setdefault(context, Counter())
 
-    contexts = sorted(counts, key=lambda context: (context != beginning, len(context), context))
+    contexts = sorted(counts, key=lambda context: (context != start, len(context), context))
     states = {context: state for state, context in enumerate(contexts)}
     discounts = [_discount([counts[c] for c in contexts if len(c) == length]) for length in range(order)]
-    probabilities, following = np.zeros((len(states), classes)), np.zeros((len(states), classes), np.int32)
+    probabilities, following = np.zeros((len(states), vocab)), np.zeros((len(states), vocab), np.int32)
     for context in sorted(contexts, key=len):
-        state, seen, discount = states[context], counts[context], discounts[len(context)]
-        fewer = states[context[1:]]
-        row = probabilities[fewer] if context else np.full(classes, 1 / (classes - 1))
-        if total := seen.total():
-            row = row * (discount * len(seen) / total)
-            for label, count in seen.items():
+        state, successors, discount = states[context], counts[context], discounts[len(context)]
+        backoff = states[context[1:]]
+        row = probabilities[backoff] if context else np.full(vocab, 1 / (vocab - 1))
+        if total := successors.total():
+            row = row * (discount * len(successors) / total)
+            for label, count in successors.items():
                 row[label] += (count - discount) / total
         probabilities[state] = row
-        for label in range(classes):
+        for label in range(vocab):
             longer = *context, label
-            following[state, label] = states[longer] if longer in states else following[fewer, label]
-    probabilities[:, BEGIN] = 1  # it never follows
-    smallest = np.min_scalar_type(len(states) - 1)  # files of them are large
-    return NGrams(np.log(probabilities).astype(np.float32), following.astype(smallest))
+            following[state, label] = states[longer] if longer in states else following[backoff, label]
+    probabilities[:, START] = 1
+    dtype = np.min_scalar_type(len(states) - 1)  # keeps the file small
+    return NGrams(np.log(probabilities).astype(np.float32), following.astype(dtype))
 
 
 def _discount(counters: Sequence[Counter[int]]) -> float:
-    """What is taken from each count, by how many were seen once and twice; above 0, and below 1."""
-    once, twice = (sum(count == times for seen in counters for count in seen.values()) for times in (1, 2))
+    """The discount of each count, from the numbers of n-grams with counts 1 and 2; between 0 and 1."""
+    once, twice = (sum(count == n for counter in counters for count in counter.values()) for n in (1, 2))
     return (once + 1) / (once + 2 * twice + 2)

@@ -1,10 +1,10 @@
-"""Sets of phones: TIMIT's 61 labels, the 48 that are often trained on, the 39 that are scored (Lee and Hon 1989, 4).
+"""Phone sets: TIMIT's 61 labels, the 48 usual in training, the 39 usual in scoring (Lee and Hon 1989, section 4).
 
-    61   ... pcl p ... ax-h ax ix ... h# pau epi q        as TIMIT is transcribed
-    48   ... cl p ... ax ix ... sil epi cl                allophones together
-    39   ... sil p ... ah ih ... sil                      what is easily confused together; q is left out
+    61   ... pcl p ... ax-h ax ix ... h# pau epi q        TIMIT's transcription
+    48   ... cl p ... ax ix ... sil epi cl                allophones merged
+    39   ... sil p ... ah ih ... sil                      easily confused phones merged; q removed
 
-ARPAbet as dictionaries have it, in capitals and with stress, is read too.
+The ARPAbet of dictionaries, in capitals and with stress, is accepted too.
 """
 
 import re
@@ -31,7 +31,7 @@ PHONES_48 = (
 PHONES_39 = tuple(phone for phone in PHONES_48 if phone not in _CONFUSED)
 PHONES_61 = tuple(sorted({*_ALLOPHONES, *PHONES_48} - {SILENCE, "cl", "vcl"}))
 SETS = {61: PHONES_61, 48: PHONES_48, 39: PHONES_39}
-SILENCES = {SILENCE, "h#", "pau", "epi"}  # closures are none among 61 and 48: there, they belong to a stop
+SILENCES = {SILENCE, "h#", "pau", "epi"}  # without closures, which belong to stops in the sets of 61 and 48
 
 IPA = {
     "aa": "ɑ", "ae": "æ", "ah": "ʌ", "ao": "ɔ", "aw": "aʊ", "ay": "aɪ", "b": "b", "ch": "tʃ", "d": "d", "dh": "ð",
@@ -45,20 +45,15 @@ IPA = {
 
 
 def fold(label: str, classes: int) -> str | None:
-    """A label of TIMIT's or of a dictionary's in a smaller set; None for one that is left out, q among 39.
+    """Map a phone of any set, or ARPAbet such as AH0, to the set of 61, 48 or 39 phones; None for q in the set of 39.
 
-    Args:
-        label: one of the 61, of the 48 or of the 39, or ARPAbet such as AH0.
-        classes: 61, 48 or 39.
-
-    Raises:
-        ValueError: there is no such label, or no such set.
+    Raises ValueError if the label or the set does not exist.
     """
     if classes not in SETS:
         raise ValueError(f"classes must be one of {sorted(SETS)}. Received: {classes}")
     phone = re.sub(r"(?<=[A-Z])[0-2]$", "", label).lower()
     if phone not in PHONES_61 and phone not in PHONES_48:
-        raise ValueError(f"label must be one of TIMIT's or of ARPAbet's. Received: {label!r}")
+        raise ValueError(f"label must be one of TIMIT or ARPAbet. Received: {label!r}")
     if phone == "q" and classes == 39:
         return None
     if classes < 61:
@@ -67,8 +62,29 @@ def fold(label: str, classes: int) -> str | None:
 
 
 def fold_all(labels: Iterable[str], classes: int, silence: bool = True) -> list[str]:
-    """`fold` of each; silences in a row are one, or, without `silence`, left out."""
+    """`fold` each label; merge consecutive silences or, without `silence`, remove them. Raises ValueError as `fold`."""
     folded = [phone for phone in (fold(label, classes) for label in labels) if phone is not None]
     if not silence:
         return [phone for phone in folded if phone != SILENCE]
     return [phone for phone, same in groupby(folded) for _ in (same if phone != SILENCE else [phone])]
+
+
+class PhoneVocabulary:
+    """The phones of a set of 61, 48 or 39, with ids from 1 in the set's order; id 0 is silence and the blank of CTC."""
+
+    def __init__(self, classes: int):
+        self.phones = tuple(phone for phone in SETS[classes] if phone not in SILENCES)
+        self.table = ("", *self.phones)  # the phone of each id
+        self.ids = {phone: index for index, phone in enumerate(self.phones, start=1)}
+
+    def __len__(self) -> int:
+        """Number of ids, 0 included: the width of a softmax."""
+        return len(self.table)
+
+    def encode(self, labels: Iterable[str]) -> list[int]:
+        """The ids of phones; labels that are not in the vocabulary, such as silences, are left out."""
+        return [self.ids[label] for label in labels if label in self.ids]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The phones of ids; id 0 is left out."""
+        return [self.table[index] for index in ids if index]

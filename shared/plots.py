@@ -1,40 +1,36 @@
-"""Pictures of a training and of what a model looked at, drawn without a display."""
+"""Plots of training histories and attention, drawn without a display."""
 
 import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from shared.errors import UserError
 from shared.runs import write_bytes
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+# Image attention, in inches.
+PANEL = 1.7  # maximum width of a panel; its maximum height is 1.5 times as much
+MIN_COLUMN = 1.1  # minimum width of a column, for the word above the panel
+ABOVE, BELOW, GAP = 0.22, 0.3, 0.1  # height of the word, height of the bar, space between panels
+LINE, LETTERS = 0.22, 10  # height of a line of the title, letters per inch
 
-# Of a picture of attention, in inches.
-PANEL = 1.7  # width of one word's picture, which is at most half as tall again
-NARROWEST = 1.1  # room for a word above a narrow picture
-ABOVE, BELOW, GAP = 0.22, 0.3, 0.1  # a panel's word, its bar, the space between panels
-LINE, LETTERS = 0.22, 10  # height of a line of the title, its letters to the inch
-
-CELL = 0.42  # of a table of attention between words
-
-PANEL_PIXELS = 240  # to which a picture is reduced for drawing
+CELL = 0.42  # inches, of an alignment
+PANEL_PIXELS = 240  # maximum width and height of the image in a panel
 COLUMNS = 7  # panels in a row
-DARK, PALE = "#b5651d", "#eee0d3"  # of the sentinel's bar
+DARK, PALE = "#b5651d", "#eee0d3"  # colours of the sentinel's bar
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG (or what the file's suffix says), whole or not at all.
+    """Write a figure atomically in the format of the file's suffix, by default PNG.
 
-    Raises:
-        UserError: there is no such format, or the file cannot be written.
+    Raises UserError if the format is unknown or the file cannot be written.
     """
     buffer = io.BytesIO()
     try:
@@ -45,7 +41,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def draw_history(rows: Sequence[dict[str, Any]], names: Sequence[str], path: Path) -> None:
-    """One small plot for each named column of a run's history, against the epoch."""
+    """Plot each named column of a run's history against the epoch. Raises UserError as `save`."""
     figure = Figure(figsize=(3.2 * len(names), 2.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         points = [(row["epoch"], row[name]) for row in rows if name in row]
@@ -59,18 +55,16 @@ def draw_history(rows: Sequence[dict[str, Any]], names: Sequence[str], path: Pat
 def draw_image_attention(
     image: np.ndarray, title: str, words: Sequence[str], attention: np.ndarray, sentinel: np.ndarray, path: Path
 ) -> None:
-    """Draws where a captioner looked: the image, then one panel per word, lit where the word's attention lies.
+    """Draw the attention of a captioner: the image, then one panel per word, lit by the word's attention.
 
-    A panel is the brighter, the more the word came from the image. The bar below it is the rest, the sentinel's weight:
-    how much the word came from the words before it instead.
+    The bar below a panel is the weight of the sentinel: how far the word depends on the previous words instead of the
+    image. The brightness of the panel is the rest. Raises UserError as `save`.
 
     Args:
-        image: uint8 (height, width, 3).
-        title: the caption.
-        words: its tokens.
-        attention: (target, rows, columns).
-        sentinel: (target,), in 0..1.
-        path: where to write the picture.
+        image: uint8 `(height, width, 3)`.
+        title, words: the caption and its tokens.
+        attention: `(target, grid height, grid width)`.
+        sentinel: `(target,)` in 0..1.
     """
     picture = Image.fromarray(image)
     scale = PANEL * min(1 / picture.width, 1.5 / picture.height)
@@ -78,38 +72,38 @@ def draw_image_attention(
     picture.thumbnail((PANEL_PIXELS, PANEL_PIXELS))
 
     rows, columns = -(-(len(words) + 1) // COLUMNS), min(COLUMNS, len(words) + 1)
-    step, stride = max(width, NARROWEST) + GAP, height + ABOVE + BELOW + GAP
+    step, stride = max(width, MIN_COLUMN) + GAP, height + ABOVE + BELOW + GAP
     lines = textwrap.wrap(title, max(20, int(columns * step * LETTERS)))
     size = columns * step + GAP, rows * stride + LINE * len(lines) + GAP
     figure = Figure(figsize=size)
 
-    def panel(number: int, top: float, tall: float) -> "Axes":
-        """An empty plot as wide as the picture, in cell `number`, from `top` inches below the cell's upper edge."""
-        left = GAP + number % columns * step + (step - GAP - width) / 2
-        bottom = (rows - number // columns) * stride - top - tall
-        axes = figure.add_axes((left / size[0], bottom / size[1], width / size[0], tall / size[1]))
+    def panel(index: int, top: float, height: float) -> Axes:
+        """Empty axes as wide as the image, `top` inches below the upper edge of cell `index`."""
+        left = GAP + index % columns * step + (step - GAP - width) / 2
+        bottom = (rows - index // columns) * stride - top - height
+        axes = figure.add_axes((left / size[0], bottom / size[1], width / size[0], height / size[1]))
         axes.set_axis_off()
         return axes
 
     figure.text(0.5, 1 - GAP / size[1], "\n".join(lines), ha="center", va="top", fontsize=12, parse_math=False)
     panel(0, ABOVE, height).imshow(np.asarray(picture), aspect="auto")
-    for number, (word, weights, share) in enumerate(zip(words, attention, sentinel, strict=True), start=1):
-        axes = panel(number, ABOVE, height)
-        axes.imshow(_lit(picture, weights, 1 - float(share)), aspect="auto")
+    for index, (word, weights, gate) in enumerate(zip(words, attention, sentinel, strict=True), start=1):
+        axes = panel(index, ABOVE, height)
+        axes.imshow(_lit(picture, weights, 1 - float(gate)), aspect="auto")
         axes.set_title(word, fontsize=10, pad=3, parse_math=False)
-        axes = panel(number, ABOVE + height + 0.05, 0.08)
+        axes = panel(index, ABOVE + height + 0.05, 0.08)
         axes.barh(0, 1, color=PALE)
-        axes.barh(0, share, color=DARK)
+        axes.barh(0, gate, color=DARK)
         axes.set(xlim=(0, 1), ylim=(-0.4, 0.4))
-        axes.text(0.5, -0.6, f"sentinel {share:.0%}", ha="center", va="top", fontsize=7, color=DARK)
+        axes.text(0.5, -0.6, f"sentinel {gate:.0%}", ha="center", va="top", fontsize=7, color=DARK)
     save(figure, path)
 
 
 def _lit(picture: Image.Image, weights: np.ndarray, strength: float) -> np.ndarray:
-    """The picture in grey, coloured and brightened where `weights` (rows, columns) are large beside their own peak."""
+    """The picture in grey, coloured where `weights` `(grid height, grid width)` are large relative to their maximum."""
     relative = Image.fromarray(np.float32(weights / max(float(weights.max()), 1e-9)))
     light = np.clip(np.asarray(relative.resize(picture.size, Image.Resampling.BICUBIC)), 0, 1)[..., None]
-    light = light * max(strength, 0) ** 0.5  # the root keeps a faint light visible
+    light = light * max(strength, 0) ** 0.5  # the root keeps weak attention visible
     grey = np.asarray(picture.convert("L"), np.float32)[..., None] * 0.45 + 20
     heat = colormaps["inferno"](light[..., 0] * 0.9 + 0.1)[..., :3] * 255
     lit = (1 - light) * grey + light * (0.65 * np.asarray(picture) + 0.35 * heat)
@@ -117,12 +111,10 @@ def _lit(picture: Image.Image, weights: np.ndarray, strength: float) -> np.ndarr
 
 
 def draw_alignment(source: Sequence[str], target: Sequence[str], attention: np.ndarray, path: Path) -> None:
-    """Draws where a translator looked: a row for each word that it wrote, a column for each that it read.
+    """Draw the attention of a translator: a row per target word, a column per source word.
 
-    Args:
-        source, target: words.
-        attention: (target, source + 1), the end of the source last; each row adds up to 1 at most.
-        path: where to write the picture.
+    `attention` is `(target, source + 1)`, the end of the source last; each row sums to at most 1. Raises UserError as
+    `save`.
     """
     columns = [*source, "end"]
     figure = Figure(figsize=(1.5 + CELL * len(columns), 1.2 + CELL * max(len(target), 1)), layout="constrained")

@@ -1,19 +1,20 @@
-"""A run: the folder that a training leaves behind, and everything the other commands know of it.
+"""A run: the folder that a training writes and all other commands read.
 
     saved_models/<task>/<run>/
-      config.json           the task, its configuration, the data's fingerprint, the versions of what it ran on
+      config.json           task, configuration, data fingerprints, package versions
       vocabulary.json       written by the task
-      encoder.safetensors   by the captioner of scenes: its image encoder, which learns first
-      checkpoints/<step>/   tensors.safetensors and state.json: all that a resumed training needs
-      weights.safetensors   the best weights on development so far
-      model.keras           the same, whole, for users of Keras; written when the training ends
-      history.csv           a row per epoch
-      metrics.json          value, split and protocol of each number
-      README.md             the model card
+      encoder.safetensors   image encoder of the captioner
+      ngrams.safetensors    n-grams of the phoneme recognizer
+      checkpoints/<step>/   tensors.safetensors and state.json: the complete state of a training
+      weights.safetensors   the best weights on the development split so far
+      model.keras           the same model in Keras' format; written when training ends
+      history.csv           one row per epoch
+      metrics.json          metrics and protocol of each split
+      README.md             model card
       export/<version>/     SavedModels
 
-Every file appears whole or not at all: it is written beside its place, synced, and renamed. No file holds a pickle.
-Whatever a killed process left beside its place starts with a dot, and the next training of the run removes it.
+Files are atomic: each is written to a temporary file, synced, and renamed. No file holds a pickle. Temporary files
+start with a dot; the next training of the run removes those that a killed process left.
 """
 
 import csv
@@ -40,22 +41,19 @@ import numpy as np
 from shared.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent / "saved_models"
-NAME = re.compile(r"\w[\w.+-]*")  # of a run: one folder, neither hidden nor an option
+NAME = re.compile(r"\w[\w.+-]*")  # a run's name: one folder, neither hidden nor like an option
 
 Tensors = dict[str, np.ndarray]
 Config = TypeVar("Config")
 
 
-def plain_name(text: str, otherwise: str) -> str:
-    """A text in signs that a run's name may have; `otherwise` when none is left."""
+def safe_name(text: str, otherwise: str) -> str:
+    """The text with only the characters that a run's name may have; `otherwise` if none is left."""
     return re.sub(r"[^\w.+-]+", "-", text, flags=re.ASCII).strip("-.") or otherwise
 
 
 class RunError(UserError):
-    """A run that cannot be used as asked: one line that names it, what is wrong and what would be right."""
-
-
-# --- files that appear whole or not at all ------------------------------------------------------------------------
+    """A run cannot be used; the message names it, what is wrong, and what is expected."""
 
 
 def _sync(path: Path) -> None:
@@ -68,18 +66,18 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yields a temporary folder that takes the place of `folder` once the block ends well."""
+    """Yields a temporary folder of the same name, which replaces `folder` when the block ends without an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        written = temporary / "new"
+        written = temporary / folder.name
         written.mkdir()
         yield written
         for path in written.rglob("*"):
             _sync(path)
         _sync(written)
         if folder.exists():  # a rename cannot replace a folder that holds something
-            os.replace(folder, temporary / "old")
+            os.replace(folder, temporary / f"{folder.name}.old")
         os.replace(written, folder)
         _sync(folder.parent)
     finally:
@@ -88,7 +86,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary file, of the same suffix, that takes the place of `path` once the block ends well."""
+    """Yields a temporary file of the same suffix, which replaces `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     os.close(descriptor)
@@ -104,17 +102,18 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file atomically: whoever reads it sees the old content or the new one."""
+    """Writes a file atomically."""
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically."""
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object; RunError when it is missing, damaged or something else."""
+    """Reads a JSON object; raises RunError when the file is missing, damaged or holds another value."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -136,7 +135,7 @@ def write_tensors(path: Path, tensors: Tensors) -> str:
 
 
 def read_tensors(path: Path, sha256: str | None = None) -> Tensors:
-    """Reads tensors, and refuses a file that is damaged or whose SHA-256 is not `sha256`."""
+    """Reads safetensors; raises RunError when the file is damaged or its SHA-256 is not `sha256`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -145,14 +144,11 @@ def read_tensors(path: Path, sha256: str | None = None) -> Tensors:
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}") from None
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise RunError(f"{path}: its SHA-256 is not the one recorded; the file is damaged or was replaced")
+        raise RunError(f"{path}: its SHA-256 differs from the recorded one; the file is damaged or was replaced")
     try:
         return load(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise RunError(f"{path}: not a safetensors file ({error})") from None
-
-
-# --- checkpoints ---------------------------------------------------------------------------------------------------
 
 
 def _sha256(state: dict[str, Any]) -> str:
@@ -160,12 +156,13 @@ def _sha256(state: dict[str, Any]) -> str:
 
 
 class Checkpoints:
-    """The checkpoints of a run, oldest first: the last two and the best are kept."""
+    """The checkpoints of a run: the last two and the best are kept."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
     def steps(self) -> list[int]:
+        """The steps of all checkpoints, in ascending order."""
         names = [path.name for path in self.folder.glob("[0-9]*")] if self.folder.is_dir() else []
         return sorted(int(name) for name in names if name.isdigit())
 
@@ -178,35 +175,32 @@ class Checkpoints:
             tensors_sha256 = write_tensors(folder / "tensors.safetensors", tensors)
             state = {**state, "step": step, "tensors_sha256": tensors_sha256}
             write_json(folder / "state.json", {"sha256": _sha256(state), "state": state})
-        # Whatever is later than this one was damaged, and training has passed it by.
+        # Checkpoints of later steps are damaged: training resumed from an earlier one.
         kept = {*[earlier for earlier in self.steps() if earlier <= step][-2:], best_step}
         for other in set(self.steps()) - kept:
             shutil.rmtree(self._folder(other))
 
     def load(self, step: int) -> tuple[Tensors, dict[str, Any]]:
-        """Reads checkpoint `step`; RunError when it is damaged."""
+        """Reads checkpoint `step`; raises RunError when it is damaged."""
         path = self._folder(step) / "state.json"
         written = read_json(path)
         state = written.get("state")
         if not isinstance(state, dict) or _sha256(state) != written.get("sha256"):
-            raise RunError(f"{path}: its SHA-256 is not the one recorded; the file is damaged")
+            raise RunError(f"{path}: its SHA-256 differs from the recorded one; the file is damaged")
         return read_tensors(path.with_name("tensors.safetensors"), state["tensors_sha256"]), state
 
-    def latest(self, report=print) -> tuple[Tensors, dict[str, Any]] | None:
-        """Reads the newest checkpoint that is whole, naming every damaged one on the way; None if there is none."""
+    def latest(self, report: Callable[[str], None] = print) -> tuple[Tensors, dict[str, Any]] | None:
+        """Reads the newest intact checkpoint and reports each damaged one; None if there is none."""
         for step in reversed(self.steps()):
             try:
                 return self.load(step)
             except RunError as error:
-                report(f"checkpoint {step} is damaged, trying the one before it: {error}")
+                report(f"checkpoint {step} is damaged, using the one before it: {error}")
         return None
 
 
-# --- the run -------------------------------------------------------------------------------------------------------
-
-
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value read from JSON is one that a dataclass field of this type may have."""
+    """Whether a value read from JSON is allowed for a dataclass field of this type."""
     origin, choices = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return any(value == choice and type(value) is type(choice) for choice in choices)
@@ -217,12 +211,18 @@ def _fits(value: Any, hint: Any) -> bool:
     return type(value) is hint
 
 
+def current_fields(config_class: type, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Saved configuration fields under their current names; `config_class.RENAMED` maps the former ones."""
+    renamed = getattr(config_class, "RENAMED", {})
+    return {renamed.get(name, name): value for name, value in fields.items()}
+
+
 def _described(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "").replace("Literal", "one of ")
 
 
 class Run:
-    """One run of one task: a folder, opened by `create`, `open` or `find`."""
+    """A run of a task, opened by `create`, `open` or `find`."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -234,29 +234,30 @@ class Run:
 
     @property
     def is_released(self) -> bool:
-        """Whether this is a released model: committed, verified by its SHA-256, and never trained further."""
+        """Whether this is a released model, which is verified by SHA-256 and never written to."""
         return "weights_sha256" in self.config
 
     @property
-    def fingerprint(self) -> str:
-        """A hash of its weights, to be kept with a run that learned from it."""
+    def weights_fingerprint(self) -> str:
+        """A hash of the weights, recorded by runs that start from them."""
         return hashlib.sha256((self.path / "weights.safetensors").read_bytes()).hexdigest()[:16]
 
     @property
     def config(self) -> dict[str, Any]:
-        """What `config.json` holds: keys task, config, data, versions (and weights_sha256 when released)."""
+        """The content of `config.json`: task, config, data, versions (and weights_sha256 if released)."""
         return read_json(self.path / "config.json")
 
     def read_config(self, config_class: type[Config]) -> Config:
-        """The configuration as the task's dataclass; a field that a run of an older version lacks has its default.
+        """The configuration as the task's dataclass.
 
-        Raises:
-            RunError: a field is unknown, has a value that its type does not allow, or is missing without a default.
+        Former names of fields are translated (`current_fields`); a field that an older run lacks has its default.
+        Raises RunError for a field that is unknown, has a value of another type, or lacks a value and a default.
         """
         path, saved = self.path / "config.json", self.config.get("config")
         if not isinstance(saved, dict):
             raise RunError(f"{path}: expected an object under config, received {saved!r}")
         hints = typing.get_type_hints(config_class)
+        saved = current_fields(config_class, saved)
         for name, value in saved.items():
             if name not in hints:
                 raise RunError(f"{path}: field {name} is unknown; the run may be of a newer version")
@@ -264,46 +265,37 @@ class Run:
                 raise RunError(f"{path}: field {name} cannot be {value!r}; it is {_described(hints[name])}")
         try:
             return config_class(**saved)
-        except (TypeError, ValueError, UserError) as error:  # a field missing, or a value that the class refuses
+        except (TypeError, ValueError, UserError) as error:  # a missing field, or an invalid value
             raise RunError(f"{path}: {error}") from None
 
     @classmethod
     def create(cls, task: str, name: str, config: Any, data: Mapping[str, str], root: Path | None = None) -> "Run":
-        """Creates the run or, when it exists with the same configuration and data, opens it to be resumed.
+        """Creates the run or, if it exists with the same configuration and data, opens it to resume its training.
 
-        Args:
-            task: the task's package name.
-            name: the run's; a plain folder name.
-            config: the task's dataclass.
-            data: corpus name -> fingerprint.
-            root: where runs live; `saved_models/` unless told.
-
-        Raises:
-            RunError: the name is no folder name, or the run exists with another configuration: the fields are named.
+        `config` is the task's dataclass, `data` has the fingerprint of each corpus. Raises RunError if the name is
+        invalid, or if the run exists with another configuration; the message names the fields.
         """
         if not NAME.fullmatch(name):
-            raise RunError(f"run name {name!r} is not a plain one; use letters, digits, and - _ . + within")
+            raise RunError(f"run name {name!r} is invalid; letters, digits, - _ . and + are allowed")
         run = cls((root or ROOT) / task / name)
-        described = {
-            "task": task,
-            "config": dataclasses.asdict(config),
-            "data": dict(data),
-            "versions": {"python": platform.python_version()}
-            | {package: version(package) for package in ("keras", "tensorflow", "numpy")},
-        }
-        described = json.loads(json.dumps(described))  # tuples become lists, as they will when read back
+        versions = {package: version(package) for package in ("keras", "tensorflow", "numpy")}
+        versions = {"python": platform.python_version(), **versions}
+        described = {"task": task, "config": dataclasses.asdict(config), "data": dict(data), "versions": versions}
+        described = json.loads(json.dumps(described))  # tuples become lists, as in the file
         if (run.path / "config.json").exists():
-            run._refuse_differences(described)
+            run._refuse_differences(described, config)
         else:
             write_json(run.path / "config.json", described)
         return run
 
-    def _refuse_differences(self, described: dict[str, Any]) -> None:
+    def _refuse_differences(self, described: dict[str, Any], config: Any) -> None:
         existing = self.config
+        defaults = {field.name: field.default for field in dataclasses.fields(config)}  # of fields that it lacks
         for part in ("config", "data"):
             before, now = existing.get(part), described[part]
             if not isinstance(before, dict):
                 raise RunError(f"{self.path / 'config.json'}: expected an object under {part}; the run is damaged")
+            before = defaults | current_fields(type(config), before) if part == "config" else before
             differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
             if differing:
                 changes = ", ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in differing)
@@ -313,19 +305,14 @@ class Run:
 
     @classmethod
     def open(cls, path: Path, task: str) -> "Run":
-        """Opens a run that was trained, or is being trained, for `task`.
-
-        Raises:
-            RunError: no folder, half-written, or a run of another task.
-        """
+        """Opens a run of `task`; raises RunError if it does not exist, is of another task, or has no weights yet."""
         run = cls(path)
         if not path.is_dir():
             raise RunError(f"{path}: no such run")
-        found = run.config.get("task")
-        if found != task:
-            raise RunError(f"{path}: a run of task {found!r}, not of {task!r}")
+        if (run_task := run.config.get("task")) != task:
+            raise RunError(f"{path}: a run of task {run_task!r}, not of {task!r}")
         if not (path / "weights.safetensors").exists():
-            raise RunError(f"{path}: half-written, it holds no weights.safetensors; let its training finish an epoch")
+            raise RunError(f"{path}: no weights.safetensors; its training has not finished an epoch")
         return run
 
     @classmethod
@@ -337,11 +324,9 @@ class Run:
         root: Path | None = None,
         suits: Callable[["Run"], bool] = lambda run: True,
     ) -> "Run":
-        """The run meant by a command's `--model RUN_OR_FOLDER`: by default the released one, else the newest that
-        `suits` the command.
+        """The run that `--model RUN_OR_FOLDER` names; by default the released one, else the newest that `suits`.
 
-        Raises:
-            RunError: there is none, or the one that is named cannot be opened.
+        Raises RunError if there is none, or if the named one cannot be opened.
         """
         runs = (root or ROOT) / task
         if model is not None:
@@ -361,18 +346,13 @@ class Run:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Holds the run for the one process that trains it, having removed what a killed one left half-written.
-
-        Raises:
-            RunError: another process is training it.
-        """
+        """Locks the run for its training, and removes temporary files of a killed one; raises RunError if locked."""
         with open(self.path / ".training", "wb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunError(
-                    f"run {self.path} is being trained by another process; let it end, or choose another --run name"
-                ) from None
+                problem = "is being trained by another process; wait for it, or choose another --run name"
+                raise RunError(f"run {self.path} {problem}") from None
             except OSError:
                 pass  # a file system without locks
             for pattern in (".weights.*.safetensors", ".model.*.keras", ".history.*.csv"):
@@ -383,43 +363,40 @@ class Run:
             yield
 
     def save_weights(self, tensors: Tensors, name: str = "weights") -> None:
-        """Writes the best weights, or what else of the model was learned, under its own name."""
+        """Writes `<name>.safetensors`: the best weights, or another learned part of the model."""
         write_tensors(self.path / f"{name}.safetensors", tensors)
 
     def save_model(self, model: Any) -> None:
-        """Writes the whole model, for users of Keras."""
+        """Writes the model in Keras' format."""
         with atomic_file(self.path / "model.keras") as temporary:
             model.save(temporary)
 
     def load_weights(self, name: str = "weights") -> Tensors:
-        """What `save_weights` wrote, float32 whatever it is stored in; SHA-256 checked for a released model."""
+        """Reads `<name>.safetensors`, float16 as float32; checks the SHA-256 of a released model."""
         config = self.config
         sha256 = str(config[f"{name}_sha256"]) if f"{name}_sha256" in config else None
         tensors = read_tensors(self.path / f"{name}.safetensors", sha256)
-        return {
-            name: tensor.astype(np.float32) if tensor.dtype == np.float16 else tensor
-            for name, tensor in tensors.items()
-        }
+        halves = {name: tensor.astype(np.float32) for name, tensor in tensors.items() if tensor.dtype == np.float16}
+        return tensors | halves
 
     def save_history(self, rows: list[dict[str, Any]]) -> None:
-        """Writes `history.csv`, a row per epoch."""
+        """Writes `history.csv`, one row per epoch."""
         text = io.StringIO()
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer = csv.DictWriter(text, dict.fromkeys(key for row in rows for key in row), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_bytes(self.path / "history.csv", text.getvalue().encode())
 
     def load_history(self) -> list[dict[str, str]]:
-        """The rows of `history.csv`; none before the first epoch has ended."""
+        """The rows of `history.csv`; empty before the end of the first epoch."""
         path = self.path / "history.csv"
         return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
 
     def load_metrics(self) -> dict[str, Any]:
-        """The numbers of each split that was measured."""
+        """The metrics of each split that was measured."""
         path = self.path / "metrics.json"
         return read_json(path) if path.exists() else {}
 
     def save_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
-        """Adds the numbers of one split to `metrics.json`, keeping those of the others."""
+        """Adds the metrics of a split to `metrics.json`, and keeps those of the others."""
         write_json(self.path / "metrics.json", {**self.load_metrics(), split: dict(metrics)})

@@ -1,23 +1,26 @@
-"""Text from outside: lines of files and of standard input, whatever bytes they hold."""
+"""Untrusted text: lines of files and of standard input, of any bytes."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from shared.cli import complain
+from shared.cli import print_error
 from shared.errors import UserError
-from shared.vocabulary import REPLACEMENT
+from shared.vocabulary import REPLACEMENT, SPACE
+
+
+def tidy(sentence: str) -> str:
+    """The sentence with single spaces between words, and none around it."""
+    return re.sub(SPACE, " ", sentence).strip(" ")
 
 
 def read_lines(source: str) -> Iterator[str]:
-    """The lines of a file, or of standard input for "-", as they come, so that a stream may be endless.
+    """Yield the lines of a file, or of standard input for "-", as they arrive; a stream may be endless.
 
-    Lines end with LF or CRLF, the last one perhaps with nothing; a byte order mark at the beginning is left out. Bytes
-    that are no UTF-8 become U+FFFD, and are told of once.
-
-    Raises:
-        UserError: the file cannot be read.
+    LF or CRLF ends a line; a leading byte order mark is removed. Invalid UTF-8 becomes U+FFFD and is reported once.
+    Raises UserError if the file cannot be read.
     """
     if source == "-":
         yield from _decoded(source, sys.stdin.buffer)
@@ -30,31 +33,29 @@ def read_lines(source: str) -> Iterator[str]:
 
 
 def check_readable(source: str) -> None:
-    """UserError, before any work is done, for a file that is not there; a pipe is as good as a file."""
+    """Raise UserError, before any work is done, if the file is missing or a folder; pipes are accepted."""
     if source != "-" and not Path(source).exists():
         raise UserError(f"{source}: no such file")
     if Path(source).is_dir():
-        raise UserError(f"{source}: a folder; the name of a file was expected")
+        raise UserError(f"{source}: a folder; a file was expected")
 
 
 def read_corpus(path: Path) -> list[str]:
-    """The lines of a text file, or of every .txt file in a folder and its subfolders, by name.
+    """The lines of a text file, or of every .txt file in a folder and its subfolders, in order of names.
 
-    Raises:
-        UserError: there is no such file, it cannot be read, or there is nothing but white space in it.
+    Raises UserError if a file is missing or unreadable, or if all have only white space.
     """
     files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
     lines = [line for file in files for line in read_lines(str(file))]
     if not any(line.strip() for line in lines):
-        what = "no .txt file in it" if not files else "no text in it"
-        raise UserError(f"{path}: {what}")
+        raise UserError(f"{path}: {'no text' if files else 'no .txt file'} in it; text to train on was expected")
     return lines
 
 
 def split_lines(lines: Sequence[str]) -> dict[str, list[str]]:
-    """The first nine tenths to train on, a twentieth for development, the last twentieth for test, in order.
+    """Split lines in order: train (the first 90 %), dev (5 %) and test (the last 5 %).
 
-    No line of development stands in train, none of test in either of them, blank lines apart.
+    A line, unless blank, is removed from a split if an earlier split has it.
     """
     dev, test = len(lines) * 18 // 20, len(lines) * 19 // 20
     seen: set[str] = set()
@@ -66,15 +67,15 @@ def split_lines(lines: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _decoded(name: str, lines: Iterable[bytes] | BinaryIO) -> Iterator[str]:
-    told = False
-    for number, line in enumerate(lines):
-        if number == 0:
+    is_reported = False
+    for index, line in enumerate(lines):
+        if index == 0:
             line = line.removeprefix(b"\xef\xbb\xbf")
         line = line.removesuffix(b"\n").removesuffix(b"\r")
         try:
             yield line.decode()
         except UnicodeDecodeError:
-            if not told:
-                complain(f"{name}: line {number + 1} is not UTF-8; what cannot be read is taken for {REPLACEMENT}")
-            told = True
+            if not is_reported:
+                print_error(f"{name}: line {index + 1} is not UTF-8; invalid bytes are read as {REPLACEMENT}")
+            is_reported = True
             yield line.decode(errors="replace")

@@ -1,4 +1,6 @@
-"""A model that is compiled once."""
+"""A model that is compiled once for batches of any size."""
+
+import logging
 
 import keras
 import numpy as np
@@ -12,20 +14,42 @@ class Sums(AnySize):
     def __init__(self):
         super().__init__()
         self.bias = self.add_weight(shape=(), initializer="ones", name="bias")
-        self.traced = 0
+        self.traces = 0
 
     def call(self, inputs):
-        self.traced += 1
+        self.traces += 1
         return {"sums": keras.ops.sum(inputs["x"], axis=1) + self.bias, "lengths": inputs["lengths"] + 1}
 
 
-def test_batches_of_other_sizes_compile_nothing_anew():
+def batch(size: int, time: int) -> dict[str, np.ndarray]:
+    return {"x": np.ones((size, time), np.float32), "lengths": np.full(size, time)}
+
+
+def test_batches_of_other_sizes_are_not_traced_again():
     model = Sums()
-    for batch, time in ((2, 3), (2, 5), (1, 7)):
-        found = model.predict_on_batch({"x": np.ones((batch, time), np.float32), "lengths": np.full(batch, time)})
-        assert type(found["sums"]) is np.ndarray
-        np.testing.assert_array_equal(found["sums"], np.full(batch, time + 1.0))
-        np.testing.assert_array_equal(found["lengths"], np.full(batch, time + 1))
-    assert model.traced == 1
+    for size, time in ((2, 3), (2, 5), (1, 7)):
+        outputs = model.predict_on_batch(batch(size, time))
+        assert type(outputs["sums"]) is np.ndarray
+        np.testing.assert_array_equal(outputs["sums"], np.full(size, time + 1.0))
+        np.testing.assert_array_equal(outputs["lengths"], np.full(size, time + 1))
+    assert model.traces == 1
+
+
+def test_new_weights_are_used():
+    model = Sums()
+    model.predict_on_batch(batch(1, 1))
     model.bias.assign(3.0)
-    assert model.predict_on_batch({"x": np.zeros((1, 1), np.float32), "lengths": np.ones(1, int)})["sums"] == 3
+    assert model.predict_on_batch(batch(1, 1))["sums"] == 4
+
+
+def test_many_models_in_one_process_log_nothing(caplog):
+    logger = logging.getLogger("tensorflow")
+    logger.addHandler(caplog.handler)  # TensorFlow's logger does not propagate to the root logger
+    try:
+        for _ in range(6):
+            model = Sums()
+            for time in range(1, 4):
+                model.predict_on_batch(batch(2, time))
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert caplog.text == ""

@@ -1,4 +1,4 @@
-"""Sound files: every format the same samples, and nothing that is broken taken for whole."""
+"""Sound files: equal samples from all formats; truncated and damaged files are refused."""
 
 import contextlib
 import io
@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from shared import audio
-from shared.audio import SAMPLE_RATE, SOUNDS, read_sound
+from shared.audio import SAMPLE_RATE, SOUNDS, pad_samples, read_sound
 from shared.files import MediaError
 
 TONE = (0.4 * np.sin(2 * np.pi * 440 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)).astype("float32")
@@ -28,7 +28,7 @@ def test_lossless_formats_give_the_samples(kind, tmp_path):
     samples = read_sound(encoded(kind=kind))
     assert samples.dtype == np.float32
     np.testing.assert_allclose(samples, TONE, atol=1 / 2**15)
-    (tmp_path / "tone.txt").write_bytes(encoded(kind=kind))  # the name says nothing
+    (tmp_path / "tone.txt").write_bytes(encoded(kind=kind))  # the name does not decide the format
     np.testing.assert_array_equal(read_sound(tmp_path / "tone.txt"), samples)
 
 
@@ -37,6 +37,13 @@ def test_lossy_formats_give_the_tone(kind):
     samples = read_sound(encoded(kind=kind))
     assert len(samples) == len(TONE)
     assert np.argmax(np.abs(np.fft.rfft(samples))) == pytest.approx(440, abs=2)
+
+
+def test_pad_samples():
+    samples, lengths = pad_samples([TONE[:3], TONE[:0], TONE[5:10]])
+    assert (samples.dtype, lengths.dtype) == (np.float32, np.int32)
+    assert lengths.tolist() == [3, 0, 5]
+    np.testing.assert_array_equal(samples, [[*TONE[:3], 0, 0], [0] * 5, TONE[5:10]])
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100])
@@ -54,49 +61,49 @@ def test_channels_are_averaged():
 
 @pytest.mark.parametrize("kind", [*LOSSLESS, *LOSSY])
 @pytest.mark.parametrize("kept", [0.5, -1, 60, 30])
-def test_what_was_cut_off_is_never_taken_for_whole(kind, kept):
+def test_truncated_files_are_refused(kind, kept):
     content = encoded(kind=kind)
     with pytest.raises(MediaError) as caught:
         read_sound(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
     assert "\n" not in str(caught.value)
 
 
-def test_how_much_is_missing_is_told():
+def test_the_error_counts_the_missing_samples():
     with pytest.raises(MediaError, match=r"cut short: 7,989 of 16,00\d samples"):
         read_sound(encoded()[: 44 + 2 * 7_989])
     with pytest.raises(MediaError, match="cut short: 8,000 of 16,000 samples"):
         read_sound(encoded(kind=("NIST", "PCM_16"))[: 1024 + 2 * 8_000])
 
 
-def test_a_stream_whose_length_was_not_known_is_whole():
+def test_a_stream_of_unknown_length_is_complete():
     for unknown in (0xFFFF_FFFF, 0x7FFF_F024):
         content = bytearray(encoded())
         content[40:44] = unknown.to_bytes(4, "little")
         np.testing.assert_array_equal(read_sound(bytes(content)), read_sound(encoded()))
 
 
-def test_flac_that_does_not_tell_its_length_is_told_so():
+def test_flac_without_a_length_is_refused():
     content = bytearray(encoded(kind=("FLAC", "PCM_16")))
     content[21] &= 0xF0  # the 36 bits of the number of samples
     content[22:26] = bytes(4)
-    with pytest.raises(MediaError, match="does not say how long it is, as FLAC from a pipe; let its encoder write"):
+    with pytest.raises(MediaError, match="is FLAC without a length, as written to a pipe; write FLAC to a file"):
         read_sound(bytes(content))
 
 
-def test_one_sample_and_silence_are_sound():
+def test_one_sample_and_silence_are_accepted():
     np.testing.assert_allclose(read_sound(encoded(TONE[30:31])), TONE[30:31], atol=1 / 2**15)
     assert not read_sound(encoded(np.zeros(100, np.float32))).any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_no_numbers_are_told_with_their_time(value):
+def test_values_that_are_not_finite_are_refused_with_their_time(value):
     broken = TONE.copy()
     broken[8_000] = value
     with pytest.raises(MediaError, match=rf"holds {value} at 0\.500 s"):
         read_sound(encoded(broken, kind=("WAV", "FLOAT")))
 
 
-def test_what_is_no_sound(tmp_path, monkeypatch):
+def test_files_without_sound_are_refused(tmp_path, monkeypatch):
     for content, message in {
         b"": r"is empty \(0 bytes\)",
         b"\x89PNG\r\n\x1a\n" + bytes(2000): "is not a sound file that can be read",
@@ -114,7 +121,7 @@ def test_what_is_no_sound(tmp_path, monkeypatch):
         read_sound(encoded())
 
 
-def test_random_damage_is_no_traceback():
+def test_random_damage_raises_only_media_errors():
     rng = np.random.default_rng(0)
     for kind in [*LOSSLESS, *LOSSY]:
         content = np.frombuffer(encoded(kind=kind), np.uint8)
@@ -125,7 +132,7 @@ def test_random_damage_is_no_traceback():
                 assert np.isfinite(read_sound(damaged.tobytes())).all()
 
 
-def test_sounds_are_found_in_a_folder(tmp_path):
+def test_a_folder_is_searched_for_sounds(tmp_path):
     for name in ("b.WAV", "a.opus", ".hidden.wav", "c.txt"):
         (tmp_path / name).touch()
     assert [path.name for path, _ in SOUNDS.find([tmp_path])] == ["a.opus", "b.WAV"]

@@ -1,4 +1,4 @@
-"""Batches: every example once an epoch, similar lengths together, each batch nameable by (seed, epoch, number)."""
+"""Batches: every example once per epoch, similar lengths, determined by (seed, epoch, index)."""
 
 import functools
 import operator
@@ -6,7 +6,7 @@ import operator
 import numpy as np
 import pytest
 
-from shared.batching import BucketedBatches, bucketed, pad
+from shared.batching import BucketedBatches, bucketed, packed, pad
 
 LENGTHS = [int(length) for length in np.random.default_rng(0).integers(1, 30, size=23)]
 
@@ -25,68 +25,76 @@ def test_pad():
         pad([[1, 2, 3]], 2)
 
 
-def test_bucketed_as_drawn_in_its_docstring():
-    found = bucketed([3, 9, 4, 8], 2, np.random.default_rng(0))
-    assert sorted(sorted(batch.tolist()) for batch in found) == [[0, 2], [1, 3]]
+def test_bucketed_example_of_its_docstring():
+    result = bucketed([3, 9, 4, 8], 2, np.random.default_rng(0))
+    assert sorted(sorted(batch.tolist()) for batch in result) == [[0, 2], [1, 3]]
+
+
+def test_packed_fills_batches_up_to_a_size():
+    assert list(packed([3, 9, 4, 1, 2], 8)) == [[3, 4], [0, 2], [1]]
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 7])
-def test_every_example_is_seen_once_an_epoch(epoch):
+def test_every_example_occurs_once_per_epoch(epoch):
     data = batches()
     data.epoch = epoch
     assert len(data) == 6
-    seen = np.concatenate([data[i][0] for i in range(len(data))])
-    assert sorted(seen.tolist()) == list(range(23))
+    indices = np.concatenate([data[i][0] for i in range(len(data))])
+    assert sorted(indices.tolist()) == list(range(23))
 
 
-def test_a_batch_holds_neighbours_in_length():
+def test_a_batch_has_similar_lengths():
     data = batches()
-    found = sorted(sorted(LENGTHS[i] for i in data[number][0]) for number in range(len(data)))
-    assert functools.reduce(operator.iadd, found, []) == sorted(LENGTHS)
+    lengths = sorted(sorted(LENGTHS[i] for i in data[index][0]) for index in range(len(data)))
+    assert functools.reduce(operator.iadd, lengths, []) == sorted(LENGTHS)
 
 
-def test_by_length_names_the_shortest_first():
+def test_by_length_starts_with_the_shortest():
     data = batches()
     data.epoch = 2
-    longest = [max(LENGTHS[i] for i in data[number][0]) for number in data.by_length()]
+    longest = [max(LENGTHS[i] for i in data[index][0]) for index in data.by_length()]
     assert longest == sorted(longest)
     assert sorted(data.by_length()) == list(range(6))
 
 
-def test_seed_and_epoch_alone_decide_and_any_batch_can_be_named():
+def test_seed_epoch_and_index_determine_a_batch():
     first, second = batches(), batches()
-    for epoch in (0, 3, 1):  # in whatever order
+    for epoch in (0, 3, 1):  # in any order
         first.epoch = epoch
-        wanted = [first[number] for number in range(len(first))]
+        expected = [first[index] for index in range(len(first))]
         second.epoch = epoch
-        for number in (4, 0, 5, 2):
-            np.testing.assert_array_equal(second[number][0], wanted[number][0])
-            assert second[number][1] == wanted[number][1]
+        for index in (4, 0, 5, 2):
+            np.testing.assert_array_equal(second[index][0], expected[index][0])
+            assert second[index][1] == expected[index][1]
 
 
-def test_other_seeds_epochs_and_numbers_differ():
+def test_other_seeds_epochs_and_indices_differ():
     def order(seed: int, epoch: int) -> list[int]:
         data = batches(seed)
         data.epoch = epoch
-        return [int(i) for number in range(len(data)) for i in data[number][0]]
+        return [int(i) for index in range(len(data)) for i in data[index][0]]
 
     orders = [order(seed, epoch) for seed, epoch in [(1, 0), (1, 1), (2, 0), (0, 1)]]
-    assert len({tuple(found) for found in orders}) == len(orders)
+    assert len(set(map(tuple, orders))) == len(orders)
     data = batches()
-    drawn = [data[number][1] for number in range(len(data))]
+    drawn = [data[index][1] for index in range(len(data))]
     assert len(set(drawn)) == len(drawn)
-    assert np.random.default_rng([1, 0]).random() not in drawn  # what decided the order is not drawn again
+    assert np.random.default_rng([1, 0]).random() not in drawn  # the draw of the order is not repeated
 
 
 def test_equal_lengths_are_shuffled_between_batches():
     data = batches(lengths=[5] * 12)
-    together = []
+    groups = []
     for epoch in range(3):
         data.epoch = epoch
-        together.append({frozenset(data[number][0].tolist()) for number in range(len(data))})
-    assert together[0] != together[1] != together[2]
+        groups.append({frozenset(data[index][0].tolist()) for index in range(len(data))})
+    assert groups[0] != groups[1] != groups[2]
 
 
-def test_no_examples():
+def test_the_learning_rate_factor_is_one():
+    assert batches().rate_scale(2) == 1
+
+
+def test_no_examples_are_refused():
     with pytest.raises(ValueError, match="no examples"):
         batches(lengths=[])

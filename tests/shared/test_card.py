@@ -1,4 +1,4 @@
-"""The model card, from what a run wrote of itself."""
+"""The model card, from the files of a run."""
 
 import json
 
@@ -26,7 +26,7 @@ def card(run: Run, **options) -> str:
     return (run.path / "README.md").read_text()
 
 
-def test_every_split_and_every_number_has_its_place(run):
+def test_a_column_per_split_and_a_row_per_metric(run):
     run.save_metrics("dev", {"images": 4, "right": 0.5})
     run.save_metrics("test", {"images": 8, "new": 0.25})
     run.save_history([{"epoch": 1, "minutes": 0.4}, {"epoch": 2, "minutes": 2.6}])
@@ -45,6 +45,6 @@ def test_a_run_in_its_first_epoch(run):
     assert "Less than an epoch on numbers" in card(run)
 
 
-def test_a_run_without_numbers_is_refused(run):
+def test_a_run_without_metrics_is_refused(run):
     with pytest.raises(RunError, match=r"metrics.json: no such file"):
         card(run)

@@ -1,4 +1,4 @@
-"""The command line: exit codes, one-line errors, presets, results for people and programs."""
+"""The command line: exit codes, errors of one line, presets, results as text and JSON."""
 
 import dataclasses
 import errno
@@ -11,7 +11,18 @@ from typing import Literal
 
 import pytest
 
-from shared.cli import Results, TrainingOptions, command, complain, parse, training_arguments
+from shared import cli
+from shared.cli import (
+    MAX_BEAM,
+    Results,
+    TrainingOptions,
+    check_beam,
+    check_range,
+    command,
+    parse,
+    print_error,
+    training_arguments,
+)
 from shared.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -56,7 +67,7 @@ def test_exit_code_of_a_command(returned, code):
         (OSError(errno.ENOSPC, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
     ],
 )
-def test_an_error_is_one_line_and_a_code(capsys, error, code, line):
+def test_an_error_gives_one_line_and_an_exit_code(capsys, error, code, line):
     @command
     def main(_):
         raise error
@@ -74,7 +85,7 @@ def test_a_bug_keeps_its_traceback():
         main([])
 
 
-def test_an_exit_code_raised_deep_inside_is_kept():
+def test_the_code_of_system_exit_is_kept():
     @command
     def main(_):
         raise SystemExit(143)
@@ -84,32 +95,32 @@ def test_an_exit_code_raised_deep_inside_is_kept():
     assert stopped.value.code == 143
 
 
-def test_complain_writes_one_line_on_standard_error(capsys):
-    complain("a\n\nb")
+def test_print_error_writes_one_line_to_standard_error(capsys):
+    print_error("a\n\nb")
     assert capsys.readouterr() == ("", "error: a b\n")
 
 
 # --- arguments -----------------------------------------------------------------------------------------------------
 
 
-def test_without_arguments_the_default_preset():
+def test_without_arguments_the_default_preset_is_used():
     assert arguments() == (PRESETS["small"], TrainingOptions())
 
 
-def test_a_preset_and_what_overrides_it():
+def test_options_override_a_preset():
     config, options = arguments("large", "--dropout", "0", "--mirror", "--run", "r1", "--data-dir", "somewhere")
     assert config == dataclasses.replace(PRESETS["large"], dropout=0.0, mirror=True)
     assert isinstance(config.dropout, float)
     assert options == TrainingOptions(run="r1", data_dir=Path("somewhere"))
 
 
-def test_an_unknown_preset_is_named_with_those_there_are():
-    with pytest.raises(UserError, match="no preset is called 'huge'; there are small, large"):
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(UserError, match="preset 'huge' does not exist; the presets are small, large"):
         arguments("huge")
 
 
 @pytest.mark.parametrize(
-    ("given", "complaint"),
+    ("given", "message"),
     [
         (["--colour", "3"], "--colour"),
         (["--units", "x"], "--units"),
@@ -120,28 +131,69 @@ def test_an_unknown_preset_is_named_with_those_there_are():
         (["small", "large"], "large"),
     ],
 )
-def test_wrong_arguments_leave_with_two_and_say_which(capsys, given, complaint):
+def test_wrong_arguments_exit_with_2_and_are_named(capsys, given, message):
     with pytest.raises(SystemExit) as stopped:
         arguments(*given)
     assert stopped.value.code == 2
-    told = capsys.readouterr().err
-    assert complaint in told
-    assert "Traceback" not in told
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
 
 
 def test_help_explains_each_field(capsys):
     with pytest.raises(SystemExit) as stopped:
         arguments("large", "--help")
     assert stopped.value.code == 0
-    told = capsys.readouterr().out
-    assert "Trains the tagger." in told
-    assert "--units" in told
-    assert "Width. (default: 64)" in told
-    assert "python -m tasks.tagger.train [small|large]" in told
+    text = capsys.readouterr().out
+    assert "Trains the tagger." in text
+    assert "--units" in text
+    assert "Width. (default: 64)" in text
+    assert "python -m tasks.tagger.train [small|large]" in text
+
+
+def test_help_shows_the_command_that_was_called(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "invoked_as", "quatrain tag")
+    with pytest.raises(SystemExit):
+        parse(Config, ["--help"], "tasks.tagger.tag FILE", "Tags. Example: python -m tasks.tagger.tag a.txt")
+    text = capsys.readouterr().out
+    assert "quatrain tag FILE" in text
+    assert "Example: quatrain tag a.txt" in text
+    assert "python -m" not in text
 
 
 def test_parse_reads_a_dataclass():
     assert parse(Config, ["--units", "3"], "tasks.tagger.tag", None) == Config(units=3)
+
+
+@pytest.mark.parametrize(("value", "maximum"), [(None, 5), (2, 5), (5, 5), (99, None)])
+def test_values_in_their_range_are_accepted(value, maximum):
+    check_range("--size", value, 2, maximum)
+
+
+@pytest.mark.parametrize(
+    ("value", "maximum", "limit", "message"),
+    [
+        (1, None, "", "--size 1: 2 or more was expected"),
+        (6, 5, "", "--size 6: a number from 2 to 5 was expected"),
+        (0, 5, "the beam", "--size 0: a number from 2 to 5, the beam, was expected"),
+    ],
+)
+def test_values_outside_their_range_are_refused(value, maximum, limit, message):
+    with pytest.raises(UserError) as error:
+        check_range("--size", value, 2, maximum, limit)
+    assert str(error.value) == message
+
+
+def test_beams_are_limited_and_n_best_fits_into_them():
+    check_beam(None)
+    check_beam(MAX_BEAM, MAX_BEAM)
+    check_beam(0, minimum=0)
+    with pytest.raises(UserError, match=f"--beam {MAX_BEAM + 1}: a number from 1 to {MAX_BEAM} was expected"):
+        check_beam(MAX_BEAM + 1)
+    with pytest.raises(UserError, match="--beam 0"):
+        check_beam(0)
+    with pytest.raises(UserError, match="--n-best 4: a number from 1 to 3, the beam, was expected"):
+        check_beam(3, 4)
 
 
 # --- results -------------------------------------------------------------------------------------------------------
@@ -149,7 +201,7 @@ def test_parse_reads_a_dataclass():
 RECORD = {"name": "Käse.jpg", "text": "ein Hund 犬"}
 
 
-def test_text_for_a_person(capsys):
+def test_text_on_standard_output(capsys):
     results = Results(False, None)
     results.write(RECORD, "Käse.jpg: ein Hund 犬")
     results.close()
@@ -159,22 +211,21 @@ def test_text_for_a_person(capsys):
 
 def test_json_lines_to_a_file(tmp_path):
     path = tmp_path / "out.jsonl"
-    results = Results(True, path)
-    results.write(RECORD, "unused")
-    results.write({"name": "two\nlines"}, "unused")
-    results.close()
+    with Results(True, path) as results:
+        results.write(RECORD, "unused")
+        results.write({"name": "two\nlines"}, "unused")
     lines = path.read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [RECORD, {"name": "two\nlines"}]
     assert "Hund 犬" in lines[0]
 
 
-def test_an_output_that_cannot_be_written_is_named(tmp_path):
+def test_an_unwritable_output_is_reported(tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
         Results(True, tmp_path / "no folder" / "out.jsonl")
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_a_file_name_that_is_no_unicode_is_no_reason_to_fail(tmp_path, as_json):
+def test_a_file_name_may_be_invalid_unicode(tmp_path, as_json):
     name = os.fsdecode(b"caf\xe9.jpg")
     path = tmp_path / "out"
     results = Results(as_json, path)
@@ -205,17 +256,17 @@ sys.exit(main(sys.argv[1:]))
     "script",
     [
         'results = Results(True, None); [results.write({"number": i}, "") for i in range(100_000)]',
-        'print("x\\\\n" * 100_000)',  # fails when it is flushed at the end
+        'print("x\\\\n" * 100_000)',  # fails at the final flush
     ],
 )
-def test_a_reader_that_has_had_enough_is_no_error(script):
+def test_a_closed_pipe_is_not_an_error(script):
     done = shell(script)
     assert done.returncode == 0
     assert done.stderr == b""
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_json_is_utf_8_whatever_the_terminal_is():
+def test_json_is_utf_8_on_any_terminal():
     done = shell('Results(True, None).write({"text": "ein Hund \\u72ac"}, "")', PYTHONIOENCODING="ascii")
     assert json.loads(done.stdout.decode("utf-8")) == {"text": "ein Hund 犬"}
     done = shell('Results(False, None).write({}, "ein Hund \\u72ac")', PYTHONIOENCODING="ascii")

@@ -1,4 +1,4 @@
-"""Connectionist temporal classification against all paths, one by one."""
+"""Connectionist temporal classification against an enumeration of all paths."""
 
 from itertools import groupby, product
 
@@ -27,12 +27,12 @@ def spelling(path) -> tuple[int, ...]:
 
 
 def all_spellings(log_probs: np.ndarray) -> dict[tuple[int, ...], float]:
-    """The probability of everything that (time, classes) can spell."""
-    found: dict[tuple[int, ...], float] = {}
+    """The probability of every label sequence, given `(time, vocab)`."""
+    probabilities: dict[tuple[int, ...], float] = {}
     for path in product(range(log_probs.shape[1]), repeat=len(log_probs)):
         probability = np.exp(log_probs[np.arange(len(path)), path].sum())
-        found[spelling(path)] = found.get(spelling(path), 0) + probability
-    return found
+        probabilities[spelling(path)] = probabilities.get(spelling(path), 0) + probability
+    return probabilities
 
 
 def best_path(log_probs: np.ndarray, labels: tuple[int, ...]) -> tuple[int, ...]:
@@ -46,21 +46,21 @@ LABEL_LENGTHS = np.array([3, 1, 0], np.int32)
 
 def test_loss_equals_the_sum_over_all_paths():
     logits = random_logits()
-    found = np.asarray(ctc.loss(LABELS[:2], LABEL_LENGTHS[:2], logits[:2], LENGTHS[:2]))
+    losses = np.asarray(ctc.loss(LABELS[:2], LABEL_LENGTHS[:2], logits[:2], LENGTHS[:2]))
     for row in range(2):
         labels = tuple(LABELS[row, : LABEL_LENGTHS[row]])
-        wanted = all_spellings(log_softmax(logits)[row, : LENGTHS[row]])[labels]
-        np.testing.assert_allclose(np.exp(-found[row]), wanted, rtol=1e-5)
+        expected = all_spellings(log_softmax(logits)[row, : LENGTHS[row]])[labels]
+        np.testing.assert_allclose(np.exp(-losses[row]), expected, rtol=1e-5)
 
 
-def test_loss_is_that_of_keras():
+def test_loss_equals_keras():
     logits = random_logits()
-    ours = ctc.loss(LABELS[:2], LABEL_LENGTHS[:2], logits[:2], LENGTHS[:2])
-    theirs = keras.ops.ctc_loss(LABELS[:2], logits[:2], LABEL_LENGTHS[:2], LENGTHS[:2], mask_index=0)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    loss = ctc.loss(LABELS[:2], LABEL_LENGTHS[:2], logits[:2], LENGTHS[:2])
+    expected = keras.ops.ctc_loss(LABELS[:2], logits[:2], LABEL_LENGTHS[:2], LENGTHS[:2], mask_index=0)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-def test_what_lies_beyond_the_lengths_changes_nothing():
+def test_padding_changes_nothing():
     logits, other = random_logits(), random_logits()
     is_real = np.arange(TIME) < LENGTHS[:, None]
     other = np.where(is_real[:, :, None], logits, other)
@@ -78,8 +78,8 @@ def test_best_path_is_the_most_probable_choice_of_each_frame():
     log_probs = log_softmax(random_logits())
     labels, label_lengths = ctc.best_path(log_probs, LENGTHS)
     for row, length in enumerate(LENGTHS):
-        wanted = spelling(log_probs[row, :length].argmax(-1))
-        assert tuple(labels[row, : label_lengths[row]]) == wanted
+        expected = spelling(log_probs[row, :length].argmax(-1))
+        assert tuple(labels[row, : label_lengths[row]]) == expected
         assert not np.any(labels[row, label_lengths[row] :])
 
 
@@ -89,47 +89,47 @@ def test_alignment_is_the_most_probable_path():
         starts, ends, totals = ctc.align(log_probs, LENGTHS, LABELS, LABEL_LENGTHS)
         for row, length in enumerate(LENGTHS):
             real, labels = log_probs[row, :length], tuple(LABELS[row, : LABEL_LENGTHS[row]])
-            path, at = best_path(real, labels), 0
+            path, start = best_path(real, labels), 0
             for label, frames in groupby(path):
                 count = len(list(frames))
                 if label:
-                    place = sum(1 for end in ends[row] if 0 < end <= at)
-                    assert (starts[row, place], ends[row, place]) == (at, at + count)
-                at += count
+                    index = sum(1 for end in ends[row] if 0 < end <= start)
+                    assert (starts[row, index], ends[row, index]) == (start, start + count)
+                start += count
             assert not np.any(ends[row, len(labels) :])
             np.testing.assert_allclose(np.exp(totals[row]), all_spellings(real)[labels], rtol=1e-5)
 
 
-def test_labels_that_do_not_fit_are_never_found():
-    found = ctc.align(log_softmax(random_logits()), np.array([2, 2, 1]), LABELS, LABEL_LENGTHS)
-    assert np.asarray(found.log_probs)[0] < ctc.NEVER / 2
-    assert ctc.frames_needed([2, 2, 1]) == 4
-    assert ctc.frames_needed([]) == 0
+def test_labels_that_do_not_fit_have_no_probability():
+    alignment = ctc.align(log_softmax(random_logits()), np.array([2, 2, 1]), LABELS, LABEL_LENGTHS)
+    assert np.asarray(alignment.log_probs)[0] < ctc.LOG_ZERO / 2
+    assert ctc.min_frames([2, 2, 1]) == 4
+    assert ctc.min_frames([]) == 0
 
 
-def test_a_label_is_as_probable_as_the_paths_of_its_window():
+def test_the_probability_of_a_label_sums_over_the_paths_of_its_window():
     log_probs = log_softmax(random_logits())
     labels = np.array([[2, 1], [3, 0], [0, 0]], np.int32)
-    # Frames 1 and 4: the first window takes two of the three frames from the one to the other, rounded up.
+    # Labels at frames 1 and 4: the first window ends at frame 3, half way and rounded up.
     alignment = ctc.Alignment(*np.array([[[1, 4], [1, 0], [0, 0]], [[2, 5], [2, 0], [0, 0]]], np.int32), None)
-    found = np.asarray(ctc.label_log_probs(log_probs, LENGTHS, labels, alignment))
-    np.testing.assert_allclose(np.exp(found[0, 0]), all_spellings(log_probs[0, :3])[(2,)], rtol=1e-5)
-    np.testing.assert_allclose(np.exp(found[0, 1]), all_spellings(log_probs[0, 3:])[(1,)], rtol=1e-5)
-    np.testing.assert_allclose(np.exp(found[1, 0]), all_spellings(log_probs[1, :3])[(3,)], rtol=1e-5)
-    np.testing.assert_array_equal(found[[1, 2, 2], [1, 0, 1]], 0)
+    result = np.asarray(ctc.label_log_probs(log_probs, LENGTHS, labels, alignment))
+    np.testing.assert_allclose(np.exp(result[0, 0]), all_spellings(log_probs[0, :3])[(2,)], rtol=1e-5)
+    np.testing.assert_allclose(np.exp(result[0, 1]), all_spellings(log_probs[0, 3:])[(1,)], rtol=1e-5)
+    np.testing.assert_allclose(np.exp(result[1, 0]), all_spellings(log_probs[1, :3])[(3,)], rtol=1e-5)
+    np.testing.assert_array_equal(result[[1, 2, 2], [1, 0, 1]], 0)
 
 
 def test_a_wide_beam_is_exhaustive():
     log_probs = log_softmax(random_logits())
-    found = ctc.beam_search(log_probs, LENGTHS, 400)
+    result = ctc.beam_search(log_probs, LENGTHS, 400)
     for row, length in enumerate(LENGTHS):
-        wanted = all_spellings(log_probs[row, :length])
-        ranked = sorted(wanted, key=lambda labels: -wanted[labels])
-        for place, labels in enumerate(ranked):
-            count = int(found.label_lengths[row, place])
-            assert tuple(np.asarray(found.labels[row, place, :count])) == labels
-            np.testing.assert_allclose(np.exp(found.log_probs[row, place]), wanted[labels], rtol=1e-4)
-        assert np.all(np.asarray(found.scores)[row, len(ranked) :] < ctc.NEVER / 2)
+        expected = all_spellings(log_probs[row, :length])
+        ranked = sorted(expected, key=lambda labels: -expected[labels])
+        for rank, labels in enumerate(ranked):
+            count = int(result.label_lengths[row, rank])
+            assert tuple(np.asarray(result.labels[row, rank, :count])) == labels
+            np.testing.assert_allclose(np.exp(result.log_probs[row, rank]), expected[labels], rtol=1e-4)
+        assert np.all(np.asarray(result.scores)[row, len(ranked) :] < ctc.LOG_ZERO / 2)
 
 
 def test_a_wide_beam_is_exhaustive_with_ngrams_too():
@@ -137,31 +137,31 @@ def test_a_wide_beam_is_exhaustive_with_ngrams_too():
     states = 7
     following = RNG.integers(states, size=(states, CLASSES)).astype(np.int32)
     ngrams = NGrams(log_softmax(RNG.normal(size=(states, CLASSES)).astype(np.float32)), following)
-    found = ctc.beam_search(log_probs, LENGTHS, 400, ngrams, ngram_weight=0.7, label_bonus=0.3)
+    result = ctc.beam_search(log_probs, LENGTHS, 400, ngrams, ngram_weight=0.7, label_bonus=0.3)
     for row, length in enumerate(LENGTHS):
-        wanted = {}
+        expected = {}
         for labels, probability in all_spellings(log_probs[row, :length]).items():
             state, prior = 0, 0.0
             for label in labels:
                 prior, state = prior + ngrams.log_probs[state, label], following[state, label]
-            wanted[labels] = np.log(probability) + 0.7 * prior + 0.3 * len(labels)
-        best = max(wanted, key=lambda labels: wanted[labels])
-        assert tuple(np.asarray(found.labels[row, 0, : int(found.label_lengths[row, 0])])) == best
-        np.testing.assert_allclose(found.scores[row, 0], wanted[best], rtol=1e-4)
+            expected[labels] = np.log(probability) + 0.7 * prior + 0.3 * len(labels)
+        best = max(expected, key=lambda labels: expected[labels])
+        assert tuple(np.asarray(result.labels[row, 0, : int(result.label_lengths[row, 0])])) == best
+        np.testing.assert_allclose(result.scores[row, 0], expected[best], rtol=1e-4)
 
 
-def test_a_pause_takes_no_time():
+def test_certain_blanks_are_searched_once():
     log_probs, silence = log_softmax(random_logits())[:1], log_softmax(np.array([[9.0, 0, 1, 2]], np.float32))[None]
     often = np.concatenate([silence, silence, log_probs[:, :2], silence, silence, silence, log_probs[:, 2:]], axis=1)
     once = np.concatenate([silence, log_probs[:, :2], silence, log_probs[:, 2:]], axis=1)
-    found, wanted = (ctc.beam_search(x, np.array([x.shape[1]], np.int32), 7) for x in (often, once))
-    np.testing.assert_array_equal(found.labels, wanted.labels)
-    np.testing.assert_allclose(found.log_probs, wanted.log_probs + 3 * silence[0, 0, 0], rtol=1e-5)
-    assert wanted.labels.shape[-1] == TIME + 2
+    result, expected = (ctc.beam_search(x, np.array([x.shape[1]], np.int32), 7) for x in (often, once))
+    np.testing.assert_array_equal(result.labels, expected.labels)
+    np.testing.assert_allclose(result.log_probs, expected.log_probs + 3 * silence[0, 0, 0], rtol=1e-5)
+    assert expected.labels.shape[-1] == TIME + 2
 
 
-def test_a_beam_of_one_follows_one_prefix_and_none_is_refused():
-    found = ctc.beam_search(log_softmax(random_logits()), LENGTHS, 1)
-    assert found.labels.shape == (3, 1, TIME)
+def test_a_beam_of_one_keeps_one_prefix_and_a_beam_of_zero_is_refused():
+    result = ctc.beam_search(log_softmax(random_logits()), LENGTHS, 1)
+    assert result.labels.shape == (3, 1, TIME)
     with pytest.raises(ValueError, match="beam must be at least 1"):
         ctc.beam_search(log_softmax(random_logits()), LENGTHS, 0)

@@ -1,4 +1,4 @@
-"""Searches over a toy trigram model, small enough to list every sentence that it can say."""
+"""Searches over a toy trigram model, small enough to enumerate every sentence."""
 
 import itertools
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.decoding import Hypotheses, _largest, beam_search, choose, greedy, sample
+from shared.decoding import Hypotheses, SearchSpace, _top_k, beam_search, choose, greedy, sample
 
 ops: Any = keras.ops
 
@@ -49,10 +49,16 @@ def start_state(batch):
     return ops.zeros((batch,), "int32"), ops.zeros((batch,), "int32")
 
 
+def space_of(table, batch=None, **changes) -> SearchSpace:
+    """The search space of a batch of tables."""
+    batch = len(table) if batch is None else batch
+    return SearchSpace(step_of(table), start_state(batch), batch, **(COMMON | changes))
+
+
 def search(decode, table, **options) -> Any:
     """The search, compiled, its result in NumPy."""
-    batch = len(table)
-    run = tf.function(lambda: decode(step_of(table), start_state(batch), batch_size=batch, **{**COMMON, **options}))
+    changes = {name: options.pop(name) for name in ("max_length", "forbidden_ids") if name in options}
+    run = tf.function(lambda: decode(space_of(table, **changes), **options))
     return keras.tree.map_structure(np.asarray, run())
 
 
@@ -102,7 +108,7 @@ def test_wide_beam_is_exhaustive(length_penalty):
         (beam_search, {"beam": 5, "length_penalty": 0.7}, 5),
     ],
 )
-def test_every_number_of_a_hypothesis(decode, options, beam):
+def test_all_fields_of_a_hypothesis(decode, options, beam):
     """Log-probabilities equal rescoring, extras belong to their tokens, padding is clean, hypotheses differ."""
     tables = trigrams(6, seed=beam, sharpness=1.0)
     found = search(decode, tables, **options)
@@ -149,7 +155,7 @@ def test_beam_of_one_is_greedy():
 
 
 def test_cut_off_at_max_length():
-    """A model that never ends: the hypotheses are those of the words alone, all of full length."""
+    """A model that never emits the end token: all hypotheses have the maximum length."""
     tables = trigrams(2, seed=6)
     tables[..., END] = -1e4
     for decode, options in ((beam_search, {"beam": 3}), (greedy, {}), (sample, {"samples": 3, "seed": 1})):
@@ -160,9 +166,11 @@ def test_cut_off_at_max_length():
 
 
 def test_each_example_ends_at_its_own_limit():
-    """Of all sentences that are no longer: those of the limit end there at the cost of the end token."""
+    """Sentences of the maximum length end there, with the probability of the end token."""
     table = trigrams(3)
-    found = search(beam_search, table, beam=VOCAB**LENGTH, length_penalty=0.5, limits=np.array([2, 4, 3], np.int32))
+    found = search(
+        beam_search, table, beam=VOCAB**LENGTH, length_penalty=0.5, max_lengths=np.array([2, 4, 3], np.int32)
+    )
     for row, limit in enumerate((2, 4, 3)):
         fitting = [one for one in all_sentences(table[row], 0.5) if len(one[1]) <= limit]
         count = int((found.lengths[row] > 0).sum())
@@ -174,29 +182,29 @@ def test_each_example_ends_at_its_own_limit():
         )
 
 
-def test_the_best_is_certain_before_all_are():
+def test_num_exact_ends_earlier_with_the_same_best_hypothesis():
     table = trigrams(40)
-    all_, one = (search(beam_search, table, beam=4, length_penalty=1.0, certain=certain) for certain in (None, 1))
+    all_, one = (search(beam_search, table, beam=4, length_penalty=1.0, num_exact=count) for count in (None, 1))
     np.testing.assert_array_equal(all_.token_ids[:, 0], one.token_ids[:, 0])
     np.testing.assert_allclose(all_.scores[:, 0], one.scores[:, 0], rtol=1e-6)
     assert np.all((one.token_ids == END).sum(axis=-1) == (all_.token_ids == END).sum(axis=-1))  # none left open
     for row in range(0, 40, 13):  # the others, too, are what they are alone
-        alone = search(beam_search, table[row : row + 1], beam=4, length_penalty=1.0, certain=1)
+        alone = search(beam_search, table[row : row + 1], beam=4, length_penalty=1.0, num_exact=1)
         np.testing.assert_array_equal(alone.token_ids[0], one.token_ids[row])
 
 
 @pytest.mark.parametrize("width", [4096, 5000, 4099, 60])
-def test_the_largest_are_those_of_top_k(width):
+def test_top_k_equals_that_of_keras(width):
     rng = np.random.default_rng(width)
     x = rng.normal(size=(3, width)).astype(np.float32)
     x[1] = np.round(x[1])  # many are equal
     x[2, 7:] = -np.inf
-    for ours, theirs in zip(_largest(ops.convert_to_tensor(x), 9), ops.top_k(x, 9), strict=True):
+    for ours, theirs in zip(_top_k(ops.convert_to_tensor(x), 9), ops.top_k(x, 9), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_fewer_hypotheses_than_places():
-    """Only the end may follow the start: one hypothesis, the other places are empty."""
+def test_fewer_hypotheses_than_the_beam():
+    """Only the end token may follow the start: one hypothesis, the other entries are unused."""
     tables = np.full((2, VOCAB, VOCAB, VOCAB), -np.inf, "float32")
     tables[..., END] = 0
     found = search(beam_search, tables, beam=3)
@@ -207,7 +215,7 @@ def test_fewer_hypotheses_than_places():
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
-def test_company_changes_nothing(length_penalty):
+def test_the_rest_of_the_batch_changes_nothing(length_penalty):
     """An example decoded alone and in a batch that keeps the search going gives the same hypotheses."""
     tables = trigrams(20, seed=7)
     together = search(beam_search, tables, beam=3, max_length=9, length_penalty=length_penalty)
@@ -218,7 +226,7 @@ def test_company_changes_nothing(length_penalty):
 
 
 def test_stops_early():
-    """Sentences of one certain word: the step is asked twice, however long they might be."""
+    """Sentences of one word with probability 1: the step is called twice, whatever the maximum length."""
     asked = []
 
     def step(token_ids, state):
@@ -227,7 +235,7 @@ def test_stops_early():
         after_word = np.log([1e-9, 1e-9, 0.99, 1e-9, 1e-3, 1e-3, 1e-3])
         return ops.where(ops.equal(token_ids, START)[:, :, None], after_start, after_word), state, ()
 
-    found = beam_search(step, (), batch_size=2, beam=3, **{**COMMON, "max_length": 50})
+    found = beam_search(SearchSpace(step, (), 2, **(COMMON | {"max_length": 50})), beam=3)
     assert len(asked) == 2
     np.testing.assert_array_equal(found.token_ids[0, :, :3], [[4, END, PAD], [5, END, PAD], [6, END, PAD]])
 
@@ -255,14 +263,14 @@ def test_seeds():
 
 def test_eager_equals_compiled():
     tables = trigrams(2, seed=11)
-    eager = beam_search(step_of(tables), start_state(2), batch_size=2, beam=3, **COMMON)
+    eager = beam_search(space_of(tables), beam=3)
     for a, b in zip(keras.tree.flatten(eager), keras.tree.flatten(search(beam_search, tables, beam=3)), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(("length", "limits"), [(9, None), (9, [2, 9, 1, 7, 4, 9, 5])])
-def test_what_leaves_the_batch_changes_nothing(length, limits):
-    """Examples of which some close early, at last one alone is open; states, extras and limits must follow."""
+def test_examples_that_leave_the_batch_change_nothing(length, limits):
+    """Examples that end at different steps, the last one alone; states, extras and maximum lengths must follow."""
     tables = trigrams(7, seed=13)
     tables[..., END] += 1.5 * np.arange(-3, 4)[:, None, None]  # some end late, others early
     asked = []
@@ -271,12 +279,12 @@ def test_what_leaves_the_batch_changes_nothing(length, limits):
         asked.append(places)
         return step_of(ops.take(tables, places, axis=0))
 
-    options = {"beam": 3, "length_penalty": 0.5, "max_length": length, "limits": limits and np.array(limits, np.int32)}
-    whole = search(beam_search, tables, **options)
-    eager = beam_search(step_of(tables), start_state(7), batch_size=7, step_for=step_for, **{**COMMON, **options})
+    options = {"beam": 3, "length_penalty": 0.5, "max_lengths": limits and np.array(limits, np.int32)}
+    whole = search(beam_search, tables, max_length=length, **options)
+    eager = beam_search(space_of(tables, max_length=length), step_for_subset=step_for, **options)
     assert len(asked[0]) >= 6
     assert len(asked[-1]) <= 3
-    for few in (eager, search(beam_search, tables, step_for=step_for, **options)):
+    for few in (eager, search(beam_search, tables, max_length=length, step_for_subset=step_for, **options)):
         for expected, found in zip(keras.tree.flatten(whole), keras.tree.flatten(few), strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -286,12 +294,11 @@ def test_saved_model_with_dynamic_batch_and_length(tmp_path):
         @tf.function(input_signature=[tf.TensorSpec((None, VOCAB, VOCAB, VOCAB)), tf.TensorSpec((), tf.int32)])
         def decode(self, table, max_length):
             batch = ops.shape(table)[0]
-            common = {**COMMON, "batch_size": batch, "max_length": max_length}
-            step, state = step_of(table), start_state(batch)
+            space = space_of(table, batch, max_length=max_length)
             return {
-                "beam": beam_search(step, state, beam=3, **common),
-                "greedy": greedy(step, state, **common),
-                "sample": sample(step, state, samples=2, seed=1, **common),
+                "beam": beam_search(space, beam=3),
+                "greedy": greedy(space),
+                "sample": sample(space, samples=2, seed=1),
             }
 
     server = Server()
@@ -318,7 +325,7 @@ def test_saved_model_with_dynamic_batch_and_length(tmp_path):
 )
 def test_refuses(decode, options, message):
     with pytest.raises(ValueError, match=message):
-        decode(step_of(trigrams(1)), start_state(1), batch_size=1, **COMMON, **options)
+        decode(space_of(trigrams(1)), **options)
 
 
 # Falling: .5, .25, .15, .1, not in this order.
@@ -341,7 +348,7 @@ PROBABILITIES = np.array([[0.15, 0.5, 0.1, 0.25]], "float32")
         ({"top_k": tf.constant(2), "top_p": tf.constant(0.99), "min_p": tf.constant(0.0)}, {1, 3}),
     ],
 )
-def test_what_is_chosen_from(rule, kept):
+def test_tokens_that_a_rule_keeps(rule, kept):
     uniform = np.linspace(0, 1, 2001, dtype="float32")[:, None]
     log_probs = np.log(np.repeat(PROBABILITIES, len(uniform), axis=0))
     chosen = np.asarray(choose(log_probs, uniform, **rule))
@@ -351,8 +358,8 @@ def test_what_is_chosen_from(rule, kept):
         assert np.mean(chosen == token) == pytest.approx(PROBABILITIES[0, token] / total, abs=0.002)
 
 
-def test_temperature_comes_before_what_is_chosen_from():
-    """At temperature 2 the probabilities are as their roots: the two best have .632 together, not .75."""
+def test_temperature_applies_before_the_rules():
+    """At temperature 2 the probabilities are proportional to their square roots: the two best sum to .632, not .75."""
     uniform = np.linspace(0, 0.999, 500, dtype="float32")[:, None]
     log_probs = np.log(np.repeat(PROBABILITIES, len(uniform), axis=0))
     assert set(np.asarray(choose(log_probs, uniform, 2.0, top_p=0.7)).tolist()) == {0, 1, 3}

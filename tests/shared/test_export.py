@@ -1,4 +1,4 @@
-"""SavedModels: whole or not at all, numbered, checked, and with requests that warm a server up."""
+"""SavedModels: atomic, numbered, checked, with warm-up requests."""
 
 import struct
 
@@ -8,56 +8,56 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
-from shared.export import Endpoint, ParityError, _field, write_saved_model
+from shared.export import Endpoint, ParityError, _field, latest_export, write_saved_model
 from shared.runs import Run
 
-# --- what a server reads, by hand: tensorflow_serving/apis/{prediction_log,predict,model}.proto ----------------------
+# --- warm-up requests, decoded by hand: tensorflow_serving/apis/{prediction_log,predict,model}.proto ------------------
 
 
 def fields(message: bytes) -> list[tuple[int, bytes]]:
-    """The fields, number and content, of a message that holds nothing but length-delimited ones."""
-    found, place = [], 0
+    """The fields, as number and content, of a message of length-delimited fields."""
+    result, position = [], 0
 
     def varint() -> int:
-        nonlocal place
+        nonlocal position
         value = shift = 0
         while True:
-            byte = message[place]
-            place += 1
+            byte = message[position]
+            position += 1
             value |= (byte & 127) << shift
             shift += 7
             if byte < 128:
                 return value
 
-    while place < len(message):
+    while position < len(message):
         key = varint()
         assert key & 7 == 2
         size = varint()
-        found.append((key >> 3, message[place : place + size]))
-        assert len(found[-1][1]) == size
-        place += size
-    return found
+        result.append((key >> 3, message[position : position + size]))
+        assert len(result[-1][1]) == size
+        position += size
+    return result
 
 
 def one(message: bytes, number: int) -> bytes:
-    """The only field of that number."""
-    (content,) = [content for found, content in fields(message) if found == number]
+    """The only field of a number."""
+    (content,) = [content for key, content in fields(message) if key == number]
     return content
 
 
 def tensor_records(path) -> list[bytes]:
     """The contents of a TFRecord file: length, checksum, content, checksum."""
-    data, found = path.read_bytes(), []
+    data, contents = path.read_bytes(), []
     while data:
         (size,) = struct.unpack("<Q", data[:8])
-        found.append(data[12 : 12 + size])
+        contents.append(data[12 : 12 + size])
         data = data[16 + size :]
-    return found
+    return contents
 
 
 def read_requests(path) -> list[tuple[str, str, dict[str, np.ndarray]]]:
     """Model, endpoint and inputs of each warm-up request."""
-    contents = [content.numpy() for content in tf.data.TFRecordDataset(str(path))]  # which verifies the checksums
+    contents = [content.numpy() for content in tf.data.TFRecordDataset(str(path))]  # verifies the checksums
     assert contents == tensor_records(path)
     requests = []
     for content in contents:
@@ -71,7 +71,7 @@ def read_requests(path) -> list[tuple[str, str, dict[str, np.ndarray]]]:
     return requests
 
 
-# --- a toy ----------------------------------------------------------------------------------------------------------
+# --- a toy model ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def endpoints(model) -> dict[str, Endpoint]:
     }
 
 
-def test_a_version_answers_as_the_model_does(run, model):
+def test_outputs_equal_those_of_the_model(run, model):
     folder = write_saved_model(run, model, endpoints(model), lambda loaded: None)
     assert folder == run.path / "export" / "1"
     loaded = tf.saved_model.load(str(folder))
@@ -122,10 +122,13 @@ def test_a_version_answers_as_the_model_does(run, model):
 def test_versions_count_up_from_the_last(run, model):
     (run.path / "export" / "7").mkdir(parents=True)
     (run.path / "export" / "notes").mkdir()
+    assert latest_export(run) == run.path / "export" / "7"
     assert write_saved_model(run, model, endpoints(model), lambda loaded: None).name == "8"
 
 
 def test_a_failed_check_leaves_no_version(run, model):
+    assert latest_export(run) is None
+
     def check(loaded):
         assert loaded.apply(tf.zeros((1, 3)))["result"].numpy().tolist() == [[1, -1]]
         raise ParityError("different")

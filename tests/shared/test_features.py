@@ -1,4 +1,4 @@
-"""Log-mel energies: librosa's, in a graph, of any length."""
+"""Log-mel energies: equal to librosa, in a graph, of any length."""
 
 import keras
 import librosa
@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from shared.audio import SAMPLE_RATE
-from shared.features import HOP, TRANSFORM, WINDOW, frame_count, log_mel, mel_filters, stretched
+from shared.features import HOP, TRANSFORM, WINDOW, frame_count, log_mel, mel_filters, warp_frequencies
 
 RNG = np.random.default_rng(0)
 SOUND = (0.1 * RNG.standard_normal((2, 5_000))).astype("float32")
@@ -15,17 +15,17 @@ SOUND[1] = 0.5 * np.sin(2 * np.pi * 700 * np.arange(5_000) / SAMPLE_RATE) + 0.03
 
 
 @pytest.mark.parametrize("mels", [40, 80])
-def test_filters_are_those_of_librosa(mels):
+def test_filters_equal_librosa(mels):
     expected = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=TRANSFORM, n_mels=mels)
     np.testing.assert_allclose(mel_filters(mels), expected.T, atol=1e-7)
 
 
-def test_energies_are_those_of_librosa():
-    found = keras.ops.convert_to_numpy(log_mel(SOUND, 40))
-    assert found.shape == (2, 29, 40)
-    for sound, frames in zip(SOUND, found, strict=True):
+def test_energies_equal_librosa():
+    energies = keras.ops.convert_to_numpy(log_mel(SOUND, 40))
+    assert energies.shape == (2, 29, 40)
+    for sound, frames in zip(SOUND, energies, strict=True):
         sizes = {"n_fft": TRANSFORM, "win_length": WINDOW, "hop_length": HOP, "n_mels": 40}
-        padded = np.pad(sound, (TRANSFORM - WINDOW) // 2)  # librosa centres a short window in a long one too
+        padded = np.pad(sound, (TRANSFORM - WINDOW) // 2)  # librosa also centres the window in the transform
         expected = librosa.feature.melspectrogram(y=padded, sr=SAMPLE_RATE, center=False, **sizes)
         np.testing.assert_allclose(frames, np.log(np.maximum(expected.T, 1e-10)), atol=1e-4)
 
@@ -40,16 +40,16 @@ def test_frames_of_any_length(samples):
     np.testing.assert_allclose(frames, log_mel(SOUND, 7)[:, :expected], atol=1e-4)
 
 
-def test_silence_has_a_floor():
+def test_silence_has_the_minimum_energy():
     assert np.asarray(log_mel(np.zeros((1, 400), np.float32), 5)) == pytest.approx(np.full((1, 1, 5), np.log(1e-10)))
 
 
 @pytest.mark.parametrize("hertz", [400, 1500, 3000])
-def test_stretched_bands_are_those_of_a_higher_sound(hertz):
+def test_warped_bands_equal_those_of_a_higher_sound(hertz):
     seconds = np.arange(800) / SAMPLE_RATE
     low, high = (np.float32([np.sin(2 * np.pi * f * seconds)]) for f in (hertz, 1.2 * hertz))
     bands = np.asarray(log_mel(np.concatenate([low, low]), 64))
-    found = np.asarray(stretched(bands, np.float32([1.2, 1])))
-    assert found.shape == (2, 3, 64)
-    assert found[0].argmax(-1) == pytest.approx(np.asarray(log_mel(high, 64))[0].argmax(-1), abs=0)
-    np.testing.assert_allclose(found[1], bands[1], atol=1e-4)
+    warped = np.asarray(warp_frequencies(bands, np.float32([1.2, 1])))
+    assert warped.shape == (2, 3, 64)
+    assert warped[0].argmax(-1) == pytest.approx(np.asarray(log_mel(high, 64))[0].argmax(-1), abs=0)
+    np.testing.assert_allclose(warped[1], bands[1], atol=1e-4)

@@ -1,10 +1,18 @@
-"""Losses against values by hand and against Keras on the real tokens alone."""
+"""Losses against values by hand and against Keras on the real tokens."""
 
 import keras
 import numpy as np
 import pytest
 
-from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token, real_tokens_mean, token_nats
+from shared.losses import (
+    PolicyGradient,
+    SequenceCrossEntropy,
+    mean_nats,
+    nats_per_token,
+    output_nats,
+    real_tokens_mean,
+    token_nats,
+)
 
 BATCH, TARGET, VOCAB = 2, 3, 4
 TOKENS = np.array([[2, 1, 0], [3, 0, 0]], np.int32)
@@ -17,21 +25,21 @@ LOGITS = np.log(
         np.float32,
     )
 )
-REAL = -np.log([0.4, 0.25, 0.125])  # p of 2, 1 and 3 where they stand
+REAL = -np.log([0.4, 0.25, 0.125])  # of the real tokens 2, 1 and 3
 
 
 def value(tensor) -> float:
     return float(keras.ops.convert_to_numpy(tensor))
 
 
-def test_padding_counts_for_nothing():
+def test_padding_is_ignored():
     assert value(SequenceCrossEntropy()(TOKENS, LOGITS)) == pytest.approx(REAL.mean(), rel=1e-6)
-    elsewhere = LOGITS.copy()
-    elsewhere[TOKENS == 0] = np.random.default_rng(0).normal(size=(3, VOCAB))
-    assert value(SequenceCrossEntropy(0.2)(TOKENS, elsewhere)) == value(SequenceCrossEntropy(0.2)(TOKENS, LOGITS))
+    other = LOGITS.copy()
+    other[TOKENS == 0] = np.random.default_rng(0).normal(size=(3, VOCAB))
+    assert value(SequenceCrossEntropy(0.2)(TOKENS, other)) == value(SequenceCrossEntropy(0.2)(TOKENS, LOGITS))
 
 
-def test_only_padding_gives_zero_and_no_gradient_trouble():
+def test_only_padding_gives_zero():
     assert value(SequenceCrossEntropy(0.1)(np.zeros_like(TOKENS), LOGITS)) == 0
 
 
@@ -51,7 +59,7 @@ def test_equals_keras_on_the_real_tokens(smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_its_gradient_is_that_of_automatic_derivatives(smoothing):
+def test_gradient_equals_automatic_differentiation(smoothing):
     import tensorflow as tf
 
     rng = np.random.default_rng(2)
@@ -59,12 +67,12 @@ def test_its_gradient_is_that_of_automatic_derivatives(smoothing):
     weights = tf.constant(rng.normal(size=(3, 5)))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(logits)
-        ours = tf.reduce_sum(weights * token_nats(tokens, logits, smoothing))
+        loss = tf.reduce_sum(weights * token_nats(tokens, logits, smoothing))
         log_probs = tf.nn.log_softmax(logits)
-        shares = (1 - smoothing) * tf.one_hot(tokens, 6, dtype=logits.dtype) + smoothing / 6
-        theirs = -tf.reduce_sum(weights * tf.reduce_sum(shares * log_probs, axis=-1))
-    assert float(ours) == pytest.approx(float(theirs), rel=1e-9)
-    np.testing.assert_allclose(tape.gradient(ours, logits), tape.gradient(theirs, logits), atol=1e-12)
+        targets = (1 - smoothing) * tf.one_hot(tokens, 6, dtype=logits.dtype) + smoothing / 6
+        expected = -tf.reduce_sum(weights * tf.reduce_sum(targets * log_probs, axis=-1))
+    assert float(loss) == pytest.approx(float(expected), rel=1e-9)
+    np.testing.assert_allclose(tape.gradient(loss, logits), tape.gradient(expected, logits), atol=1e-12)
 
 
 def test_large_logits_stay_finite():
@@ -72,9 +80,9 @@ def test_large_logits_stay_finite():
     assert value(SequenceCrossEntropy()(np.array([[2]]), logits)) == 2e4
 
 
-def test_nats_per_token_is_the_plain_cross_entropy():
-    found = keras.ops.convert_to_numpy(nats_per_token(TOKENS.astype(np.float32), LOGITS))
-    np.testing.assert_allclose(found, np.full((BATCH, TARGET), REAL.mean()), rtol=1e-6)
+def test_nats_per_token_is_the_cross_entropy_without_smoothing():
+    nats = keras.ops.convert_to_numpy(nats_per_token(TOKENS.astype(np.float32), LOGITS))
+    np.testing.assert_allclose(nats, np.full((BATCH, TARGET), REAL.mean()), rtol=1e-6)
 
 
 def test_real_tokens_mean():
@@ -82,8 +90,8 @@ def test_real_tokens_mean():
 
 
 @pytest.mark.parametrize("mask_zero", [False, True])
-def test_a_mask_that_the_model_passes_on_changes_nothing(mask_zero):
-    """The mask belongs to the inputs; the targets have padding of their own."""
+def test_a_propagated_mask_changes_nothing(mask_zero):
+    """The mask describes the inputs; the targets have their own padding."""
     inputs = keras.Input((None,), dtype="int32")
     table = keras.layers.Embedding(VOCAB, VOCAB, mask_zero=mask_zero, embeddings_initializer="zeros")
     model = keras.Model(inputs, keras.layers.Activation("linear")(table(inputs)))
@@ -101,10 +109,15 @@ def test_sample_weight_is_refused():
         SequenceCrossEntropy()(TOKENS, LOGITS, sample_weight=np.ones(BATCH))
 
 
-def test_policy_gradient_weighs_each_sampled_token():
+def test_policy_gradient_weights_each_sampled_token():
     advantages = np.array([[0.5, 0.5, 9.0], [-2.0, 9.0, 9.0]], np.float32)
     expected = 0.5 * REAL[0] + 0.5 * REAL[1] - 2 * REAL[2]
     assert value(PolicyGradient()(TOKENS, LOGITS, sample_weight=advantages)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_losses_of_models_that_output_nats():
+    assert value(mean_nats(None, keras.ops.array([[1.0, 3.0], [2.0, 6.0]]))) == 3
+    assert output_nats(None, LOGITS) is LOGITS
 
 
 @pytest.mark.parametrize("loss", [SequenceCrossEntropy(0.2, name="other"), PolicyGradient()])

@@ -1,4 +1,4 @@
-"""Images as they come: every format and mode, turned, damaged, too large; and the same pixels out of a graph."""
+"""Images of every format and mode, rotated, damaged or too large; equal pixels from the graph."""
 
 import contextlib
 import io
@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 
 from shared.files import MediaError
-from shared.media import IMAGES, MAX_PIXELS, decode_image_in_graph, read_image, resize
+from shared.media import IMAGES, MAX_PIXELS, prepare, read_image, resize
+from shared.media_in_graph import decode_image_in_graph
 
 HEIGHT, WIDTH = 22, 37
 
 
 def photo() -> np.ndarray:
-    """A smooth picture with some noise, `(22, 37, 3)`, so that JPEG has something to round."""
+    """A smooth image with noise, `(22, 37, 3)`, which JPEG has to round."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     noise = np.random.default_rng(0).integers(0, 50, (HEIGHT, WIDTH, 3))
     return np.clip(np.stack([5 * x, 9 * y, 3 * x + 4 * y], axis=-1) + noise, 0, 255).astype(np.uint8)
@@ -34,7 +35,7 @@ def encode(image: Image.Image | np.ndarray, name: str, **options) -> bytes:
 
 
 def exif(orientation: int, byte_order: str = "<") -> bytes:
-    """An EXIF record with the orientation as the second of three tags, and a thumbnail's directory that lies."""
+    """An EXIF record with the orientation as the second of three tags, and a wrong one in the thumbnail's directory."""
     mark = b"II*\0" if byte_order == "<" else b"MM\0*"
     first = [(0x010F, 2, 4, b"abc\0"), (0x0112, 3, 1, struct.pack(byte_order + "HH", orientation, 0))]
     first.append((0x011A, 4, 1, struct.pack(byte_order + "I", 7)))
@@ -56,7 +57,7 @@ def jpeg_with_segments(*segments: tuple[int, bytes]) -> bytes:
 
 
 def ycck_jpeg() -> bytes:
-    """A CMYK file whose Adobe segment says that its first three channels are YCbCr."""
+    """A CMYK file with YCbCr in its first three channels, according to its Adobe segment."""
     data = bytearray(encode(Image.fromarray(photo()).convert("CMYK"), "JPEG"))
     data[data.index(b"Adobe") + 11] = 2
     return bytes(data)
@@ -78,7 +79,7 @@ def grey16() -> np.ndarray:
 
 
 def same_in_graph() -> dict[str, bytes]:
-    """Everything that both decoders must turn into equal pixels."""
+    """Images that both decoders must decode to equal pixels."""
     image = Image.fromarray(photo())
     cases = {
         f"jpeg quality {quality} subsampling {subsampling} progressive {progressive}": encode(
@@ -96,17 +97,17 @@ def same_in_graph() -> dict[str, bytes]:
         "jpeg ycck": ycck_jpeg(),
         "jpeg cmyk without an Adobe segment": encode(image.convert("CMYK"), "JPEG").replace(b"Adobe", b"adobe"),
         "jpeg 1 x 1": encode(photo()[:1, :1], "JPEG"),
-        "jpeg exif behind a comment that looks like it": jpeg_with_segments(
+        "jpeg exif after a comment with the same bytes": jpeg_with_segments(
             (0xFE, b"\xff\xe1\x00\x60" + exif(3)), (0xE0, b"JFIF\0" + exif(8)), (0xE1, b"http://xmp"), (0xE1, exif(6))
         ),
         "jpeg comment only": jpeg_with_segments((0xFE, exif(6)), (0xE2, exif(6)), (0xE1, b"exif\0\0" + tiff)),
-        "jpeg exif cut short": jpeg_with_segments((0xE1, exif(6)[:20])),
+        "jpeg exif truncated": jpeg_with_segments((0xE1, exif(6)[:20])),
         "jpeg exif with a directory far away": jpeg_with_segments((0xE1, b"Exif\0\0II*\0\xff\xff\xff\xff" + tiff[8:])),
-        "jpeg exif of no tiff": jpeg_with_segments((0xE1, b"Exif\0\0XX*\0" + tiff[4:])),
+        "jpeg exif without tiff": jpeg_with_segments((0xE1, b"Exif\0\0XX*\0" + tiff[4:])),
         "jpeg exif empty": jpeg_with_segments((0xE1, b"Exif\0\0")),
         "png": encode(image, "PNG"),
         "png orientation 5": encode(image, "PNG", exif=exif(5)),
-        "png orientation 8 behind the pixels": png_with_orientation_after_the_pixels(8),
+        "png orientation 8 after the pixels": png_with_orientation_after_the_pixels(8),
         "png grey": encode(image.convert("L"), "PNG"),
         "png grey, a transparent level": encode(image.convert("L"), "PNG", transparency=77),
         "png grey 16": encode(grey16(), "PNG"),
@@ -134,7 +135,7 @@ def same_in_graph() -> dict[str, bytes]:
 CASES = same_in_graph()
 
 
-def test_exact_formats_give_their_pixels_back():
+def test_lossless_formats_keep_their_pixels():
     for data in (encode(photo(), "PNG"), encode(photo(), "BMP"), encode(photo(), "WEBP", lossless=True)):
         image = read_image(data)
         assert image.dtype == np.uint8
@@ -146,7 +147,7 @@ def test_sixteen_bits_keep_their_high_byte():
     np.testing.assert_array_equal(read_image(encode(grey16(), "PNG")), np.repeat(grey16()[..., None] >> 8, 3, axis=-1))
 
 
-def test_transparency_is_laid_over_white():
+def test_transparent_pixels_are_blended_with_white():
     pixels = np.array([[[10, 20, 30, 0], [10, 20, 30, 255], [0, 100, 255, 128]]], np.uint8)
     # 0 * 128 / 255 + 255 * 127 / 255 = 127; 100 * 128 / 255 + 127 = 177.2; 255
     expected = [[[255, 255, 255], [10, 20, 30], [127, 177, 255]]]
@@ -175,7 +176,7 @@ def test_every_mode_of_every_format_gives_three_channels(name, mode):
     assert (image.shape, image.dtype) == ((HEIGHT, WIDTH, 3), np.uint8)
 
 
-def test_orientation_turns_the_picture():
+def test_orientation_is_applied():
     stored = photo()
     turned = {1: stored, 2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1], 6: np.rot90(stored, -1)}
     turned |= {5: stored.swapaxes(0, 1), 7: stored[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(stored)}
@@ -203,7 +204,10 @@ def header_only_png(width: int, height: int) -> bytes:
 
 BAD = {
     "empty": (b"", "is empty"),
-    "text": (b"hello, this is no image at all", "is not an image that can be read; JPEG, PNG"),
+    "text": (
+        b"hello, this is no image at all",
+        "is not an image that can be read; one of JPEG, PNG, WEBP, BMP, GIF was expected",
+    ),
     "a format not on the list": (encode(photo(), "TIFF"), "is not an image that can be read"),
     "jpeg without its end": (encode(photo(), "JPEG", quality=95)[:-300], "damaged or truncated JPEG file"),
     "jpeg header": (encode(photo(), "JPEG")[:20], "is not an image|damaged or truncated JPEG"),
@@ -211,7 +215,7 @@ BAD = {
     "gif without its end": (encode(photo(), "GIF")[:-300], "damaged or truncated GIF file"),
     "bmp without its end": (encode(photo(), "BMP")[:-300], "damaged or truncated BMP file"),
     "webp without its end": (encode(photo(), "WEBP")[:-300], "is not an image|damaged or truncated WEBP"),
-    "a little too many pixels": (header_only_png(10_000, MAX_PIXELS // 10_000 + 1), "10000 x 5001 pixels, the limit"),
+    "slightly too many pixels": (header_only_png(10_000, MAX_PIXELS // 10_000 + 1), "10000 x 5001 pixels, the limit"),
     "a bomb that Pillow warns of": (header_only_png(10_000, 9_500), "more pixels than the limit"),
     "a bomb that Pillow refuses": (header_only_png(60_000, 60_000), "more pixels than the limit"),
     "no pixels": (header_only_png(0, 5), "is not an image|0 x 5 pixels"),
@@ -236,7 +240,7 @@ def test_bytes_changed_at_random_give_an_image_or_a_media_error():
                 assert read_image(damaged.tobytes()).ndim == 3
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_unreadable_files_are_refused(tmp_path):
     good = tmp_path / "named.txt"
     good.write_bytes(encode(photo(), "PNG"))
     np.testing.assert_array_equal(read_image(good), photo())
@@ -253,8 +257,8 @@ def test_files_that_cannot_be_read(tmp_path):
         assert str(path) not in str(caught.value)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_files_that_may_not_be_read(tmp_path):
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")
+def test_files_without_permission_are_refused(tmp_path):
     for path in (tmp_path / "locked.png", tmp_path / "locked"):
         path.mkdir() if path.suffix == "" else path.write_bytes(b"x")
         path.chmod(0)
@@ -268,8 +272,8 @@ def test_find_images(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "folder.png").mkdir()
-    found = IMAGES.find([str(tmp_path), tmp_path / "no.jpg", tmp_path / "c.txt", tmp_path / "empty", "nul\0"])
-    names = [(path.name, error and str(error).split(";")[0].split(" (")[0]) for path, error in found]
+    results = IMAGES.find([str(tmp_path), tmp_path / "no.jpg", tmp_path / "c.txt", tmp_path / "empty", "nul\0"])
+    names = [(path.name, error and str(error).split(";")[0].split(" (")[0]) for path, error in results]
     assert names == [
         ("a.png", None),
         ("b.JPG", None),
@@ -286,7 +290,7 @@ def test_importing_media_does_not_import_keras():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
-def test_resize_leaves_the_right_size_alone_and_covers_the_whole_picture():
+def test_resize_keeps_the_right_size_and_covers_the_whole_image():
     images = np.random.default_rng(4).integers(0, 256, (2, 6, 6, 3)).astype(np.uint8)
     same = np.asarray(resize(images, 6))
     assert same.dtype == np.float32
@@ -296,14 +300,14 @@ def test_resize_leaves_the_right_size_alone_and_covers_the_whole_picture():
     wide[1, 2:] = 100
     squeezed = np.asarray(resize(wide, 2))
     assert (squeezed.shape, squeezed.dtype) == ((2, 2, 2, 3), np.float32)
-    # Each half of the wide picture is a column; antialiasing lets a little of the other half in.
+    # Each half of the wide image is a column; antialiasing mixes in a little of the other half.
     assert squeezed[0, :, 0].max() < 40
     assert squeezed[0, :, 1].min() > 215
     np.testing.assert_allclose(squeezed[1, :, 0], squeezed[1, :, 1], rtol=1e-6)
     np.testing.assert_allclose(squeezed.mean(axis=(1, 2)), [[127.5] * 3, [50] * 3], rtol=1e-5)
 
 
-def test_resize_of_unknown_size_is_the_identity_where_nothing_changes():
+def test_resize_of_unknown_size_keeps_images_of_the_right_size():
     import tensorflow as tf
 
     images = np.random.default_rng(5).integers(0, 256, (2, 5, 5, 3)).astype(np.uint8)
@@ -311,9 +315,18 @@ def test_resize_of_unknown_size_is_the_identity_where_nothing_changes():
     np.testing.assert_array_equal(traced(images), images)
 
 
+@pytest.mark.parametrize("size", [3, 6])
+def test_prepare_resizes_and_rounds(size):
+    images = np.random.default_rng(6).integers(0, 256, (2, 6, 6, 3)).astype(np.uint8)
+    prepared = np.asarray(prepare(images, size))
+    assert (prepared.shape, prepared.dtype) == ((2, size, size, 3), np.float32)
+    np.testing.assert_array_equal(prepared, np.round(resize(images, size)))
+    np.testing.assert_array_equal(prepare(prepared.astype(np.uint8), size), prepared)  # a cache of uint8 is lossless
+
+
 @pytest.fixture(scope="module")
 def graph_decoder(tmp_path_factory):
-    """`decode_image_in_graph` over a batch of one, after a trip through a SavedModel."""
+    """`decode_image_in_graph` over a batch, loaded from a SavedModel."""
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
@@ -353,7 +366,7 @@ def test_the_graph_refuses_bad_bytes(case, graph_decoder):
         graph_decoder(tf.constant([BAD[case][0]]))
 
 
-def test_the_graph_refuses_webp_and_says_what_it_takes(graph_decoder):
+def test_the_graph_refuses_webp_and_names_the_formats_it_accepts(graph_decoder):
     import tensorflow as tf
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="JPEG, PNG, BMP or GIF"):

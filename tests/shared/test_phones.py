@@ -1,4 +1,4 @@
-"""Phones in fewer and fewer classes."""
+"""Phone sets and the mappings between them."""
 
 import os
 from itertools import pairwise
@@ -9,7 +9,7 @@ import pytest
 from shared.phones import IPA, PHONES_39, PHONES_48, PHONES_61, SILENCE, SILENCES, fold, fold_all
 
 
-def test_there_are_as_many_as_their_names_say():
+def test_sizes_of_the_sets():
     assert (len(PHONES_61), len(PHONES_48), len(PHONES_39)) == (61, 48, 39)
     assert {fold(label, 48) for label in PHONES_61} == set(PHONES_48)
     assert {fold(label, 39) for label in PHONES_61} - {None} == set(PHONES_39)
@@ -43,14 +43,14 @@ def test_folding(label, of_48, of_39):
     assert fold(label, 39) == of_39
 
 
-def test_silences_in_a_row_are_one_and_phones_are_not():
+def test_consecutive_silences_are_merged_and_phones_are_not():
     assert fold_all(["h#", "pau", "tcl", "t", "t", "q", "epi", "h#"], 39) == ["sil", "t", "t", "sil"]
     assert fold_all(["h#", "tcl", "t"], 48) == ["sil", "cl", "t"]
     assert fold_all(["tcl", "kcl"], 48) == ["cl", "cl"]
     assert fold_all(["h#", "t", "t", "pau"], 39, silence=False) == ["t", "t"]
 
 
-def test_what_is_no_phone_is_refused():
+def test_unknown_phones_and_sets_are_refused():
     for label in ("xx", "", "AH5", "aa0"):
         with pytest.raises(ValueError, match="Received"):
             fold(label, 39)
@@ -58,7 +58,7 @@ def test_what_is_no_phone_is_refused():
         fold("aa", 40)
 
 
-def test_timit_is_transcribed_in_these():
+def test_timit_uses_these_phones():
     folder = Path(os.environ.get("QUATRAIN_DATA", "")) / "timit_sample"
     if not folder.is_dir():
         pytest.skip("QUATRAIN_DATA does not hold timit_sample")

@@ -1,4 +1,4 @@
-"""Pictures: of the size they should have, for every shape of image and every text, or an error in one line."""
+"""Plots: reasonable sizes for images of any shape and any text; errors of one line."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from PIL import Image
 
 from shared.errors import UserError
 from shared.media import read_image
-from shared.plots import _lit, draw_history, draw_image_attention
+from shared.plots import _lit, draw_alignment, draw_history, draw_image_attention
 
 
 def draw(path, height: int = 30, width: int = 40, words=("a", "red", "dog"), title="a red dog") -> np.ndarray:
@@ -17,7 +17,7 @@ def draw(path, height: int = 30, width: int = 40, words=("a", "red", "dog"), tit
     return read_image(path)
 
 
-def test_a_panel_for_every_word_and_the_image(tmp_path):
+def test_one_panel_per_word_and_one_for_the_image(tmp_path):
     three, six, seven = (draw(tmp_path / f"{n}.png", words=["word"] * n).shape for n in (3, 6, 7))
     assert three[0] == six[0]  # one row holds the image and six words
     assert three[1] < six[1] == seven[1]
@@ -25,19 +25,19 @@ def test_a_panel_for_every_word_and_the_image(tmp_path):
 
 
 @pytest.mark.parametrize(("height", "width"), [(5, 400), (400, 5), (1, 1), (700, 900)])
-def test_images_of_any_shape_give_a_picture_of_reasonable_size(tmp_path, height, width):
+def test_images_of_any_shape_give_plots_of_reasonable_size(tmp_path, height, width):
     picture = draw(tmp_path / "look.png", height, width)
     assert max(picture.shape) < 1200
     assert min(picture.shape[:2]) > 60
 
 
-def test_texts_are_drawn_as_they_are(tmp_path):
-    words = ["$x^", "_{", "\\frac", "$"]  # what matplotlib would read as mathematics
+def test_text_is_drawn_literally(tmp_path):
+    words = ["$x^", "_{", "\\frac", "$"]  # matplotlib could parse these as mathematics
     assert draw(tmp_path / "a.png", words=words, title=" ".join(words) * 20).size > 0
     assert draw(tmp_path / "b.png", words=[], title="").size > 0
 
 
-def test_light_lies_where_the_weight_is_and_fades_with_the_sentinel():
+def test_light_follows_the_attention_and_fades_with_the_sentinel():
     picture = Image.fromarray(np.full((40, 60, 3), 200, np.uint8))
     weights = np.zeros((4, 6), np.float32)
     weights[1, 4] = 0.3  # rows 10 to 20, columns 40 to 50
@@ -51,7 +51,7 @@ def test_light_lies_where_the_weight_is_and_fades_with_the_sentinel():
     assert dark.max() == dark.min()
 
 
-def test_formats_and_places_that_do_not_work_are_told_in_one_line(tmp_path):
+def test_unknown_formats_and_unwritable_paths_are_reported_in_one_line(tmp_path):
     draw_history([{"epoch": 1, "loss": 2.0}], ["loss"], tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
     with pytest.raises(UserError, match=r"a.xyz: cannot be drawn \(Format 'xyz' is not supported"):
@@ -60,6 +60,14 @@ def test_formats_and_places_that_do_not_work_are_told_in_one_line(tmp_path):
     with pytest.raises(UserError, match="cannot be drawn"):
         draw_history([{"epoch": 1, "loss": 2.0}], ["loss"], tmp_path / "file" / "a.png")
     assert {path.name for path in tmp_path.iterdir()} == {"a.svg", "file"}
+
+
+def test_an_alignment_has_a_row_per_target_word(tmp_path):
+    heights = []
+    for target in ([], ["a"], ["a", "$b", "c"]):
+        draw_alignment(["x", "y^"], target, np.full((len(target), 3), 0.3), tmp_path / "alignment.png")
+        heights.append(read_image(tmp_path / "alignment.png").shape[0])
+    assert heights[0] <= heights[1] < heights[2]
 
 
 @pytest.mark.parametrize("rows", [[], [{"epoch": 1, "a": 1.0}], [{"epoch": 1, "a": 1.0}, {"epoch": 2, "b": 3.0}]])

@@ -1,11 +1,11 @@
-"""Runs: files that appear whole or not at all, and one-line errors for everything that may be wrong with a folder."""
+"""Runs: atomic files, and errors of one line for every defect of a run folder."""
 
 import csv
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from shared.runs import (
     RunError,
     atomic_file,
     atomic_folder,
+    current_fields,
     read_json,
     read_tensors,
     write_bytes,
@@ -27,7 +28,9 @@ from shared.runs import (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A task's configuration, with every kind of field."""
+    """A task's configuration, with every type of field."""
+
+    RENAMED: ClassVar[dict[str, str]] = {"width": "units", "flip": "mirror"}
 
     corpus: Literal["made_up", "other"] = "made_up"
     units: int = 6
@@ -51,7 +54,7 @@ TENSORS = {
 
 
 def trained(root: Path, name: str = "first", **changed: Any) -> Run:
-    """A run of the task `tagger` with one weight, its config.json changed as told."""
+    """A run of the task `tagger` with one weight and changes to its config.json."""
     run = Run.create("tagger", name, Settings(), {"made_up": "f1"}, root)
     run.save_weights({"kernel": np.ones((2, 3), np.float32)})
     write_json(run.path / "config.json", {**run.config, **changed})
@@ -75,7 +78,7 @@ def fails(*_):
     raise OSError("no")
 
 
-def test_a_file_keeps_its_old_content_when_writing_dies_before_the_rename(tmp_path, monkeypatch):
+def test_a_file_keeps_its_old_content_if_the_rename_fails(tmp_path, monkeypatch):
     path = tmp_path / "new" / "file.json"
     write_bytes(path, b"old")
     monkeypatch.setattr(os, "replace", fails)
@@ -85,7 +88,7 @@ def test_a_file_keeps_its_old_content_when_writing_dies_before_the_rename(tmp_pa
     assert files(path.parent) == ["file.json"]
 
 
-def test_an_atomic_file_keeps_its_suffix_and_may_be_read_by_all(tmp_path):
+def test_an_atomic_file_keeps_its_suffix_and_is_readable_by_all(tmp_path):
     path = tmp_path / "model.keras"
     with atomic_file(path) as temporary:
         assert temporary.suffix == ".keras"
@@ -96,8 +99,8 @@ def test_an_atomic_file_keeps_its_suffix_and_may_be_read_by_all(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path):
-    folder = tmp_path / "above" / "7"
+def test_a_folder_is_replaced_atomically(tmp_path):
+    folder = tmp_path / "parent" / "7"
     with atomic_folder(folder) as temporary:
         (temporary / "inside").mkdir()
         (temporary / "inside" / "a").write_text("1")
@@ -105,7 +108,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert (folder / "inside" / "a").read_text() == "1"
 
     with pytest.raises(FileNotFoundError), atomic_folder(folder) as temporary:
-        (temporary / "b" / "not there").write_text("2")
+        (temporary / "b" / "missing").write_text("2")
     assert files(folder) == ["inside"]
 
     with atomic_folder(folder) as temporary:
@@ -123,7 +126,7 @@ def test_json_round_trip_is_readable_text(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         (None, "no such file; the run is incomplete"),
         (b"", "not readable as JSON"),
@@ -133,44 +136,44 @@ def test_json_round_trip_is_readable_text(tmp_path):
         (b"[1]", "expected a JSON object, received list"),
     ],
 )
-def test_json_that_cannot_be_read(tmp_path, content, complaint):
+def test_unreadable_json_is_refused(tmp_path, content, message):
     path = tmp_path / "a.json"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(RunError) as error:
         read_json(path)
-    assert one_line(error).startswith(f"{path}: {complaint}")
+    assert one_line(error).startswith(f"{path}: {message}")
 
 
-def test_tensors_come_back_in_shape_type_and_bits(tmp_path):
+def test_tensors_keep_shape_type_and_bits(tmp_path):
     path = tmp_path / "tensors.safetensors"
     sha256 = write_tensors(path, TENSORS)
-    found = read_tensors(path, sha256)
-    assert found.keys() == TENSORS.keys()
+    loaded = read_tensors(path, sha256)
+    assert loaded.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
-        assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape), name
-        np.testing.assert_array_equal(found[name], tensor)
+        assert (loaded[name].dtype, loaded[name].shape) == (tensor.dtype, tensor.shape), name
+        np.testing.assert_array_equal(loaded[name], tensor)
 
 
 @pytest.mark.parametrize(
-    ("content", "sha256", "complaint"),
+    ("content", "sha256", "message"),
     [
         (None, None, "No such file or directory"),
         (b"", None, "not a safetensors file"),
         (b"\xff" * 40, None, "not a safetensors file"),
-        (b"anything", "0" * 64, "its SHA-256 is not the one recorded"),
+        (b"anything", "0" * 64, "its SHA-256 differs from the recorded one"),
     ],
 )
-def test_tensors_that_cannot_be_read(tmp_path, content, sha256, complaint):
+def test_unreadable_tensors_are_refused(tmp_path, content, sha256, message):
     path = tmp_path / "tensors.safetensors"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(RunError) as error:
         read_tensors(path, sha256)
-    assert one_line(error).startswith(f"{path}: {complaint}")
+    assert one_line(error).startswith(f"{path}: {message}")
 
 
-def test_truncated_tensors_are_refused_even_without_a_digest(tmp_path):
+def test_truncated_tensors_are_refused_without_a_hash(tmp_path):
     path = tmp_path / "tensors.safetensors"
     write_tensors(path, TENSORS)
     path.write_bytes(path.read_bytes()[:-1])
@@ -188,25 +191,25 @@ def test_checkpoints_keep_the_last_two_and_the_best(tmp_path):
     for step in (3, 5, 8, 13):
         checkpoints.save(step, TENSORS, {"epoch": step}, best_step=3)
     assert checkpoints.steps() == [3, 8, 13]
-    checkpoints.save(13, TENSORS, {"epoch": 14}, best_step=8)  # the same step once more, as at the end of an epoch
+    checkpoints.save(13, TENSORS, {"epoch": 14}, best_step=8)  # the same step again, as at the end of an epoch
     assert checkpoints.steps() == [8, 13]
-    found = checkpoints.latest()
-    assert found is not None
-    assert found[1]["epoch"] == 14
-    assert found[0]["scalar"].shape == ()
+    latest = checkpoints.latest()
+    assert latest is not None
+    assert latest[1]["epoch"] == 14
+    assert latest[0]["scalar"].shape == ()
     assert files(checkpoints.folder) == ["000000008", "000000013"]
 
 
-def test_a_damaged_checkpoint_does_not_push_out_the_good_ones(tmp_path):
-    checkpoints, told = Checkpoints(tmp_path), []
+def test_a_damaged_checkpoint_does_not_displace_intact_ones(tmp_path):
+    checkpoints, reported = Checkpoints(tmp_path), []
     for step in (10, 20):
         checkpoints.save(step, TENSORS, {}, None)
     (tmp_path / "000000020" / "tensors.safetensors").write_bytes(b"damaged")
-    found = checkpoints.latest(told.append)
-    assert found is not None
-    assert found[1]["step"] == 10
-    assert len(told) == 1
-    assert told[0].startswith("checkpoint 20 is damaged, trying the one before it: ")
+    latest = checkpoints.latest(reported.append)
+    assert latest is not None
+    assert latest[1]["step"] == 10
+    assert len(reported) == 1
+    assert reported[0].startswith("checkpoint 20 is damaged, using the one before it: ")
     checkpoints.save(12, TENSORS, {}, None)
     assert checkpoints.steps() == [10, 12]
 
@@ -214,7 +217,7 @@ def test_a_damaged_checkpoint_does_not_push_out_the_good_ones(tmp_path):
 # --- runs ----------------------------------------------------------------------------------------------------------
 
 
-def test_create_describes_the_run(tmp_path):
+def test_create_writes_the_config(tmp_path):
     run = Run.create("tagger", "first", Settings(units=4), {"made_up": "f1"}, tmp_path)
     assert run.path == tmp_path / "tagger" / "first"
     assert run.name == "first"
@@ -229,19 +232,25 @@ def test_create_describes_the_run(tmp_path):
 @pytest.mark.parametrize(
     "name", ["", ".", "..", ".hidden", "a/b", "/a", "../a", "a/", "a\\b", "-a", "a b", "a\n", "a\0b"]
 )
-def test_a_run_name_is_one_plain_folder(tmp_path, name):
+def test_invalid_run_names_are_refused(tmp_path, name):
     with pytest.raises(RunError) as error:
         Run.create("tagger", name, Settings(), {}, tmp_path)
-    assert one_line(error).startswith(f"run name {name!r} is not a plain one")
+    assert one_line(error).startswith(f"run name {name!r} is invalid; letters, digits")
     assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["flickr8k", "v1.2-beta", "a+b", "7", "Läufer"])
-def test_usual_run_names_are_fine(tmp_path, name):
+def test_usual_run_names_are_accepted(tmp_path, name):
     assert Run.create("tagger", name, Settings(), {}, tmp_path).path.parent == tmp_path / "tagger"
 
 
-def test_the_same_configuration_again_resumes(tmp_path):
+def test_safe_names_are_valid():
+    assert runs.safe_name("Käse / 犬 v1.2.", "run") == "K-se-v1.2"
+    assert runs.safe_name("犬", "run") == "run"
+    assert runs.NAME.fullmatch(runs.safe_name("--a b", ""))
+
+
+def test_the_same_configuration_resumes(tmp_path):
     first = Run.create("tagger", "first", Settings(), {"made_up": "f1"}, tmp_path)
     written = (first.path / "config.json").read_bytes()
     again = Run.create("tagger", "first", Settings(), {"made_up": "f1"}, tmp_path)
@@ -266,7 +275,7 @@ def test_a_released_run_is_not_trained_further(tmp_path):
 
 
 @pytest.mark.parametrize("config", [None, [], "x"])
-def test_a_config_that_is_no_object_is_damage(tmp_path, config):
+def test_a_config_that_is_not_an_object_is_refused(tmp_path, config):
     run = trained(tmp_path, config=config)
     with pytest.raises(RunError, match="expected an object under config"):
         Run.create("tagger", "first", Settings(), {"made_up": "f1"}, tmp_path)
@@ -275,7 +284,7 @@ def test_a_config_that_is_no_object_is_damage(tmp_path, config):
 
 
 @pytest.mark.parametrize(
-    ("config", "complaint"),
+    ("config", "message"),
     [
         ({"colour": 3}, "field colour is unknown"),
         ({"units": "6"}, "field units cannot be '6'; it is int"),
@@ -292,19 +301,36 @@ def test_a_config_that_is_no_object_is_damage(tmp_path, config):
         ({"beam": "3"}, "field beam cannot be '3'; it is int | None"),
     ],
 )
-def test_read_config_refuses_what_does_not_fit(tmp_path, config, complaint):
+def test_read_config_refuses_unknown_fields_and_invalid_values(tmp_path, config, message):
     run = trained(tmp_path, config=config)
     with pytest.raises(RunError) as error:
         run.read_config(Settings)
-    assert one_line(error).startswith(f"{run.path / 'config.json'}: {complaint}")
+    assert one_line(error).startswith(f"{run.path / 'config.json'}: {message}")
 
 
-def test_read_config_takes_what_fits_and_defaults_for_the_rest(tmp_path):
+def test_read_config_uses_defaults_for_missing_fields(tmp_path):
     run = trained(tmp_path, config={"dropout": 1, "beam": 3, "corpus": "other"})
     assert run.read_config(Settings) == Settings(dropout=1, beam=3, corpus="other")
 
 
-def test_read_config_names_a_field_missing_without_a_default(tmp_path):
+def test_former_field_names_are_translated(tmp_path):
+    former = {"width": 4, "flip": True, "path": "b"}
+    assert current_fields(Settings, former) == {"units": 4, "mirror": True, "path": "b"}
+    assert trained(tmp_path, config=former).read_config(Settings) == Settings(units=4, mirror=True, path="b")
+    assert current_fields(int, former) == former  # a class without former names
+
+
+def test_a_run_with_former_field_names_resumes(tmp_path):
+    config = {"width" if name == "units" else name: value for name, value in vars(Settings(units=4)).items()}
+    run = trained(tmp_path, config=config)
+    written = (run.path / "config.json").read_bytes()
+    again = Run.create("tagger", "first", Settings(units=4), {"made_up": "f1"}, tmp_path)
+    assert (again.path / "config.json").read_bytes() == written
+    with pytest.raises(RunError, match="another config: units 4 -> 5; choose another --run name"):
+        Run.create("tagger", "first", Settings(units=5), {"made_up": "f1"}, tmp_path)
+
+
+def test_read_config_names_a_missing_field_without_default(tmp_path):
     @dataclass(frozen=True, kw_only=True)
     class Strict:
         units: int
@@ -313,17 +339,17 @@ def test_read_config_names_a_field_missing_without_a_default(tmp_path):
         trained(tmp_path, config={}).read_config(Strict)
 
 
-def test_find_prefers_what_is_asked_for_then_the_released_one_then_the_newest(tmp_path, monkeypatch):
+def test_find_prefers_the_named_run_then_the_released_one_then_the_newest(tmp_path, monkeypatch):
     for age, name in enumerate(["newest", "older", "oldest"]):
         run = trained(tmp_path, name)
         os.utime(run.path / "weights.safetensors", (1_000_000 - age, 1_000_000 - age))
     Run.create("tagger", "untrained", Settings(), {}, tmp_path)
 
     assert Run.find(None, "tagger", "older", tmp_path).name == "older"
-    assert Run.find(None, "tagger", "not there", tmp_path).name == "newest"
+    assert Run.find(None, "tagger", "missing", tmp_path).name == "newest"
     assert Run.find("oldest", "tagger", "older", tmp_path).name == "oldest"
 
-    elsewhere = tmp_path / "elsewhere" / "oldest"  # a name means the run, even beside a folder that is called so
+    elsewhere = tmp_path / "elsewhere" / "oldest"  # a run precedes a folder of the same name
     elsewhere.parent.mkdir()
     (tmp_path / "tagger" / "newest").rename(elsewhere)
     monkeypatch.chdir(elsewhere.parent)
@@ -332,25 +358,33 @@ def test_find_prefers_what_is_asked_for_then_the_released_one_then_the_newest(tm
         assert Run.find(path, "tagger", "", tmp_path).path.resolve() == elsewhere
 
 
-@pytest.mark.parametrize("model", ["nobody", "../tagger/first", "a\0b", "./nobody"])
-def test_find_names_what_is_missing_and_what_is_there(tmp_path, model):
+def test_find_skips_runs_that_do_not_suit(tmp_path):
+    for name, units in (("a", 2), ("b", 3)):
+        trained(tmp_path, name, config={"units": units})
+    assert Run.find(None, "tagger", "", tmp_path, lambda run: run.read_config(Settings).units == 2).name == "a"
+    with pytest.raises(RunError, match="no trained model"):
+        Run.find(None, "tagger", "", tmp_path, lambda run: False)
+
+
+@pytest.mark.parametrize("model", ["missing", "../tagger/first", "a\0b", "./missing"])
+def test_find_names_the_existing_runs_if_none_matches(tmp_path, model):
     trained(tmp_path)
     with pytest.raises(RunError) as error:
         Run.find(model, "tagger", "released", tmp_path)
     assert one_line(error) == f"{model}: neither a folder nor a run of task tagger; there are first"
 
 
-def test_find_without_any_model_says_how_to_train_one(tmp_path):
+def test_find_without_any_run_says_how_to_train_one(tmp_path):
     with pytest.raises(RunError, match=r"train one with: python -m tasks\.tagger\.train"):
         Run.find(None, "tagger", "released", tmp_path)
 
 
-def test_open_refuses_other_tasks_and_half_written_runs(tmp_path):
+def test_open_refuses_runs_of_other_tasks_and_incomplete_runs(tmp_path):
     run = trained(tmp_path)
     with pytest.raises(RunError, match="a run of task 'tagger', not of 'captioner'"):
         Run.open(run.path, "captioner")
     (run.path / "weights.safetensors").unlink()
-    with pytest.raises(RunError, match="half-written, it holds no weights"):
+    with pytest.raises(RunError, match=r"no weights\.safetensors; its training has not finished an epoch"):
         Run.open(run.path, "tagger")
     with pytest.raises(RunError, match="no such run"):
         Run.open(tmp_path / "nowhere", "tagger")
@@ -359,7 +393,7 @@ def test_open_refuses_other_tasks_and_half_written_runs(tmp_path):
         Run.open(tmp_path / "empty", "tagger")
 
 
-def test_released_weights_are_checked_and_widened(tmp_path):
+def test_released_weights_are_verified_and_converted_to_float32(tmp_path):
     run = trained(tmp_path)
     half = {"kernel": np.array([[0.1, -2.5, 3e-5]], np.float16), "count": np.array([3], np.int32)}
     sha256 = write_tensors(run.path / "weights.safetensors", half)
@@ -372,7 +406,7 @@ def test_released_weights_are_checked_and_widened(tmp_path):
 
     for wrong in ("0" * 64, None, 3):
         write_json(run.path / "config.json", {**run.config, "weights_sha256": wrong})
-        with pytest.raises(RunError, match="its SHA-256 is not the one recorded"):
+        with pytest.raises(RunError, match="its SHA-256 differs from the recorded one"):
             run.load_weights()
 
 
@@ -395,5 +429,5 @@ def test_history_has_a_column_for_every_key(tmp_path):
     assert b"\r" not in (run.path / "history.csv").read_bytes()
 
 
-def test_runs_live_beside_the_code():
+def test_runs_are_stored_beside_the_code():
     assert Path(__file__).parents[2] / "saved_models" == runs.ROOT

@@ -1,20 +1,51 @@
-"""Lines of text files, and how a corpus is split by them."""
+"""Lines of text files and the splits of a corpus."""
+
+import os
+import re
 
 import pytest
+import tensorflow as tf
 
 from shared.errors import UserError
-from shared.text import read_corpus, read_lines, split_lines
+from shared.text import SPACE, check_readable, read_corpus, read_lines, split_lines, tidy
 
 
-def test_lines_whatever_the_bytes(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [("", ""), (" \t\n", ""), ("  a\r\n b\tc\f\vd ", "a b c d"), ("\u00a0a\u00a0 b\u3000", "\u00a0a\u00a0 b\u3000")],
+)
+def test_tidy(sentence, expected):
+    assert tidy(sentence) == expected
+    in_graph = tf.strings.strip(tf.strings.regex_replace(sentence.encode(), SPACE, " "))
+    assert in_graph.numpy().decode() == expected
+
+
+def test_space_has_the_same_characters_in_python_and_tensorflow():
+    characters = [chr(code) for code in range(1, 0x300)]
+    in_graph = tf.strings.regex_full_match([character.encode() for character in characters], SPACE)
+    assert in_graph.numpy().tolist() == [bool(re.fullmatch(SPACE, character)) for character in characters]
+
+
+def test_check_readable_accepts_files_and_pipes(tmp_path):
+    (tmp_path / "a.txt").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for source in ("-", str(tmp_path / "a.txt"), str(tmp_path / "pipe")):
+        check_readable(source)
+    with pytest.raises(UserError, match="missing: no such file"):
+        check_readable(str(tmp_path / "missing"))
+    with pytest.raises(UserError, match="a folder; a file was expected"):
+        check_readable(str(tmp_path))
+
+
+def test_lines_of_any_bytes(tmp_path, capsys):
     (tmp_path / "odd.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\n\nbroken \xff\nlast \xff")
     assert list(read_lines(str(tmp_path / "odd.txt"))) == ["one", "two", "", "broken \ufffd", "last \ufffd"]
     error = capsys.readouterr().err
     assert "line 4 is not UTF-8" in error
-    assert error.count("\n") == 1  # told once
+    assert error.count("\n") == 1  # reported once
 
 
-def test_a_corpus_is_a_file_or_the_texts_of_a_folder(tmp_path):
+def test_a_corpus_is_a_file_or_the_text_files_of_a_folder(tmp_path):
     (tmp_path / "b.txt").write_text("2\n")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "c.txt").write_text("1\n")
@@ -29,9 +60,9 @@ def test_a_corpus_is_a_file_or_the_texts_of_a_folder(tmp_path):
         read_corpus(tmp_path / "nothing")
 
 
-def test_no_line_stands_in_two_splits():
-    lines = [str(number) for number in range(40)]  # 36, 2 and 2 of them
-    lines[5] = lines[36] = ""  # blank ones may
+def test_no_line_is_in_two_splits():
+    lines = [str(i) for i in range(40)]  # 36, 2 and 2 lines
+    lines[5] = lines[36] = ""  # blank lines may repeat
     lines[37] = "3"
     lines[38] = "4"
     assert split_lines(lines) == {"train": lines[:36], "dev": [""], "test": ["39"]}

@@ -1,6 +1,6 @@
-"""A tiny tagger is trained, killed at any moment, and started again: it must end in the same bits.
+"""Training of a tiny tagger: a killed and resumed run ends with the same bits as an uninterrupted one.
 
-Run as a script, this file is that training: `python -m tests.shared.test_training ROOT RUN [kills|signal]`.
+As a script (`python -m tests.shared.test_training ROOT`) it trains while its processes are killed.
 """
 
 import csv
@@ -24,6 +24,7 @@ import pytest
 from shared import training
 from shared.batching import BucketedBatches, pad
 from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
+from shared.recipe import Recipe
 from shared.recurrent import LSTM
 from shared.runs import Checkpoints, Run, RunError
 from shared.training import Evaluation, Interrupted, State, Trainer, TrainingError, averaged_weights, model_weights
@@ -35,7 +36,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def tagger(recurrent: bool = False, momentum: float = 0.9) -> keras.Model:
-    """token_ids (batch, time) -> logits (batch, time, vocab), with every kind of state that a model may have."""
+    """Token ids `(batch, time)` -> logits `(batch, time, vocab)`, with every kind of state that a model can have."""
     keras.utils.set_random_seed(3)
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     x = keras.layers.Embedding(VOCAB, 5, name="embedding")(token_ids)
@@ -57,8 +58,8 @@ def compiled(momentum: float) -> tuple[keras.Model, keras.optimizers.Optimizer, 
     return model, model.optimizer, [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 
-def renewed(momentum: float = 0.9) -> keras.Model:
-    """A `tagger` as it was before training, without compiling it again."""
+def fresh(momentum: float = 0.9) -> keras.Model:
+    """An untrained `tagger` that is not compiled again."""
     model, optimizer, initial = compiled(momentum)
     for variable, value in zip(model.variables + optimizer.variables, initial, strict=True):
         variable.assign(value)
@@ -66,7 +67,7 @@ def renewed(momentum: float = 0.9) -> keras.Model:
 
 
 def batches() -> BucketedBatches:
-    """Tokens are to be tagged with their double; the third of each batch is hidden, by the batch's own generator."""
+    """The tag of a token is its double; 30 % of the inputs are hidden, drawn by the batch's generator."""
     sequences = [[1 + (i + j) % (VOCAB - 1) for j in range(2 + i % 5)] for i in range(EXAMPLES)]
 
     def make_batch(indices, rng):
@@ -90,11 +91,12 @@ def likelihood_on_development(model: keras.Model):
 
 
 def trainer(root: Path, name: str = "run", model: keras.Model | None = None, evaluate=None, **options: Any) -> Trainer:
-    model = model or renewed()
+    model = model or fresh()
     run = Run.create("tagger", name, Settings(), {"made_up": "1"}, root)
-    settings: dict[str, Any] = {"epochs": EPOCHS, "learning_rate": 0.02, "warmup_steps": 3, "schedule": "cosine"}
-    settings |= {"patience": 9} | options
-    return Trainer(model, batches(), run, evaluate or likelihood_on_development(model), **settings)
+    tensorboard = options.pop("tensorboard", False)
+    recipe = Recipe(**{"epochs": EPOCHS, "learning_rate": 0.02, "warmup_steps": 3, "patience": 9} | options)
+    evaluate = evaluate or likelihood_on_development(model)
+    return Trainer(model, batches(), run, evaluate, recipe, tensorboard=tensorboard)
 
 
 def run_at(root: Path, name: str = "run") -> Run:
@@ -102,11 +104,11 @@ def run_at(root: Path, name: str = "run") -> Run:
 
 
 def outcome(root: Path, name: str = "run", checkpoints: str = "checkpoints") -> dict[str, Any]:
-    """Everything that two trainings must agree on: all but how long they took."""
+    """The results of a training, without times."""
     run = run_at(root, name)
-    found = Checkpoints(run.path / checkpoints).latest(lambda line: pytest.fail(line))
-    assert found is not None
-    tensors, state = found
+    latest = Checkpoints(run.path / checkpoints).latest(lambda line: pytest.fail(line))
+    assert latest is not None
+    tensors, state = latest
     rows = [{key: row[key] for key in row if key != "minutes"} for row in run.load_history()]
     for row in state["history"]:
         del row["minutes"]
@@ -128,17 +130,17 @@ def save_every_step(monkeypatch):
 
 
 class Killed(BaseException):
-    """Stands for a kill -9, as far as a process can do that to itself."""
+    """Simulates a kill -9 inside the process."""
 
 
 # --- resuming ------------------------------------------------------------------------------------------------------
 
 
-def dies(times: int, before: bool, function):
-    """`function`, dying at the given call: before doing anything, or after all."""
+def killed_at(times: int, before: bool, function):
+    """`function`, but the given call raises Killed, before or after its work."""
     calls = 0
 
-    def mortal(*arguments, **options):
+    def wrapped(*arguments, **options):
         nonlocal calls
         calls += 1
         if calls == times and before:
@@ -148,42 +150,42 @@ def dies(times: int, before: bool, function):
             raise Killed
         return result
 
-    return mortal
+    return wrapped
 
 
 @pytest.mark.usefixtures("save_every_step")
 @pytest.mark.parametrize(
-    ("place", "times", "before"),
+    ("call", "times", "before"),
     [
         ("checkpoint", 1, True),  # nothing is saved
         ("checkpoint", 8, False),
-        ("checkpoint", STEPS, False),  # all steps of an epoch done and saved, but not evaluated
+        ("checkpoint", STEPS, False),  # after the last step of an epoch, before its evaluation
         ("evaluate", 2, True),
-        ("weights", 2, False),  # better weights are there, the checkpoint that knows of them is not
+        ("weights", 2, False),  # better weights without their checkpoint
         ("history", 2, False),
-        ("checkpoint", EPOCHS * (STEPS + 1), False),  # the last one: nothing is left but model.keras
+        ("checkpoint", EPOCHS * (STEPS + 1), False),  # the last checkpoint: only model.keras is missing
     ],
 )
-def test_a_training_that_died_ends_in_the_same_bits(tmp_path, monkeypatch, uninterrupted, place, times, before):
+def test_a_killed_training_ends_with_the_same_bits(tmp_path, monkeypatch, uninterrupted, call, times, before):
     first = trainer(tmp_path)
     owner, name = {
         "checkpoint": (first.run.checkpoints, "save"),
         "evaluate": (first, "evaluate"),
         "weights": (first.run, "save_weights"),
         "history": (first.run, "save_history"),
-    }[place]
-    monkeypatch.setattr(owner, name, dies(times, before, getattr(owner, name)))
+    }[call]
+    monkeypatch.setattr(owner, name, killed_at(times, before, getattr(owner, name)))
     with pytest.raises(Killed):
         first.fit()
-    # Compiled anew at least once, by whichever batch comes first then.
+    # In one case the step is compiled again, starting with another batch.
     trainer(tmp_path, model=tagger() if times == 8 else None).fit()
     assert outcome(tmp_path) == uninterrupted
 
 
-def test_two_trainings_agree_and_a_finished_one_is_left_alone(tmp_path, uninterrupted):
+def test_two_trainings_agree_and_a_finished_one_is_not_continued(tmp_path, uninterrupted):
     trainer(tmp_path).fit()
     assert outcome(tmp_path) == uninterrupted
-    again = trainer(tmp_path, evaluate=lambda: pytest.fail("there is nothing to evaluate"))
+    again = trainer(tmp_path, evaluate=lambda: pytest.fail("evaluated"))
     again.fit()
     assert outcome(tmp_path) == uninterrupted
     best = run_at(tmp_path).load_weights()
@@ -194,7 +196,7 @@ def test_two_trainings_agree_and_a_finished_one_is_left_alone(tmp_path, uninterr
 
 
 @pytest.mark.parametrize("damage", ["truncated tensors", "garbage state", "changed state", "no state"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capsys, uninterrupted, damage):
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(tmp_path, capsys, uninterrupted, damage):
     trainer(tmp_path).fit()
     checkpoints = run_at(tmp_path).checkpoints
     last = checkpoints.steps()[-1]
@@ -212,12 +214,12 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, caps
     capsys.readouterr()
     trainer(tmp_path).fit()
     printed = capsys.readouterr().out
-    assert f"checkpoint {last} is damaged, trying the one before it: {folder}" in printed
+    assert f"checkpoint {last} is damaged, using the one before it: {folder}" in printed
     assert f"resuming {run_at(tmp_path).path} at epoch {EPOCHS}, step {last - STEPS}" in printed
     assert outcome(tmp_path) == uninterrupted
 
 
-def test_what_a_kill_leaves_half_written_disturbs_nobody_and_is_removed(tmp_path):
+def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     run = trainer(tmp_path).run
     (run.checkpoints.folder / ".000000009.x1").mkdir(parents=True)
     (run.checkpoints.folder / ".000000009.x1" / "tensors.safetensors").write_bytes(b"half")
@@ -254,8 +256,8 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         trainer(tmp_path, model=tagger(recurrent=True)).fit()
 
 
-def rewarded(root: Path, deadly_save: int = 0) -> State:
-    """Two stages: cross-entropy, then a reward for right tags; tags and lengths are of the model's own choosing."""
+def rewarded(root: Path, killed_save: int = 0) -> State:
+    """Two stages: cross-entropy, then a reward for correct tags; the model chooses tags and lengths."""
     first = trainer(root, epochs=1)
     model, plain = first.model, first.batches
     state = first.fit()
@@ -275,16 +277,12 @@ def rewarded(root: Path, deadly_save: int = 0) -> State:
         BucketedBatches([1] * EXAMPLES, BATCH, make_batch, seed=6),
         run,
         evaluate,
-        epochs=2,
-        learning_rate=0.01,
-        warmup_steps=0,
-        schedule="plateau",
-        patience=9,
-        after=state,
+        Recipe(epochs=2, learning_rate=0.01, warmup_steps=0, schedule="plateau", patience=9),
+        previous_stage=state,
         on_policy=True,
     )
-    if deadly_save:
-        second.checkpoints.save = dies(deadly_save, False, second.checkpoints.save)
+    if killed_save:
+        second.checkpoints.save = killed_at(killed_save, False, second.checkpoints.save)
     try:
         return second.fit()
     finally:
@@ -292,10 +290,10 @@ def rewarded(root: Path, deadly_save: int = 0) -> State:
 
 
 @pytest.mark.usefixtures("save_every_step")
-def test_a_second_stage_on_its_own_samples_resumes_in_the_same_bits(tmp_path):
+def test_an_on_policy_second_stage_resumes_with_the_same_bits(tmp_path):
     rewarded(tmp_path / "whole")
     with pytest.raises(Killed):
-        rewarded(tmp_path / "killed", deadly_save=3)
+        rewarded(tmp_path / "killed", killed_save=3)
     (run_at(tmp_path / "killed").path / "checkpoints-2" / ".000000009.x1").mkdir()
     rewarded(tmp_path / "killed")
     whole, killed = (outcome(root, checkpoints="checkpoints-2") for root in (tmp_path / "whole", tmp_path / "killed"))
@@ -308,7 +306,7 @@ def test_a_second_stage_on_its_own_samples_resumes_in_the_same_bits(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_first(tmp_path, uninterrupted, number):
+def test_a_signal_saves_a_checkpoint(tmp_path, uninterrupted, number):
     before = signal.getsignal(signal.SIGINT)
     first = trainer(tmp_path)
     rate = first.rate
@@ -339,7 +337,9 @@ def test_a_signal_during_evaluation_saves_the_epoch_with_its_history(tmp_path, u
     assert outcome(tmp_path) == uninterrupted
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch, uninterrupted):
+def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_the_last_checkpoint(
+    tmp_path, monkeypatch, uninterrupted
+):
     first = trainer(tmp_path)
     model = first.model
     train_on_batch = model.train_on_batch
@@ -360,7 +360,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
 
 @pytest.mark.parametrize("poisoned_step", [STEPS + 1, 2 * STEPS])
 @pytest.mark.usefixtures("save_every_step")
-def test_weights_that_are_not_finite_never_reach_the_disk(tmp_path, monkeypatch, uninterrupted, poisoned_step):
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch, uninterrupted, poisoned_step):
     first = trainer(tmp_path)
     model = first.model
     train_on_batch = model.train_on_batch
@@ -379,7 +379,7 @@ def test_weights_that_are_not_finite_never_reach_the_disk(tmp_path, monkeypatch,
     assert outcome(tmp_path) == uninterrupted
 
 
-def test_a_score_that_is_no_number_stops(tmp_path):
+def test_a_nan_score_stops_the_training(tmp_path):
     with pytest.raises(TrainingError, match="the development score is nan at epoch 1"):
         trainer(tmp_path, evaluate=lambda: Evaluation(metrics={}, score=math.nan)).fit()
 
@@ -411,20 +411,15 @@ def test_plateau_halves_the_rate_and_patience_ends_the_training(tmp_path):
     assert (state.epoch, state.best_score, state.best_step, state.epochs_since_best) == (5, 2.0, 3 * STEPS, 2)
 
 
-def test_an_unknown_schedule_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"'cosine', 'plateau', 'averaging'\)\. Received: 'linear'"):
-        trainer(tmp_path, schedule="linear")
-
-
-def test_averaged_weights_are_swapped_in_and_out_exactly(tmp_path, monkeypatch):
-    model = renewed(momentum=0.75)
+def test_averaged_weights_are_set_and_restored_exactly(tmp_path, monkeypatch):
+    model = fresh(momentum=0.75)
     kernel = model.get_layer("output").kernel
-    seen = []
+    history = []
     train_on_batch = model.train_on_batch
 
     def watched(*arguments, **options):
         logs = train_on_batch(*arguments, **options)
-        seen.append(keras.ops.convert_to_numpy(kernel))
+        history.append(keras.ops.convert_to_numpy(kernel))
         return logs
 
     monkeypatch.setattr(model, "train_on_batch", watched)
@@ -435,19 +430,21 @@ def test_averaged_weights_are_swapped_in_and_out_exactly(tmp_path, monkeypatch):
         return Evaluation(metrics={}, score=0.0)
 
     trainer(tmp_path, model=model, evaluate=evaluate, epochs=2).fit()
-    del seen[: -2 * STEPS]  # the trial steps before the first one
-    average = seen[0]
-    averages = [average := 0.75 * average + 0.25 * own for own in seen]
+    del history[: -2 * STEPS]  # the steps that only compile
+    average = history[0]
+    averages = [average := 0.75 * average + 0.25 * value for value in history]
     np.testing.assert_allclose(evaluated, [averages[STEPS - 1], averages[2 * STEPS - 1]], rtol=1e-5, atol=1e-7)
-    np.testing.assert_array_equal(run_at(tmp_path).load_weights()["output/kernel"], evaluated[0])  # the first was best
+    np.testing.assert_array_equal(
+        run_at(tmp_path).load_weights()["output/kernel"], evaluated[0]
+    )  # the first is the best
 
-    kernel.assign(seen[0])
+    kernel.assign(history[0])
     with averaged_weights(model):
-        assert not np.array_equal(keras.ops.convert_to_numpy(kernel), seen[0])
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(kernel), seen[0])
+        assert not np.array_equal(keras.ops.convert_to_numpy(kernel), history[0])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(kernel), history[0])
 
 
-def test_model_keras_loads_in_safe_mode_and_is_the_best(tmp_path):
+def test_model_keras_loads_in_safe_mode_with_the_best_weights(tmp_path):
     model = tagger(recurrent=True)
     trainer(tmp_path, model=model, epochs=1).fit()
     loaded = keras.saving.load_model(run_at(tmp_path).path / "model.keras", safe_mode=True)
@@ -456,9 +453,9 @@ def test_model_keras_loads_in_safe_mode_and_is_the_best(tmp_path):
     assert loaded.loss.label_smoothing == 0.1
 
 
-def test_history_counts_real_tokens(tmp_path, monkeypatch):
-    """Perplexity of an epoch: e to the nats of all its tokens over their number, however they fell into batches."""
-    model, counts = renewed(), []
+def test_perplexity_is_averaged_over_real_tokens(tmp_path, monkeypatch):
+    """The perplexity of an epoch averages over its tokens, not over its batches."""
+    model, counts = fresh(), []
     train_on_batch = model.train_on_batch
 
     def counted(inputs, targets, return_dict=False):
@@ -476,7 +473,7 @@ def test_history_counts_real_tokens(tmp_path, monkeypatch):
     assert list(row) == ["epoch", "perplexity", "nats", "learning_rate", "minutes"]
 
 
-def test_tensorboard_gets_each_epoch_or_says_what_is_missing(tmp_path, monkeypatch):
+def test_tensorboard_receives_each_epoch_or_an_error_names_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
     with pytest.raises(TrainingError, match="--tensorboard needs the package tensorboard"):
         trainer(tmp_path, tensorboard=True)
@@ -503,7 +500,7 @@ def test_tensorboard_gets_each_epoch_or_says_what_is_missing(tmp_path, monkeypat
 
 
 def train_in_child(root: Path, name: str) -> int:
-    """Trains in a process of its own, forked before TensorFlow has started any thread; returns its id."""
+    """Trains in a child process, forked before TensorFlow starts threads; returns its id."""
     child = os.fork()
     if child == 0:
         code = 70
@@ -525,8 +522,8 @@ def newest(root: Path, name: str) -> int:
     return max(run_at(root, name).checkpoints.steps(), default=0)
 
 
-def train_amid(number: int, times: int, root: Path, name: str) -> list[tuple[int, int]]:
-    """Trains to the end, sending a signal so many times at random moments; returns exit codes and last steps saved."""
+def train_with_signals(number: int, times: int, root: Path, name: str) -> list[tuple[int, int]]:
+    """Trains to the end while a signal is sent at random moments; returns exit codes and last saved steps."""
     rng, log = random.Random(11), []
     training.CHECKPOINT_SECONDS = -1
     for _ in range(times):
@@ -541,7 +538,7 @@ def train_amid(number: int, times: int, root: Path, name: str) -> list[tuple[int
 
 
 @pytest.mark.slow
-def test_kill_9_and_sigterm_at_random_moments_change_no_bit(tmp_path):
+def test_kill_9_and_sigterm_at_random_moments_do_not_change_the_result(tmp_path):
     script = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.shared.test_training", str(tmp_path)],
         cwd=REPOSITORY,
@@ -562,6 +559,6 @@ def test_kill_9_and_sigterm_at_random_moments_change_no_bit(tmp_path):
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     whole = [(reaped(train_in_child(folder, "whole")), newest(folder, "whole"))]
-    killed = train_amid(signal.SIGKILL, 4, folder, "killed")
-    terminated = train_amid(signal.SIGTERM, 2, folder, "terminated")
+    killed = train_with_signals(signal.SIGKILL, 4, folder, "killed")
+    terminated = train_with_signals(signal.SIGTERM, 2, folder, "terminated")
     print(json.dumps({"whole": whole, "killed": killed, "terminated": terminated}), flush=True)

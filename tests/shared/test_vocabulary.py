@@ -1,4 +1,4 @@
-"""Ids and text: nothing lost, nothing mistaken for a special, nothing accepted from a damaged file."""
+"""Vocabularies: lossless, text never becomes a special, damaged files are refused."""
 
 import json
 import random
@@ -53,12 +53,12 @@ def random_texts(count: int) -> list[str]:
     for _ in range(count):
         pools = generator.sample(ALPHABETS, k=generator.randint(1, 4))
         texts.append("".join(generator.choice(generator.choice(pools)) for _ in range(generator.randint(0, 40))))
-    for _ in range(count):  # any code point at all, surrogates too
+    for _ in range(count):  # any code point, including surrogates
         texts.append("".join(chr(generator.randrange(0x110000)) for _ in range(generator.randint(0, 12))))
     return texts
 
 
-def test_specials_stand_first_in_both_kinds(words, subwords):
+def test_specials_are_first_in_both_kinds(words, subwords):
     for vocabulary in (words, subwords):
         assert vocabulary.table[:4] == SPECIALS == ("<pad>", "<s>", "</s>", "<unk>")
         assert (vocabulary.pad_id, vocabulary.start_id, vocabulary.end_id, vocabulary.unknown_id) == (0, 1, 2, 3)
@@ -66,7 +66,7 @@ def test_specials_stand_first_in_both_kinds(words, subwords):
 
 
 def test_words_by_frequency_then_by_spelling(words):
-    # Seen twice or more: the (6), then cat, dog, dogs, sees; a word with its comma is another word.
+    # Counts of at least 2: the (6), then cat, dog, dogs, sees; a word with a comma is a different word.
     assert words.table[4:] == ("the", "cat", "dog", "dogs", "sees")
     assert words.encode(" the\tcat sees\n the bird ") == [4, 5, 8, 4, 3]
     assert words.tokens([1, 4, 3, 2, 0]) == ["<s>", "the", "<unk>", "</s>", "<pad>"]
@@ -74,7 +74,7 @@ def test_words_by_frequency_then_by_spelling(words):
     assert WordVocabulary.build(TEXTS, max_size=6).table[4:] == ("the", "cat")
 
 
-def test_words_lose_nothing_of_known_words(words):
+def test_known_words_are_lossless(words):
     text = "  the dogs \n\r\t\f\v sees the cat "
     assert words.decode(words.encode(text)) == words.normalise(text) == "the dogs sees the cat"
     texts = [text for text in STRANGE + random_texts(100) if not any(special in text for special in SPECIALS)]
@@ -96,7 +96,7 @@ def test_normalisations(normalisation, normal):
     assert vocabulary.normalise(normal) == normal
 
 
-def test_subwords_lose_nothing(subwords):
+def test_subwords_are_lossless(subwords):
     for text in TEXTS + STRANGE + random_texts(500):
         ids = subwords.encode(text)
         assert subwords.decode(ids) == subwords.normalise(text)
@@ -105,15 +105,15 @@ def test_subwords_lose_nothing(subwords):
     assert subwords.normalise("a\ud800b\udfff") == "a\ufffdb\ufffd"
 
 
-def test_subwords_lose_nothing_in_lower_case():
+def test_subwords_are_lossless_in_lower_case():
     vocabulary = SubwordVocabulary.train(TEXTS, size=300, normalisation="lower")
     for text in TEXTS + STRANGE + random_texts(100):
         assert vocabulary.decode(vocabulary.encode(text)) == vocabulary.normalise(text)
 
 
-def test_subwords_take_the_longest_match():
+def test_subwords_use_the_longest_match():
     vocabulary = SubwordVocabulary([*SubwordVocabulary.reserved, " ", "a", "ab", " abc", "abcd", "d"])
-    # " abc" beats " ", then "d"; inside a word "abcd" beats "ab"; "c" has no piece and becomes its byte.
+    # " abc" precedes " ", then "d"; "abcd" precedes "ab"; "c" has no piece and becomes a byte.
     assert vocabulary.tokens(vocabulary.encode("abcdabcdabc")) == [" abc", "d", "abcd", "ab", "<0x63>"]
     assert vocabulary.tokens(vocabulary.encode("\u00e4")) == [" ", "<0xC3>", "<0xA4>"]
     assert vocabulary.encode("") == [260]
@@ -121,7 +121,7 @@ def test_subwords_take_the_longest_match():
     assert vocabulary.decode([4 + 0xC3, 4 + 0xA4, 4 + 0xC3]) == "\u00e4\ufffd"
 
 
-def test_subwords_learn_frequent_words_and_stay_within_them(subwords):
+def test_subwords_learn_frequent_words_and_do_not_cross_them(subwords):
     assert {" the", " dog"} <= set(subwords.table)
     assert subwords.size <= 330
     assert not any(" " in piece[1:] for piece in subwords.table)
@@ -129,7 +129,7 @@ def test_subwords_learn_frequent_words_and_stay_within_them(subwords):
     assert SubwordVocabulary.train(TEXTS * 3, size=330).fingerprint == subwords.fingerprint
 
 
-def test_subwords_keep_room_for_pieces_among_many_characters():
+def test_subwords_of_many_characters_include_longer_pieces():
     texts = ["".join(map(chr, range(0x4E00, 0x4F00))), *["dogs and dogs and dogs and dogs"] * 3]
     vocabulary = SubwordVocabulary.train(texts, size=280)
     assert vocabulary.size <= 280
@@ -140,7 +140,7 @@ def test_subwords_keep_room_for_pieces_among_many_characters():
 
 
 def test_characters_by_frequency_then_by_code_point():
-    # A space in front of each text: " " (3), "b" (3), "a" (2), "\u00e4" (1), "\ufffd" (1).
+    # With the space before each text: " " (3), "b" (3), "a" (2), "\u00e4" (1), "\ufffd" (1).
     texts = ["bb", "ab a\u00e4\ud800"]
     vocabulary = SubwordVocabulary.characters(texts)
     assert vocabulary.table[260:] == (" ", "b", "a", "\u00e4", "\ufffd")
@@ -153,7 +153,7 @@ def test_characters_by_frequency_then_by_code_point():
         SubwordVocabulary.characters(texts, max_size=259)
 
 
-def test_characters_lose_nothing():
+def test_characters_are_lossless():
     texts = STRANGE + random_texts(300)
     for vocabulary in (SubwordVocabulary.characters(texts), SubwordVocabulary.characters(TEXTS)):
         for text in texts:
@@ -170,7 +170,7 @@ def test_pieces_are_the_tokens_of_a_text(words, subwords):
             assert len(vocabulary.pieces(text)) == len(vocabulary.encode(text))
 
 
-def test_literal_specials_are_text(subwords):
+def test_specials_in_text_are_text(subwords):
     text = "<s> the </s> <unk> <pad>"
     vocabulary = WordVocabulary.build([text, text])
     assert vocabulary.table == (*SPECIALS, "the")
@@ -179,7 +179,7 @@ def test_literal_specials_are_text(subwords):
     assert subwords.decode(subwords.encode(text)) == text
 
 
-def test_a_line_of_a_million_characters_takes_seconds(subwords):
+def test_encoding_takes_linear_time(subwords):
     start = time.process_time()
     for text in ("the dogs sleep, " * 62_500, "d" * 1_000_000, " " * 1_000_000):
         assert subwords.decode(subwords.encode(text)) == text
@@ -247,11 +247,11 @@ def test_ids_outside_the_table_are_refused(words, subwords):
                 vocabulary.decode([4, index])
             with pytest.raises(ValueError, match=f"Received: {index}"):
                 vocabulary.tokens([index])
-        vocabulary.decode([4, vocabulary.end_id, -1])  # nothing after the end is looked at
+        vocabulary.decode([4, vocabulary.end_id, -1])  # ids after the end are ignored
 
 
 @pytest.mark.parametrize("text", ["the cat", "Die Katze schl\u00e4ft, \U0001f408!", "dog"])
-def test_spelling_as_it_comes_is_decoding(words, subwords, text):
+def test_spell_equals_decode(words, subwords, text):
     for vocabulary in (words, subwords, SubwordVocabulary.characters(TEXTS)):
         ids = vocabulary.encode(text)
         pieces = list(vocabulary.spell([*ids, vocabulary.end_id, *ids]))
@@ -259,7 +259,7 @@ def test_spelling_as_it_comes_is_decoding(words, subwords, text):
         assert "".join(vocabulary.spell(ids, begun=True)) == " " + vocabulary.decode(ids)
 
 
-def test_a_character_cut_short_is_spelt_as_replacement(subwords):
+def test_spell_replaces_an_incomplete_character(subwords):
     first_byte = subwords.encode("\u732b")[-3:-2]
     assert "".join(subwords.spell([*first_byte, subwords.end_id])) == "\ufffd\n"
     assert "".join(subwords.spell(first_byte)) == "\ufffd"

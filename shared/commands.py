@@ -1,0 +1,44 @@
+"""The commands that every task has with the same options: evaluate and export."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shared.cli import EvaluationOptions, ExportOptions, Results, check_beam, parse
+from shared.inputs import check_outputs
+from shared.runs import Run
+
+Options = TypeVar("Options", bound=EvaluationOptions)
+
+
+def evaluate(
+    options: Options, run: Run, measure: Callable[[Run, Options], Mapping[str, Any]], name: str | None = None
+) -> None:
+    """Writes the metrics that `measure` returns for a run, under `name` or the run's own name.
+
+    Raises UserError if the output cannot be written.
+    """
+    check_outputs([options.output] if options.output else [], [], "")
+    record = {"run": name or run.name, "split": options.split, **measure(run, options)}
+    with Results(options.json, options.output) as results:
+        results.write(record, as_lines(record))
+
+
+def as_lines(record: Mapping[str, Any]) -> str:
+    """One line for each value of a record; one for each entry of a value that is a list of records."""
+    width = max(map(len, record))
+    entries = [(name, value if isinstance(value, list) else [value]) for name, value in record.items()]
+    return "\n".join(f"{name:{width}} {_as_line(value)}" for name, values in entries for value in values)
+
+
+def _as_line(value: Any) -> str:
+    return ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, Mapping) else str(value)
+
+
+def export(
+    arguments: list[str], program: str, description: str | None, write: Callable[..., Path], minimum_beam: int = 1
+) -> None:
+    """Reads the options of an export and writes the SavedModel with the task's `write(model, beam)`."""
+    options = parse(ExportOptions, arguments, program, description)
+    check_beam(options.beam, minimum=minimum_beam)
+    print(write(options.model, options.beam))

@@ -1,0 +1,174 @@
+"""Untrusted images inside a TensorFlow graph: the decoding of `media`, with equal pixels for equal bytes.
+
+Positions and sizes are int64, so lengths read from a file cannot overflow.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from shared.media import MAX_PIXELS
+
+
+def _bytes_at(encoded: tf.Tensor, position: Any, size: int) -> tf.Tensor:
+    """`size` bytes as a string, zero-padded past the end."""
+    length = tf.cast(tf.strings.length(encoded), tf.int64)
+    start = tf.minimum(tf.cast(position, tf.int64), length)
+    present = tf.strings.substr(encoded, start, tf.constant(size, tf.int64))
+    return tf.strings.substr(tf.strings.join([present, b"\0" * size]), 0, size)
+
+
+def _integer_at(encoded: tf.Tensor, position: Any, size: int, little: Any = True) -> tf.Tensor:
+    """An unsigned integer of `size` bytes as int64, little-endian if `little`."""
+    digits = tf.cast(tf.io.decode_raw(_bytes_at(encoded, position, size), tf.uint8), tf.int64)
+    digits = tf.where(little, digits, tf.reverse(digits, [0]))
+    return tf.reduce_sum(digits * [256**i for i in range(size)])
+
+
+def _check_pixels(height: Any, width: Any) -> tf.Operation | None:
+    pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
+    message = f"Expected at most {MAX_PIXELS} pixels."
+    return tf.debugging.assert_less_equal(pixels, tf.constant(MAX_PIXELS, tf.int64), message)
+
+
+def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    shape = tf.io.extract_jpeg_shape(encoded)
+    with tf.control_dependencies([_check_pixels(shape[0], shape[1])]):
+        # Pillow uses the accurate transform; TensorFlow's faster default differs by a few levels.
+        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+    return _upright_in_graph(image, _find_exif(encoded, 2, _jpeg_segment))
+
+
+def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
+    check = _check_pixels(_integer_at(encoded, 20, 4, little=False), _integer_at(encoded, 16, 4, little=False))
+    with tf.control_dependencies([check]):
+        rgba = tf.cast(tf.io.decode_png(encoded, channels=4), tf.int32)
+    colour, alpha = rgba[..., :3], rgba[..., 3:]
+    # TensorFlow sets a missing alpha to 2^depth - 1, even where it scales fewer than 8 bits to 0..255.
+    opaque = tf.bitwise.left_shift(1, tf.cast(_integer_at(encoded, 24, 1), tf.int32)) - 1
+    alpha = tf.where(tf.reduce_all(alpha == opaque), 255, alpha)
+    image = tf.cast((colour * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
+    return _upright_in_graph(image, _find_exif(encoded, 8, _png_chunk))
+
+
+def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
+    height = _integer_at(encoded, 22, 4)
+    height = tf.minimum(height, 2**32 - height)  # negative for rows from top to bottom
+    with tf.control_dependencies([_check_pixels(height, _integer_at(encoded, 18, 4))]):
+        image = tf.io.decode_bmp(encoded)
+    # A single channel has indices into a palette of (blue, green, red, 0), stored after the two headers.
+    table = _bytes_at(encoded, 14 + _integer_at(encoded, 14, 4), 4 * 256)
+    palette = tf.reshape(tf.io.decode_raw(table, tf.uint8), (256, 4))[:, 2::-1]
+    has_palette = tf.equal(tf.shape(image)[-1], 1)
+    return tf.cond(has_palette, lambda: tf.gather(palette, tf.cast(image[..., 0], tf.int32)), lambda: image[..., :3])
+
+
+def _decode_gif(encoded: tf.Tensor) -> tf.Tensor:
+    with tf.control_dependencies([_check_pixels(_integer_at(encoded, 8, 2), _integer_at(encoded, 6, 2))]):
+        return tf.io.decode_image(encoded, channels=3, expand_animations=False)  # the first frame only
+
+
+def _refuse(encoded: tf.Tensor) -> tf.Tensor:
+    # The message excludes the bytes, because TensorFlow cannot report invalid UTF-8.
+    message = "Expected the bytes of a JPEG, PNG, BMP or GIF image. Received other data; its number of bytes:"
+    with tf.control_dependencies([tf.debugging.Assert(False, [message, tf.strings.length(encoded)])]):
+        return tf.zeros((0, 0, 3), tf.uint8)
+
+
+class _Block(NamedTuple):
+    """A block of a file; scalar tensors."""
+
+    is_exif: Any
+    is_last: Any
+    start: Any  # of the TIFF header, in an EXIF block
+    size: Any
+    next_position: Any
+
+
+def _jpeg_segment(encoded: tf.Tensor, position: tf.Tensor) -> _Block:
+    """ITU T.81, B.1.1.4, and EXIF 2.3, section 4.5.4: FF E1, length (2 bytes), "Exif", two zeros, TIFF."""
+    marker = _bytes_at(encoded, position, 2)
+    is_fill = tf.equal(marker, b"\xff\xff")
+    size = tf.maximum(_integer_at(encoded, position + 2, 2, little=False), 2)
+    is_exif = tf.equal(marker, b"\xff\xe1") & tf.equal(_bytes_at(encoded, position + 4, 6), b"Exif\0\0")
+    is_last = tf.equal(marker, b"\xff\xda") | tf.not_equal(tf.strings.substr(marker, 0, 1), b"\xff")
+    return _Block(is_exif, is_last, position + 10, size - 8, tf.where(is_fill, position + 1, position + 2 + size))
+
+
+def _png_chunk(encoded: tf.Tensor, position: tf.Tensor) -> _Block:
+    """PNG specification, third edition, section 5.3: length (4 bytes), name, content, checksum."""
+    size, name = _integer_at(encoded, position, 4, little=False), _bytes_at(encoded, position + 4, 4)
+    return _Block(tf.equal(name, b"eXIf"), tf.equal(name, b"IEND"), position + 8, size, position + 12 + size)
+
+
+def _find_exif(encoded: tf.Tensor, first: int, block_at: Callable[[tf.Tensor, tf.Tensor], _Block]) -> tf.Tensor:
+    """The TIFF part of the EXIF block as a string; empty if there is none.
+
+    Visits block by block, because "Exif" may also occur inside a thumbnail, a comment or pixels.
+    """
+    length = tf.cast(tf.strings.length(encoded), tf.int64)
+    none = tf.constant(0, tf.int64)
+
+    def step(position: tf.Tensor, start: tf.Tensor, size: tf.Tensor, searching: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        block = block_at(encoded, position)
+        start, size = tf.where(block.is_exif, block.start, none), tf.where(block.is_exif, block.size, none)
+        return block.next_position, start, size, searching & ~(block.is_exif | block.is_last)
+
+    _, start, size, _ = tf.while_loop(
+        lambda position, start, size, searching: searching & (position < length),
+        step,
+        (tf.constant(first, tf.int64), none, none, tf.constant(True)),
+        maximum_iterations=10_000,  # limits the time for a file of empty blocks
+    )
+    return tf.strings.substr(encoded, tf.minimum(start, length), tf.maximum(size, 0))
+
+
+def _orientation(exif: tf.Tensor) -> tf.Tensor:
+    """Tag 0x0112 of the first directory of a TIFF string (TIFF 6.0, section 2), int32; 0 if it is missing."""
+    byte_order = _bytes_at(exif, 0, 4)
+    little = tf.equal(byte_order, b"II*\0")
+    directory = _integer_at(exif, 4, 4, little)
+    max_count = (tf.cast(tf.strings.length(exif), tf.int64) - directory - 2) // 12
+    count = tf.maximum(tf.minimum(_integer_at(exif, directory, 2, little), max_count), 0)
+    start = tf.where(count > 0, directory + 2, 0)
+    entries = tf.io.decode_raw(tf.strings.substr(exif, start, 12 * count), tf.uint8)
+    pairs = tf.reshape(tf.cast(entries, tf.int32), (-1, 6, 2))  # tag, type, count (2 pairs), value (2 pairs)
+    first, second = tf.unstack(pairs, num=2, axis=-1)
+    shorts = tf.where(little, first + 256 * second, 256 * first + second)
+    is_orientation = (shorts[:, 0] == 0x0112) & (shorts[:, 1] == 3)  # 3: 16-bit integer
+    is_tiff = little | tf.equal(byte_order, b"MM\0*")
+    return tf.reduce_max(tf.concat([[0], tf.where(is_orientation & is_tiff, shorts[:, 4], 0)], axis=0))
+
+
+def _upright_in_graph(image: tf.Tensor, exif: tf.Tensor) -> tf.Tensor:
+    """Apply an EXIF orientation: each combines a flip of rows, a flip of columns and a transposition."""
+    orientation = _orientation(exif)
+
+    def is_one_of(*values: int) -> tf.Tensor:
+        return tf.reduce_any(orientation == tf.constant(values))
+
+    image = tf.cond(is_one_of(3, 4, 6, 7), lambda: tf.reverse(image, [0]), lambda: image)
+    image = tf.cond(is_one_of(2, 3, 7, 8), lambda: tf.reverse(image, [1]), lambda: image)
+    return tf.cond(is_one_of(5, 6, 7, 8), lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
+
+
+def decode_image_in_graph(encoded: tf.Tensor) -> tf.Tensor:
+    """Decode a scalar string to uint8 `(height, width, 3)` with TensorFlow operations.
+
+    Works under `tf.function` and `tf.map_fn`. The pixels equal those of `shared.media.read_image`, except:
+
+    - WebP is refused: `tf.io.decode_webp` of TensorFlow 2.21 corrupts memory on an animation;
+    - transparent pixels of a GIF are black instead of white;
+    - BMP must be uncompressed with 8, 24 or 32 bits per pixel; the fourth channel is ignored;
+    - the orientation is read from the EXIF record of a JPEG or PNG, not from XMP.
+
+    Raises tf.errors.InvalidArgumentError if the bytes are not an image, damaged, or over `MAX_PIXELS`.
+    """
+    signatures = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"")  # b"": any other format
+    matches = [tf.equal(_bytes_at(encoded, 0, len(signature)), signature) for signature in signatures]
+    decoders = (_decode_jpeg, _decode_png, _decode_bmp, _decode_gif, _refuse)
+    first_match = tf.argmax(tf.cast(matches, tf.int32), output_type=tf.int32)
+    image = tf.switch_case(first_match, [functools.partial(decoder, encoded) for decoder in decoders])
+    return tf.ensure_shape(image, (None, None, 3))

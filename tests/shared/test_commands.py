@@ -1,0 +1,82 @@
+"""The commands that all tasks have: evaluate and export."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.cli import EvaluationOptions
+from shared.commands import as_lines, evaluate, export
+from shared.errors import UserError
+from shared.runs import Run
+
+METRICS = {"BLEU": 0.25, "protocol": "13a", "worst": [{"word": "dog", "errors": 3}, {"word": "cat", "errors": 1}]}
+
+
+def measure(run: Run, options: EvaluationOptions) -> dict[str, Any]:
+    return METRICS
+
+
+@pytest.mark.parametrize(("name", "shown"), [(None, "first"), ("first and second", "first and second")])
+def test_evaluate_prints_run_split_and_metrics(tmp_path, capsys, name, shown):
+    evaluate(EvaluationOptions(split="test"), Run(tmp_path / "first"), measure, name)
+    assert capsys.readouterr().out.splitlines() == [
+        f"run      {shown}",
+        "split    test",
+        "BLEU     0.25",
+        "protocol 13a",
+        "worst    word dog, errors 3",
+        "worst    word cat, errors 1",
+    ]
+
+
+def test_evaluate_writes_json_to_a_file(tmp_path, capsys):
+    output = tmp_path / "metrics.jsonl"
+    evaluate(EvaluationOptions(json=True, output=output), Run(tmp_path / "first"), measure)
+    assert json.loads(output.read_text()) == {"run": "first", "split": "dev", **METRICS}
+    assert capsys.readouterr().out == ""
+
+
+def test_evaluate_checks_the_output_before_measuring(tmp_path):
+    options = EvaluationOptions(output=tmp_path / "missing" / "metrics.jsonl")
+    with pytest.raises(UserError, match="there is no folder"):
+        evaluate(options, Run(tmp_path), lambda *_: pytest.fail("measured"))
+
+
+def test_evaluate_passes_the_options_of_the_task(tmp_path, capsys):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Options(EvaluationOptions):
+        beam: int = 3
+
+    evaluate(Options(beam=7), Run(tmp_path), lambda run, options: {"beam": options.beam})
+    assert "beam  7" in capsys.readouterr().out
+
+
+def test_as_lines_of_a_nested_record():
+    assert as_lines({"run": "a", "per class": {"x": 1, "y": 2}}) == "run       a\nper class x 1, y 2"
+
+
+def exported(*arguments: str, minimum_beam: int = 1) -> list[tuple[str | None, int | None]]:
+    calls = []
+
+    def write(model: str | None, beam: int | None) -> Path:
+        calls.append((model, beam))
+        return Path("exported/1")
+
+    export(list(arguments), "tasks.tagger.export", "Exports the tagger.", write, minimum_beam)
+    return calls
+
+
+def test_export_reads_model_and_beam_and_prints_the_folder(capsys):
+    assert exported() == [(None, None)]
+    assert exported("first", "--beam", "4") == [("first", 4)]
+    assert exported("--beam", "0", minimum_beam=0) == [(None, 0)]
+    assert capsys.readouterr().out == "exported/1\n" * 3
+
+
+@pytest.mark.parametrize("beam", ["0", "101"])
+def test_export_refuses_a_beam_outside_its_range(beam):
+    with pytest.raises(UserError, match=f"--beam {beam}: a number from 1 to 100 was expected"):
+        exported("--beam", beam)
