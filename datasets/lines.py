@@ -1,4 +1,4 @@
-"""What the builders of plain text share: a record is a line, in the order of its file."""
+"""Base class and functions for builders of plain text: one record a line, in the order of the file."""
 
 import gzip
 import zlib
@@ -10,14 +10,14 @@ import tensorflow_datasets as tfds
 
 from datasets import CorpusError, find_corpus
 
-GZIP = b"\x1f\x8b"  # how its files begin
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class LineBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Lines of text; `lines` says where a split's come from.
+    """Builder of records `{"text": line}`; a subclass implements `lines`.
 
     Attributes:
-        EXPECTED: for each split its lines, and its tokens between white space with one more for each line's end.
+        EXPECTED: Lines and tokens of each split. Tokens are separated by white space; each line end counts as one.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -25,6 +25,7 @@ class LineBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     EXPECTED: ClassVar[Mapping[str, tuple[int, int]]] = {}
 
     def lines(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[str]]:
+        """Return the lines of each split."""
         raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -34,40 +35,47 @@ class LineBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         splits = self.lines(dl_manager)
         for split, expected in self.EXPECTED.items():
-            found = len(splits[split]), sum(len(line.split()) + 1 for line in splits[split])
-            if found != expected:
-                raise CorpusError(
-                    f"{self.name}: {split} has {found[0]:,} lines of {found[1]:,} tokens,"
-                    f" not {expected[0]:,} of {expected[1]:,}."
-                )
+            counts = len(splits[split]), sum(len(line.split()) + 1 for line in splits[split])
+            if counts != expected:
+                actual, wanted = ("{:,} lines and {:,} tokens".format(*pair) for pair in (counts, expected))
+                raise CorpusError(f"{self.name}: {split} has {actual}, expected {wanted}.")
         return {split: self._generate_examples(lines) for split, lines in splits.items()}
 
     def _generate_examples(self, lines: list[str]) -> Iterator[tuple[int, dict]]:
-        yield from ((number, {"text": line}) for number, line in enumerate(lines))
+        yield from ((index, {"text": line}) for index, line in enumerate(lines))
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file in UTF-8, compressed by gzip or not; white space at their ends is left out."""
+    """Return the stripped lines of a UTF-8 or gzip file; raises CorpusError if it is missing, damaged or not UTF-8."""
     try:
         content = path.read_bytes()
-        text = (gzip.decompress(content) if content.startswith(GZIP) else content).decode("utf-8-sig")
+        text = (gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content).decode("utf-8-sig")
     except FileNotFoundError:
-        raise CorpusError(f"{path} is not there.") from None
+        raise CorpusError(f"{path} does not exist.") from None
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path} is not UTF-8: {error}.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise CorpusError(f"{path} is damaged: {error}.") from None
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")  # and at no other sign: pairs stay in step
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")  # not splitlines(): it would break the alignment
     return [line.strip() for line in lines]
 
 
-def own_folder(dl_manager: tfds.download.DownloadManager) -> Path | None:
-    """The folder of the user's copy, None when the corpus is to be downloaded."""
+def user_folder(dl_manager: tfds.download.DownloadManager) -> Path | None:
+    """Return the folder of the user's copy, or None when the corpus is downloaded."""
     try:
         return Path(dl_manager.manual_dir)
-    except AssertionError:  # how TFDS says that there is no such folder
+    except AssertionError:  # TFDS raises it when there is no such folder
         return None
 
 
-def instructions(name: str) -> str:
+def corpus_folder(dl_manager: tfds.download.DownloadManager, name: str) -> Path:
+    """Return the folder of the user's copy, or of the extracted download, of a corpus with one URL."""
+    if folder := user_folder(dl_manager):
+        return folder
+    (url,) = find_corpus(name).urls
+    return Path(dl_manager.download_and_extract(url))
+
+
+def manual_instructions(name: str) -> str:
+    """Return the MANUAL_DOWNLOAD_INSTRUCTIONS of a builder."""
     return f"Expected: {find_corpus(name).layout}."

@@ -1,4 +1,4 @@
-"""What builders of photographs and of sound share: a bad record is told, counted and left out, many stop it."""
+"""Functions for builders of images and of sounds: features, and skipping of bad records."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,17 +10,18 @@ from datasets import CorpusError
 from shared.files import MediaError
 
 
-def usable(
+def readable_records(
     builder: Any, items: Sequence[Any], name: Callable[[Any], str], read: Callable[[Any], dict], max_bad: float
 ) -> Iterator[tuple[str, dict]]:
-    """Names and records of those items that `read` does not refuse with a MediaError.
+    """Yield the names and records of the items; report and skip an item for which `read` raises MediaError.
 
     Args:
-        builder: of TFDS; its `skipped` counts the others.
-        max_bad: share of the items that may be refused.
+        builder: TFDS builder; its attribute `skipped` counts the skipped items.
+        items: Arguments of `name` and `read`, which return the name and the record of one item.
+        max_bad: Maximum fraction of skipped items.
 
     Raises:
-        CorpusError: more of them are.
+        CorpusError: More than `max_bad` of the items are skipped.
     """
     bad = 0
     for item in items:
@@ -37,23 +38,23 @@ def usable(
         yield name(item), record
 
 
-def sound() -> Any:
-    """TFDS' feature of int16 samples: as bytes, for TFDS takes numbers one by one, and its own feature TensorFlow."""
+def audio_feature() -> Any:
+    """Return a TFDS feature of int16 `(samples,)`, as bytes: TFDS is slow on numbers and its Audio needs TensorFlow."""
     import tensorflow_datasets as tfds
 
     return tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding=tfds.features.Encoding.BYTES)
 
 
-def timed_speech() -> Any:
-    """TFDS' features of utterances whose phones have times: `starts` and `ends` in samples of `audio`."""
+def timed_speech_features() -> Any:
+    """Return TFDS features of utterances with phone times: `starts` and `ends` `(phones,)`, in samples of `audio`."""
     import tensorflow_datasets as tfds
 
     texts = {name: tfds.features.Text() for name in ("name", "speaker", "text")}
     times = {name: tfds.features.Tensor(shape=(None,), dtype=np.int32) for name in ("starts", "ends")}
     phones = tfds.features.Sequence(tfds.features.Text())
-    return tfds.features.FeaturesDict({"audio": sound(), "phones": phones, **times, **texts})
+    return tfds.features.FeaturesDict({"audio": audio_feature(), "phones": phones, **times, **texts})
 
 
 def as_int16(samples: np.ndarray) -> np.ndarray:
-    """Samples in -1..1 as they are stored."""
+    """Convert float samples `(samples,)` in -1..1 to int16, clipping larger ones."""
     return np.round(samples.clip(-1, 1) * 32_767).astype(np.int16)

@@ -1,13 +1,13 @@
-"""Any folder of sound files with transcripts, as a corpus.
+"""A folder of sound files with transcripts, as a corpus.
 
     speech/
-      a.wav  a.txt             the words of each file beside it
+      a.wav  a.txt             each transcript in a text file of the same name
       b.flac b.txt
     or
-      transcripts.tsv          a line per file: its path in the folder or its name, a tab, its words
-      a.wav  b.flac            in subfolders, if need be
+      transcripts.tsv          one line per file: its name or its path in the folder, a tab, the transcript
+      a.wav  b.flac            optionally in subfolders
 
-Phones are looked up in a dictionary; an utterance with a word that it lacks is left out, and the word is told.
+Phones are looked up in a dictionary. An utterance with a word that is not in it is skipped, and the word is reported.
 """
 
 import functools
@@ -25,51 +25,51 @@ from shared.audio import SOUNDS, read_sound
 from shared.files import MediaError
 
 TABLE = "transcripts.tsv"
-PART = 10  # one utterance in so many is for development, another for the test
-TOLD = 20  # words at most that are named
-MAX_BAD = 0.01  # share of sounds that may be unreadable
+PERIOD = 10  # of 10 utterances in a row, one is in dev and one in test
+MAX_NAMED = 20  # maximum number of missing words in a report
+MAX_BAD = 0.01  # maximum fraction of unreadable sounds
 
-Utterance = tuple[Path, str, tuple[str, ...]]  # its sound, its words, their phones
+Utterance = tuple[Path, str, tuple[str, ...]]  # sound file, transcript, phones
 
 
 class SoundFolder(Sequence[dict[str, Any]]):
-    """The utterances of one split: `audio` int16 `(samples,)`, `phones`, `text`, `name`; read when asked for.
+    """Records of one split, read on access: `audio`, int16 `(samples,)` at 16 kHz, `phones` (a list), `text`, `name`.
 
     Args:
-        folder: see the head of this file.
-        split: "train", "dev" or "test", dealt out in order of name whoever speaks; or "all".
+        folder: Sound files and transcripts, as shown at the top of this file.
+        split: "train", "dev" or "test", assigned by file order and not by speaker; or "all".
 
     Raises:
-        CorpusError: no folder, no transcripts, or no utterance that can be read and of which all words are known.
+        CorpusError: The folder or its transcripts do not exist, or the split has no usable utterance.
     """
 
-    def __init__(self, folder: Path, split: str):
+    def __init__(self, folder: Path, split: str) -> None:
         self.utterances = [
             utterance
-            for number, utterance in enumerate(_usable(folder))
-            if split in ("all", {PART - 1: "dev", PART - 2: "test"}.get(number % PART, "train"))
+            for index, utterance in enumerate(_usable(folder))
+            if split in ("all", {PERIOD - 1: "dev", PERIOD - 2: "test"}.get(index % PERIOD, "train"))
         ]
         if not self.utterances:
-            raise CorpusError(f"{folder}: too few utterances for a {split} split; {PART} are needed")
+            raise CorpusError(f"{folder}: too few utterances for a {split} split; expected at least {PERIOD}")
 
     def __len__(self) -> int:
         return len(self.utterances)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
         path, text, phones = self.utterances[index]
         return {"audio": as_int16(read_sound(path)), "phones": list(phones), "text": text, "name": path.stem}
 
 
 def fingerprint(folder: Path) -> str:
-    """A hash of the names, sizes and words of a folder's utterances."""
-    told = hashlib.sha256()
+    """Return a hash of the file names, file sizes and transcripts of a folder."""
+    digest = hashlib.sha256()
     for path, text in _transcribed(folder):
-        told.update(f"{path.relative_to(folder)}\t{path.stat().st_size}\t{text}\n".encode("utf-8", "surrogateescape"))
-    return told.hexdigest()[:16]
+        digest.update(f"{path.relative_to(folder)}\t{path.stat().st_size}\t{text}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 def _transcribed(folder: Path) -> list[tuple[Path, str]]:
-    """Sound files and their words, in order of name."""
+    """Return the sound files that have a transcript, and the transcripts, in order of path."""
     if not folder.is_dir():
         raise CorpusError(f"{folder} is neither a corpus nor a folder of sound files with transcripts")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SOUNDS.suffixes)
@@ -77,55 +77,54 @@ def _transcribed(folder: Path) -> list[tuple[Path, str]]:
     if table.is_file():
         lines = table.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         texts = dict(line.split("\t", 1) for line in lines if "\t" in line)
-        found = [(path, _text_of(path.relative_to(folder), texts)) for path in files]
+        pairs = [(path, _text_of(path.relative_to(folder), texts)) for path in files]
     else:
-        beside = ((path, path.with_suffix(".txt")) for path in files)
-        found = [(path, text.read_text(encoding="utf-8", errors="replace")) for path, text in beside if text.is_file()]
-    found = [(path, " ".join(text.split())) for path, text in found if text.strip()]
-    if not found:
+        sides = ((path, path.with_suffix(".txt")) for path in files)
+        pairs = [(path, file.read_text(encoding="utf-8", errors="replace")) for path, file in sides if file.is_file()]
+    pairs = [(path, " ".join(text.split())) for path, text in pairs if text.strip()]
+    if not pairs:
         raise CorpusError(
-            f"{folder}: no sound file with a transcript; a .txt beside each, or {TABLE} with lines of name, tab, words,"
-            " was expected"
+            f"{folder}: no sound file with a transcript; expected a .txt beside each, or a {TABLE}: name, tab, text"
         )
-    return found
+    return pairs
 
 
 def _text_of(path: PurePath, texts: Mapping[str, str]) -> str:
-    """What a table says of a file, by its path, its name or its name without what it ends in."""
+    """Return the transcript that the table has for the path, the name or the stem of a file; "" if none."""
     return next((texts[key] for key in (path.as_posix(), path.name, path.stem) if key in texts), "")
 
 
-@functools.cache  # every split asks, and to find out is to read all sounds
+@functools.cache  # each split needs it, and it reads all sounds
 def _usable(folder: Path) -> list[Utterance]:
-    """Those of known words whose sound can be read; the others are told of.
+    """Return the utterances whose words are in the dictionary and whose sound is readable; report the others.
 
     Raises:
-        CorpusError: more than `MAX_BAD` of the sounds cannot be read.
+        CorpusError: More than `MAX_BAD` of the sounds are unreadable.
     """
-    known, usable = _known(folder), []
-    for utterance in known:
+    pronounced, usable = _pronounced(folder), []
+    for utterance in pronounced:
         try:
             read_sound(utterance[0])
         except MediaError as error:
             print(f"skipped {utterance[0]}: {error}", file=sys.stderr)
         else:
             usable.append(utterance)
-    if len(known) - len(usable) > MAX_BAD * len(known):
-        raise CorpusError(f"{folder}: more than {MAX_BAD:.0%} of {len(known):,} sounds cannot be read")
+    if len(pronounced) - len(usable) > MAX_BAD * len(pronounced):
+        raise CorpusError(f"{folder}: more than {MAX_BAD:.0%} of {len(pronounced):,} sounds are unreadable")
     return usable
 
 
-def _known(folder: Path) -> list[Utterance]:
-    """Those utterances whose words are all known; the others are counted, and the words told."""
-    utterances, lacking, left_out = [], Counter(), 0
+def _pronounced(folder: Path) -> list[Utterance]:
+    """Return the utterances whose words are all in the dictionary; count the others and report their missing words."""
+    utterances, counts, skipped = [], Counter(), 0
     for path, text in _transcribed(folder):
         phones, missing = pronounce(text)
-        lacking.update(missing)
-        left_out += bool(missing)
+        counts.update(missing)
+        skipped += bool(missing)
         if phones and not missing:
             utterances.append((path, text, tuple(phones)))
-    if lacking:
-        words = ", ".join(word for word, _ in lacking.most_common(TOLD))
-        more = f" and {len(lacking) - TOLD} more" if len(lacking) > TOLD else ""
-        print(f"{folder}: {left_out} utterances left out, the dictionary lacks {words}{more}", file=sys.stderr)
+    if counts:
+        words = ", ".join(word for word, _ in counts.most_common(MAX_NAMED))
+        more = f" and {len(counts) - MAX_NAMED} more" if len(counts) > MAX_NAMED else ""
+        print(f"{folder}: skipped {skipped} utterances; not in the dictionary: {words}{more}", file=sys.stderr)
     return utterances

@@ -1,8 +1,8 @@
-"""A speaker: espeak-ng, loaded when it is asked for, says a text and tells what it said when.
+"""Speech synthesis with espeak-ng: the samples of a text and the start and end of each phone.
 
-The engine is an optional package of its own (the extra `speech-synthesis`), under the GPL: it is called, never copied.
-It keeps noise and phase from one sentence to the next, so the same sentence sounds otherwise the second time: whoever
-wants the same bytes again says the same sentences in the same order in a fresh process (`say_all`).
+The engine is an optional package (the extra `speech-synthesis`) under the GPL; it is called, never copied. It carries
+noise and phase over to the next sentence, so a repeated sentence has other samples. A new process that synthesizes the
+same sentences in the same order gives the same samples, except for eight breathy voices with noise seeded by the time.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ import multiprocessing
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from datasets.records import as_int16
 from shared.audio import SAMPLE_RATE, resampled
 from shared.phones import SILENCE
 
-ENGINE = "espeakng-loader 0.2.4"  # another version speaks otherwise
+ENGINE = "espeakng-loader 0.2.4"  # other versions produce other samples
 
-# Voices of the engine: how English is spoken where, and who speaks.
+# Voices of the engine: an accent of English and a speaker.
 ACCENTS = ("en-us", "en-us-nyc", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029")
 SPEAKERS = (
     "Alex", "Alicia", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Gene2", "Jacky", "Lee", "Marco", "Mario",
@@ -32,7 +32,7 @@ SPEAKERS = (
     "sandro", "shelby", "steph", "travis", "victor", "whisper", "whisperf", "zac",
 )  # fmt: skip
 
-# The engine's names of phonemes in ours.
+# The engine's phoneme names -> ARPAbet phones.
 PHONES = {
     **{name: (name,) for name in ("p", "b", "t", "d", "k", "g", "f", "v", "s", "z", "m", "n", "l", "r", "w")},
     "t#": ("dx",), "t2": ("t",), "t[": ("t",), "w#": ("w",), "tS": ("ch",), "dZ": ("jh",),
@@ -46,31 +46,31 @@ PHONES = {
     "IR": ("ih", "r"), "VR": ("ah", "r"), "i@": ("iy", "ah"), "aI3": ("ay", "er"), "aI@": ("ay", "ah"),
     "@L": ("ah", "l"),
 }  # fmt: skip
-FIRST_SHARE = 0.6  # of the time of two phones that the engine has times for together
-CLOSURE = 0.015  # seconds of perfect silence within a phoneme that are the closure of the stop that follows
+FIRST_FRACTION = 0.6  # of the duration of two phones that the engine times as one phoneme, that of the first
+MIN_CLOSURE = 0.015  # minimum seconds of zero samples that are the closure of the next stop; shorter ones join a phone
 
-_SYNCHRONOUS, _PHONEME_EVENTS, _DONT_EXIT, _UTF8 = 2, 0x0001, 0x8000, 1  # of the engine's speak_lib.h
+_SYNCHRONOUS, _PHONEME_EVENTS, _DONT_EXIT, _UTF8 = 2, 0x0001, 0x8000, 1  # from espeak-ng's speak_lib.h
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _END_OF_LIST, _PHONEME = 0, 7
-_UNSTRESSED = re.compile("[;',%]")  # marks of stress, and of a palate
+_MARKS = re.compile("[;',%]")  # marks of stress and palatalization
 
 
 class Request(NamedTuple):
-    """What to say and how."""
+    """A text to synthesize and its voice."""
 
     text: str
-    voice: str  # an accent, +, a speaker
-    rate: int  # words a minute
-    pitch: int  # 0 to 100, as is the next
-    range: int
+    voice: str  # "accent+speaker"
+    rate: int  # words per minute
+    pitch: int  # 0 to 100
+    range: int  # of the pitch, 0 to 100
 
 
 class Speech(NamedTuple):
-    """What was said: int16 samples at `SAMPLE_RATE`, and phones, silences among them, from sample to sample."""
+    """A synthesized utterance."""
 
-    samples: np.ndarray
-    phones: list[str]
-    starts: list[int]
+    samples: np.ndarray  # int16 `(samples,)` at SAMPLE_RATE
+    phones: list[str]  # silences included
+    starts: list[int]  # in samples, one per phone
     ends: list[int]
 
 
@@ -94,11 +94,10 @@ class _Event(ctypes.Structure):
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
-class Speaker:
-    """The engine; one to a process."""
+class Synthesizer:
+    """The engine, one per process; raises CorpusError if it is missing, of another version or does not start."""
 
     def __init__(self) -> None:
-        """CorpusError: the engine is not installed, is another version, or does not start."""
         check_engine()
         import espeakng_loader
 
@@ -106,25 +105,25 @@ class Speaker:
         data = espeakng_loader.get_data_path().encode()
         self._rate = self._engine.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS | _DONT_EXIT)
         if self._rate <= 0:
-            raise CorpusError("espeak-ng does not start; the path of its data may be too long for it")
+            raise CorpusError(f"espeak-ng does not start; its data path may be too long: {data.decode()}")
         self._pieces: list[np.ndarray] = []
         self._events: list[tuple[int, str]] = []
-        self._callback = _CALLBACK(self._receive)  # kept, or it would be collected while the engine holds it
+        self._callback = _CALLBACK(self._receive)  # the engine holds no reference that Python counts
         self._engine.espeak_SetSynthCallback(self._callback)
 
-    def _receive(self, samples, count, events) -> int:
+    def _receive(self, samples: Any, count: int, events: Any) -> int:
         if samples and count:
             self._pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
         for event in events or ():
             if event.type == _END_OF_LIST:
                 break
-            name = _UNSTRESSED.sub("", event.id.string.split(b"\0")[0].decode("utf-8", "replace"))
-            if event.type == _PHONEME and name not in ("", "?"):  # a mark alone, a glottal stop: what was, goes on
+            name = _MARKS.sub("", event.id.string.split(b"\0")[0].decode("utf-8", "replace"))
+            if event.type == _PHONEME and name not in ("", "?"):  # a lone mark or glottal stop prolongs the phone
                 self._events.append((event.sample, name))
         return 0
 
-    def say(self, request: Request) -> Speech:
-        """CorpusError: there is no such voice, or the engine says a phoneme that `PHONES` lacks."""
+    def synthesize(self, request: Request) -> Speech:
+        """Synthesize a text; raises CorpusError for an unknown voice and for a phoneme that is not in `PHONES`."""
         if self._engine.espeak_SetVoiceByName(request.voice.encode()):
             raise CorpusError(f"espeak-ng has no voice {request.voice}")
         for parameter, value in ((_RATE, request.rate), (_PITCH, request.pitch), (_RANGE, request.range)):
@@ -133,52 +132,52 @@ class Speaker:
         text = request.text.encode()
         self._engine.espeak_Synth(text, len(text) + 1, 0, 0, 0, _UTF8, None, None)
         self._engine.espeak_Synchronize()
-        return timed(np.concatenate(self._pieces), self._events, self._rate)
+        return align_phones(np.concatenate(self._pieces), self._events, self._rate)
 
 
 def check_engine() -> None:
-    """CorpusError, with the way to get it, unless the engine is there."""
+    """Raise CorpusError, with the command that installs the engine, unless its expected version is installed."""
     from importlib.metadata import PackageNotFoundError, version
 
-    package, wanted = ENGINE.split()
+    package, expected = ENGINE.split()
     try:
-        found = version(package)
+        installed = version(package)
     except PackageNotFoundError:
-        found = "none"
-    if found != wanted:
-        raise CorpusError(
-            f"the spoken corpora need {ENGINE} (found: {found}); get it with: pip install '.[speech-synthesis]'"
-        )
+        installed = "none"
+    if installed != expected:
+        raise CorpusError(f"speech needs {ENGINE}, installed: {installed}; run: pip install '.[speech-synthesis]'")
 
 
-def timed(samples: np.ndarray, events: Sequence[tuple[int, str]], rate: int) -> Speech:
-    """The phones of an utterance from the engine's events.
+def align_phones(samples: np.ndarray, events: Sequence[tuple[int, str]], rate: int) -> Speech:
+    """Resample an utterance to SAMPLE_RATE and derive its phones from the engine's events.
 
     Args:
         samples: int16 `(samples,)` at `rate` Hz.
-        events: when each phoneme begins, in samples, with the engine's name of it.
-        rate: in Hz.
+        events: Start of each phoneme, in samples, and the engine's name of it.
+        rate: Sample rate in Hz.
 
     Returns:
-        Phones that follow on one another from the first sample to the last. What an event begins ends with the next
-        one, or is the end of what was before, if nothing of it is heard afterwards. Perfect silence at its end is the
-        closure of the next or a pause; silences in a row are one.
+        Contiguous phones from the first sample to the last. A phoneme ends where the next one starts; zero samples at
+        its end are silence: a pause, or the closure of the next phone. A phoneme of zero samples alone, such as the "l"
+        of "small", takes the end of the phone before it. Consecutive silences are merged.
     """
     spans: list[tuple[str, int, int]] = []
     for (start, name), (end, _) in zip([(0, "_"), *events], [*events, (len(samples), "_")], strict=True):
-        sounding = np.flatnonzero(samples[start:end])
-        quiet = start + (int(sounding[-1]) + 1 if len(sounding) else 0)  # from where on it is
-        phones, begin = _phones(name), start
-        if phones and quiet == start and len(spans) > 1:  # it has sounded already: the "l" of "small"
-            spans.pop()
-            before, *turns = spans.pop()
-            phones, begin, quiet = (before, *phones[:1]), *turns
-        turns = [begin, quiet] if len(phones) < 2 else [begin, begin + round(FIRST_SHARE * (quiet - begin)), quiet]
-        spans += zip(phones or (SILENCE,), turns, turns[1:], strict=False)
-        spans.append((SILENCE, quiet, end))
+        nonzero = np.flatnonzero(samples[start:end])
+        begin, sound_end = start, start + (int(nonzero[-1]) + 1 if len(nonzero) else 0)
+        phones = _phones(name)
+        if phones and sound_end == start and len(spans) > 1:
+            spans.pop()  # the silence after the phone before
+            previous, begin, sound_end = spans.pop()
+            phones = (previous, *phones[:1])
+        edges = [begin, sound_end]
+        if len(phones) > 1:
+            edges.insert(1, begin + round(FIRST_FRACTION * (sound_end - begin)))
+        spans += zip(phones or (SILENCE,), edges, edges[1:], strict=False)
+        spans.append((SILENCE, sound_end, end))
     merged: list[tuple[str, int, int]] = []
     for phone, start, end in spans:
-        is_short = phone == SILENCE and end - start < CLOSURE * rate and end < len(samples)
+        is_short = phone == SILENCE and end - start < MIN_CLOSURE * rate and end < len(samples)
         if merged and (is_short or phone == SILENCE == merged[-1][0]):
             merged[-1] = (merged[-1][0], merged[-1][1], end)
         elif end > start:
@@ -194,22 +193,22 @@ def timed(samples: np.ndarray, events: Sequence[tuple[int, str]], rate: int) -> 
 
 
 def _phones(name: str) -> tuple[str, ...]:
-    """Ours for a name of the engine's; none for a pause."""
+    """Return the phones of an engine's phoneme name; none for a pause."""
     if name.startswith("_"):
         return ()
     if name not in PHONES:
-        raise CorpusError(f"espeak-ng says {name!r}, which is no phoneme of English that is known")
+        raise CorpusError(f"espeak-ng phoneme {name!r} has no ARPAbet phone in datasets.speech.PHONES")
     return PHONES[name]
 
 
-def say_all(requests: Iterable[Sequence[Request]]) -> Iterable[list[Speech]]:
-    """Speeches of each list of requests, in order, each list said in a process of its own."""
+def synthesize_all(requests: Iterable[Sequence[Request]]) -> Iterable[list[Speech]]:
+    """Yield the utterances of each list of requests, in order; each list is synthesized in a process of its own."""
     check_engine()
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawn, max_tasks_per_child=1) as pool:
-        yield from pool.map(_say, requests)
+        yield from pool.map(_synthesize, requests)
 
 
-def _say(requests: Sequence[Request]) -> list[Speech]:
-    speaker = Speaker()
-    return [speaker.say(request) for request in requests]
+def _synthesize(requests: Sequence[Request]) -> list[Speech]:
+    synthesizer = Synthesizer()
+    return [synthesizer.synthesize(request) for request in requests]

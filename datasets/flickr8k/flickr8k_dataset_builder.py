@@ -1,4 +1,4 @@
-"""TFDS builder of Flickr8k, from the two original archives, their extracted folders or any copy with the same files."""
+"""TFDS builder of Flickr8k, from the two original archives, their extracted folders or a copy with the same files."""
 
 import sys
 from collections.abc import Iterator
@@ -7,17 +7,18 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from datasets import CORPORA, CorpusError
-from datasets.records import usable
+from datasets.lines import manual_instructions, user_folder
+from datasets.records import readable_records
 from shared.files import MediaError
 from shared.media import read_image
 
 LISTS = {split: f"Flickr_8k.{split}Images.txt" for split in ("train", "dev", "test")}
 CAPTIONS = "Flickr8k.token.txt"
 ARCHIVES = ("Flickr8k_Dataset.zip", "Flickr8k_text.zip")
-# Images that the official lists name. Some copies hold a known subset of the test images only.
+# Number of images in each official list. Some copies have a known subset of the test images only.
 EXPECTED = {"train": (6000,), "dev": (1000,), "test": (1000, 200)}
 NUM_CAPTIONS = 5
-MAX_BAD = 0.01  # share of a split's images that may be unusable
+MAX_BAD = 0.01  # maximum fraction of unusable images in a split
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -25,8 +26,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS reads a plain class attribute
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Expected: {CORPORA['flickr8k'].layout}."
-    skipped = 0  # bad records left out, counted while preparing
+    MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("flickr8k")
+    skipped = 0  # number of bad records
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -48,10 +49,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         for split, list_name in LISTS.items():
             names = _find(roots, list_name).read_text(encoding="utf-8").split()
             if len(names) not in EXPECTED[split] or len(set(names)) != len(names):
-                wanted = " or ".join(f"{count:,}" for count in EXPECTED[split])
-                raise CorpusError(f"flickr8k: {list_name} names {len(set(names)):,} different images, not {wanted}.")
+                expected = " or ".join(f"{count:,}" for count in EXPECTED[split])
+                raise CorpusError(
+                    f"flickr8k: {list_name} has {len(set(names)):,} different images, expected {expected}."
+                )
             if len(names) != EXPECTED[split][0]:
-                print(f"flickr8k: only {len(names):,} of {EXPECTED[split][0]:,} {split} images listed", file=sys.stderr)
+                print(f"flickr8k: {split} has {len(names):,} of {EXPECTED[split][0]:,} images", file=sys.stderr)
             missing = [name for name in names if name not in images]
             if missing:
                 raise CorpusError(
@@ -61,20 +64,19 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return splits
 
     def _generate_examples(self, items: list[tuple[Path, list[str]]]) -> Iterator[tuple[str, dict]]:
-        yield from usable(self, items, lambda item: item[0].name, read_record, MAX_BAD)
+        yield from readable_records(self, items, lambda item: item[0].name, read_record, MAX_BAD)
 
     def _roots(self, dl_manager: tfds.download.DownloadManager) -> list[Path]:
-        """The folders to search: the user's copy (its archives extracted) or the download."""
-        try:
-            folder = Path(dl_manager.manual_dir)
-        except AssertionError:  # how TFDS says that there is no such folder
+        """Return the folders to search: the user's copy and its extracted archives, or the extracted downloads."""
+        folder = user_folder(dl_manager)
+        if folder is None:
             return [Path(dl_manager.download_and_extract(url)) for url in CORPORA["flickr8k"].urls]
         archives = [folder / name for name in ARCHIVES if (folder / name).exists()]
         return [folder, *(Path(dl_manager.extract(archive)) for archive in archives)]
 
 
 def read_captions(text: str) -> dict[str, list[str]]:
-    """Read lines `image.jpg#0<tab>caption` into lists by image name, ordered by the number."""
+    """Parse lines `image.jpg#0<tab>caption` into a list of captions per image name, in order of their numbers."""
     numbered: dict[str, list[tuple[str, str]]] = {}
     for line in text.splitlines():
         if line.strip():
@@ -85,19 +87,19 @@ def read_captions(text: str) -> dict[str, list[str]]:
 
 
 def read_record(item: tuple[Path, list[str]]) -> dict:
-    """A record of a photograph and its captions; MediaError when it is unusable."""
+    """Return the record of an image file and its captions; raises MediaError when it is unusable."""
     path, captions = item
     encoded = path.read_bytes()
     if problem := find_problem(encoded, captions):
         raise MediaError(problem)
-    # The bytes of the file itself: encoding a JPEG again would lose quality.
+    # The bytes of the file: encoding a JPEG again would lose quality.
     return {"image": encoded, "name": path.name, "captions": captions}
 
 
 def find_problem(encoded: bytes, captions: list[str]) -> str:
-    """What makes a record unusable, empty when nothing does."""
+    """Return why a JPEG file and its captions are unusable, or an empty string."""
     if len(captions) != NUM_CAPTIONS:
-        return f"has {len(captions)} captions, not {NUM_CAPTIONS}"
+        return f"has {len(captions)} captions, expected {NUM_CAPTIONS}"
     if not all(captions):
         return "has an empty caption"
     try:
@@ -108,7 +110,7 @@ def find_problem(encoded: bytes, captions: list[str]) -> str:
 
 
 def _find(roots: list[Path], name: str) -> Path:
-    """The file of this name, in whatever subfolder."""
+    """Return the first file of this name in the folders or their subfolders."""
     for root in roots:
         for path in sorted(root.rglob(name)):
             return path

@@ -1,1 +1,1 @@
-"""Multi30k: captions of photos in English, German and French."""
+"""Multi30k: image captions in English, German and French."""

@@ -1,4 +1,4 @@
-"""TFDS builder of Multi30k, task 1 (Elliott et al. 2016, 2017): captions of photos and their translations."""
+"""TFDS builder of Multi30k, task 1 (Elliott et al. 2016, 2017): image captions and their translations."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from datasets import CORPORA, CorpusError
-from datasets.lines import instructions, own_folder, read_lines
+from datasets.lines import manual_instructions, read_lines, user_folder
 
 LANGUAGES = ("en", "de", "fr")
 FILES = {"train": "train", "dev": "val", "test": "test_2016_flickr"}
@@ -19,14 +19,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
-    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions("multi30k")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("multi30k")
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = tfds.features.FeaturesDict({language: tfds.features.Text() for language in LANGUAGES})
         return self.dataset_info_from_configs(features=features, disable_shuffling=True)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        folder = own_folder(dl_manager)
+        folder = user_folder(dl_manager)
         if folder is None:
             urls = {url.rpartition("/")[2]: url for url in CORPORA["multi30k"].urls}
             paths = {name: Path(path) for name, path in dl_manager.download(urls).items()}
@@ -41,6 +41,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             path = paths.get(f"{file}.gz", paths.get(file, Path(f"{file}.gz")))
             columns[language] = lines = read_lines(path)
             if len(lines) != expected:
-                raise CorpusError(f"multi30k: {path.name} has {len(lines):,} lines, not {expected:,}.")
-        for number, texts in enumerate(zip(*columns.values(), strict=True)):
-            yield number, dict(zip(columns, texts, strict=True))
+                raise CorpusError(f"multi30k: {path.name} has {len(lines):,} lines, expected {expected:,}.")
+        for index, texts in enumerate(zip(*columns.values(), strict=True)):
+            yield index, dict(zip(columns, texts, strict=True))

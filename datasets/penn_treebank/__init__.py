@@ -1,1 +1,1 @@
-"""The Penn Treebank as language models are measured on."""
+"""The Penn Treebank, preprocessed for word-level language models."""

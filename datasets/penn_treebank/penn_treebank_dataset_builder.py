@@ -1,23 +1,23 @@
-"""TFDS builder of the Penn Treebank in the split and form of Mikolov et al. (2010), from its three files."""
+"""TFDS builder of the Penn Treebank with the splits and preprocessing of Mikolov et al. (2010), from three files."""
 
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
 from datasets import CORPORA
-from datasets.lines import LineBuilder, instructions, own_folder, read_lines
+from datasets.lines import LineBuilder, manual_instructions, read_lines, user_folder
 
 FILES = {"train": "ptb.train.txt", "dev": "ptb.valid.txt", "test": "ptb.test.txt"}
 
 
 class Builder(LineBuilder):
-    """Sentences of the Wall Street Journal in lower case, numbers as N, 10,000 words, the others as <unk>."""
+    """Lower-case Wall Street Journal sentences; numbers are N, words beyond the 10,000 most frequent are <unk>."""
 
-    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions("penn_treebank")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("penn_treebank")
     EXPECTED: ClassVar = {"train": (42_068, 929_589), "dev": (3_370, 73_760), "test": (3_761, 82_430)}
 
     def lines(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[str]]:
-        folder = own_folder(dl_manager)
+        folder = user_folder(dl_manager)
         if folder is None:
             urls = dict(zip(FILES, CORPORA["penn_treebank"].urls, strict=True))
             return {split: read_lines(path) for split, path in dl_manager.download(urls).items()}

@@ -1,1 +1,1 @@
-"""The reference manual of Python, which every Python brings."""
+"""The language reference that comes with Python."""

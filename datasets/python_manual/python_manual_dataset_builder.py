@@ -1,4 +1,4 @@
-"""TFDS builder of the manual that `help()` shows; nothing is downloaded, the text is that of the Python that runs."""
+"""TFDS builder of the manual that `help()` shows, from the running Python; nothing is downloaded."""
 
 import zlib
 
@@ -6,29 +6,29 @@ import tensorflow_datasets as tfds
 
 from datasets.lines import LineBuilder
 
-EVERY = 10  # of so many paragraphs one goes to development and one to test
+BUCKETS = 10  # of the hash that assigns paragraphs to splits: one bucket is dev, one is test
 
 
 def paragraphs() -> list[str]:
-    """Each paragraph of the manual once, on one line, in the order of the topics."""
+    """Return the distinct paragraphs of the manual, each on one line, in order of their topics."""
     from pydoc_data.topics import topics
 
-    found = (" ".join(text.split()) for topic in sorted(topics) for text in topics[topic].split("\n\n"))
-    return [text for text in dict.fromkeys(found) if text]
+    texts = (" ".join(text.split()) for topic in sorted(topics) for text in topics[topic].split("\n\n"))
+    return [text for text in dict.fromkeys(texts) if text]
 
 
 def split_paragraphs() -> dict[str, list[str]]:
-    """The paragraphs of each split."""
+    """Return the paragraphs of each split."""
     splits: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
     for text in paragraphs():
-        # By its own bytes: a paragraph stays in its split when the next Python adds another.
-        place = zlib.crc32(text.encode()) % EVERY
-        splits[{0: "dev", 1: "test"}.get(place, "train")].append(text)
+        # A hash of the text keeps each paragraph in its split when another version of Python adds paragraphs.
+        bucket = zlib.crc32(text.encode()) % BUCKETS
+        splits[{0: "dev", 1: "test"}.get(bucket, "train")].append(text)
     return splits
 
 
 class Builder(LineBuilder):
-    """Paragraphs of the language reference: prose, grammar and examples, about 95,000 words and signs."""
+    """Paragraphs of the language reference: prose, grammar and examples, about 95,000 words and symbols."""
 
     def lines(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[str]]:
         del dl_manager  # nothing to download

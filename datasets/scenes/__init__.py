@@ -1,1 +1,1 @@
-"""Rendered scenes with perfect ground truth: images, English captions, German translations."""
+"""Rendered scenes with exact annotations: images, English captions, German translations."""

@@ -1,8 +1,7 @@
-"""The language: captions of a scene in English and German at once, word by word in correspondence.
+"""Generation of captions in English and German with word alignments.
 
-A caption is made in three steps: choose a template, choose how each object in it is worded, write both languages.
-Captions are lower case with spaces between tokens; German nouns keep their capitals, as German spelling wants.
-`parser.py` goes the other way.
+A caption is generated in three steps: choose a template, choose the wording of each object, write both languages.
+Captions are lower case, with spaces between tokens; German nouns are capitalized. `parser.py` is the inverse.
 """
 
 import re
@@ -15,16 +14,16 @@ import numpy as np
 from datasets.scenes.templates import RELATION_WORDS, TEMPLATES, Template
 from datasets.scenes.world import Object, Scene, holds
 
-SIZE_WORDS = {"small": ("small", "little"), "large": ("large", "big")}  # German has one word for both
+SIZE_WORDS = {"small": ("small", "little"), "large": ("large", "big")}  # one word each in German
 
-# Stems that take endings, then the noun ("in Rot").
+# Adjective stem, which takes endings, and noun ("in Rot").
 GERMAN_COLOURS = {
     "red": ("rot", "Rot"),
     "green": ("grün", "Grün"),
     "blue": ("blau", "Blau"),
     "yellow": ("gelb", "Gelb"),
     "purple": ("violett", "Violett"),
-    "orange": ("orangefarben", "Orange"),  # plain "orange" takes no endings in careful German
+    "orange": ("orangefarben", "Orange"),  # "orange" takes no endings in standard German
     "white": ("weiß", "Weiß"),
     "black": ("schwarz", "Schwarz"),
 }
@@ -50,7 +49,7 @@ WEAK_DATIVE = "en"  # adjective ending after a definite article in the dative
 
 
 class Word(NamedTuple):
-    """A token, the object it describes (-1: none), and its link: words with one link translate each other."""
+    """A token, the index of the object it describes (-1: none) and its link; words with equal links are aligned."""
 
     text: str
     object: int = -1
@@ -62,10 +61,10 @@ class Caption:
     """One caption in two languages.
 
     Attributes:
-        english: Tokens with a space between, lower case, ending in " .".
-        german: Its translation, nouns with capitals.
+        english: Lower-case tokens separated by spaces; the last is ".".
+        german: The translation, with capitalized nouns.
         token_objects: For each English token the index of the object whose size, colour or shape it names, else -1.
-        alignment: Pairs (English token, German token) that translate each other, sorted.
+        alignment: Sorted pairs of an English and a German token index that translate each other.
     """
 
     english: str
@@ -76,10 +75,10 @@ class Caption:
 
 @dataclass(frozen=True)
 class Mention:
-    """How a caption words one object; the same choices serve both languages.
+    """The wording of one object, in both languages.
 
     `form` is "plain" (a small red circle), "in" (a small circle in red), "that" (a circle that is red and small) or
-    "that size" (a red circle that is small). `bare_reference`: a second mention leaves the colour out (the circle).
+    "that size" (a red circle that is small). With `bare_reference`, a second mention omits the colour (the circle).
     """
 
     index: int
@@ -91,7 +90,7 @@ class Mention:
     bare_reference: bool
 
     def english(self) -> list[Word]:
-        """The first mention: indefinite article, attributes in the order of the form."""
+        """Return the first mention: an indefinite article, then the attributes in the order of the form."""
         size, colour, noun = self._attributes(self.size_word, self.colour, self.shape)
         that = [Word("that", link=f"{self.index} that"), Word("is", link=f"{self.index} is")]
         if self.form == "in":
@@ -106,13 +105,9 @@ class Mention:
         return [Word(article, link=f"{self.index} a"), *words]
 
     def german(self, case: str) -> list[Word]:
-        """The first mention in a case: mixed declension after "ein", relative clauses with the verb at the end."""
+        """Return the first mention in a case: mixed declension after "ein", verb at the end of a relative clause."""
         noun, gender = GERMAN_NOUNS[self.shape]
-        article, ending, pronoun = (
-            DECLENSION[gender, case][0],
-            DECLENSION[gender, case][1],
-            DECLENSION[gender, "nom"][2],
-        )
+        (article, ending, _), pronoun = DECLENSION[gender, case], DECLENSION[gender, "nom"][2]
         stem, colour_noun = GERMAN_COLOURS[self.colour]
         size_stem = GERMAN_SIZES[self.size] if self.size else ""
         size, colour, noun = self._attributes(size_stem + ending, stem + ending, self._german_noun(case))
@@ -131,34 +126,34 @@ class Mention:
         return [Word(article, link=f"{self.index} a"), *words]
 
     def english_reference(self) -> list[Word]:
-        """A second mention: the circle, the red circle."""
+        """Return a second mention: the circle, the red circle."""
         _, colour, noun = self._attributes("", self.colour, self.shape, again=" again")
         return [Word("the", link=f"{self.index} the"), *([] if self.bare_reference else [colour]), noun]
 
     def german_reference(self) -> list[Word]:
-        """A second mention in the dative: weak declension after "dem"."""
+        """Return a second mention in the dative: weak declension after "dem"."""
         stem = GERMAN_COLOURS[self.colour][0]
         _, colour, noun = self._attributes("", stem + WEAK_DATIVE, self._german_noun("dat"), again=" again")
         return [Word("dem", link=f"{self.index} the"), *([] if self.bare_reference else [colour]), noun]
 
     def english_state(self) -> list[Word]:
-        """The attributes after a verb: red and small."""
+        """Return the attributes after a verb: red and small."""
         size, colour, _ = self._attributes(self.size or "", self.colour, "")
         return [colour, *([Word("and", link=f"{self.index} and"), *size] if size else [])]
 
     def german_state(self) -> list[Word]:
-        """The attributes after a verb, without endings: rot und klein."""
+        """Return the attributes after a verb, without endings: rot und klein."""
         stem = GERMAN_SIZES[self.size] if self.size else ""
         size, colour, _ = self._attributes(stem, GERMAN_COLOURS[self.colour][0], "")
         return [colour, *([Word("und", link=f"{self.index} and"), *size] if size else [])]
 
     def german_pronoun(self, case: str) -> Word:
-        """The relative pronoun, which equals the definite article in these cases."""
+        """Return the relative pronoun, which equals the definite article in these cases."""
         return Word(DECLENSION[GERMAN_NOUNS[self.shape][1], case][2], link=f"{self.index} which")
 
     def _german_noun(self, case: str) -> str:
         noun = GERMAN_NOUNS[self.shape][0]
-        return noun + "en" if (noun, case) == ("Herz", "dat") else noun  # Herz alone has a dative of its own
+        return noun + "en" if (noun, case) == ("Herz", "dat") else noun  # the only noun here whose dative differs
 
     def _attributes(self, size: str, colour: str, noun: str, again: str = "") -> tuple[list[Word], Word, Word]:
         words = [
@@ -174,37 +169,37 @@ _RELATION_SLOT = re.compile(r"[ABC]{2,3}")
 
 @cache
 def _literal(text: str, scope: str) -> Word:
-    """A template's own word; `word/3` links it with every other word of the template that ends in /3."""
-    word, _, number = text.partition("/")
-    return Word(word, link=f"{scope} {number}" if number else "")
+    """Return a literal word of a template; `word/3` links it with the other words of the template that end in /3."""
+    word, _, label = text.partition("/")
+    return Word(word, link=f"{scope} {label}" if label else "")
 
 
-def _english_slot(mention: Mention, what: str) -> list[Word]:
-    if what == "ref":
+def _english_slot(mention: Mention, form: str) -> list[Word]:
+    if form == "ref":
         return mention.english_reference()
-    if what == "noun":
+    if form == "noun":
         return [Word(mention.shape, mention.index, f"{mention.index} shape")]
-    if what == "state":
+    if form == "state":
         return mention.english_state()
     return mention.english()
 
 
-def _german_slot(mention: Mention, what: str) -> list[Word]:
-    if what == "ref":
+def _german_slot(mention: Mention, form: str) -> list[Word]:
+    if form == "ref":
         return mention.german_reference()
-    if what == "noun":
+    if form == "noun":
         noun, gender = GERMAN_NOUNS[mention.shape]
         article = Word(DECLENSION[gender, "nom"][2], link="t 1")
         return [article, Word(noun, mention.index, f"{mention.index} shape")]
-    if what == "state":
+    if form == "state":
         return mention.german_state()
-    if what in ("which", "whom"):
-        return [mention.german_pronoun("nom" if what == "which" else "dat")]
-    return mention.german(what)
+    if form in ("which", "whom"):
+        return [mention.german_pronoun("nom" if form == "which" else "dat")]
+    return mention.german(form)
 
 
 def _fill(text: str, german: bool, mentions: dict[str, Mention], wordings: dict[str, tuple[str, str]]) -> list[Word]:
-    """Replace the slots of a template's side by words; collapse the commas that meet in German."""
+    """Replace the slots of one side of a template by words; drop a comma before a comma or full stop in German."""
     words: list[Word] = []
     for token in text.split():
         if slot := _SLOT.fullmatch(token):
@@ -224,7 +219,7 @@ def _fill(text: str, german: bool, mentions: dict[str, Mention], wordings: dict[
 
 
 def _choose_relations(rng: np.random.Generator, template: Template, roles: dict[str, Object]) -> dict[str, str] | None:
-    """A true relation for each relation slot of a template, None when one of them has none."""
+    """Draw a true relation for each relation slot of a template; None when a slot has none."""
     chosen = {}
     for slot in sorted({token for token in template.english.split() if _RELATION_SLOT.fullmatch(token)}):
         subject, *landmarks = (roles[letter] for letter in slot)
@@ -237,27 +232,27 @@ def _choose_relations(rng: np.random.Generator, template: Template, roles: dict[
     return chosen
 
 
-def _mention(rng: np.random.Generator, scene: Scene, index: int, free: bool) -> Mention:
-    """Choose a wording; only a `free` place of a template takes the forms with a relative clause."""
-    thing = scene.objects[index]
+def _mention(rng: np.random.Generator, scene: Scene, index: int, clauses: bool) -> Mention:
+    """Draw a wording; only with `clauses` are the forms with a relative clause allowed."""
+    obj = scene.objects[index]
     sized = rng.random() < 0.65
-    forms = ["plain", "plain", "plain", "in"] + (["that", "that size" if sized else "that"] if free else [])
+    forms = ["plain", "plain", "plain", "in"] + (["that", "that size" if sized else "that"] if clauses else [])
     form = forms[int(rng.random() * len(forms))]
-    synonym = rng.random() < 0.3 and form in ("plain", "in")  # "a circle that is little" sounds odd
-    alone = sum(other.shape == thing.shape for other in scene.objects) == 1
+    synonym = rng.random() < 0.3 and form in ("plain", "in")  # not "a circle that is little"
+    unique = sum(other.shape == obj.shape for other in scene.objects) == 1
     return Mention(
         index,
-        thing.shape,
-        thing.colour,
-        thing.size if sized else None,
-        SIZE_WORDS[thing.size][synonym],
+        obj.shape,
+        obj.colour,
+        obj.size if sized else None,
+        SIZE_WORDS[obj.size][synonym],
         form,
-        bare_reference=bool(rng.random() < 0.5) and alone,
+        bare_reference=bool(rng.random() < 0.5) and unique,
     )
 
 
 def write_caption(rng: np.random.Generator, template: Template, scene: Scene, order: list[int]) -> Caption | None:
-    """One caption by a template whose A, B, C are the objects in this order; None when the template does not apply."""
+    """Write a caption; A, B, C of the template are the objects in this order. None when the template does not apply."""
     letters = dict(zip("ABC", order, strict=False))
     relations = _choose_relations(rng, template, {letter: scene.objects[i] for letter, i in letters.items()})
     if relations is None:
@@ -267,7 +262,7 @@ def write_caption(rng: np.random.Generator, template: Template, scene: Scene, or
         choices = RELATION_WORDS[kind]
         wordings[slot] = choices[int(rng.random() * len(choices))]
     tokens = template.english.split()
-    mentions = {letter: _mention(rng, scene, i, free=f"{letter}+" in tokens) for letter, i in letters.items()}
+    mentions = {letter: _mention(rng, scene, i, clauses=f"{letter}+" in tokens) for letter, i in letters.items()}
     english = _fill(template.english, False, mentions, wordings)
     german = _fill(template.german, True, mentions, wordings)
     links: dict[str, list[int]] = {}
@@ -282,7 +277,7 @@ def write_caption(rng: np.random.Generator, template: Template, scene: Scene, or
 
 
 def write_captions(rng: np.random.Generator, scene: Scene, count: int = 5) -> list[Caption]:
-    """Write `count` captions of a scene, all different, each by another template and naming every object."""
+    """Write `count` distinct captions of a scene that name every object; templates repeat only after all were tried."""
     templates = TEMPLATES[len(scene.objects)]
     captions: list[Caption] = []
     while len(captions) < count:

@@ -1,8 +1,8 @@
-"""The judge of captions: what does an English caption say, and is it true of a scene?
+"""Parser of English captions, and the test of whether a caption is true of a scene.
 
-`language.py` writes captions; this file reads them, token by token and knowing no template, so that a captioner's own
-wordings are understood as long as they keep to the words of the language. The reader goes through two steps: phrases
-("to the left of", "a small red circle") become symbols, and a small machine follows who stands in which relation.
+`language.py` generates captions from templates. The parser does not use the templates, so it also understands other
+sentences of a captioner from the same words. It works in two steps: phrases ("to the left of", "a small red circle")
+become symbols, and a state machine reads objects and relations from the symbols.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from datasets.scenes.world import COLOURS, SHAPES, Object, Scene, holds
 
 @dataclass(frozen=True)
 class Described:
-    """An object as a caption tells it; None for what is left open."""
+    """An object as a caption describes it; None for an attribute that it does not state."""
 
     shape: str
     colour: str | None = None
@@ -25,11 +25,11 @@ class Described:
 
 @dataclass(frozen=True)
 class Description:
-    """What a caption says.
+    """The content of a caption.
 
     Attributes:
-        objects: The objects in order of mention.
-        relations: (relation, subject, landmark), the last two as indices of `objects`.
+        objects: The objects in order of first mention.
+        relations: (relation, subject, landmark); subject and landmark are indices into `objects`.
     """
 
     objects: tuple[Described, ...]
@@ -43,7 +43,7 @@ class _Symbol(NamedTuple):
 
 
 class _NotUnderstood(Exception):
-    """The caption is outside the language."""
+    """The caption is not in the language."""
 
 
 _PHRASES = {
@@ -58,10 +58,10 @@ _PHRASES = {
     "below": _Symbol("relation", "below"),
     "under": _Symbol("relation", "below"),
     "beneath": _Symbol("relation", "below"),
-    "on the left": _Symbol("place", "left"),
-    "on the right": _Symbol("place", "right"),
-    "at the top": _Symbol("place", "above"),
-    "at the bottom": _Symbol("place", "below"),
+    "on the left": _Symbol("position", "left"),
+    "on the right": _Symbol("position", "right"),
+    "at the top": _Symbol("position", "above"),
+    "at the bottom": _Symbol("position", "below"),
     "underneath": _Symbol("relation", "below"),
     "there is": _Symbol("opening"),
     "here is": _Symbol("opening"),
@@ -90,34 +90,34 @@ _ATTRIBUTES = {word: ("size", size) for size, words in SIZE_WORDS.items() for wo
 }
 
 
-def _with(thing: Described, word: str) -> Described:
-    """Add an attribute; saying it twice in different words is a contradiction."""
+def _with(obj: Described, word: str) -> Described:
+    """Add an attribute; a different value than before is a contradiction."""
     field, value = _ATTRIBUTES[word]
-    if getattr(thing, field) not in (None, value):
+    if getattr(obj, field) not in (None, value):
         raise _NotUnderstood
-    return replace(thing, **{field: value})
+    return replace(obj, **{field: value})
 
 
 def _noun_phrase(tokens: list[str], start: int) -> tuple[_Symbol, int]:
-    """Read article, attributes, shape and "in red" from `start`; also returns where the phrase ends."""
+    """Read article, attributes, shape and "in red" from index `start`; return the symbol and the index after it."""
     end, words = start + 1, []
     while end < len(tokens) and tokens[end] in _ATTRIBUTES:
         words.append(tokens[end])
         end += 1
     if end == len(tokens) or tokens[end] not in SHAPES:
         raise _NotUnderstood
-    thing = Described(tokens[end])
+    obj = Described(tokens[end])
     end += 1
     if end + 1 < len(tokens) and tokens[end] == "in" and tokens[end + 1] in COLOURS:
         words.append(tokens[end + 1])
         end += 2
     for word in words:
-        thing = _with(thing, word)
-    return _Symbol("noun", thing, definite=tokens[start] == "the"), end
+        obj = _with(obj, word)
+    return _Symbol("noun", obj, definite=tokens[start] == "the"), end
 
 
 def _symbols(tokens: list[str]) -> Iterator[_Symbol]:
-    """Turn tokens into symbols, the longest phrase first."""
+    """Convert tokens to symbols, the longest phrase first."""
     at = 0
     while at < len(tokens):
         for length in range(_LONGEST, 0, -1):
@@ -137,41 +137,42 @@ def _symbols(tokens: list[str]) -> Iterator[_Symbol]:
 
 
 class _Reader:
-    """Follows the symbols of one caption: who is the subject, and what does an unfinished relation wait for."""
+    """State machine over the symbols of one caption: the current subject and the unfinished relation."""
 
-    # What may come before a noun phrase that no relation or place is waiting for, and what ends a caption.
+    # Symbols allowed before a noun phrase that completes no relation or position, and at the end of a caption.
     _BEFORE_NOUN = ("start", "opening", "count", "comma", "and", "frame")
-    _AT_END = ("noun", "attribute", "frame", "place")
+    _AT_END = ("noun", "attribute", "frame", "position")
 
     def __init__(self) -> None:
         self.objects: list[Described] = []
         self.relations: list[tuple[str, int, int]] = []
-        self.places: dict[str, int] = {}
+        self.positions: dict[str, int] = {}
         self.count: int | None = None
-        self.subject: int | None = None  # of the sentence
-        self.relative: int | None = None  # of the relative clause that we are in
-        self.last: int | None = None  # object mentioned last: what "which" stands for
-        self.stated: tuple[str, int] | None = None  # (relation, subject) that "and a star" would carry on
-        self.awaiting: tuple = ()  # ("landmark", relation, subject), ("inverted", relation), ("subject", relation,
-        # landmark) or ("place", place): what the next noun phrase is for
+        self.subject: int | None = None  # subject of the sentence
+        self.relative: int | None = None  # subject of the current relative clause
+        self.last: int | None = None  # object mentioned last, the antecedent of "which"
+        self.stated: tuple[str, int] | None = None  # (relation, subject) that "and a star" repeats
+        # Role of the next noun phrase: ("landmark", relation, subject), ("inverted", relation), ("subject", relation,
+        # landmark) or ("position", position).
+        self.awaiting: tuple = ()
 
     def read(self, symbols: list[_Symbol]) -> Description:
-        """Read all symbols up to a full stop or the end."""
+        """Read all symbols; a full stop at the end is optional."""
         if symbols and symbols[-1].kind == "stop":
             symbols = symbols[:-1]
-        before, position = "start", 0
-        while position < len(symbols):
-            symbol = symbols[position]
-            after = symbols[position + 1].kind if position + 1 < len(symbols) else "end"
-            position += 1
+        before, index = "start", 0
+        while index < len(symbols):
+            symbol = symbols[index]
+            after = symbols[index + 1].kind if index + 1 < len(symbols) else "end"
+            index += 1
             if symbol.kind == "noun":
                 self._noun(symbol, before, after)
             elif symbol.kind == "relation":
                 self._relation(str(symbol.value), after)
                 if after == "which":
-                    position, after = position + 1, "which"
-            elif symbol.kind == "place":
-                self._place(str(symbol.value), before)
+                    index += 1
+            elif symbol.kind == "position":
+                self._position(str(symbol.value), before)
             elif symbol.kind == "which":
                 self._which(before, after)
             elif symbol.kind == "is":
@@ -215,24 +216,24 @@ class _Reader:
     def _relation(self, relation: str, after: str) -> None:
         if self.awaiting:
             raise _NotUnderstood
-        if after == "which":  # a square , above which is a star
+        if after == "which":  # "a square , above which is a star"
             self.awaiting = ("subject", relation, self.last)
         elif self.relative is not None:
             self.awaiting = ("landmark", relation, self.relative)
         elif self.subject is not None:
             self.awaiting = ("landmark", relation, self.subject)
-        else:  # above a square is a star
+        else:  # "above a square is a star"
             self.awaiting = ("inverted", relation)
         if self.awaiting[0] == "subject" and self.last is None:
             raise _NotUnderstood
 
-    def _place(self, place: str, before: str) -> None:
+    def _position(self, position: str, before: str) -> None:
         if self.awaiting:
             raise _NotUnderstood
         if before == "is" and self.subject is not None:
-            self._put(place, self.subject)
+            self._put(position, self.subject)
         else:
-            self.awaiting = ("place", place)
+            self.awaiting = ("position", position)
 
     def _which(self, before: str, after: str) -> None:
         if self.last is None or after != "is" or before not in ("noun", "comma"):
@@ -240,10 +241,10 @@ class _Reader:
         self.relative = self.last
 
     def _verb(self, before: str, after: str) -> None:
-        if before == "comma":  # the relative clause is over
+        if before == "comma":  # end of the relative clause
             self.relative = None
-        inverted = bool(self.awaiting) and self.awaiting[0] in ("subject", "place")
-        if after not in ("relation", "attribute", "frame", "place") and not (after == "noun" and inverted):
+        inverted = bool(self.awaiting) and self.awaiting[0] in ("subject", "position")
+        if after not in ("relation", "attribute", "frame", "position") and not (after == "noun" and inverted):
             raise _NotUnderstood
 
     def _attribute(self, word: str, before: str, after: str) -> None:
@@ -255,16 +256,16 @@ class _Reader:
             self.relative = None
 
     def _resolve(self, symbol: _Symbol) -> int:
-        """The object a noun phrase means: "the circle" is one told before if there is such a one."""
-        thing = symbol.value
-        if not isinstance(thing, Described):
+        """Return the index of a noun phrase's object; "the circle" is the matching one mentioned before, if any."""
+        obj = symbol.value
+        if not isinstance(obj, Described):
             raise _NotUnderstood
-        matches = [i for i, told in enumerate(self.objects) if symbol.definite and _agrees(thing, told)]
+        matches = [i for i, other in enumerate(self.objects) if symbol.definite and _agrees(obj, other)]
         if len(matches) > 1:
             raise _NotUnderstood
         if matches:
             return matches[0]
-        self.objects.append(thing)
+        self.objects.append(obj)
         return len(self.objects) - 1
 
     def _relate(self, relation: str, subject: int, landmark: int) -> None:
@@ -272,37 +273,37 @@ class _Reader:
             raise _NotUnderstood
         self.relations.append((relation, subject, landmark))
 
-    def _put(self, place: str, index: int) -> None:
-        if place in self.places:
+    def _put(self, position: str, index: int) -> None:
+        if position in self.positions:
             raise _NotUnderstood
-        self.places[place] = index
+        self.positions[position] = index
 
     def _description(self) -> Description:
-        """What was read, if it is complete: colours told, places in pairs, as many objects as announced."""
-        if any(thing.colour is None for thing in self.objects) or self.count not in (None, len(self.objects)):
+        """Return the description if complete: all colours, positions in pairs, the announced number of objects."""
+        if any(obj.colour is None for obj in self.objects) or self.count not in (None, len(self.objects)):
             raise _NotUnderstood
         for first, second in (("left", "right"), ("above", "below")):
-            if (first in self.places) != (second in self.places):
+            if (first in self.positions) != (second in self.positions):
                 raise _NotUnderstood
-            if first in self.places:
-                self._relate(first, self.places[first], self.places[second])
+            if first in self.positions:
+                self._relate(first, self.positions[first], self.positions[second])
         return Description(tuple(self.objects), tuple(self.relations))
 
 
-def _agrees(told: Described, thing: Object | Described) -> bool:
-    """Whether all that was told is so."""
-    return told.shape == thing.shape and told.colour in (None, thing.colour) and told.size in (None, thing.size)
+def _agrees(stated: Described, obj: Object | Described) -> bool:
+    """Whether all stated attributes are those of an object."""
+    return stated.shape == obj.shape and stated.colour in (None, obj.colour) and stated.size in (None, obj.size)
 
 
 def parse(caption: str) -> Description | None:
-    """Read an English caption.
+    """Parse an English caption.
 
     Args:
-        caption: Tokens with spaces between; case and a final full stop do not matter.
+        caption: Tokens separated by spaces; case and a final full stop do not matter.
 
     Returns:
-        What it says; None when it is not a complete sentence or phrase of the language, leaves out a colour,
-        contradicts itself or announces another number of objects than it names.
+        Its content; None when it is not a complete sentence or phrase of the language, omits a colour, contradicts
+        itself or announces a wrong number of objects.
     """
     try:
         return _Reader().read(list(_symbols(caption.lower().split())))
@@ -311,12 +312,12 @@ def parse(caption: str) -> Description | None:
 
 
 def describes(caption: str, scene: Scene) -> bool:
-    """Whether an English caption names exactly the objects of a scene and everything that it says is true."""
+    """Whether an English caption names exactly the objects of a scene and all its statements are true."""
     description = parse(caption)
     if description is None or len(description.objects) != len(scene.objects):
         return False
     return any(
-        all(_agrees(told, thing) for told, thing in zip(description.objects, things, strict=True))
-        and all(holds(relation, things[i], things[j]) for relation, i, j in description.relations)
-        for things in itertools.permutations(scene.objects)
+        all(_agrees(stated, obj) for stated, obj in zip(description.objects, objects, strict=True))
+        and all(holds(relation, objects[i], objects[j]) for relation, i, j in description.relations)
+        for objects in itertools.permutations(scene.objects)
     )

@@ -1,4 +1,4 @@
-"""Drawing: a scene becomes pixels, with all the variety that is not to be named in a caption."""
+"""Rendering of scenes, with random background, light, noise and shades that captions do not name."""
 
 import io
 import math
@@ -18,74 +18,66 @@ RGB = {
     "white": (248, 248, 248),
     "black": (12, 12, 12),
 }
-JITTER = 12  # levels by which a colour strays within its class
-SUPERSAMPLING = 4  # drawn so many times larger, then averaged: smooth edges
+JITTER = 12  # maximum deviation of each channel of an object from RGB, in levels
+SUPERSAMPLING = 4  # factor by which objects are drawn larger and then averaged, for smooth edges
 PATTERNS = ("plain", "gradient", "stripes", "checks", "noise")
 
 
 def _muted(rng: np.random.Generator) -> np.ndarray:
-    """A greyish colour of middle brightness, against which all of RGB stand out, black and white included."""
+    """Return a greyish colour `(3,)` of medium brightness; all of RGB contrast with it, also black and white."""
     return (100 + 60 * rng.random() + 14 * (2 * rng.random(3) - 1)).astype(np.float32)
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
-    """Background levels `(height, width, 3)`: two muted colours mixed by a pattern."""
+    """Return background levels `(height, width, 3)`: two muted colours mixed by a pattern."""
     rows, columns = np.mgrid[0:IMAGE_SIZE, 0:IMAGE_SIZE].astype(np.float32)
     pattern = PATTERNS[int(rng.random() * len(PATTERNS))]
-    turn = 2 * np.pi * rng.random()
-    along = math.cos(turn) * columns + math.sin(turn) * rows
+    angle = 2 * np.pi * rng.random()
+    along = math.cos(angle) * columns + math.sin(angle) * rows
     period = 8 + 16 * rng.random()  # pixels
     first, second = _muted(rng), _muted(rng)
     if pattern == "plain":
-        share = np.zeros_like(along)
+        fraction = np.zeros_like(along)
     elif pattern == "gradient":
-        share = (along - along.min()) / np.ptp(along)
+        fraction = (along - along.min()) / np.ptp(along)
     elif pattern == "stripes":
-        share = (along % period < period / 2).astype(np.float32)
+        fraction = (along % period < period / 2).astype(np.float32)
     elif pattern == "checks":
-        across = math.cos(turn) * rows - math.sin(turn) * columns
-        share = ((along % period < period / 2) ^ (across % period < period / 2)).astype(np.float32)
+        across = math.cos(angle) * rows - math.sin(angle) * columns
+        fraction = ((along % period < period / 2) ^ (across % period < period / 2)).astype(np.float32)
     else:
         blobs = Image.fromarray((255 * rng.random((12, 12))).astype(np.uint8))
-        share = np.asarray(blobs.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC), np.float32) / 255
-    return first + share[..., None] * (second - first)
+        fraction = np.asarray(blobs.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC), np.float32) / 255
+    return first + fraction[..., None] * (second - first)
 
 
-def _draw(levels: np.ndarray, thing: Object, rng: np.random.Generator) -> None:
-    """Draw one object over `levels` in place; only the pixels around it are touched."""
-    top, left = math.floor(thing.box[0]), math.floor(thing.box[1])
-    height, width = math.ceil(thing.box[2]) - top, math.ceil(thing.box[3]) - left
-    longest = max(thing.box[2] - thing.box[0], thing.box[3] - thing.box[1])
-    corners = outline(thing.shape, thing.angle) * longest + (thing.x - left, thing.y - top)
+def _draw(levels: np.ndarray, obj: Object, rng: np.random.Generator) -> None:
+    """Draw one object into `levels` `(height, width, 3)` in place."""
+    top, left = math.floor(obj.box[0]), math.floor(obj.box[1])
+    height, width = math.ceil(obj.box[2]) - top, math.ceil(obj.box[3]) - left
+    longest = max(obj.box[2] - obj.box[0], obj.box[3] - obj.box[1])
+    corners = outline(obj.shape, obj.angle) * longest + (obj.x - left, obj.y - top)
     mask = Image.new("L", (width * SUPERSAMPLING, height * SUPERSAMPLING))
     ImageDraw.Draw(mask).polygon((corners * SUPERSAMPLING).ravel().tolist(), fill=255)
     cover = np.asarray(mask.reduce(SUPERSAMPLING), np.float32)[..., None] / 255
-    colour = (np.array(RGB[thing.colour]) + JITTER * (2 * rng.random(3) - 1)).astype(np.float32)
+    colour = (np.array(RGB[obj.colour]) + JITTER * (2 * rng.random(3) - 1)).astype(np.float32)
     patch = levels[top : top + height, left : left + width]
     patch += cover * (colour - patch)
 
 
 def render(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Draw a scene.
-
-    Args:
-        scene: What to draw.
-        rng: Source of background, light, noise and shades.
-
-    Returns:
-        uint8 array `(height, width, 3)` of IMAGE_SIZE pixels both ways.
-    """
+    """Render a scene as RGB pixels, uint8 `(height, width, 3)`; `rng` draws background, light, noise and shades."""
     levels = _background(rng)
-    for thing in scene.objects:
-        _draw(levels, thing, rng)
-    turn, ramp = 2 * np.pi * rng.random(), np.linspace(-1, 1, IMAGE_SIZE)
-    light = 1 + 0.1 * (math.cos(turn) * ramp[None, :] + math.sin(turn) * ramp[:, None]) / math.sqrt(2)
+    for obj in scene.objects:
+        _draw(levels, obj, rng)
+    angle, ramp = 2 * np.pi * rng.random(), np.linspace(-1, 1, IMAGE_SIZE)
+    light = 1 + 0.1 * (math.cos(angle) * ramp[None, :] + math.sin(angle) * ramp[:, None]) / math.sqrt(2)
     noise = np.float32(1 + 2 * rng.random()) * rng.standard_normal(levels.shape, dtype=np.float32)
     return np.clip(levels * light[..., None].astype(np.float32) + noise + 0.5, 0, 255).astype(np.uint8)
 
 
 def to_png(pixels: np.ndarray) -> bytes:
-    """Encode pixels `(height, width, 3)` as PNG; noise hardly compresses, so the fastest level."""
+    """Encode pixels, uint8 `(height, width, 3)`, as PNG at the fastest level, since noise hardly compresses."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""TFDS builder of the rendered scenes: nothing is downloaded, every example follows from (seed, split, index)."""
+"""TFDS builder of the rendered scenes; nothing is downloaded, each record is a function of (seed, split, index)."""
 
 import json
 from collections.abc import Iterator
@@ -13,27 +13,27 @@ from datasets.scenes.world import IMAGE_SIZE, sample_scene
 SEED = 1
 SPLITS = {"train": 8000, "dev": 500, "test": 1000}
 NUM_CAPTIONS = 5
-# Test scenes of odd index hold a colour-shape pair that training and development never show.
+# Test scenes of odd index have a colour-shape pair that is neither in train nor in dev.
 NOVEL_SPLIT = "test"
 
 
 def make_record(split: str, index: int, is_drawn: bool = True) -> dict:
-    """Make one example as the builder writes it, or without its picture; `annotations` is described in README.md."""
+    """Return a record as the builder stores it, with or without `image`; README.md describes `annotations`."""
     rng = np.random.default_rng([SEED, list(SPLITS).index(split), index])
     scene = sample_scene(rng, novel=split == NOVEL_SPLIT and index % 2 == 1)
     captions = write_captions(rng, scene, NUM_CAPTIONS)
     annotations = {
-        "shapes": [thing.shape for thing in scene.objects],
-        "colours": [thing.colour for thing in scene.objects],
-        "sizes": [thing.size for thing in scene.objects],
-        "boxes": [[round(edge / IMAGE_SIZE, 4) for edge in thing.box] for thing in scene.objects],
+        "shapes": [obj.shape for obj in scene.objects],
+        "colours": [obj.colour for obj in scene.objects],
+        "sizes": [obj.size for obj in scene.objects],
+        "boxes": [[round(edge / IMAGE_SIZE, 4) for edge in obj.box] for obj in scene.objects],
         "captions_en": [caption.english for caption in captions],
         "captions_de": [caption.german for caption in captions],
         "token_objects": [caption.token_objects for caption in captions],
         "alignments": [caption.alignment for caption in captions],
     }
-    picture = {"image": to_png(render(scene, rng))} if is_drawn else {}
-    return picture | {
+    image = {"image": to_png(render(scene, rng))} if is_drawn else {}
+    return image | {
         "name": f"{split}-{index:05d}",
         "novel": scene.novel,
         "annotations": json.dumps(annotations, ensure_ascii=False),
@@ -41,13 +41,14 @@ def make_record(split: str, index: int, is_drawn: bool = True) -> dict:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Rendered scenes with captions in English and German; with the configuration `captions` no picture is drawn."""
+    """Rendered scenes with captions in English and German; the configuration `captions` has no images."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS reads a plain class attribute
 
     @property
     def is_drawn(self) -> bool:
+        """Whether records have images."""
         return self.builder_config is None
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -58,7 +59,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 | {
                     "name": tfds.features.Text(),
                     "novel": tfds.features.Scalar(dtype=np.bool_),
-                    # JSON: lists of lists of different lengths are awkward as TFDS features and read back slowly.
+                    # JSON, because nested lists of different lengths are awkward as TFDS features and slow to read.
                     "annotations": tfds.features.Text(),
                 }
             ),

@@ -1,18 +1,18 @@
-"""The templates of the captions: each an English sentence and its German translation.
+"""Caption templates: English sentences and their German translations.
 
-Slots are capital letters. `A` `B` `C` are objects, `AB` is the wording of the relation of A to B (`ABC`: one that A has
-to both B and C). A plus sign marks a place where a relative clause may follow ("a circle that is red"), because the
-sentence goes on with its verb or ends. German slots say what is needed: a case (`A.nom`, `A.acc`, `A.dat`), the
-relative pronoun (`A.which` nominative, `A.whom` dative), a second mention (`B.ref`, "the square", dative in German).
-A caption of several objects always tells a relation: a list would be true too easily. Words that end in the same
-`/number` translate each other; `which/B` is linked with B's pronoun.
+Slots are capital letters. `A`, `B` and `C` are objects; `AB` is the relation of A to B, `ABC` a relation of A to both B
+and C. `+` marks an object that may take a relative clause ("a circle that is red"), because a verb or the end of the
+sentence follows. German slots name the form: a case (`A.nom`, `A.acc`, `A.dat`), the relative pronoun (`A.which`
+nominative, `A.whom` dative) or a second mention (`B.ref`, "the square", dative in German). Captions of several objects
+always state a relation, because a mere list would be true of too many scenes. Words with the same `/number` translate
+each other; `which/B` is aligned with B's pronoun.
 """
 
 from typing import NamedTuple
 
 
 class Template(NamedTuple):
-    """A sentence in both languages; `requires` names the relation of A to B that its wording implies."""
+    """A sentence in both languages; `requires` is the relation of A to B that its wording implies."""
 
     english: str
     german: str

@@ -1,21 +1,24 @@
-"""The world: what a scene is, when a relation holds, and how scenes are sampled.
+"""Scenes: their objects, the relations between them, and random sampling.
 
-A scene holds 1 to 3 objects, each with a shape, a colour and a size. No two of them agree in both shape and colour,
-so naming these two attributes names the object. Coordinates are pixels, x to the right and y downwards.
+A scene has 1 to 3 objects, each with a shape, a colour and a size. No two objects of a scene have the same shape and
+colour, so these two attributes identify an object. Coordinates are in pixels, x to the right and y downwards.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-IMAGE_SIZE = 96  # pixels, both ways
+IMAGE_SIZE = 96  # height and width in pixels
 SHAPES = ("circle", "square", "triangle", "star", "cross", "heart")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
-SIZES = {"small": (14.0, 17.0), "large": (27.0, 33.0)}  # longest side in pixels; the gap keeps them apart by eye
+SIZES = {
+    "small": (14.0, 17.0),
+    "large": (27.0, 33.0),
+}  # range of the longer side in pixels; the gap makes sizes distinguishable
 RELATIONS = ("left", "right", "above", "below")
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
 
-# Colour-shape pairs that training and development never show: one per shape, each of another colour.
+# Colour-shape pairs that are neither in train nor in dev: one per shape, each with another colour.
 HELD_OUT = (
     ("orange", "circle"),
     ("purple", "square"),
@@ -27,12 +30,12 @@ HELD_OUT = (
 PAIRS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
 SEEN = tuple(pair for pair in PAIRS if pair not in HELD_OUT)
 
-COUNT_WEIGHTS = (1 / 3, 1 / 3, 1 / 3)  # one, two or three objects
-FRAME = 3.0  # pixels between an object and the edge of the image
-GAP = 3.0  # pixels between the boxes of two objects
-LEVEL, APART = 8.0, 14.0  # an offset along an axis lies below LEVEL or from APART on: no relation is a matter of taste
-DIRECTION = (LEVEL + APART) / 2  # offset in pixels from which on a relation holds
-MAX_ANGLE = 12.0  # degrees either way: a square stays no diamond
+COUNT_PROBABILITIES = (1 / 3, 1 / 3, 1 / 3)  # of one, two and three objects
+MARGIN = 3.0  # minimum pixels between an object and the edge of the image
+MIN_GAP = 3.0  # minimum pixels between the boxes of two objects
+AMBIGUOUS = (8.0, 14.0)  # centres never differ by an offset in this range of pixels, so that relations are clear
+MIN_OFFSET = sum(AMBIGUOUS) / 2  # minimum offset in pixels for which a relation holds
+MAX_ANGLE = 12.0  # maximum rotation in degrees; a square does not become a diamond
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,14 @@ class Object:
 
 @dataclass(frozen=True)
 class Scene:
-    """The objects of one image, in no meaningful order."""
+    """The objects of one image, in random order."""
 
     objects: tuple[Object, ...]
 
     @property
     def novel(self) -> bool:
-        """Whether an object has a colour-shape pair that training never shows."""
-        return any((thing.colour, thing.shape) in HELD_OUT for thing in self.objects)
+        """Whether an object has a held-out colour-shape pair."""
+        return any((obj.colour, obj.shape) in HELD_OUT for obj in self.objects)
 
 
 def holds(relation: str, subject: Object, landmark: Object) -> bool:
@@ -76,24 +79,24 @@ def holds(relation: str, subject: Object, landmark: Object) -> bool:
         "above": landmark.y - subject.y,
         "below": subject.y - landmark.y,
     }[relation]
-    return offset >= DIRECTION
+    return offset >= MIN_OFFSET
 
 
 def _regular(corners: int, inner: float = 1.0) -> np.ndarray:
-    """Corners of a polygon with its tip up; every second one at distance `inner` from the centre."""
-    turn = 2 * np.pi * np.arange(corners) / corners
+    """Return corners `(corners, 2)` of a polygon, the first at the top; every second one is `inner` from the centre."""
+    angles = 2 * np.pi * np.arange(corners) / corners
     distance = np.where(np.arange(corners) % 2 == 1, inner, 1.0)
-    return np.stack([distance * np.sin(turn), -distance * np.cos(turn)], axis=-1)
+    return np.stack([distance * np.sin(angles), -distance * np.cos(angles)], axis=-1)
 
 
 def _heart(corners: int = 48) -> np.ndarray:
-    turn = 2 * np.pi * np.arange(corners) / corners
-    x = 16 * np.sin(turn) ** 3
-    y = 13 * np.cos(turn) - 5 * np.cos(2 * turn) - 2 * np.cos(3 * turn) - np.cos(4 * turn)
+    angles = 2 * np.pi * np.arange(corners) / corners
+    x = 16 * np.sin(angles) ** 3
+    y = 13 * np.cos(angles) - 5 * np.cos(2 * angles) - 2 * np.cos(3 * angles) - np.cos(4 * angles)
     return np.stack([x, -y], axis=-1)
 
 
-_ARM = 1 / 3  # a cross of three thirds
+_ARM = 1 / 3  # half the width of a bar of the cross
 _OUTLINES = {
     "circle": _regular(48),
     "square": np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], dtype=float),
@@ -110,7 +113,7 @@ _OUTLINES = {
 
 
 def outline(shape: str, angle: float) -> np.ndarray:
-    """Corners `(corners, 2)` as (x, y) of a shape turned by `angle` degrees; its box is centred, its longest side 1."""
+    """Return corners (x, y) `(corners, 2)` of a shape rotated by `angle` degrees, in a centred box of longer side 1."""
     cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     points = _OUTLINES[shape] @ np.array([[cosine, sine], [-sine, cosine]])
     low, high = points.min(axis=0), points.max(axis=0)
@@ -126,7 +129,7 @@ def _pick(rng: np.random.Generator, choices: tuple) -> tuple:
 
 
 def _sample_pairs(rng: np.random.Generator, count: int, novel: bool) -> list[tuple[str, str]]:
-    """Draw `count` different (colour, shape) pairs: all seen, or the first one never seen and the others any."""
+    """Draw distinct (colour, shape) pairs: all of SEEN or, with `novel`, one of HELD_OUT and then any others."""
     pairs = [_pick(rng, HELD_OUT if novel else SEEN)]
     while len(pairs) < count:
         pair = _pick(rng, PAIRS if novel else SEEN)
@@ -136,26 +139,26 @@ def _sample_pairs(rng: np.random.Generator, count: int, novel: bool) -> list[tup
 
 
 def _fits(box: tuple[float, float, float, float], others: list[Object]) -> bool:
-    """Whether the box keeps its distance from the others and no relation to them would be borderline."""
+    """Whether a box keeps MIN_GAP from other objects and its offsets from them are not AMBIGUOUS."""
     top, left, bottom, right = box
     for other in others:
         above, before, below, behind = other.box
-        if min(bottom, below) - max(top, above) > -GAP and min(right, behind) - max(left, before) > -GAP:
+        if min(bottom, below) - max(top, above) > -MIN_GAP and min(right, behind) - max(left, before) > -MIN_GAP:
             return False
         offsets = abs((left + right) / 2 - other.x), abs((top + bottom) / 2 - other.y)
-        if any(LEVEL <= offset < APART for offset in offsets):
+        if any(AMBIGUOUS[0] <= offset < AMBIGUOUS[1] for offset in offsets):
             return False
     return True
 
 
 def _place(rng: np.random.Generator, colour: str, shape: str, others: list[Object]) -> Object | None:
-    """Try a few sizes and places for an object; None when none of them fits."""
+    """Return an object of random size and position that fits, or None after 20 trials."""
     for _ in range(20):
         size = "small" if rng.random() < 0.5 else "large"
         angle = _uniform(rng, -MAX_ANGLE, MAX_ANGLE)
         width, height = np.ptp(outline(shape, angle), axis=0) * _uniform(rng, *SIZES[size])
-        left = _uniform(rng, FRAME, IMAGE_SIZE - FRAME - width)
-        top = _uniform(rng, FRAME, IMAGE_SIZE - FRAME - height)
+        left = _uniform(rng, MARGIN, IMAGE_SIZE - MARGIN - width)
+        top = _uniform(rng, MARGIN, IMAGE_SIZE - MARGIN - height)
         box = (float(top), float(left), float(top + height), float(left + width))
         if _fits(box, others):
             return Object(shape, colour, size, box, angle)
@@ -163,26 +166,26 @@ def _place(rng: np.random.Generator, colour: str, shape: str, others: list[Objec
 
 
 def sample_scene(rng: np.random.Generator, novel: bool = False) -> Scene:
-    """Draw a scene; with `novel` it holds at least one of the HELD_OUT pairs, otherwise none."""
-    count = 1 + int(np.searchsorted(np.cumsum(COUNT_WEIGHTS), rng.random(), side="right"))
+    """Sample a scene; with `novel` it has at least one pair of HELD_OUT, otherwise none."""
+    count = 1 + int(np.searchsorted(np.cumsum(COUNT_PROBABILITIES), rng.random(), side="right"))
     pairs = _sample_pairs(rng, count, novel)
     while True:
         objects: list[Object] = []
         for colour, shape in pairs:
-            thing = _place(rng, colour, shape, objects)
-            if thing is None:
+            obj = _place(rng, colour, shape, objects)
+            if obj is None:
                 break
-            objects.append(thing)
+            objects.append(obj)
         else:
-            order = np.argsort([rng.random() for _ in objects])  # so that a novel object is not always the first
+            order = np.argsort([rng.random() for _ in objects])  # otherwise a novel object would always be the first
             return Scene(tuple(objects[i] for i in order))
 
 
 def scene_of(record: dict) -> Scene:
-    """The scene of a record that `datasets.load("scenes", ...)` gave, so that `parser.describes` can judge captions."""
-    things = zip(record["shapes"], record["colours"], record["sizes"], record["boxes"], strict=True)
+    """Return the scene of a record of `datasets.load("scenes", ...)`, for `parser.describes`."""
+    attributes = zip(record["shapes"], record["colours"], record["sizes"], record["boxes"], strict=True)
     objects = []
-    for shape, colour, size, box in things:
+    for shape, colour, size, box in attributes:
         top, left, bottom, right = (float(edge) * IMAGE_SIZE for edge in box)
         objects.append(Object(shape, colour, size, (top, left, bottom, right)))
     return Scene(tuple(objects))

@@ -1,1 +1,1 @@
-"""speechocean762, English read aloud by speakers of Mandarin."""
+"""speechocean762: English read by native speakers of Mandarin."""

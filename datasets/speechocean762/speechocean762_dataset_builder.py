@@ -1,4 +1,4 @@
-"""TFDS builder of speechocean762 (Zhang et al. 2021), from its archive or the folder that comes out of it."""
+"""TFDS builder of speechocean762 (Zhang et al. 2021), from its archive or the extracted folder."""
 
 import re
 from collections.abc import Iterator
@@ -8,19 +8,21 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from datasets import CORPORA, CorpusError
-from datasets.lines import instructions, own_folder
-from datasets.records import as_int16, sound, usable
+from datasets import CorpusError
+from datasets.lines import corpus_folder, manual_instructions
+from datasets.records import as_int16, audio_feature, readable_records
 from shared.audio import read_sound
 from shared.files import MediaError
 
-EXPECTED = {"train": (2_500,), "test": (2_500, 1_260)}  # utterances; some copies hold half of the test speakers
-DEV_SPEAKERS = 10  # one in so many of train, by number, is kept for development
-MAX_BAD = 0.01  # share of a split's utterances that may be unusable
+EXPECTED = {"train": (2_500,), "test": (2_500, 1_260)}  # utterances; some copies have half of the test speakers
+DEV_PERIOD = 10  # every tenth speaker of train, in order of number, is moved to dev
+MAX_BAD = 0.01  # maximum fraction of unusable utterances in a split
 
 
 @dataclass(frozen=True)
 class Utterance:
+    """An entry of a split's lists; `phones` are separated by spaces, `path` is the sound file."""
+
     name: str
     speaker: str
     text: str
@@ -29,40 +31,37 @@ class Utterance:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """English sentences read aloud by speakers of Mandarin, half of them children, with the phones of each."""
+    """English sentences and their phones, read by native speakers of Mandarin, half of them children."""
 
     VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.1.0": "Samples are kept as bytes.", "1.0.0": "First release."}
-    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions("speechocean762")
-    skipped = 0  # bad records left out, counted while preparing
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.1.0": "Samples are stored as bytes.", "1.0.0": "First release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("speechocean762")
+    skipped = 0  # number of bad records
 
     def _info(self) -> tfds.core.DatasetInfo:
         texts = {name: tfds.features.Text() for name in ("name", "speaker", "text", "phones")}
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict({"audio": sound(), **texts}), disable_shuffling=True
+            features=tfds.features.FeaturesDict({"audio": audio_feature(), **texts}), disable_shuffling=True
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        folder = own_folder(dl_manager)
-        if folder is None:
-            (url,) = CORPORA["speechocean762"].urls
-            folder = Path(dl_manager.download_and_extract(url))
+        folder = corpus_folder(dl_manager, "speechocean762")
         root = next((path.parent for path in sorted(folder.rglob("train")) if path.is_dir()), folder)
         train, test = (read_split(root, split) for split in ("train", "test"))
-        kept = set(sorted({utterance.speaker for utterance in train})[DEV_SPEAKERS - 1 :: DEV_SPEAKERS])
+        dev_speakers = set(sorted({utterance.speaker for utterance in train})[DEV_PERIOD - 1 :: DEV_PERIOD])
         splits = {
-            "train": [utterance for utterance in train if utterance.speaker not in kept],
-            "dev": [utterance for utterance in train if utterance.speaker in kept],
+            "train": [utterance for utterance in train if utterance.speaker not in dev_speakers],
+            "dev": [utterance for utterance in train if utterance.speaker in dev_speakers],
             "test": test,
         }
         return {split: self._generate_examples(utterances) for split, utterances in splits.items()}
 
     def _generate_examples(self, utterances: list[Utterance]) -> Iterator[tuple[str, dict]]:
-        yield from usable(self, utterances, lambda utterance: utterance.name, read_utterance, MAX_BAD)
+        yield from readable_records(self, utterances, lambda utterance: utterance.name, read_utterance, MAX_BAD)
 
 
 def read_utterance(utterance: Utterance) -> dict:
-    """A record; MediaError when it has no phones, or no sound that can be read."""
+    """Return the record of an utterance; raises MediaError when it has no phones or its sound is unreadable."""
     if not utterance.phones:
         raise MediaError("has no phones")
     record = {name: getattr(utterance, name) for name in ("name", "speaker", "text", "phones")}
@@ -70,19 +69,19 @@ def read_utterance(utterance: Utterance) -> dict:
 
 
 def read_split(root: Path, split: str) -> list[Utterance]:
-    """The utterances that a split lists, in order of their numbers.
+    """Return the utterances listed for a split, in order of their names.
 
     Raises:
-        CorpusError: a list is missing, or names another number of utterances than expected.
+        CorpusError: A list is missing, or the number of utterances is not the expected one.
     """
     phones: dict[str, list[str]] = {}
-    for place, of_word in _table(root / "resource" / "text-phone").items():
-        name = place.rpartition(".")[0]
-        phones.setdefault(name, []).extend(re.sub(r"\d*(_[BIES])?$", "", phone) for phone in of_word.split())
+    for key, pronunciation in _table(root / "resource" / "text-phone").items():
+        name = key.rpartition(".")[0]  # the key is utterance.word
+        phones.setdefault(name, []).extend(re.sub(r"\d*(_[BIES])?$", "", phone) for phone in pronunciation.split())
     texts, speakers, paths = (_table(root / split / name) for name in ("text", "utt2spk", "wav.scp"))
     if len(paths) not in EXPECTED[split]:
-        wanted = " or ".join(f"{count:,}" for count in EXPECTED[split])
-        raise CorpusError(f"speechocean762: {split}/wav.scp names {len(paths):,} utterances, not {wanted}.")
+        expected = " or ".join(f"{count:,}" for count in EXPECTED[split])
+        raise CorpusError(f"speechocean762: {split}/wav.scp has {len(paths):,} utterances, expected {expected}.")
     return [
         Utterance(name, speakers.get(name, ""), texts.get(name, ""), " ".join(phones.get(name, [])), root / path)
         for name, path in sorted(paths.items())
@@ -90,10 +89,10 @@ def read_split(root: Path, split: str) -> list[Utterance]:
 
 
 def _table(path: Path) -> dict[str, str]:
-    """The lines of a file, by what stands before the first white space."""
+    """Return the lines of a file as a mapping from their first word to the rest."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise CorpusError(f"speechocean762: {path} is not there.") from None
+        raise CorpusError(f"speechocean762: {path} does not exist.") from None
     pairs = (line.split(maxsplit=1) for line in lines if line.strip())
     return {key: rest[0].strip() if rest else "" for key, *rest in pairs}

@@ -1,1 +1,1 @@
-"""Spoken manual: sentences of Python's manual in the voices of espeak-ng, with times."""
+"""Spoken manual: sentences of Python's manual, synthesized with phone times."""

@@ -1,4 +1,4 @@
-"""TFDS builder of the spoken manual: sentences of `python_manual` in the voices of espeak-ng, every phone timed."""
+"""TFDS builder of the spoken manual: sentences of `python_manual`, synthesized with phone times."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -7,17 +7,17 @@ import numpy as np
 
 from datasets.python_manual.python_manual_dataset_builder import split_paragraphs
 from datasets.speech import Request
-from datasets.spoken import SpokenBuilder, in_some_voice
+from datasets.spoken import SpokenBuilder, random_request
 
 SEED = 2
-TIMES = {"train": 3, "dev": 1, "test": 1}  # that each sentence is said, in other voices
-WORDS = (4, 12)  # in a sentence
+REPEATS = {"train": 3, "dev": 1, "test": 1}  # utterances per sentence, each in a random voice
+WORDS = (4, 12)  # minimum and maximum length of a sentence
 _ENDS = re.compile(r"(?<=[.!?;:,])\s+|[()]")
 _WORD = re.compile(r"[A-Za-z][a-z]*(?:['-][a-z]+)*")
 
 
 def sentences(paragraphs: Iterable[str]) -> Iterator[str]:
-    """What people would read aloud: a few words in a row, all of them plain, without code and numbers."""
+    """Yield the clauses of WORDS plain words; code and numbers are not plain."""
     for paragraph in paragraphs:
         for part in _ENDS.split(paragraph):
             words = part.strip(" .,;:!?").split()
@@ -26,19 +26,19 @@ def sentences(paragraphs: Iterable[str]) -> Iterator[str]:
 
 
 def make_requests() -> dict[str, list[Request]]:
-    """What is said in each split: no sentence of one is heard in another."""
+    """Return the utterances of each split; no sentence is in two splits."""
     requests: dict[str, list[Request]] = {}
-    taken: set[str] = set()  # in the splits before
-    for number, (split, paragraphs) in enumerate(split_paragraphs().items()):
-        rng = np.random.default_rng([SEED, number])
-        found = [text for text in dict.fromkeys(sentences(paragraphs)) if text not in taken]
-        requests[split] = [in_some_voice(f"{text}.", split, rng) for _ in range(TIMES[split]) for text in found]
-        taken |= set(found)
+    taken: set[str] = set()  # sentences of the splits before
+    for index, (split, paragraphs) in enumerate(split_paragraphs().items()):
+        rng = np.random.default_rng([SEED, index])
+        texts = [text for text in dict.fromkeys(sentences(paragraphs)) if text not in taken]
+        requests[split] = [random_request(f"{text}.", split, rng) for _ in range(REPEATS[split]) for text in texts]
+        taken |= set(texts)
     return requests
 
 
 class Builder(SpokenBuilder):
-    """Sentences of the Python language reference, spoken, with phones timed to the sample."""
+    """Synthesized sentences of the Python language reference with phone times in samples."""
 
     def requests(self) -> dict[str, list[Request]]:
         return make_requests()

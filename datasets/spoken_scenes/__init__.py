@@ -1,1 +1,1 @@
-"""Captions of the rendered scenes, spoken by many voices."""
+"""Spoken scenes: captions of the rendered scenes, synthesized with phone times."""

@@ -1,26 +1,26 @@
-"""TFDS builder of the spoken scenes: captions of `scenes` in the voices of espeak-ng, every phone timed."""
+"""TFDS builder of the spoken scenes: captions of `scenes`, synthesized with phone times."""
 
 import numpy as np
 
 from datasets.scenes.language import write_captions
 from datasets.scenes.world import sample_scene
 from datasets.speech import Request
-from datasets.spoken import SpokenBuilder, in_some_voice
+from datasets.spoken import SpokenBuilder, random_request
 
 SEED = 1
 SPLITS = {"train": 2700, "dev": 200, "test": 400}
 
 
 def make_requests() -> dict[str, list[Request]]:
-    """What is said in each split: no sentence of one is heard in another."""
+    """Return the utterances of each split; no sentence is in two splits."""
     requests: dict[str, list[Request]] = {}
-    taken: set[str] = set()  # in the splits before
-    for number, (split, count) in enumerate(SPLITS.items()):
-        rng = np.random.default_rng([SEED, number])
+    taken: set[str] = set()  # sentences of the splits before
+    for index, (split, count) in enumerate(SPLITS.items()):
+        rng = np.random.default_rng([SEED, index])
         of_split = requests.setdefault(split, [])
         while len(of_split) < count:
             (caption,) = write_captions(rng, sample_scene(rng), 1)
-            request = in_some_voice(caption.english.replace(" .", ".").replace(" ,", ","), split, rng)
+            request = random_request(caption.english.replace(" .", ".").replace(" ,", ","), split, rng)
             if request.text not in taken:
                 of_split.append(request)
         taken |= {request.text for request in of_split}
@@ -28,7 +28,7 @@ def make_requests() -> dict[str, list[Request]]:
 
 
 class Builder(SpokenBuilder):
-    """Captions of rendered scenes, spoken, with phones timed to the sample."""
+    """Synthesized captions of rendered scenes with phone times in samples."""
 
     def requests(self) -> dict[str, list[Request]]:
         return make_requests()

@@ -1,1 +1,1 @@
-"""Spoken Tatoeba: sentences of everyday life in the voices of espeak-ng, with times."""
+"""Spoken Tatoeba: everyday sentences, synthesized with phone times."""

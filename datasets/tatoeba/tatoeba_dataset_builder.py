@@ -1,22 +1,21 @@
-"""TFDS builder of Tatoeba's sentences in English and another language, from the files of manythings.org."""
+"""TFDS builder of Tatoeba's sentence pairs in English and another language, from the files of manythings.org."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from datasets import CorpusError, find_corpus
-from datasets.aligned_files import deal
-from datasets.lines import instructions, own_folder, read_lines
+from datasets import CorpusError
+from datasets.aligned_files import assign_splits
+from datasets.lines import corpus_folder, manual_instructions, read_lines
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Short sentences of everyday life, English and their translations by volunteers."""
+    """Short everyday sentences in English and their translations by volunteers."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
-    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions("tatoeba")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("tatoeba")
     BUILDER_CONFIGS: ClassVar[list] = [tfds.core.BuilderConfig(name="deu")]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -25,30 +24,27 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     @property
     def language(self) -> str:
-        """Of three letters (ISO 639-3)."""
+        """Code of three letters (ISO 639-3)."""
         config: Any = self.builder_config
         return config.name
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        folder = own_folder(dl_manager)
-        if folder is None:
-            (url,) = find_corpus(f"tatoeba/{self.language}").urls
-            folder = Path(dl_manager.download_and_extract(url))
+        folder = corpus_folder(dl_manager, f"tatoeba/{self.language}")
         name = f"{self.language}.txt"
         lines = read_lines(next(iter(sorted(folder.rglob(name))), folder / name))
         pairs = [read_pair(name, number, line) for number, line in enumerate(lines, start=1)]
         splits: dict[str, list[tuple[str, str]]] = {"train": [], "dev": [], "test": []}
-        for pair, split in zip(pairs, deal(pairs), strict=True):
+        for pair, split in zip(pairs, assign_splits(pairs), strict=True):
             splits[split].append(pair)
         return {split: self._generate_examples(pairs) for split, pairs in splits.items()}
 
     def _generate_examples(self, pairs: list[tuple[str, str]]) -> Iterator[tuple[int, dict]]:
-        for number, (english, other) in enumerate(pairs):
-            yield number, {"eng": english, self.language: other}
+        for index, (english, other) in enumerate(pairs):
+            yield index, {"eng": english, self.language: other}
 
 
 def read_pair(name: str, number: int, line: str) -> tuple[str, str]:
-    """English, a tab, the translation, and perhaps another tab with who wrote them."""
+    """Split a line into English and translation, the first two columns; raises CorpusError if one of them is empty."""
     columns = line.split("\t")
     if len(columns) < 2 or not (columns[0].strip() and columns[1].strip()):
         raise CorpusError(f"tatoeba: line {number} of {name} is not English, a tab and a translation.")

@@ -1,1 +1,1 @@
-"""TIMIT, English read aloud, its phones timed by hand."""
+"""TIMIT: read English speech with hand-labelled phone times."""

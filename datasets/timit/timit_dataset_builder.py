@@ -1,4 +1,4 @@
-"""TFDS builder of TIMIT (Garofolo et al. 1993), from a copy in any of its four layouts."""
+"""TFDS builder of TIMIT (Garofolo et al. 1993), from a copy in one of four layouts."""
 
 import sys
 from collections.abc import Iterator
@@ -10,20 +10,20 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from datasets import CorpusError
-from datasets.lines import instructions, own_folder
-from datasets.records import timed_speech, usable
-from datasets.timit.mending import mended
+from datasets.lines import manual_instructions, user_folder
+from datasets.records import readable_records, timed_speech_features
+from datasets.timit.repair import repair
 from shared.audio import read_sound
 from shared.files import MediaError
 from shared.phones import PHONES_61
 
 EXPECTED = {"train": 3_696, "dev": 400, "test": 192}
-MAX_BAD = 0.01  # share of a split's utterances that may be unusable
-CORE_TEST = {
+MAX_BAD = 0.01  # maximum fraction of unusable utterances in a split
+CORE_TEST = {  # speakers
     "mdab0", "mwbt0", "felc0", "mtas1", "mwew0", "fpas0", "mjmp0", "mlnt0", "fpkt0", "mlll0", "mtls0", "fjlm0",
     "mbpm0", "mklt0", "fnlp0", "mcmj0", "mjdh0", "fmgd0", "mgrt0", "mnjm0", "fdhc0", "mjln0", "mpam0", "fmld0",
 }  # fmt: skip
-DEV = {
+DEV = {  # speakers
     "faks0", "fdac1", "fjem0", "mgwt0", "mjar0", "mmdb1", "mmdm2", "mpdf0", "fcmh0", "fkms0", "mbdg0", "mbwm0",
     "mcsh0", "fadg0", "fdms0", "fedw0", "mgjf0", "mglb0", "mrtk0", "mtaa0", "mtdt0", "mthc0", "mwjg0", "fnmr0",
     "frew0", "fsem0", "mbns0", "mmjr0", "mdls0", "mdlf0", "mdvc0", "mers0", "fmah0", "fdrw0", "mrcs0", "mrjm4",
@@ -34,7 +34,7 @@ DEV = {
 
 @dataclass(frozen=True)
 class Utterance:
-    """A transcription and the sound beside it."""
+    """A transcription file and its sound and text files in the same folder."""
 
     transcription: Path
     split: str
@@ -52,48 +52,48 @@ class Utterance:
         return f"{self.speaker}-{self.sentence}"
 
     def beside(self, *suffixes: str) -> Path:
-        """The first file of this utterance with one of these ends, in capitals or not.
+        """Return the file of this utterance with the first suffix that exists, in upper or lower case.
 
         Raises:
-            MediaError: there is none.
+            MediaError: No such file exists.
         """
         files = {path.name.lower(): path for path in self.transcription.parent.iterdir()}
         for suffix in suffixes:
             if self.sentence + suffix in files:
                 return files[self.sentence + suffix]
-        raise MediaError(f"has no {suffixes[-1]} beside it")
+        raise MediaError(f"has no {suffixes[-1]} file beside it")
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """English sentences read by 630 speakers, every phone timed by hand."""
+    """English sentences read by 630 speakers, with hand-labelled phone times."""
 
     VERSION = tfds.core.Version("1.2.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {
-        "1.2.0": "Sounds that were copied as text are mended.",
-        "1.1.0": "Samples are kept as bytes.",
+        "1.2.0": "Recordings damaged by a newline conversion are repaired.",
+        "1.1.0": "Samples are stored as bytes.",
         "1.0.0": "First release.",
     }
-    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions("timit")
-    skipped = 0  # bad records left out, counted while preparing
+    MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("timit")
+    skipped = 0  # number of bad records
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(features=timed_speech(), disable_shuffling=True)
+        return self.dataset_info_from_configs(features=timed_speech_features(), disable_shuffling=True)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        folder = own_folder(dl_manager)
-        assert folder is not None  # noqa: S101 - the door asks for a copy first
+        folder = user_folder(dl_manager)
+        assert folder is not None  # noqa: S101 - datasets.prepare requires a copy
         splits = find_utterances(folder)
         return {split: self._generate_examples(utterances) for split, utterances in splits.items()}
 
     def _generate_examples(self, utterances: list[Utterance]) -> Iterator[tuple[str, dict]]:
-        yield from usable(self, utterances, lambda utterance: utterance.name, read_utterance, MAX_BAD)
+        yield from readable_records(self, utterances, lambda utterance: utterance.name, read_utterance, MAX_BAD)
 
 
 def find_utterances(folder: Path) -> dict[str, list[Utterance]]:
-    """The utterances of each split, but the sentences that everybody reads, in order of their names.
+    """Return the utterances of each split in order of path, without the sentences that all speakers read (SA1, SA2).
 
     Raises:
-        CorpusError: there are none, or another number of them than the corpus has.
+        CorpusError: The numbers of utterances are not those of the corpus.
     """
     splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": []}
     is_sample = True
@@ -116,33 +116,33 @@ def find_utterances(folder: Path) -> dict[str, list[Utterance]]:
     if is_sample and counts["test"]:
         return {"test": splits["test"]}
     if counts != EXPECTED:
-        found, wanted = (", ".join(f"{split} {n:,}" for split, n in c.items()) for c in (counts, EXPECTED))
-        raise CorpusError(f"timit: {folder} holds other utterances ({found}) than the corpus has ({wanted}).")
+        actual, expected = (", ".join(f"{split} {n:,}" for split, n in c.items()) for c in (counts, EXPECTED))
+        raise CorpusError(f"timit: {folder} has the utterances {actual}; expected {expected}.")
     return splits
 
 
 def read_utterance(utterance: Utterance) -> dict:
-    """A record; tells of a sound that had to be mended.
+    """Return the record of an utterance; reports a recording that needed repair.
 
     Raises:
-        MediaError: a file is missing or damaged, a label unknown, or the times are not in order.
+        MediaError: A file is missing or damaged, a label is unknown, or the times are not in order.
     """
     samples = np.round(read_sound(utterance.beside(".wav.wav", ".wav")) * 32_768).clip(-32_768, 32_767)
-    samples, lost = mended(samples.astype(np.int16))
-    if lost:
-        print(f"timit: {utterance.name} was once copied as text; lost bytes put back: {lost}", file=sys.stderr)
+    samples, restored = repair(samples.astype(np.int16))
+    if restored:
+        print(f"timit: {utterance.name}: repaired a newline conversion, {restored} bytes restored", file=sys.stderr)
     lines = [line.split() for line in utterance.transcription.read_text().splitlines() if line.strip()]
     try:
         starts, ends, phones = zip(*((int(start), int(end), phone) for start, end, phone in lines), strict=True)
     except ValueError:
-        raise MediaError("has a transcription of another form than: start end label") from None
+        raise MediaError("has a transcription whose lines are not: start end label") from None
     unknown = sorted(set(phones) - set(PHONES_61))
     if unknown:
-        raise MediaError(f"has the label {unknown[0]!r}, none of the 61")
+        raise MediaError(f"has the label {unknown[0]!r}, which is not one of the 61")
     times = np.array([starts, ends], np.int32)
     if (times[0] >= times[1]).any() or (times[0, 1:] < times[1, :-1]).any() or times[0, -1] >= len(samples):
         raise MediaError("has times that are not in order")
-    text = utterance.beside(".txt").read_text().split(maxsplit=2)[2].strip()  # after the first and the last sample
+    text = utterance.beside(".txt").read_text().split(maxsplit=2)[2].strip()  # the first two words are times
     return {
         "audio": samples,
         "phones": list(phones),

@@ -1,1 +1,1 @@
-"""WikiText-2, articles of Wikipedia."""
+"""WikiText-2: Wikipedia articles."""

@@ -1,12 +1,10 @@
-"""TFDS builder of WikiText-2 (Merity et al. 2017), from its archive or the three files that come out of it."""
+"""TFDS builder of WikiText-2 (Merity et al. 2017), from its archive or the three files in it."""
 
-from pathlib import Path
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from datasets import CORPORA
-from datasets.lines import LineBuilder, instructions, own_folder, read_lines
+from datasets.lines import LineBuilder, corpus_folder, manual_instructions, read_lines
 
 FILES = {"train": "wiki.train.tokens", "dev": "wiki.valid.tokens", "test": "wiki.test.tokens"}
 
@@ -14,13 +12,10 @@ FILES = {"train": "wiki.train.tokens", "dev": "wiki.valid.tokens", "test": "wiki
 class Builder(LineBuilder):
     """Good and featured articles of Wikipedia: case, numbers and punctuation kept, rare words <unk>."""
 
-    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions("wikitext2")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("wikitext2")
     EXPECTED: ClassVar = {"train": (36_718, 2_088_628), "dev": (3_760, 217_646), "test": (4_358, 245_569)}
 
     def lines(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[str]]:
-        folder = own_folder(dl_manager)
-        if folder is None:
-            (url,) = CORPORA["wikitext2"].urls
-            folder = Path(dl_manager.download_and_extract(url))
-        found = {path.name: path for path in sorted(folder.rglob("wiki.*.tokens"))}
-        return {split: read_lines(found.get(name, folder / name)) for split, name in FILES.items()}
+        folder = corpus_folder(dl_manager, "wikitext2")
+        paths = {path.name: path for path in sorted(folder.rglob("wiki.*.tokens"))}
+        return {split: read_lines(paths.get(name, folder / name)) for split, name in FILES.items()}

@@ -1,11 +1,11 @@
-"""The builders keep TFDS's contract: TFDS's own test case on tiny versions of the corpora."""
+"""TFDS's own test case of a builder, on tiny versions of the corpora."""
 
 from functools import partial
 from unittest import mock
 
 import tensorflow_datasets as tfds
 
-from datasets.aligned_files import deal
+from datasets.aligned_files import assign_splits
 from datasets.flickr8k import flickr8k_dataset_builder
 from datasets.multi30k import multi30k_dataset_builder
 from datasets.penn_treebank import penn_treebank_dataset_builder
@@ -31,7 +31,7 @@ class ScenesTest(tfds.testing.DatasetBuilderTestCase):
 class Flickr8kTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = flickr8k_dataset_builder.Builder
     SPLITS = {"train": 3, "dev": 1, "test": 2}  # noqa: RUF012
-    SKIP_CHECKSUMS = True  # not known yet; see README.md of the corpus
+    SKIP_CHECKSUMS = True  # no checksums are registered; see README.md of the corpus
 
     def setUp(self):
         expected = {split: (count,) for split, count in self.SPLITS.items()}
@@ -73,7 +73,7 @@ class PythonManualTest(tfds.testing.DatasetBuilderTestCase):
     SPLITS = {"train": 7, "dev": 1, "test": 1}  # noqa: RUF012
 
     def setUp(self):
-        texts = [f"Paragraph {number} of the manual." for number in range(9)]
+        texts = [f"Paragraph {index} of the manual." for index in range(9)]
         patch = mock.patch.object(python_manual_dataset_builder, "paragraphs", return_value=texts)
         patch.start()
         self.addCleanup(patch.stop)
@@ -98,7 +98,7 @@ class TatoebaTest(tfds.testing.DatasetBuilderTestCase):
     SKIP_CHECKSUMS = True
 
     def setUp(self):
-        patch = mock.patch.object(tatoeba_dataset_builder, "deal", partial(deal, part=5))
+        patch = mock.patch.object(tatoeba_dataset_builder, "assign_splits", partial(assign_splits, buckets=5))
         patch.start()
         self.addCleanup(patch.stop)
         super().setUp()
@@ -111,7 +111,7 @@ class Speechocean762Test(tfds.testing.DatasetBuilderTestCase):
 
     def setUp(self):
         counts = {"train": (4,), "test": (2,)}
-        for name, value in (("EXPECTED", counts), ("DEV_SPEAKERS", 3)):
+        for name, value in (("EXPECTED", counts), ("DEV_PERIOD", 3)):
             patch = mock.patch.object(speechocean762_dataset_builder, name, value)
             patch.start()
             self.addCleanup(patch.stop)

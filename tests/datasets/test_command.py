@@ -1,4 +1,4 @@
-"""`python -m datasets`: preparing corpora, and images of them as files."""
+"""`python -m datasets`: preparation of corpora, and their images as files."""
 
 import io
 
@@ -11,9 +11,9 @@ from datasets.__main__ import main
 from shared.media import read_image
 
 
-def encoded(kind: str) -> bytes:
+def encoded(image_format: str) -> bytes:
     with io.BytesIO() as file:
-        Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(file, kind)
+        Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(file, image_format)
         return file.getvalue()
 
 
@@ -23,7 +23,7 @@ def corpus(monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda *_: records)
 
 
-def test_images_are_written_under_their_names(corpus, tmp_path, capsys):
+def test_images_are_named_after_their_records(corpus, tmp_path, capsys):
     folder = tmp_path / "new" / "folder"
     assert main(["images", "scenes", "test", str(folder)]) == 0
     assert capsys.readouterr().out == f"{folder}\n"
@@ -31,20 +31,20 @@ def test_images_are_written_under_their_names(corpus, tmp_path, capsys):
     assert all(read_image(path).shape == (4, 5, 3) for path in folder.iterdir())
 
 
-def test_as_many_as_asked_for(corpus, tmp_path):
+def test_count_limits_the_number_of_images(corpus, tmp_path):
     assert main(["images", "scenes", "test", str(tmp_path), "--count", "1"]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "x"])
-def test_a_count_that_is_none(corpus, tmp_path, capsys, count):
-    with pytest.raises(SystemExit) as leaving:
+def test_an_invalid_count_is_refused(corpus, tmp_path, capsys, count):
+    with pytest.raises(SystemExit) as caught:
         main(["images", "scenes", "test", str(tmp_path), "--count", count])
-    assert leaving.value.code == 2
-    assert "--count" in capsys.readouterr().err
+    assert caught.value.code == 2
+    assert f"argument --count: {count!r} is not a whole number of at least 1" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_a_file(corpus, tmp_path, capsys):
+def test_an_output_folder_that_is_a_file_is_refused(corpus, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["images", "scenes", "test", str(tmp_path / "file")]) == 2
     error = capsys.readouterr().err
@@ -52,7 +52,12 @@ def test_a_folder_that_is_a_file(corpus, tmp_path, capsys):
     assert error.count("\n") == 1
 
 
-def test_a_corpus_that_cannot_be_had(tmp_path, capsys):
+def test_a_corpus_without_sounds_is_refused(corpus, tmp_path, capsys):
+    assert main(["sounds", "scenes", "test", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "error: scenes has no audio; its records have name, image\n"
+
+
+def test_a_missing_corpus_is_one_line_of_error(tmp_path, capsys):
     assert main(["prepare", "flickr8k", "--data-dir", str(tmp_path / "none")]) == 2
     error = capsys.readouterr().err
     assert "is not a folder with files" in error

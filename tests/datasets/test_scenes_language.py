@@ -1,4 +1,4 @@
-"""Captions in two languages, and the parser that reads them back."""
+"""Captions in two languages, and the parser of English captions."""
 
 import itertools
 
@@ -19,11 +19,11 @@ SCENE = Scene(
     )
 )
 OPPOSITES = (("left", "right"), ("top", "bottom"), ("above", "below"), ("over", "under"), ("large", "small"))
-CONTRARY = {word: other for pair in OPPOSITES for word, other in (pair, pair[::-1])}
-CONTRARY |= {"beneath": "above", "underneath": "over", "little": "large", "big": "small"}
+OPPOSITE = {word: other for pair in OPPOSITES for word, other in (pair, pair[::-1])}
+OPPOSITE |= {"beneath": "above", "underneath": "over", "little": "large", "big": "small"}
 
 
-def world_of_captions(count: int) -> list[tuple[Scene, Caption]]:
+def captions_of_scenes(count: int) -> list[tuple[Scene, Caption]]:
     pairs = []
     for index in range(count):
         rng = np.random.default_rng([11, index])
@@ -32,7 +32,7 @@ def world_of_captions(count: int) -> list[tuple[Scene, Caption]]:
     return pairs
 
 
-CAPTIONS = world_of_captions(120)
+CAPTIONS = captions_of_scenes(120)
 
 
 def mention(shape: str, colour: str, size: str | None, form: str) -> Mention:
@@ -48,27 +48,29 @@ def test_every_caption_describes_its_scene():
         assert describes(caption.english, scene), caption.english
 
 
-def test_every_caption_is_a_different_sentence_with_all_colours():
+def test_captions_of_a_scene_are_distinct_and_name_all_colours():
     for index in range(30):
         rng = np.random.default_rng([11, index])
         scene = sample_scene(rng)
         captions = write_captions(rng, scene)
         assert len({caption.english for caption in captions}) == 5
         for caption in captions:
-            assert {thing.colour for thing in scene.objects} <= set(caption.english.split())
+            assert {obj.colour for obj in scene.objects} <= set(caption.english.split())
             assert caption.english == " ".join(caption.english.lower().split())
             assert caption.english.endswith(" .")
 
 
-def test_any_altered_word_makes_a_caption_false():
+def test_a_caption_with_an_altered_word_is_false():
     altered = 0
     for scene, caption in CAPTIONS:
         tokens = caption.english.split()
-        told = [(caption.token_objects[i], token) for i, token in enumerate(tokens)]
+        attributes = [(caption.token_objects[i], token) for i, token in enumerate(tokens)]
         for i, token in enumerate(tokens):
-            if token in CONTRARY:
-                others = (CONTRARY[token],)
-            elif told[i][0] >= 0 and told[i] not in told[:i]:  # "the star", said again, may turn into a true statement
+            if token in OPPOSITE:
+                others = (OPPOSITE[token],)
+            elif (
+                attributes[i][0] >= 0 and attributes[i] not in attributes[:i]
+            ):  # altering a second mention, "the star", may give a true statement
                 vocabulary = world.COLOURS if token in world.COLOURS else world.SHAPES
                 others = tuple(word for word in vocabulary if word != token)
             else:
@@ -80,14 +82,14 @@ def test_any_altered_word_makes_a_caption_false():
     assert altered > 5000
 
 
-def test_captions_of_other_scenes_are_false_unless_the_objects_agree():
+def test_captions_of_scenes_with_other_objects_are_false():
     for (scene, _), (other, caption) in itertools.pairwise(CAPTIONS[::5]):
-        pairs = [sorted((thing.colour, thing.shape) for thing in one.objects) for one in (scene, other)]
+        pairs = [sorted((obj.colour, obj.shape) for obj in one.objects) for one in (scene, other)]
         if pairs[0] != pairs[1]:
             assert not describes(caption.english, scene)
 
 
-def test_token_objects_point_at_words_of_the_object():
+def test_token_objects_are_the_indices_of_the_named_objects():
     for scene, caption in CAPTIONS:
         tokens = caption.english.split()
         assert len(tokens) == len(caption.token_objects)
@@ -100,7 +102,7 @@ def test_token_objects_point_at_words_of_the_object():
 
 
 def test_alignment_links_translations():
-    dictionary: dict[str, set[str]] = {}
+    translations: dict[str, set[str]] = {}
     for _, caption in CAPTIONS:
         english, german = caption.english.split(), caption.german.split()
         assert caption.alignment == sorted(set(caption.alignment))
@@ -108,12 +110,12 @@ def test_alignment_links_translations():
         for i, token in enumerate(english):
             assert i in linked or token in {"to", "the", "on", "at", "there", "be", "."}, caption.english
         for i, j in caption.alignment:
-            dictionary.setdefault(english[i], set()).add(german[j])
-    assert dictionary["left"] == {"links"}
-    assert dictionary["heart"] == {"Herz", "Herzen"}
-    assert dictionary["red"] >= {"rot", "roter", "roten", "rotes", "Rot"}
-    assert dictionary["beneath"] == {"unterhalb", "von"}
-    assert dictionary["which"] == {"der", "das", "dem"}
+            translations.setdefault(english[i], set()).add(german[j])
+    assert translations["left"] == {"links"}
+    assert translations["heart"] == {"Herz", "Herzen"}
+    assert translations["red"] >= {"rot", "roter", "roten", "rotes", "Rot"}
+    assert translations["beneath"] == {"unterhalb", "von"}
+    assert translations["which"] == {"der", "das", "dem"}
 
 
 @pytest.mark.parametrize(
@@ -186,15 +188,15 @@ def test_every_template_is_used_and_well_formed():
         ("there are three objects : a red circle , a blue square and an orange heart .", True),
         ("there are two objects : a red circle , a blue square and an orange heart .", False),
         ("a red circle is left of a blue square , which is below an orange heart .", False),
-        ("a red circle is above a blue square and an orange heart .", False),  # level with the square
-        ("a red circle is left of a blue square .", False),  # an object is left out
-        ("a circle is left of a blue square and an orange heart .", False),  # a colour is left out
+        ("a red circle is above a blue square and an orange heart .", False),  # the circle is level with the square
+        ("a red circle is left of a blue square .", False),  # an object is missing
+        ("a circle is left of a blue square and an orange heart .", False),  # a colour is missing
         ("a red circle , a blue square , an orange heart and a green star .", False),
         ("a large red circle , a blue square and an orange heart .", False),
         ("a red circle , a red circle and an orange heart .", False),
     ],
 )
-def test_judged_by_hand(caption, true):
+def test_describes_on_hand_written_captions(caption, true):
     assert describes(caption, SCENE) == true
 
 
@@ -221,18 +223,18 @@ def test_judged_by_hand(caption, true):
         "the the the",
     ],
 )
-def test_what_is_not_a_caption_is_refused(caption):
+def test_parse_returns_none_outside_the_language(caption):
     assert parse(caption) is None
 
 
-def test_parse_gives_what_is_said():
+def test_parse_returns_objects_and_relations():
     description = parse("there is a star that is red , and a big cross in black is beneath the star .")
     assert description is not None
     assert description.objects == (Described("star", "red"), Described("cross", "black", "large"))
     assert description.relations == (("below", 1, 0),)
-    places = parse("at the top is a red star , at the bottom is a black cross .")
-    assert places is not None
-    assert places.relations == (("above", 0, 1),)
+    positions = parse("at the top is a red star , at the bottom is a black cross .")
+    assert positions is not None
+    assert positions.relations == (("above", 0, 1),)
 
 
 def test_the_parser_never_crashes():

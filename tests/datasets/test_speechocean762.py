@@ -1,4 +1,4 @@
-"""The lists of speechocean762, as they come."""
+"""speechocean762: its lists, phones and sounds."""
 
 import shutil
 from pathlib import Path
@@ -16,19 +16,19 @@ DUMMY = Path(builder.__file__).with_name("dummy_data")
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     monkeypatch.setattr(builder, "EXPECTED", {"train": (4,), "test": (2,)})
-    monkeypatch.setattr(builder, "DEV_SPEAKERS", 3)
+    monkeypatch.setattr(builder, "DEV_PERIOD", 3)
     monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "prepared"))
     return Path(shutil.copytree(DUMMY, tmp_path / "copy"))
 
 
-def test_phones_without_stress_and_position_words_in_order(copy):
+def test_phones_have_no_stress_and_no_position(copy):
     first, *_, last = builder.read_split(copy, "train")
     assert (first.name, first.speaker, first.text) == ("000010011", "0001", "WE CALL")
     assert first.phones == "W IY K AO L"
     assert last.phones == "T EH N"
 
 
-def test_records_have_the_samples(copy):
+def test_records_contain_the_samples(copy):
     (dev,) = datasets.load("speechocean762", "dev", copy)  # the third of three speakers
     assert dev["speaker"] == "0003"
     assert dev["audio"].dtype == np.int16
@@ -38,9 +38,9 @@ def test_records_have_the_samples(copy):
     assert names == ["000010011", "000010035", "000020011"]
 
 
-def test_another_number_of_utterances_stops_it(copy, monkeypatch):
+def test_an_unexpected_number_of_utterances_is_refused(copy, monkeypatch):
     monkeypatch.setattr(builder, "EXPECTED", {"train": (2_500,), "test": (2,)})
-    with pytest.raises(CorpusError, match=r"train/wav.scp names 4 utterances, not 2,500"):
+    with pytest.raises(CorpusError, match=r"train/wav.scp has 4 utterances, expected 2,500"):
         datasets.load("speechocean762", "dev", copy)
 
 

@@ -1,4 +1,4 @@
-"""`datasets.load`: finding, preparing and reading corpora, and what goes wrong with them."""
+"""`datasets.load`: search, preparation and reading of corpora, and their errors."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import datasets
-from datasets.aligned_files import deal
+from datasets.aligned_files import assign_splits
 from datasets.flickr8k import flickr8k_dataset_builder
 from datasets.flickr8k.flickr8k_dataset_builder import find_problem, read_captions
 from datasets.scenes import scenes_dataset_builder
@@ -27,7 +27,7 @@ DUMMY = Path(flickr8k_dataset_builder.__file__).parent / "dummy_data"
 
 @pytest.fixture(autouse=True)
 def small_corpora(monkeypatch, tmp_path):
-    """Tiny corpora, prepared in a folder of the test's own, no copy anywhere."""
+    """Tiny corpora, prepared in a temporary folder, without any copy of the user's."""
     monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "prepared"))
     monkeypatch.delenv("QUATRAIN_DATA", raising=False)
     for split, count in {"train": 6, "dev": 2, "test": 4}.items():
@@ -66,23 +66,21 @@ def test_scenes_are_generated_and_read_back(capsys):
     output = capsys.readouterr()
     assert output.out == ""
     assert "scenes: train 6, dev 2, test 4; 0 skipped" in output.err
-    assert output.err.count("\n") == 2  # the second load found it prepared
+    assert output.err.count("\n") == 2  # the second load uses the prepared corpus
 
 
-def test_captions_of_scenes_can_be_had_without_pictures(tmp_path):
+def test_captions_of_scenes_load_without_images(tmp_path):
     captions = datasets.load("scenes/captions", "test")
     assert not (tmp_path / "prepared" / "scenes" / "1.0.0").exists()
     whole = datasets.load("scenes", "test")
-    assert [record | {"image": picture["image"]} for record, picture in zip(captions, whole, strict=True)] == list(
-        whole
-    )
+    assert [record | {"image": full["image"]} for record, full in zip(captions, whole, strict=True)] == list(whole)
     assert "image" not in captions[0]
     assert datasets.fingerprint("scenes/captions") != datasets.fingerprint("scenes")
-    with pytest.raises(datasets.CorpusError, match="no corpus is called 'scenes/fra'"):
+    with pytest.raises(datasets.CorpusError, match="unknown corpus 'scenes/fra'"):
         datasets.load("scenes/fra", "test")
 
 
-def test_fingerprint_is_stable_and_tells_corpora_apart(monkeypatch, tmp_path, flickr8k):
+def test_the_fingerprint_depends_on_the_corpus_alone(monkeypatch, tmp_path, flickr8k):
     first = datasets.fingerprint("scenes")
     assert first == datasets.fingerprint("scenes")
     assert first != datasets.fingerprint("flickr8k", flickr8k)
@@ -93,15 +91,15 @@ def test_fingerprint_is_stable_and_tells_corpora_apart(monkeypatch, tmp_path, fl
     assert first != datasets.fingerprint("scenes")
 
 
-def test_leftovers_of_a_killed_preparation_are_no_corpus(tmp_path):
-    half = tmp_path / "prepared" / "scenes" / "incomplete.ABCDEF_1.0.0"
-    half.mkdir(parents=True)
-    (half / "scenes-train.array_record-00000-of-00001").write_bytes(b"half")
+def test_an_incomplete_preparation_is_removed(tmp_path):
+    partial_folder = tmp_path / "prepared" / "scenes" / "incomplete.ABCDEF_1.0.0"
+    partial_folder.mkdir(parents=True)
+    (partial_folder / "scenes-train.array_record-00000-of-00001").write_bytes(b"part")
     assert len(datasets.load("scenes", "dev")) == 2
-    assert not half.exists()
+    assert not partial_folder.exists()
 
 
-def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(monkeypatch, tmp_path):
+def test_an_interrupted_preparation_leaves_no_files_and_can_be_repeated(monkeypatch, tmp_path):
     make_record = scenes_dataset_builder.make_record
 
     def interrupted(split: str, index: int, is_drawn: bool = True) -> dict:
@@ -117,34 +115,32 @@ def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(monkeypat
     assert len(datasets.load("scenes", "test")) == 4
 
 
-def test_unknown_names_say_what_there_is():
-    with pytest.raises(
-        datasets.CorpusError,
-        match="there are scenes, spoken_scenes, spoken_manual, spoken_tatoeba, python_manual, flickr8k",
-    ):
+def test_an_unknown_corpus_or_split_lists_the_known_ones():
+    known = "scenes, spoken_scenes, spoken_manual, spoken_tatoeba, python_manual, flickr8k"
+    with pytest.raises(datasets.CorpusError, match=f"unknown corpus 'imagenet'; expected one of {known}"):
         datasets.load("imagenet", "train")
-    with pytest.raises(datasets.CorpusError, match="there are train, dev, test"):
+    with pytest.raises(datasets.CorpusError, match="expected one of train, dev, test"):
         datasets.load("scenes", "validation")
 
 
-def test_a_corpus_that_is_nowhere_names_url_layout_and_variable():
+def test_the_error_of_a_missing_corpus_names_url_layout_and_variable():
     with pytest.raises(datasets.CorpusError) as caught:
         datasets.load("flickr8k", "train")
     for part in ("https://github.com/", "Flickr8k.token.txt", "$QUATRAIN_DATA/flickr8k", "register_checksums"):
         assert part in str(caught.value)
 
 
-def test_flickr8k_keeps_the_bytes_of_the_files_and_the_order_of_the_lists(monkeypatch, flickr8k):
+def test_flickr8k_preserves_the_bytes_of_the_files_and_the_order_of_the_lists(monkeypatch, flickr8k):
     monkeypatch.setenv("QUATRAIN_DATA", str(flickr8k.parent))
     train = datasets.load("flickr8k", "train")
     assert [record["name"] for record in train] == ["train_b.jpg", "train_a.jpg", "train_c.jpg"]
     for record in train:
         assert record["image"] == (flickr8k / "Flicker8k_Dataset" / record["name"]).read_bytes()
         assert len(record["captions"]) == 5
-    assert train[1]["captions"][2].startswith('"')  # a stray quote stays
+    assert train[1]["captions"][2].startswith('"')  # a stray quote is part of the caption
 
 
-def test_flickr8k_from_archives_and_from_a_copy_with_other_folders(tmp_path, flickr8k):
+def test_flickr8k_reads_archives_and_other_folder_names(tmp_path, flickr8k):
     expected = list(datasets.load("flickr8k", "train", flickr8k))
     archives = tmp_path / "archives"
     archives.mkdir()
@@ -160,25 +156,25 @@ def test_flickr8k_from_archives_and_from_a_copy_with_other_folders(tmp_path, fli
     assert list(datasets.load("flickr8k", "train", flat)) == expected
 
 
-def test_a_folder_named_by_hand_is_not_hidden_by_what_was_prepared_before(tmp_path, flickr8k):
+def test_an_explicit_folder_has_precedence_over_a_prepared_corpus(tmp_path, flickr8k):
     assert len(datasets.load("flickr8k", "train", flickr8k)) == 3
     with pytest.raises(datasets.CorpusError, match="not a folder with files"):
         datasets.load("flickr8k", "train", tmp_path / "nowhere")
 
 
-def test_a_list_of_another_length_stops(flickr8k):
+def test_a_list_of_unexpected_length_is_refused(flickr8k):
     edit(flickr8k, "Flickr_8k.trainImages.txt", "train_c.jpg\n", "")
-    with pytest.raises(datasets.CorpusError, match=r"trainImages.txt names 2 different images, not 3"):
+    with pytest.raises(datasets.CorpusError, match=r"trainImages.txt has 2 different images, expected 3"):
         datasets.load("flickr8k", "train", flickr8k)
 
 
-def test_a_missing_image_stops(flickr8k):
+def test_a_missing_image_is_refused(flickr8k):
     (flickr8k / "Flicker8k_Dataset" / "train_a.jpg").unlink()
     with pytest.raises(datasets.CorpusError, match=r"1 of 3 images of .* are missing: train_a.jpg"):
         datasets.load("flickr8k", "train", flickr8k)
 
 
-def test_too_many_bad_records_stop_and_leave_nothing(tmp_path, flickr8k, capsys):
+def test_too_many_bad_records_are_refused_and_leave_no_files(tmp_path, flickr8k, capsys):
     path = flickr8k / "Flicker8k_Dataset" / "train_a.jpg"
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(datasets.CorpusError, match="more than 1% of 3 records are bad"):
@@ -196,22 +192,22 @@ def test_a_few_bad_records_are_skipped_and_counted(monkeypatch, flickr8k, capsys
     assert "train 2, dev 1, test 2; 1 skipped" in capsys.readouterr().err
 
 
-def test_problems_of_a_record():
+def test_find_problem_names_the_problem():
     image = (DUMMY / "Flicker8k_Dataset" / "dev_a.jpg").read_bytes()
     captions = ["A dog ."] * 5
     assert find_problem(image, captions) == ""
-    assert find_problem(image, captions[:4]) == "has 4 captions, not 5"
+    assert find_problem(image, captions[:4]) == "has 4 captions, expected 5"
     assert find_problem(image, [*captions[:4], ""]) == "has an empty caption"
     assert "truncated" in find_problem(image[:700], captions)
     assert "empty" in find_problem(b"", captions)
 
 
-def test_caption_file_oddities():
+def test_read_captions_orders_by_number_and_keeps_empty_captions():
     text = "b.jpg#1\tsecond\r\nb.jpg#0\t first \n\na.jpg.1#0\tnobody's\na.jpg#0\t\n"
     assert read_captions(text) == {"b.jpg": ["first", "second"], "a.jpg.1": ["nobody's"], "a.jpg": [""]}
 
 
-def test_importing_the_door_is_cheap():
+def test_importing_datasets_imports_neither_tensorflow_nor_tfds():
     code = (
         "import sys, datasets; print([m for m in ('tensorflow', 'keras', 'tensorflow_datasets') if m in sys.modules])"
     )
@@ -233,24 +229,24 @@ def test_the_real_flickr8k(monkeypatch):
         assert all(record["captions"])
 
 
-def test_one_of_several_languages(tmp_path, monkeypatch):
-    monkeypatch.setattr(tatoeba_dataset_builder, "deal", partial(deal, part=3))
+def test_a_language_variant_is_a_corpus_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(tatoeba_dataset_builder, "assign_splits", partial(assign_splits, buckets=3))
     (tmp_path / "fra.txt").write_text("Go.\tVa !\nStop!\tArrête !\nHello.\tBonjour.\nHelp!\tÀ l'aide !\n")
     records = datasets.load("tatoeba/fra", "train", tmp_path)
     assert records[0].keys() == {"eng", "fra"}
     assert "tatoeba/fra/1.0.0" in str(datasets.prepare("tatoeba/fra", tmp_path).data_path)
     assert datasets.fingerprint("tatoeba/fra", tmp_path) == datasets.fingerprint("tatoeba/fra", tmp_path)
-    with pytest.raises(datasets.CorpusError, match=r"deu\.txt is not there"):
+    with pytest.raises(datasets.CorpusError, match=r"deu\.txt does not exist"):
         datasets.load("tatoeba", "train", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["tatoeba/", "tatoeba/../x", "scenes/fra", "nothing", ""])
-def test_names_of_no_corpus(name):
-    with pytest.raises(datasets.CorpusError, match=r"no corpus is called '.*'; there are scenes, "):
+def test_invalid_names_are_refused(name):
+    with pytest.raises(datasets.CorpusError, match=r"unknown corpus '.*'; expected one of scenes, "):
         datasets.load(name, "train")
 
 
-def test_a_pair_without_a_translation_stops(tmp_path):
+def test_a_line_without_a_translation_is_refused(tmp_path):
     (tmp_path / "deu.txt").write_text("Go.\tGeh.\nStop!\t\n")
     with pytest.raises(datasets.CorpusError, match=r"line 2 of deu\.txt is not English, a tab and a translation"):
         datasets.load("tatoeba", "train", tmp_path)
