@@ -1,1 +1,1 @@
-"""An image in, captions out: a convolutional grid, an LSTM and adaptive attention between them."""
+"""Image captioning: a convolutional encoder and an LSTM decoder with adaptive attention."""

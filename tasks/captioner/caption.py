@@ -6,120 +6,69 @@
     python -m tasks.captioner.caption *.jpg --json --output captions.jsonl
     cat photo.jpg | python -m tasks.captioner.caption -
 
-An image that cannot be read is named on standard error; the others are captioned all the same.
+An image that cannot be read is reported on standard error; the others are captioned.
 """
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tyro
 
-from shared.cli import USAGE, Results, check_number, command, parse
+from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_beam, command, parse
 from shared.errors import UserError
-from shared.inputs import PICTURES, Input, Reader, check_outputs, find_inputs, numbered
+from shared.inputs import PICTURES, Input, Reader, check_outputs, find_inputs, numbered_paths
 from shared.media import IMAGES, read_image
-from shared.runs import Run
-from tasks.captioner.config import RELEASED, TASK
+from tasks.captioner.config import find_run
 from tasks.captioner.gallery import Gallery
 
 if TYPE_CHECKING:
-    from shared.vocabulary import WordVocabulary
-    from tasks.captioner.data import Caption
-    from tasks.captioner.model import Describer
+    from tasks.captioner.inference import Caption
 
 READER = Reader(
     kind=IMAGES,
     read=read_image,
     size=lambda image: image.shape[0] * image.shape[1],
-    limit=50_000_000,  # pixels in memory at a time, plus one image
-    most=32,  # enough to keep all cores busy
+    max_size=50_000_000,  # pixels in memory at a time, plus one image
+    max_items=32,  # enough for all cores
 )
-MAX_BEAM = 100  # far beyond what helps; a slip of the finger should not fill the memory
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(ModelOptions, OutputOptions):
     images: tyro.conf.Positional[tuple[str, ...]]
     """Image files, folders of them, or - for one image on standard input."""
-    model: str | None = None
-    """Run or folder; by default the released model, else the newest run."""
     beam: int | None = None
-    """Hypotheses kept in search; by default the run's own, or as many as --n-best asks for."""
+    """Beam width; default: the value in the run's config, or --n-best if that is higher."""
     n_best: int = 1
-    """Captions for each image, with their probabilities when more than one."""
+    """Number of captions per image; with more than one, their probabilities are shown."""
     attention: Path | None = None
-    """Draw where the model looked at each word; for several inputs files numbered like the lines of the output."""
+    """Plot the attention weights for each word; for several inputs, numbered files in the order of the output."""
     gallery: Path | None = None
     """Write an HTML page of all images and captions."""
-    json: bool = False
-    """One JSON object a line: image, captions (each text, log_prob, tokens)."""
-    output: Path | None = None
-    """Write there instead of to standard output."""
 
 
-class ImageCaptioner:
-    """A trained captioner for images of any size.
-
-    >>> captioner = ImageCaptioner.load("flickr8k")
-    >>> captioner([read_image(Path("photo.jpg"))])[0][0].text
-    """
-
-    def __init__(self, describer: "Describer", vocabulary: "WordVocabulary", image_size: int):
-        self.describer, self.vocabulary, self.image_size = describer, vocabulary, image_size
-
-    @classmethod
-    def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "ImageCaptioner":
-        """Loads a run or folder, by default the released model, to search with `beam`, or with at least `n_best`.
-
-        Raises:
-            UserError: there is no such run, or its files do not fit together.
-        """
-        run = Run.find(model, TASK, RELEASED)
-        from tasks.captioner.encoder import load_encoder
-        from tasks.captioner.model import Describer, load_model
-
-        config, vocabulary, model_ = load_model(run)
-        config = replace(config, beam=beam or max(config.beam, n_best))
-        return cls(Describer(model_, load_encoder(run, config), config), vocabulary, config.image_size)
-
-    def __call__(self, images: Sequence[np.ndarray]) -> "list[list[Caption]]":
-        """The captions, best first, of each image, uint8 (height, width, 3)."""
-        from tasks.captioner.data import prepare, read_captions
-
-        prepared = np.concatenate([prepare(image[None], self.image_size) for image in images])
-        found = self.describer.predict_on_batch(prepared)
-        return read_captions(found, self.vocabulary, self.describer.grid_shape)
+def as_record(name: str, captions: "Sequence[Caption]") -> dict[str, Any]:
+    """The JSON object of an image."""
+    records = [{"text": c.text, "log_prob": round(c.log_prob, 4), "tokens": c.tokens} for c in captions]
+    return {"image": name, "captions": records}
 
 
-def as_record(name: str, captions: "list[Caption]") -> dict:
-    """What `--json` prints of an image."""
-    return {
-        "image": name,
-        "captions": [
-            {"text": caption.text, "log_prob": round(caption.log_prob, 4), "tokens": caption.tokens}
-            for caption in captions
-        ],
-    }
-
-
-def as_text(name: str, captions: "list[Caption]") -> str:
-    """What a person reads of an image: one line, or with several captions one line each, with its probability."""
+def as_text(name: str, captions: "Sequence[Caption]") -> str:
+    """The text output for an image: one line, or for several captions one line each, with its probability."""
     if len(captions) == 1:
         return f"{name}: {captions[0].text}"
     return "\n".join([f"{name}:", *(f"  {exp(caption.log_prob):<8.2g}{caption.text}" for caption in captions)])
 
 
 def check(options: Arguments, inputs: Sequence[Input], pictures: Iterable[Path]) -> None:
-    """UserError for whatever can be known to be wrong before a model is loaded."""
+    """Raise UserError for options that are wrong whatever the model is."""
     if not options.images:
         raise UserError("no images given; name files, folders, or - for standard input")
-    check_number("--beam", options.beam, 1, MAX_BEAM)
-    check_number("--n-best", options.n_best, 1, options.beam or MAX_BEAM, "the beam")
+    check_beam(options.beam, options.n_best)
     outputs = [path for path in (options.output, options.gallery, *pictures) if path]
     check_outputs(outputs, inputs, "the images to caption")
 
@@ -128,16 +77,18 @@ def check(options: Arguments, inputs: Sequence[Input], pictures: Iterable[Path])
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.captioner.caption", __doc__)
     inputs = find_inputs(IMAGES, options.images)
-    pictures = numbered("--attention", options.attention, len(inputs), PICTURES) if options.attention else []
+    pictures = numbered_paths("--attention", options.attention, len(inputs), PICTURES) if options.attention else []
     check(options, inputs, pictures)
-    run = Run.find(options.model, TASK, RELEASED)
+    run = find_run(options.model)
 
     failed: list[str] = []
     captioner = results = None
     gallery, count = Gallery(), 0
     try:
         for batch in READER.batches(inputs, failed):
-            # Loaded when there is something to caption; an older output is replaced when there is a newer one.
+            from tasks.captioner.inference import ImageCaptioner
+
+            # Loaded only if an image can be read; an older output is replaced only if there is a new one.
             captioner = captioner or ImageCaptioner.load(str(run.path), options.beam, options.n_best)
             results = results or Results(options.json, options.output)
             for (name, image), captions in zip(batch, captioner([image for _, image in batch]), strict=True):
@@ -151,7 +102,7 @@ def main(arguments: list[str]) -> int:
                     best = captions[0]
                     draw_image_attention(image, best.text, best.tokens, best.attention, best.sentinel, pictures[count])
                 count += 1
-    finally:  # also when interrupted: what was captioned is not lost
+    finally:  # after an interruption too: finished captions are kept
         if results:
             results.close()
         if options.gallery and count:

@@ -1,20 +1,21 @@
-"""What the model card of a captioner says, besides its numbers."""
+"""The model card of a captioner."""
 
 from shared.card import write_card
 from shared.runs import Run
 
 TERMS = {
     "scenes": (
-        "Trained on the scenes of this project, rendered by `datasets/scenes`. The weights carry the project's terms."
+        "Trained on the scenes of this project, rendered by `datasets/scenes`. The weights are under the project's"
+        " licence."
     ),
     "flickr8k": (
         "Trained on Flickr8k (Hodosh, Young and Hockenmaier 2013): **for research and education only**; the photos"
         " belong to their Flickr users. The image encoder is MobileNetV2 with ImageNet weights (Apache-2.0), which"
-        " Keras fetches on first use; only what was learned from its features is here."
+        " Keras downloads on first use; the run has only the layers that were trained on its features."
     ),
 }
 
-# Karpathy's split, test; from reimplementations with frozen VGG16 features at beam 3.
+# On Karpathy's test split; reimplementations with frozen VGG16 features and beam 3.
 PUBLISHED = {
     "scenes": {},
     "flickr8k": {
@@ -29,27 +30,29 @@ PUBLISHED = {
 
 REMARKS = {
     "scenes": (
-        "`true`: the caption, parsed back, is right in every object, attribute and relation; `true_seen` and"
-        " `true_novel` without and with a colour-shape pair that training never showed. `pointing`: the peak of"
-        " attention at a shape word lies in that object's box, in true captions. `related`: true captions"
-        " of several objects that tell a relation."
+        "`true`: captions that are correct in every object, attribute and relation; `true_seen` and `true_novel`:"
+        " the same for scenes without and with a colour-shape pair that is not in the training split. `pointing`:"
+        " shape words in true captions whose attention peaks inside the box of the object. `related`: true captions"
+        " with a relation, among those of several objects. `distinct`: number of different captions, divided by the"
+        " number of captions. `novelty`: captions that are not a training caption, word for word."
     ),
     "flickr8k": (
-        "`distinct`: different captions among all; `novelty`: captions that are no training caption word for word."
-        " The photos of the test split at hand were 200 of the official 1,000."
+        "`distinct`: number of different captions, divided by the number of captions; `novelty`: captions that are not"
+        " a training caption, word for word. The test split has only the 200 of the official 1,000 photos that were"
+        " available."
     ),
 }
 
 
 def write(run: Run) -> None:
-    """Writes the model card of a trained captioner."""
+    """Write the model card of a run."""
     corpus = run.config["config"]["corpus"]
     write_card(
         run,
         title=f"Captioner, trained on {corpus}",
         summary=(
-            "An LSTM with adaptive attention (Lu et al. 2017) over the grid of a convolutional network:"
-            " an image in, English captions out. See `tasks/captioner/README.md`."
+            "An LSTM decoder with adaptive attention (Lu et al. 2017) over the grid of a convolutional encoder; writes"
+            " English captions of images. See `tasks/captioner/README.md`."
         ),
         terms=TERMS[corpus],
         usage=(

@@ -1,43 +1,114 @@
-"""The image encoders: from pixels to a grid, (batch, rows, columns, channels), in one step that is the same for every
-run, and cached, and one that a run learns before its first caption, and then leaves alone:
+"""The image encoders: images `(batch, image_size, image_size, 3)` in 0..255 -> grid `(batch, rows, columns, channels)`.
 
-    mobilenet_v2    MobileNetV2 with ImageNet's weights, which Keras brings; then which words belong there (`words.py`)
-    cnn             no such step; a small CNN, from scratch, which tells what stands where in a scene (`objects.py`)
+Each has a fixed part, whose output is the same for every run and is cached, and a last layer that a run learns before
+the decoder and that is frozen afterwards:
+
+    mobilenet_v2    fixed: MobileNetV2 with ImageNet weights; learned: a linear layer that predicts words (`words.py`)
+    cnn             fixed: nothing; learned: a small CNN that detects the objects of a scene (`objects.py`)
 """
 
 import contextlib
 import sys
-from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from shared.errors import UserError
 from shared.runs import Run
-from shared.training import assign_weights, model_weights
+from shared.training import assign_weights
 from tasks.captioner.config import Config
-from tasks.captioner.data import ENCODE_BATCH, Split, build_vocabulary, load_split
-from tasks.captioner.objects import CHANNELS, learn_objects, small_cnn
-from tasks.captioner.words import learn_words, word_shares
+
+ops: Any = keras.ops  # Keras declares no result types for its operations
+
+ATTRIBUTES = {"shapes": 6, "colours": 8, "sizes": 2}  # number of values of each attribute of an object in a scene
+VALUES = sum(ATTRIBUTES.values())
+LOGITS = VALUES + len(ATTRIBUTES)  # each attribute has one more class: no object
+CHANNELS = 5 * VALUES + 2
 
 
 def grid_shape(config: Config) -> tuple[int, int, int]:
     """Rows, columns and channels of the grid."""
-    stride, channels = {"cnn": (8, CHANNELS), "mobilenet_v2": (32, config.words)}[config.encoder]
+    stride, channels = {"cnn": (8, CHANNELS), "mobilenet_v2": (32, config.encoder_words)}[config.encoder]
     side = config.image_size // stride
     return side, side, channels
 
 
-def _mobilenet_v2(image_size: int) -> keras.Model:
-    """MobileNetV2 (Sandler et al. 2018) with ImageNet weights: images in 0..255 -> (batch, size / 32, size / 32, 2240).
+def split_logits(logits: Any) -> list[Any]:
+    """Split logits `(..., LOGITS)` into one tensor `(..., 1 + values)` per attribute; class 0 is "no object"."""
+    ends = np.cumsum([1 + values for values in ATTRIBUTES.values()])
+    return ops.split(logits, ends[:-1].tolist(), axis=-1)
 
-    The last layer and the widest before it, which the last throws a part of away. Keras fetches the weights on first
-    use into its own cache (`KERAS_HOME`).
+
+@keras.saving.register_keras_serializable("quatrain")
+class Arrangement(keras.layers.Layer):
+    """Turn attribute logits into a description of each object and its neighbours.
+
+    Input: `(batch, rows, columns, LOGITS)`. Output: `(batch, rows, columns, CHANNELS)`, for each cell the probabilities
+    of the attribute values, their maxima over the cells to the left, to the right, above and below, and the row and
+    column scaled to -1..1 (Liu et al. 2018, CoordConv, section 3). All are multiplied by the probability that an object
+    is centred in the cell, which is set to 0 where a neighbouring cell has a higher one. So the decoder has to attend
+    to an object to get information about it.
+
+    The adjacent row or column does not count as left, right, above or below: at that distance the relation depends on
+    single pixels.
+    """
+
+    def call(self, logits):
+        probabilities = [ops.softmax(attribute, axis=-1)[..., 1:] for attribute in split_logits(logits)]
+        present = ops.sum(probabilities[0], axis=-1, keepdims=True)
+        values = ops.concatenate(probabilities, axis=-1)
+        # The cells around a centre detect the object too, less reliably. A decoder that can attend to them prefers them
+        # where they show a known pair of shape and colour over a centre that shows an unknown one.
+        centres = present * ops.cast(present >= ops.max_pool(present, 3, strides=1, padding="same"), values.dtype)
+        rows = ops.max(centres * values, axis=2, keepdims=True)  # (batch, rows, 1, VALUES)
+        columns = ops.max(centres * values, axis=1, keepdims=True)  # (batch, 1, columns, VALUES)
+        beside = [_before(columns, 2), ops.flip(_before(ops.flip(columns, 2), 2), 2)]
+        beside += [_before(rows, 1), ops.flip(_before(ops.flip(rows, 1), 1), 1)]
+        position = ops.meshgrid(*(ops.linspace(-1.0, 1.0, side) for side in logits.shape[1:3]), indexing="ij")
+        parts = [values, *beside, ops.cast(ops.stack(position, axis=-1)[None], values.dtype)]
+        shape = ops.shape(values)[:3]
+        return centres * ops.concatenate([ops.broadcast_to(part, (*shape, part.shape[-1])) for part in parts], axis=-1)
+
+
+def _before(line: Any, axis: int) -> Any:
+    """For each index along an axis of `(batch, rows, columns, channels)`, the maximum over indices at least 2 lower."""
+    length = line.shape[axis]
+    padding, window = [(0, 0)] * 4, [1, 1]
+    padding[axis], window[axis - 1] = (length + 1, 0), length
+    return ops.take(ops.max_pool(ops.pad(line, padding), window, strides=1), range(length), axis=axis)
+
+
+def small_cnn(image_size: int) -> keras.Model:
+    """A CNN for scenes: images in 0..255 -> grid `(batch, image_size / 8, image_size / 8, CHANNELS)`.
+
+    The receptive field of a cell is 38 pixels wide: the largest object fits, the whole scene does not.
+    """
+
+    def convolution(x, filters, name, pool=1):
+        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"convolution_{name}")(x)
+        # With maximum pooling, shapes of 14 pixels are learned in half the epochs that strided convolutions need.
+        x = keras.layers.MaxPooling2D(pool)(x) if pool > 1 else x
+        x = keras.layers.BatchNormalization(momentum=0.95, name=f"normalization_{name}")(x)
+        return keras.layers.ReLU()(x)
+
+    inputs = keras.Input((image_size, image_size, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    for i, filters in enumerate((16, 32, 64)):
+        x = convolution(x, filters, i, pool=2)
+    x = convolution(x, 128, 3)
+    logits = keras.layers.Conv2D(LOGITS, 1, name="attributes")(x)
+    return keras.Model(inputs, Arrangement(name="arrangement")(logits), name="objects")
+
+
+def _mobilenet_v2(image_size: int) -> keras.Model:
+    """MobileNetV2 (Sandler et al. 2018) with ImageNet weights: images -> features `(batch, rows, columns, 2240)`.
+
+    The features are those of the last layer and of the widest layer before it. Keras downloads the weights if needed.
     """
     inputs = keras.Input((image_size, image_size, 3), name="image")
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # where Keras tells of a download; results go to standard output
+        with contextlib.redirect_stdout(sys.stderr):  # Keras reports downloads there; standard output is for results
             network = keras.applications.MobileNetV2(
                 input_shape=(image_size, image_size, 3), include_top=False, weights="imagenet"
             )
@@ -52,67 +123,30 @@ def _mobilenet_v2(image_size: int) -> keras.Model:
 
 
 def _word_scores(channels: int, words: int) -> keras.Model:
-    """Features (batch, rows, columns, channels) -> scores (batch, rows, columns, words)."""
+    """Features `(batch, rows, columns, channels)` -> scores `(batch, rows, columns, words)`."""
     inputs = keras.Input((None, None, channels), name="features")
     return keras.Model(inputs, keras.layers.Dense(words, name="scores")(inputs), name="words")
 
 
+def build_fixed_part(config: Config) -> keras.Model | None:
+    """The part of the encoder that no run changes, images -> features, if there is one."""
+    return _mobilenet_v2(config.image_size) if config.encoder == "mobilenet_v2" else None
+
+
 def build_encoder(config: Config) -> keras.Sequential:
-    """From images (batch, image_size, image_size, 3) in 0..255 to a grid; its last layer is what a run learns."""
-    if config.encoder == "cnn":
+    """An untrained encoder, images -> grid."""
+    fixed = build_fixed_part(config)
+    if fixed is None:
         layers = [small_cnn(config.image_size)]
     else:
-        features = _mobilenet_v2(config.image_size)
-        layers = [features, _word_scores(features.output_shape[-1], config.words)]
+        layers = [fixed, _word_scores(fixed.output_shape[-1], config.encoder_words)]
     encoder = keras.Sequential([keras.Input((config.image_size, config.image_size, 3)), *layers], name="encoder")
-    encoder.trainable = False  # by the decoder's training
+    encoder.trainable = False  # in the decoder's training
     return encoder
 
 
 def load_encoder(run: Run, config: Config) -> keras.Sequential:
-    """The encoder of a run; RunError when what it learned is missing or does not fit."""
+    """The encoder of a run; raises RunError if its weights are missing or do not fit."""
     encoder = build_encoder(config)
     assign_weights(encoder.layers[-1], run.load_weights("encoder"))
     return encoder
-
-
-def learned_encoder(run: Run, config: Config, data_dir: Path | None = None) -> keras.Sequential:
-    """The encoder of a run that begins, which learns its last layer now, or of one resumed."""
-    if (run.path / "encoder.safetensors").exists():
-        return load_encoder(run, config)
-    encoder = build_encoder(config)
-    learned, train = encoder.layers[-1], _open(config, "train", encoder, data_dir)
-    if config.encoder == "cnn":
-        loss = learn_objects(learned, train.inputs[:, 0], train.records, config)
-        print(f"the encoder has learned the objects: {loss:.3g} nats a cell")
-    else:
-        vocabulary = build_vocabulary(config, train)
-        token_ids = [[vocabulary.encode(caption) for caption in captions] for captions in train.captions]
-        features = np.stack([grids.mean(axis=(1, 2), dtype=np.float32) for grids in train.inputs])
-        shares = word_shares(token_ids, len(vocabulary.reserved), config.words)
-        kernel, bias = learn_words(features, shares, config.word_penalty)
-        assign_weights(learned, {"scores/kernel": kernel, "scores/bias": bias})
-        print(f"the encoder has learned {config.words} words")
-    run.save_weights({name: np.asarray(weight) for name, weight in model_weights(learned).items()}, "encoder")
-    return encoder
-
-
-def load_grids(config: Config, split: str, encoder: keras.Sequential, data_dir: Path | None = None) -> Split:
-    """Opens a split with grids for inputs."""
-    return _seen_by(encoder.layers[-1], _open(config, split, encoder, data_dir))
-
-
-def _open(config: Config, split: str, encoder: keras.Sequential, data_dir: Path | None) -> Split:
-    """A split with what the last layer of the encoder takes for inputs: cached features, or images."""
-    *fixed, _ = encoder.layers
-    return load_split(config, split, fixed[0].predict_on_batch if fixed else None, data_dir)
-
-
-def _seen_by(learned: keras.Model, split: Split) -> Split:
-    """The split with the inputs that `learned` makes of its inputs, in memory."""
-    images, views = split.inputs.shape[:2]
-    flat = split.inputs.reshape(-1, *split.inputs.shape[2:])  # (images * views, height, width, channels)
-    grids = np.empty((len(flat), *learned.compute_output_shape((None, *flat.shape[1:]))[1:]), np.float16)
-    for start in range(0, len(flat), ENCODE_BATCH):
-        grids[start : start + ENCODE_BATCH] = learned.predict_on_batch(flat[start : start + ENCODE_BATCH])
-    return replace(split, inputs=grids.reshape(images, views, *grids.shape[1:]))

@@ -1,8 +1,9 @@
-"""A page of images and their captions, complete in one HTML file."""
+"""An HTML page of images and their captions, in one self-contained file."""
 
 import base64
 import html
 import io
+from collections.abc import Sequence
 from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from PIL import Image
 from shared.runs import write_bytes
 
 if TYPE_CHECKING:
-    from tasks.captioner.data import Caption
+    from tasks.captioner.inference import Caption
 
 THUMBNAIL = 320  # pixels on the longer side
 
@@ -45,13 +46,13 @@ FIGURE = """<figure>
 
 
 class Gallery:
-    """Collects images as they are captioned, keeping thumbnails only; `write` makes the page."""
+    """Collects thumbnails and captions; `write` writes the page."""
 
     def __init__(self):
         self.figures: list[str] = []
 
-    def add(self, name: str, image: np.ndarray, captions: "list[Caption]") -> None:
-        """Adds an image, uint8 (height, width, 3), with its captions, best first."""
+    def add(self, name: str, image: np.ndarray, captions: "Sequence[Caption]") -> None:
+        """Add an image, uint8 `(height, width, 3)`, with its captions, best first."""
         picture = Image.fromarray(image)
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         encoded = io.BytesIO()
@@ -68,6 +69,7 @@ class Gallery:
         )
 
     def write(self, path: Path) -> None:
+        """Write the page atomically."""
         page = PAGE.format(
             title="1 image" if len(self.figures) == 1 else f"{len(self.figures)} images",
             figures="\n".join(self.figures),

@@ -1,81 +1,90 @@
-"""The captioner: an LSTM that writes, adaptive attention to the grid of an image, an LSTM that remembers what it saw.
+"""The captioner: an LSTM decoder with adaptive attention to the grid of an image, and optionally a second LSTM.
 
-    grid a (batch, rows, columns, channels), from the image encoder
-      -> memory V (batch, positions, units)          v_i = relu(W_a a_i)          [Lu et al. 2017, eq. 16]
-      -> summary v (batch, units)                    v = relu(W_b mean(a))        [Lu et al., eq. 17]
-    token_ids (batch, captions, target)
+    grid a `(batch, rows, columns, channels)`, from the image encoder
+      -> memory V `(batch, positions, units)`        v_i = relu(W_a a_i)          [Lu et al. 2017, eq. 16]
+      -> summary v `(batch, units)`                  v = relu(W_b mean(a))        [Lu et al., eq. 17]
+    token_ids `(batch, captions, target)`
       -> LSTM over x_t = (E w_t, v)                  h_t, m_t                     [Lu et al., eq. 4]
       -> sentinel s_t = sigmoid(W_x x_t + W_h h_t-1) * tanh(m_t)                  [Lu et al., eq. 9 and 10]
       -> attention of h_t over V and s_t: context c_t                             [Lu et al., eq. 11 to 13]
-      -> logits = W_p (h_t + c_t): (batch, captions, target, vocab)               [Lu et al., eq. 13]
+      -> logits = W_p (h_t + c_t): `(batch, captions, target, vocab)`             [Lu et al., eq. 13]
 
-No recurrence waits for the attention (the LSTM is not told what was looked at), so training is whole-sequence matrix
-products. Where captions tell how objects stand to each other, a second LSTM remembers what was looked at: the language
-LSTM over (h_t, c_t), whose g_t takes the place of h_t in the logits (after Anderson et al. 2018, section 3.2.2).
-Without it, the captioner of scenes names the objects long before it can tell their relations; photos do without.
+The LSTM does not take the context as input, so no recurrence waits for the attention and training consists of matrix
+products over whole sequences. Captions that relate objects to each other need a second LSTM, the language LSTM over
+(h_t, c_t), whose output g_t replaces h_t in the logits (after Anderson et al. 2018, section 3.2.2). Without it, the
+captioner of scenes learns the objects long before their relations; photos do not need it.
 The `captions` axis is the beam in decoding: the grid of an image is projected once for all of its hypotheses.
 """
 
+import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
 
 from shared.attention import AdaptiveAttention
-from shared.decoding import Hypotheses, beam_search
+from shared.decoding import SearchSpace, beam_search
 from shared.recurrent import LSTM
-from shared.runs import Run
-from shared.training import load_trained
+from shared.runs import Run, current_fields
+from shared.training import Loaded, load_trained
 from shared.vocabulary import Vocabulary, WordVocabulary, load_vocabulary
 from tasks.captioner.config import Config
 from tasks.captioner.encoder import grid_shape
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
+SPLIT_OFF = r" ((?:'s|'m|'d|'re|'ll|'ve|n't)\b|[.,:;?!])"  # tokens without a space before them; for `re` and RE2 alike
+
+
+def readable(text: str) -> str:
+    """A caption in ordinary spelling, from its tokens joined with spaces: "a man 's dog ." -> "a man's dog."."""
+    return re.sub(SPLIT_OFF, r"\1", text)
+
 
 class Memory(NamedTuple):
-    """What the decoder needs to know of an image, computed once."""
+    """The projections of an image's grid, computed once per image."""
 
-    values: Any  # (batch, positions, units)
-    keys: Any  # (batch, positions, units)
-    summary: Any  # (batch, units)
+    values: Any  # `(batch, positions, units)`
+    keys: Any  # `(batch, positions, units)`
+    summary: Any  # `(batch, units)`
 
 
-State = tuple[Any, ...]  # the hidden and the cell state of each LSTM, (batch, captions, units)
+State = tuple[Any, ...]  # hidden and cell state of each LSTM, `(batch, captions, units)`
 
 
 @keras.saving.register_keras_serializable("quatrain")
 class Captioner(keras.Model):
-    """Grid in, next-word logits out.
+    """Grids and token ids -> logits of the next words.
 
     Args:
         vocab_size: number of token ids.
-        units: width of embedding, LSTMs and attention alike.
-        word_scale: standard deviation of the embedding at first: how loud words are beside the image.
-        counts: whether the summary is the sum over the grid, by which objects can be counted, in place of the mean.
-        language_lstm: whether a second LSTM remembers what was looked at.
-        dropout: share of the units dropped in training before the softmax.
+        units: width of embedding, LSTMs and attention.
+        embedding_stddev: initial standard deviation of the embedding.
+        sum_pooling: pool the grid by its sum, which allows counting objects, instead of its mean.
+        language_lstm: add the language LSTM.
+        dropout: dropout rate before the output layer.
 
     Attributes:
-        steady: train the very function that inference computes, with nothing dropped. False unless set.
+        disable_dropout: train without dropout, so that training computes the same function as inference.
     """
 
     def __init__(
         self,
         vocab_size: int,
         units: int,
-        word_scale: float = 1.0,
-        counts: bool = False,
+        embedding_stddev: float = 1.0,
+        sum_pooling: bool = False,
         language_lstm: bool = False,
         dropout: float = 0.0,
         **keras_options,
     ):
         super().__init__(**keras_options)
-        self.vocab_size, self.units, self.word_scale = vocab_size, units, word_scale
-        self.counts, self.dropout = counts, dropout
-        self.steady = False
+        self.vocab_size, self.units, self.embedding_stddev = vocab_size, units, embedding_stddev
+        self.sum_pooling, self.dropout = sum_pooling, dropout
+        self.disable_dropout = False
         self.values = keras.layers.Dense(units, activation="relu", name="values")
         self.summary = keras.layers.Dense(units, activation="relu", name="summary")
-        initializer: Any = keras.initializers.RandomNormal(stddev=word_scale)
+        initializer: Any = keras.initializers.RandomNormal(stddev=embedding_stddev)
         self.embedding = keras.layers.Embedding(vocab_size, units, embeddings_initializer=initializer, name="embedding")
         self.lstm = LSTM(units, return_sequences=True, return_state=True, return_cells=True, name="lstm")
         self.sentinel_gate = keras.layers.Dense(units, activation="sigmoid", name="sentinel_gate")
@@ -87,7 +96,7 @@ class Captioner(keras.Model):
         self.output_projection = keras.layers.Dense(vocab_size, name="output")
 
     def build(self, input_shape):
-        """Names every weight after its layer; `input_shape` as `call`'s inputs."""
+        """Build every layer, which names its weights; `input_shape` has the keys of `call`'s inputs."""
         width, double = (None, None, self.units), (None, None, 2 * self.units)
         channels = input_shape["grid"][-1]
         self.values.build((None, None, channels))
@@ -101,27 +110,34 @@ class Captioner(keras.Model):
         self.output_projection.build(width)
         self.built = True
 
-    def read(self, grid) -> Memory:
-        """From the encoder's grid (batch, rows, columns, channels) to the decoder's memory."""
+    def encode(self, grid: Any) -> Memory:
+        """Project grids `(batch, rows, columns, channels)`."""
         batch, rows, columns, channels = ops.shape(grid)
         positions = ops.reshape(grid, (batch, rows * columns, channels))
         values = self.values(positions)
         pooled = ops.mean(positions, axis=1)
-        if self.counts:
-            pooled *= ops.sqrt(ops.cast(rows * columns, pooled.dtype))  # the sum, kept in size like a position
+        if self.sum_pooling:
+            pooled *= ops.sqrt(ops.cast(rows * columns, pooled.dtype))  # the sum, scaled to the size of one position
         return Memory(values, self.attention.keys(values), self.summary(pooled))
 
     def initial_state(self, batch: Any, captions: Any) -> State:
-        """The state before the first word."""
+        """The state before the first word: zeros `(batch, captions, units)`."""
         zeros = ops.zeros((batch, captions, self.units), self.compute_dtype)
         return (zeros,) * (2 if self.language_lstm is None else 4)
 
-    def decode(self, memory: Memory, token_ids, state: State | None = None, training=False):
-        """Next-word logits for every prefix of `token_ids` (batch, captions, target), each caption continuing `state`.
+    def decode(
+        self, memory: Memory, token_ids: Any, state: State | None = None, training: bool = False
+    ) -> tuple[Any, State, Any]:
+        """Logits of the next word for every prefix of the captions.
+
+        Args:
+            memory: the result of `encode`.
+            token_ids: `(batch, captions, target)`.
+            state: the state that the captions continue; default: the initial state.
 
         Returns:
-            logits (batch, captions, target, vocab), the state after the last token, and the attention, (batch,
-            captions, target, positions + 1) with the sentinel's share in the last column.
+            Logits `(batch, captions, target, vocab)`, the state after the last token, and the attention weights
+            `(batch, captions, target, positions + 1)`, the sentinel's in the last column.
         """
         batch, captions, target = ops.shape(token_ids)
         sequences = batch * captions
@@ -143,8 +159,8 @@ class Captioner(keras.Model):
         contexts = ops.reshape(contexts, (sequences, target, self.units))
 
         if self.language_lstm is not None:
-            heard = ops.concatenate([hidden, contexts], axis=-1)
-            hidden, *language = self.language_lstm(heard, initial_state=language)
+            attended = ops.concatenate([hidden, contexts], axis=-1)
+            hidden, *language = self.language_lstm(attended, initial_state=language)
         logits = self.output_projection(self.output_dropout(hidden + contexts, training=training))
         return (
             ops.reshape(logits, (batch, captions, target, self.vocab_size)),
@@ -153,66 +169,51 @@ class Captioner(keras.Model):
         )
 
     def call(self, inputs, training=False):
-        """Logits for teacher forcing: `inputs` holds `grid` and `token_ids`."""
-        training = training and not self.steady
-        logits, _, _ = self.decode(self.read(inputs["grid"]), inputs["token_ids"], training=training)
+        """Logits for teacher forcing; `inputs` has `grid` and `token_ids`."""
+        training = training and not self.disable_dropout
+        logits, _, _ = self.decode(self.encode(inputs["grid"]), inputs["token_ids"], training=training)
         return logits
 
-    def search_space(self, grid, max_length: int) -> dict[str, Any]:
-        """What any search of `shared.decoding` asks for, for captions of at most `max_length` words.
+    def search_space(self, grid: Any, max_length: int, forbidden_ids: Sequence[int]) -> SearchSpace:
+        """The search space of captions of at most `max_length` words.
 
-        The extras of its step are the attention (batch, beam, positions + 1).
+        The extras of the step are the attention weights `(batch, beam, positions + 1)`.
         """
-        memory = self.read(grid)
+        memory = self.encode(grid)
         batch_size = ops.shape(grid)[0]
 
         def step(token_ids, state):
             logits, state, attention = self.decode(memory, token_ids[:, :, None], state)
             return ops.log_softmax(logits[:, :, 0], axis=-1), state, attention[:, :, 0]
 
-        return {
-            "step": step,
-            "initial_state": tuple(part[:, 0] for part in self.initial_state(batch_size, 1)),
-            "batch_size": batch_size,
-            "start_id": Vocabulary.start_id,
-            "end_id": Vocabulary.end_id,
-            "pad_id": Vocabulary.pad_id,
-            "max_length": max_length + 1,  # and the end token
-        }
-
-    def describe(self, grid, *, beam: int, max_length: int, length_penalty: float) -> Hypotheses:
-        """The best captions of each image, found by beam search.
-
-        Args:
-            grid: (batch, rows, columns, channels).
-            beam: captions kept, and returned, per image.
-            max_length: words of a caption at most.
-            length_penalty: see `shared.decoding.beam_search`.
-
-        Returns:
-            `token_ids` (batch, beam, target) and so on; `extras` is the attention (batch, beam, target, positions + 1).
-        """
-        return beam_search(
-            **self.search_space(grid, max_length),
-            beam=beam,
-            length_penalty=length_penalty,
-            forbidden_ids=(Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.unknown_id),
-        )
+        initial_state = tuple(part[:, 0] for part in self.initial_state(batch_size, 1))
+        special_ids = Vocabulary.start_id, Vocabulary.end_id, Vocabulary.pad_id
+        return SearchSpace(step, initial_state, batch_size, *special_ids, max_length + 1, forbidden_ids)
 
     def get_config(self):
         return {
             **super().get_config(),
             "vocab_size": self.vocab_size,
             "units": self.units,
-            "word_scale": self.word_scale,
-            "counts": self.counts,
+            "embedding_stddev": self.embedding_stddev,
+            "sum_pooling": self.sum_pooling,
             "language_lstm": self.language_lstm is not None,
             "dropout": self.dropout,
         }
 
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The captioner of a config; those of older `model.keras` files have former names of arguments."""
+        return super().from_config(current_fields(Config, config), custom_objects)
 
-class Describer(keras.Model):
-    """From images, or from their grids, to captions, compiled once: call `predict_on_batch` with NumPy arrays.
+
+class CaptionSearch(keras.Model):
+    """Beam search from images, or from their grids, compiled once: call `predict_on_batch` with NumPy arrays.
+
+    Args:
+        captioner: the trained decoder.
+        encoder: images -> grids; None if the inputs are grids.
+        config: beam width, maximum length, length penalty and the shape of the grid.
 
     Attributes:
         grid_shape: rows and columns of the grid.
@@ -224,24 +225,31 @@ class Describer(keras.Model):
         self.grid_shape = grid_shape(config)[:2]
 
     def call(self, inputs):
-        """Images (batch, size, size, 3) in 0..255, or grids if there is no encoder -> the fields of Hypotheses."""
+        """Images in 0..255 or grids -> the fields of Hypotheses.
+
+        `extras` are the attention weights `(batch, beam, target, positions + 1)`.
+        """
         grid = inputs if self.encoder is None else self.encoder(inputs)
-        options = {name: getattr(self.config, name) for name in ("beam", "max_length", "length_penalty")}
-        return self.captioner.describe(grid, **options)._asdict()
+        config, forbidden_ids = self.config, (Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.unknown_id)
+        space = self.captioner.search_space(grid, config.max_length, forbidden_ids)
+        return beam_search(space, beam=config.beam, length_penalty=config.length_penalty)._asdict()
 
 
-def build_model(config: Config, vocab_size: int) -> Captioner:
+def build_model(config: Config, vocabulary: WordVocabulary) -> Captioner:
     """An untrained captioner for the grids of the configured encoder."""
-    decoder = {name: getattr(config, name) for name in ("word_scale", "counts", "language_lstm", "dropout")}
-    model = Captioner(vocab_size, config.units, **decoder, name="captioner")
+    options = {name: getattr(config, name) for name in ("embedding_stddev", "sum_pooling", "language_lstm", "dropout")}
+    model = Captioner(len(vocabulary), config.units, **options, name="captioner")
     model.build({"grid": (None, None, None, grid_shape(config)[-1]), "token_ids": (None, None, None)})
     return model
 
 
-def load_model(run: Run) -> tuple[Config, WordVocabulary, Captioner]:
-    """The configuration, vocabulary and trained model of a run; RunError when they do not fit together."""
+LoadedCaptioner = Loaded[Config, WordVocabulary, Captioner]
+
+
+def load_model(run: Run) -> LoadedCaptioner:
+    """The configuration, vocabulary and trained model of a run; raises RunError if they do not fit together."""
     config = run.read_config(Config)
     vocabulary = load_vocabulary(run, WordVocabulary)
-    model = build_model(config, len(vocabulary))
+    model = build_model(config, vocabulary)
     load_trained(run, model)
-    return config, vocabulary, model
+    return Loaded(config, vocabulary, model)

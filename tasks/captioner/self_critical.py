@@ -1,13 +1,13 @@
-"""Self-critical training: after cross-entropy, the captioner is rewarded for what it is measured by.
+"""Self-critical training: after cross-entropy training, the captioner is rewarded for CIDEr-D, its evaluation metric.
 
-Several captions of an image are sampled from the model, and each is scored by CIDEr-D against the image's references.
-A caption that beats the mean of the others is made more likely, one that falls behind less likely: REINFORCE with the
-baseline of Luo 2020, "A better variant of self-critical sequence training", section 3, after Rennie et al. 2017. The
-end of a caption counts as a word, lest captions learn to break off.
+Several captions per image are sampled from the model, and each is scored by CIDEr-D against the image's references.
+Captions that score above the mean of the others become more probable, those below it less: REINFORCE with the baseline
+of Luo 2020, "A better variant of self-critical sequence training", section 3, after Rennie et al. 2017. The end token
+counts as a word of the caption; otherwise the model learns to break captions off.
 
-    batch: inputs   grid (images, rows, columns, channels), token_ids (images, samples, target)
-           targets  (images, samples, target), the sampled words
-           weights  (images, samples, target), the advantage of the sample over the number of tokens
+    batch: inputs   grid `(images, rows, columns, channels)`, token_ids `(images, captions, target)`
+           targets  `(images, captions, target)`, the sampled words
+           weights  `(images, captions, target)`, the advantage of the caption divided by the batch's number of tokens
 """
 
 import keras
@@ -18,14 +18,14 @@ from shared.decoding import sample
 from shared.metrics import CiderD, caption_tokens
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import Config
-from tasks.captioner.data import Split, readable
-from tasks.captioner.model import Captioner
+from tasks.captioner.data import Split
+from tasks.captioner.model import Captioner, readable
 
-END = "</s>"  # counts as a word of the references and of the samples
+END = "</s>"  # a word of the references and of the samples
 
 
 class Sampler(keras.Model):
-    """Captions drawn from the model, compiled once: call `draw`."""
+    """Sampling of captions, compiled once: call `draw`."""
 
     def __init__(self, captioner: Captioner, samples: int, max_length: int):
         super().__init__()
@@ -33,16 +33,13 @@ class Sampler(keras.Model):
         self.seed_generator = keras.random.SeedGenerator(0)
 
     def call(self, inputs):
-        """Grids -> token ids (batch, samples, target), ended by the end token, then padding."""
-        return sample(
-            **self.captioner.search_space(inputs, self.max_length),
-            samples=self.samples,
-            seed=self.seed_generator,
-            forbidden_ids=(WordVocabulary.pad_id, WordVocabulary.start_id),
-        ).token_ids
+        """Grids -> token ids `(batch, samples, target)`: words, the end token, padding."""
+        forbidden_ids = WordVocabulary.pad_id, WordVocabulary.start_id
+        space = self.captioner.search_space(inputs, self.max_length, forbidden_ids)
+        return sample(space, samples=self.samples, seed=self.seed_generator).token_ids
 
     def draw(self, inputs: np.ndarray, seed: int) -> np.ndarray:
-        """What `call` returns; the same seed draws the same."""
+        """The result of `call`; the same seed gives the same samples."""
         self.seed_generator.state.assign([seed, 0])
         return self.predict_on_batch(inputs)
 
@@ -50,29 +47,30 @@ class Sampler(keras.Model):
 def self_critical_batches(
     config: Config, train: Split, vocabulary: WordVocabulary, model: Captioner
 ) -> BucketedBatches:
-    """Batches of captions sampled from `model` as it stands, with their advantages."""
+    """Batches of captions sampled from the current `model`, with their advantages."""
     reward = CiderD([[[*caption_tokens(caption), END] for caption in image] for image in train.captions])
     sampler = Sampler(model, config.reward_samples, config.max_length)
 
     def words(token_ids: np.ndarray) -> list[str]:
-        spoken = [int(i) for i in token_ids if i not in (vocabulary.pad_id, vocabulary.end_id)]
-        text = readable(" ".join(vocabulary.tokens(spoken)))
+        word_ids = [int(i) for i in token_ids if i not in (vocabulary.pad_id, vocabulary.end_id)]
+        text = readable(" ".join(vocabulary.tokens(word_ids)))
         return [*caption_tokens(text), *([END] if vocabulary.end_id in token_ids else [])]
 
     def make_batch(indices: np.ndarray, rng: np.random.Generator):
-        inputs = train.inputs[indices, rng.integers(train.inputs.shape[1], size=len(indices))]
+        inputs = train.inputs[indices, rng.integers(train.inputs.shape[1], size=len(indices))].astype(np.float32)
         token_ids = sampler.draw(inputs, int(rng.integers(2**31)))
         length = (token_ids != vocabulary.pad_id).any(axis=(0, 1)).sum()
         token_ids = token_ids[:, :, :length]
         rewards = reward.score_indexed(
             np.repeat(indices, config.reward_samples), [words(caption) for image in token_ids for caption in image]
         ).reshape(len(indices), config.reward_samples)
-        others = (rewards.sum(axis=1, keepdims=True) - rewards) / (config.reward_samples - 1)
-        real = token_ids != vocabulary.pad_id
-        weights = np.float32((rewards - others)[:, :, None] * real / real.sum())
-        before = np.concatenate([np.full_like(token_ids[:, :, :1], vocabulary.start_id), token_ids[:, :, :-1]], axis=2)
-        return {"grid": inputs, "token_ids": before}, token_ids, weights
+        baseline = (rewards.sum(axis=1, keepdims=True) - rewards) / (config.reward_samples - 1)
+        mask = token_ids != vocabulary.pad_id
+        weights = np.float32((rewards - baseline)[:, :, None] * mask / mask.sum())
+        start = np.full_like(token_ids[:, :, :1], vocabulary.start_id)
+        previous = np.concatenate([start, token_ids[:, :, :-1]], axis=2)
+        return {"grid": inputs, "token_ids": previous}, token_ids, weights
 
-    # All lengths equal: nothing to bucket by before the captions are drawn.
+    # Equal lengths: the captions of a batch are not known before they are sampled, so there are no buckets.
     images = max(1, config.batch_size // config.reward_samples)
     return BucketedBatches([1] * len(train.records), images, make_batch, config.seed + 1)

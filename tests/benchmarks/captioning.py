@@ -1,4 +1,4 @@
-"""Times `caption` on many images in one call, start-up apart.
+"""Measures the throughput of `caption` on many images in one call, without start-up.
 
 python -m tests.benchmarks.captioning FOLDER [--count 200] [--beam 3]
 """
@@ -9,7 +9,10 @@ from itertools import islice
 from pathlib import Path
 
 from shared.media import IMAGES, read_image
-from tasks.captioner.caption import BATCH, ImageCaptioner
+from tasks.captioner.caption import READER
+from tasks.captioner.inference import ImageCaptioner
+
+BATCH = READER.max_items
 
 
 def main() -> None:
@@ -20,9 +23,11 @@ def main() -> None:
     options = parser.parse_args()
 
     paths = [path for path, error in islice(IMAGES.find([str(options.folder)]), options.count) if error is None]
+    if not paths:
+        parser.error(f"{options.folder}: no images in this folder")
     captioner = ImageCaptioner.load(beam=options.beam)
-    captioner([read_image(paths[0])] * BATCH)  # start-up: the graph is built for this batch
-    captioner([read_image(paths[0])])  # and for any other
+    captioner([read_image(paths[0])] * BATCH)  # start-up: compiles the graph for this batch size
+    captioner([read_image(paths[0])])  # and for all others
     start = time.perf_counter()
     for first in range(0, len(paths), BATCH):
         captioner([read_image(path) for path in paths[first : first + BATCH]])

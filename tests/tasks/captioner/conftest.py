@@ -1,4 +1,4 @@
-"""A captioner trained in seconds on a few scenes, for all tests of this package."""
+"""A captioner trained in seconds on a few scenes, for all tests of the package."""
 
 import contextlib
 import io
@@ -34,7 +34,7 @@ CONFIG = replace(
 
 @dataclass(frozen=True)
 class Trained:
-    """The run, and what its training printed."""
+    """The run and the output of its training."""
 
     run: Run
     config: Config
@@ -43,7 +43,7 @@ class Trained:
 
 @pytest.fixture(scope="package")
 def trained(tmp_path_factory):
-    """A run named `tiny` in a `saved_models` of its own; a few scenes stand for the corpus while the package runs."""
+    """A run named `tiny` in a temporary `saved_models`; the corpus has only a few scenes while the package runs."""
     folder = tmp_path_factory.mktemp("captioner")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared.runs, "ROOT", folder / "saved_models")
@@ -73,7 +73,7 @@ def encoded(image: Image.Image | np.ndarray, kind: str, **options) -> bytes:
 
 
 def odd_images() -> dict[str, bytes]:
-    """Files as people have them, each of which every path from bytes to captions has to read alike."""
+    """Image files of many kinds; all paths from bytes to captions must read each of them in the same way."""
     colour = Image.fromarray(picture())
     turned = Image.Exif()
     turned[0x0112] = 6

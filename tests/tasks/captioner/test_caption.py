@@ -1,4 +1,4 @@
-"""The command line: what goes in, what comes out, and what is said of bad input."""
+"""The command line: inputs, outputs and errors."""
 
 import html
 import io
@@ -14,7 +14,6 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -23,7 +22,8 @@ from shared.inputs import find_inputs
 from shared.media import IMAGES, read_image
 from shared.vocabulary import WordVocabulary
 from tasks.captioner import caption
-from tasks.captioner.caption import ImageCaptioner, main
+from tasks.captioner.caption import main
+from tasks.captioner.inference import ImageCaptioner
 from tests.tasks.captioner.conftest import encoded, odd_images, picture
 
 ROOT = Path(__file__).parents[3]
@@ -36,13 +36,13 @@ def captioner(trained):
 
 @pytest.fixture
 def warm(monkeypatch, captioner):
-    """Makes the command line use one captioner in all tests, since loading takes most of the time."""
+    """Use one captioner in all tests; loading takes most of the time."""
     monkeypatch.setattr(ImageCaptioner, "load", lambda *_: captioner)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Nine images that can be read; their names have spaces, signs and letters of all kinds."""
+    """Nine readable images."""
     folder = tmp_path / "images"
     folder.mkdir()
     for name, content in odd_images().items():
@@ -83,7 +83,7 @@ def test_one_file_many_and_a_folder_in_their_order(warm, captioner, folder, caps
         assert best["log_prob"] == pytest.approx(expected.log_prob, abs=1e-3)
 
 
-def test_text_for_people(warm, captioner, folder, capsys, monkeypatch):
+def test_text_output(warm, captioner, folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     assert main(["./wide.png", "--model", "tiny"]) == 0
     best = captioner([read_image(Path("wide.png"))])[0]
@@ -91,25 +91,25 @@ def test_text_for_people(warm, captioner, folder, capsys, monkeypatch):
     assert main(["wide.png", "--n-best", "3", "--model", "tiny"]) == 0
     first, *lines = capsys.readouterr().out.splitlines()
     assert first == "wide.png:"
-    assert [line.split(maxsplit=1)[1] for line in lines] == [found.text for found in best]
-    for line, found in zip(lines, best, strict=True):
-        assert float(line.split()[0]) == pytest.approx(math.exp(found.log_prob), rel=0.05)
+    assert [line.split(maxsplit=1)[1] for line in lines] == [caption.text for caption in best]
+    for line, expected in zip(lines, best, strict=True):
+        assert float(line.split()[0]) == pytest.approx(math.exp(expected.log_prob), rel=0.05)
 
 
-def test_n_best_widens_the_beam_and_comes_best_first(trained, folder, capsys):
+def test_n_best_widens_the_beam_and_is_sorted(trained, folder, capsys):
     assert main(["--json", "--n-best", "5", str(folder / "wide.png"), "--model", "tiny"]) == 0
     (line,) = records(capsys.readouterr().out)
-    log_probs = [found["log_prob"] for found in line["captions"]]
+    log_probs = [caption["log_prob"] for caption in line["captions"]]
     assert len(log_probs) == 5
     assert log_probs == sorted(log_probs, reverse=True)
-    assert len({tuple(found["tokens"]) for found in line["captions"]}) == 5
+    assert len({tuple(caption["tokens"]) for caption in line["captions"]}) == 5
     assert sum(map(math.exp, log_probs)) <= 1
 
 
 def test_standard_input(warm, folder, capsys, monkeypatch):
     content = (folder / "turned.jpg").read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-    assert main(["--json", "-", str(folder / "turned.jpg"), "-"]) == 1  # it can be read once
+    assert main(["--json", "-", str(folder / "turned.jpg"), "-"]) == 1  # standard input can be read once
     output = capsys.readouterr()
     first, second = records(output.out)
     assert first["image"] == "-"
@@ -129,36 +129,29 @@ def test_standard_input_that_is_closed_or_endless(trained, capsys, monkeypatch):
 
 def test_images_are_held_in_memory_by_the_batch(folder):
     inputs = find_inputs(IMAGES, [str(folder)])
-    four = replace(caption.READER, most=4)
+    four = replace(caption.READER, max_items=4)
     assert [len(batch) for batch in four.batches(inputs, [])] == [4, 4, 1]
-    few = replace(four, limit=40 * 56)
+    few = replace(four, max_size=40 * 56)
     sizes = [[image.shape[0] * image.shape[1] for _, image in batch] for batch in few.batches(inputs, [])]
     assert sum(map(len, sizes)) == 9
     assert all(sum(batch[:-1]) <= 40 * 56 for batch in sizes)
 
 
-def test_the_caption_follows_the_image(captioner):
-    """Guards against a preprocessing that shows the model the same for every image."""
-    images = [np.full((50, 60, 3), level, np.uint8) for level in (0, 255)]
-    dark, bright = captioner(images)
-    assert abs(dark[0].log_prob - bright[0].log_prob) > 1e-3
+# --- output files ---------------------------------------------------------------------------------------------------
 
 
-# --- what is written ------------------------------------------------------------------------------------------------
-
-
-def test_attention_is_drawn_for_each_image_in_the_order_of_the_lines(warm, folder, tmp_path, capsys):
+def test_attention_is_plotted_for_each_image_in_the_order_of_the_lines(warm, folder, tmp_path, capsys):
     (folder / "broken.png").write_bytes(b"no image")
     path = tmp_path / "look.png"
     assert main([str(folder / "wide.png"), "--attention", str(path)]) == 0
     assert read_image(path).shape[1] > 300
     assert main([str(folder), "--attention", str(path)]) == 1
-    drawn = sorted(tmp_path.glob("look-*.png"))
-    assert [file.name for file in drawn] == [f"look-{number:02}.png" for number in range(1, 10)]
-    assert len({file.read_bytes() for file in drawn}) == 9
+    plots = sorted(tmp_path.glob("look-*.png"))
+    assert [file.name for file in plots] == [f"look-{i:02}.png" for i in range(1, 10)]
+    assert len({file.read_bytes() for file in plots}) == 9
 
 
-def test_the_gallery_is_one_page_that_no_file_name_can_break(warm, captioner, folder, tmp_path, capsys):
+def test_the_gallery_is_one_page_with_escaped_file_names(warm, captioner, folder, tmp_path, capsys):
     name = '<script>alert("&")<'
     shutil.copy(folder / "wide.png", folder / name)
     not_unicode = os.fsdecode(os.fsencode(str(folder)) + b"/\xff.png")
@@ -173,7 +166,7 @@ def test_the_gallery_is_one_page_that_no_file_name_can_break(warm, captioner, fo
     best, second, *_ = captioner([read_image(folder / "wide.png")])[0]
     assert page.count(f"<strong>{html.escape(best.text)}</strong>") == 2
     assert page.count(f"<li>{html.escape(second.text)}</li>") == 2
-    assert "http" not in page  # nothing is fetched from elsewhere
+    assert "http" not in page  # the page is self-contained
     assert not re.search(r"[{}]{2}", page)
 
 
@@ -184,16 +177,16 @@ def test_output_goes_to_a_file(warm, folder, tmp_path, capsys):
     assert len(records(path.read_text(encoding="utf-8"))) == 9
 
 
-def test_what_was_captioned_before_an_interruption_is_kept(warm, monkeypatch, captioner, folder, tmp_path, capsys):
-    seen = []
+def test_captions_before_an_interruption_are_kept(warm, monkeypatch, captioner, folder, tmp_path, capsys):
+    paths = []
 
     def interrupted(path):
-        seen.append(path)
-        if len(seen) > 5:
+        paths.append(path)
+        if len(paths) > 5:
             raise KeyboardInterrupt
         return read_image(path)
 
-    monkeypatch.setattr(caption, "READER", replace(caption.READER, read=interrupted, most=4))
+    monkeypatch.setattr(caption, "READER", replace(caption.READER, read=interrupted, max_items=4))
     output, gallery = tmp_path / "captions.jsonl", tmp_path / "page.html"
     assert main([str(folder), "--json", "--output", str(output), "--gallery", str(gallery)]) == 130
     assert len(records(output.read_text())) == 4
@@ -204,7 +197,7 @@ def test_what_was_captioned_before_an_interruption_is_kept(warm, monkeypatch, ca
 
 
 def bomb() -> bytes:
-    """A PNG of a few bytes that says it is 60,000 x 60,000 pixels."""
+    """A PNG of a few bytes whose header states 60,000 x 60,000 pixels."""
     parts = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b""), b"IEND"
     chunks = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in parts)
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
@@ -224,12 +217,12 @@ BAD = {
 }
 
 
-def test_bad_images_are_named_and_the_others_captioned(warm, tmp_path, capsys):
+def test_bad_images_are_reported_and_the_others_captioned(warm, tmp_path, capsys):
     paths = []
     for name, (content, _) in BAD.items():
         (tmp_path / name).write_bytes(content)
         paths += [str(tmp_path / name), str(tmp_path / f"good-{name}")]
-        (tmp_path / f"good-{name}").write_bytes(animation())  # the first frame, whatever the name says
+        (tmp_path / f"good-{name}").write_bytes(animation())  # the first frame, whatever the suffix
     (tmp_path / "none").mkdir()
     missing = [
         str(tmp_path / "missing.jpg"),
@@ -252,7 +245,7 @@ def test_bad_images_are_named_and_the_others_captioned(warm, tmp_path, capsys):
     assert "does not exist" in errors[-2]
 
 
-def test_nothing_but_bad_images_loads_no_model_and_writes_nothing(monkeypatch, trained, tmp_path, capsys):
+def test_bad_images_alone_load_no_model_and_write_nothing(monkeypatch, trained, tmp_path, capsys):
     monkeypatch.setattr(ImageCaptioner, "load", lambda *_: pytest.fail("the model was loaded"))
     (tmp_path / "bad.jpg").write_bytes(b"bad")
     kept, page = tmp_path / "kept.txt", tmp_path / "page.html"
@@ -264,7 +257,7 @@ def test_nothing_but_bad_images_loads_no_model_and_writes_nothing(monkeypatch, t
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read(warm, folder, capsys):
+def test_a_folder_without_read_permission(warm, folder, capsys):
     closed = folder / "closed"
     closed.mkdir(mode=0)
     assert main([str(closed), str(folder / "wide.png")]) == 1
@@ -307,7 +300,7 @@ def test_wrong_usage_is_refused_in_one_line_before_the_model_is_loaded(
 
 
 def broken(run: Path, name: str) -> None:
-    """Breaks a run in the way that `name` says."""
+    """Damage a run; `name` is the kind of damage."""
     if name == "half-written":
         (run / "weights.safetensors").unlink()
     elif name == "no config":
@@ -338,7 +331,7 @@ def broken(run: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("half-written", "half-written, it holds no weights.safetensors"),
+        ("half-written", "no weights.safetensors; its training has not finished an epoch"),
         ("no config", "config.json: no such file"),
         ("no vocabulary", "vocabulary.json"),
         ("half a vocabulary", "is not a vocabulary"),
@@ -351,7 +344,7 @@ def broken(run: Path, name: str) -> None:
         ("unknown field", "field colour is unknown"),
     ],
 )
-def test_a_run_that_cannot_be_used_is_told_in_one_line(trained, folder, tmp_path, capsys, name, message):
+def test_a_damaged_run_is_reported_in_one_line(trained, folder, tmp_path, capsys, name, message):
     run = shutil.copytree(trained.run.path, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     broken(run, name)
     output = tmp_path / "kept.txt"
@@ -373,7 +366,7 @@ def test_no_model_at_all(monkeypatch, tmp_path, folder, capsys):
     ("arguments", "code"),
     [(["--help"], 0), (["missing.jpg", "--model", "MODEL"], 2), (["missing.jpg", "--beam", "x"], 2), ([], 2)],
 )
-def test_what_needs_no_model_imports_neither_keras_nor_tensorflow(trained, arguments, code):
+def test_without_a_model_neither_keras_nor_tensorflow_is_imported(trained, arguments, code):
     program = (
         "import sys\n"
         "from tasks.captioner.caption import main\n"

@@ -1,66 +1,92 @@
-"""The encoder of photos, with a network of two layers in the place of MobileNetV2."""
-
-from dataclasses import replace
+"""The encoders; the photo encoder with a network of two layers instead of MobileNetV2."""
 
 import keras
 import numpy as np
 import pytest
 
-import datasets
+from datasets.scenes.world import SHAPES
 from shared.errors import UserError
-from shared.runs import Run
 from tasks.captioner.config import PRESETS, SCENES
-from tasks.captioner.data import prepare
-from tasks.captioner.encoder import build_encoder, grid_shape, learned_encoder, load_grids
-from tasks.captioner.model import build_model
-from tests.tasks.captioner.conftest import encoded, picture
+from tasks.captioner.encoder import CHANNELS, LOGITS, VALUES, Arrangement, build_encoder, grid_shape, small_cnn
 
-CONFIG = replace(PRESETS["flickr8k"], image_size=64, words=3, min_count=1, units=8)
-WORDS = ["a dog", "a cat", "a dog and a cat", "one", "a bird"]
+ROWS, COLUMNS = 6, 7
+SQUARE, STAR, RED, WHITE, SMALL, LARGE = SHAPES.index("square"), SHAPES.index("star"), 6, 12, 14, 15
 
 
-@pytest.fixture
-def corpus(monkeypatch, tmp_path):
-    """Ten photos for every split; returns the run folder."""
-    keras.utils.set_random_seed(1)
-    inputs = keras.Input((64, 64, 3))
-    wide = keras.layers.Conv2D(6, 32, strides=32, activation="relu", name="block_16_expand_relu")(inputs)
-    network = keras.Model(inputs, keras.layers.Conv2D(5, 1, activation="relu")(wide))
-    monkeypatch.setattr(keras.applications, "MobileNetV2", lambda **_: network)
-    records = [{"image": encoded(picture(20, 30, i), "PNG"), "captions": [WORDS[i % 5]]} for i in range(10)]
-    monkeypatch.setattr(datasets, "load", lambda *_: records)
-    monkeypatch.setattr(datasets, "fingerprint", lambda *_: "0")
-    monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "prepared"))
-    return tmp_path / "saved_models"
-
-
-def test_the_grid_has_the_shape_that_the_decoder_is_built_for():
+def test_grid_shapes_of_the_presets():
     assert grid_shape(SCENES) == (12, 12, 82)
     assert grid_shape(PRESETS["flickr8k"]) == (7, 7, 1024)
 
 
-def test_photos_are_seen_as_words_by_one_encoder(corpus):
-    run = Run.create("captioner", "tiny", CONFIG, {"flickr8k": "0"}, corpus)
-    encoder = learned_encoder(run, CONFIG)
-    assert encoder.output_shape == (None, *grid_shape(CONFIG))
-    assert encoder.trainable_weights == []
-    train = load_grids(CONFIG, "train", encoder)
-    assert train.inputs.shape == (10, 2, 2, 2, 3)
-    assert train.inputs.mean(axis=(2, 3), dtype=np.float32).std() == pytest.approx(1, rel=0.01)
-    build_model(CONFIG, 9)({"grid": train.inputs[:1, 0].astype(np.float32), "token_ids": np.ones((1, 1, 4), int)})
-
-    resumed = learned_encoder(run, CONFIG)
-    dev = load_grids(CONFIG, "dev", resumed)
-    assert dev.inputs.shape == (10, 1, 2, 2, 3)
-    images = np.concatenate([prepare(picture(20, 30, i)[None], 64) for i in range(10)])
-    for whole in (encoder, resumed):
-        np.testing.assert_allclose(whole.predict_on_batch(images), dev.inputs[:, 0], atol=5e-2, rtol=5e-3)
+def logits_of(objects: dict[tuple[int, int], tuple[int, int, int]]) -> np.ndarray:
+    """Logits `(1, ROWS, COLUMNS, LOGITS)` of probability 1 for {(row, column): (shape, colour, size)}."""
+    logits = np.full((1, ROWS, COLUMNS, LOGITS), -30, np.float32)
+    logits[..., [0, 7, 16]] = 0  # nothing
+    for (row, column), (shape, colour, size) in objects.items():
+        logits[0, row, column, [1 + shape, 8 + colour - 6, 17 + size - 14]] = 30
+    return logits
 
 
-def test_no_weights_of_imagenet_is_told(monkeypatch):
+def arranged(logits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For one image: values `(rows, columns, VALUES)`, neighbours `(rows, columns, 4, VALUES)`, position."""
+    grid = np.asarray(Arrangement()(logits))[0]
+    return grid[..., :VALUES], grid[..., VALUES : 5 * VALUES].reshape(ROWS, COLUMNS, 4, VALUES), grid[..., -2:]
+
+
+def test_a_cell_describes_its_object_and_those_to_the_left_right_above_and_below():
+    values, neighbours, position = arranged(logits_of({(1, 1): (SQUARE, RED, SMALL), (4, 5): (STAR, WHITE, LARGE)}))
+    square, star = np.zeros(VALUES), np.zeros(VALUES)
+    square[[SQUARE, RED, SMALL]] = star[[STAR, WHITE, LARGE]] = 1
+    np.testing.assert_allclose(values[1, 1], square, atol=1e-6)
+    np.testing.assert_allclose(neighbours[1, 1], [0 * star, star, 0 * star, star], atol=1e-6)
+    np.testing.assert_allclose(values[4, 5], star, atol=1e-6)
+    np.testing.assert_allclose(neighbours[4, 5], [square, 0 * square, square, 0 * square], atol=1e-6)
+    np.testing.assert_allclose(position[4, 5], [2 * 4 / (ROWS - 1) - 1, 2 * 5 / (COLUMNS - 1) - 1], atol=1e-6)
+
+
+def test_the_adjacent_row_or_column_is_no_neighbour():
+    _, neighbours, _ = arranged(logits_of({(2, 2): (SQUARE, RED, SMALL), (3, 4): (STAR, WHITE, LARGE)}))
+    assert neighbours[2, 2].max(axis=-1).round().tolist() == [0, 1, 0, 0]
+    assert neighbours[3, 4].max(axis=-1).round().tolist() == [1, 0, 0, 0]
+
+
+def test_an_empty_cell_is_zero():
+    values, neighbours, position = arranged(logits_of({(2, 2): (SQUARE, RED, SMALL)}))
+    for part in (values, neighbours, position):
+        magnitudes = np.abs(part.reshape(ROWS, COLUMNS, -1)).max(axis=-1)
+        magnitudes[2, 2] = 0
+        np.testing.assert_allclose(magnitudes, 0, atol=1e-6)
+
+
+def test_an_object_detected_in_two_cells_is_described_at_its_centre_only():
+    logits = logits_of({(2, 2): (SQUARE, RED, SMALL), (2, 3): (SQUARE, RED, SMALL)})
+    logits[0, 2, 3, 1 + SQUARE] = 1  # less probable than in the cell beside it
+    values, neighbours, position = arranged(logits)
+    assert values[2, 2, SQUARE] == pytest.approx(1)
+    np.testing.assert_allclose(neighbours[2, 1:4], 0, atol=1e-6)
+    for part in (values, neighbours, position):
+        assert not part[2, 3].any()  # not the centre
+
+
+def test_the_cells_cover_the_image():
+    network = small_cnn(96)
+    assert network.output_shape == (None, 12, 12, CHANNELS)
+    logits = keras.Model(network.input, network.get_layer("attributes").output)
+    image = np.full((1, 96, 96, 3), 127, np.float32)
+    before = np.asarray(logits(image))
+    for y, x in ((0, 0), (0, 95), (95, 0), (95, 95), (40, 70)):
+        dotted = image.copy()
+        dotted[:, y, x] = 255
+        changed = np.abs(np.asarray(logits(dotted)) - before).max(axis=(0, 3))
+        assert changed.max() > 0
+        for row, column in np.argwhere(changed):
+            assert max(abs(row - y // 8), abs(column - x // 8)) <= 3
+
+
+def test_missing_imagenet_weights_are_reported(monkeypatch):
     def fail(**_):
         raise OSError("no route to host")
 
     monkeypatch.setattr(keras.applications, "MobileNetV2", fail)
     with pytest.raises(UserError, match=r"no ImageNet weights .* no route to host"):
-        build_encoder(CONFIG)
+        build_encoder(PRESETS["flickr8k"])

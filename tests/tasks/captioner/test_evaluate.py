@@ -1,4 +1,4 @@
-"""Measuring: against scenes whose truth is known, and the numbers that a run states of itself."""
+"""Metrics of scenes, whose true captions are known, and the metrics that a run saves."""
 
 import hashlib
 import json
@@ -9,26 +9,28 @@ import pytest
 
 import datasets
 from datasets.scenes.scenes_dataset_builder import make_record
-from tasks.captioner.data import Caption, Split, load_split
-from tasks.captioner.evaluate import main, measure, measure_truth
+from tasks.captioner.data import Split, load_split
+from tasks.captioner.evaluate import Arguments, main, measure, scene_metrics, split_metrics
+from tasks.captioner.inference import Caption
+from tasks.captioner.model import load_model
 from tests.tasks.captioner.conftest import CONFIG
 
 GRID = 12
 
 
 def scene(index: int, novel: bool = False) -> dict:
-    """A record as `datasets.load` gives it."""
+    """A record as `datasets.load` returns it."""
     record = make_record("test", 2 * index + novel)
     return record | json.loads(record["annotations"])
 
 
-def caption(words: str, record: dict, look_at_objects: bool = True) -> Caption:
-    """A caption whose attention peaks, at a shape word, in the middle of that object, or in a corner of the picture."""
+def caption(words: str, record: dict, attend_to_objects: bool = True) -> Caption:
+    """A caption whose attention at a shape word peaks in the centre of that object, or in a corner of the image."""
     tokens = words.split()
     attention = np.full((len(tokens), GRID, GRID), 0.001, np.float32)
     for word, weights in zip(tokens, attention, strict=True):
         row = column = 0
-        if look_at_objects and word in record["shapes"]:
+        if attend_to_objects and word in record["shapes"]:
             top, left, bottom, right = record["boxes"][record["shapes"].index(word)]
             row, column = int((top + bottom) / 2 * GRID), int((left + right) / 2 * GRID)
         weights[row, column] = 1
@@ -43,7 +45,7 @@ def test_perfect_captions_are_all_true():
     records = [scene(index, novel) for index in range(6) for novel in (False, True)]
     for reference in range(5):
         captions = [[caption(record["captions_en"][reference], record)] for record in records]
-        metrics = measure_truth(captions, split_of(records))
+        metrics = scene_metrics(captions, split_of(records))
         assert [metrics[name] for name in ("true", "true_seen", "true_novel", "pointing")] == [1, 1, 1, 1]
         assert metrics["related"] > 0
 
@@ -56,21 +58,21 @@ def test_a_wrong_colour_is_not_true():
         words = record["captions_en"][0].split()
         wrong = " ".join(swap.get(word, "red") if word in record["colours"] else word for word in words)
         captions.append([caption(wrong, record)])
-    assert measure_truth(captions, split_of(records)) == {"true": 0, "true_seen": 0}
+    assert scene_metrics(captions, split_of(records)) == {"true": 0, "true_seen": 0}
 
 
-def test_shares_are_told_apart():
+def test_seen_and_novel_pairs_are_separate():
     seen, novel = scene(0), scene(1, novel=True)
-    captions = [[caption(seen["captions_en"][0], seen, look_at_objects=False)], [caption("a star", novel)]]
-    metrics = measure_truth(captions, split_of([seen, novel]))
+    captions = [[caption(seen["captions_en"][0], seen, attend_to_objects=False)], [caption("a star", novel)]]
+    metrics = scene_metrics(captions, split_of([seen, novel]))
     assert (metrics["true"], metrics["true_seen"], metrics["true_novel"]) == (0.5, 1, 0)
-    assert metrics["pointing"] == 0  # it looked into the corner, where nothing can be
+    assert metrics["pointing"] == 0  # the corner is always empty
 
 
-def test_nonsense_and_silence_are_not_true():
+def test_nonsense_and_empty_captions_are_not_true():
     record = scene(0)
     for words in ("", ".", "the the the", "<unk> purple"):
-        assert measure_truth([[caption(words, record)]], split_of([record]))["true"] == 0
+        assert scene_metrics([[caption(words, record)]], split_of([record]))["true"] == 0
 
 
 def test_only_the_best_caption_counts():
@@ -78,20 +80,20 @@ def test_only_the_best_caption_counts():
     good = [caption(record["captions_en"][0], record) for record in records]
     bad = [caption("nothing", record) for record in records]
     split = split_of(records)
-    assert measure([list(pair) for pair in zip(good, bad, strict=True)], split, CONFIG)["true"] == 1
-    metrics = measure([list(pair) for pair in zip(bad, good, strict=True)], split, CONFIG)
+    assert split_metrics([list(pair) for pair in zip(good, bad, strict=True)], split, CONFIG)["true"] == 1
+    metrics = split_metrics([list(pair) for pair in zip(bad, good, strict=True)], split, CONFIG)
     assert metrics["true"] == 0
     assert metrics["distinct"] == 0.25
 
 
-def test_evaluating_again_gives_the_numbers_of_the_run(trained, tmp_path, capsys):
-    stated = json.loads((trained.run.path / "metrics.json").read_text())["dev"]
+def test_evaluating_again_gives_the_metrics_of_the_training(trained, tmp_path, capsys):
+    saved = json.loads((trained.run.path / "metrics.json").read_text())["dev"]
     run = shutil.copytree(trained.run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints"))
     assert main(["--model", str(run), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert {name: record[name] for name in stated} == stated
+    assert {name: record[name] for name in saved} == saved
     assert (record["run"], record["split"], record["images"]) == ("copy", "dev", 4)
-    assert 0 <= record["novelty"] <= 1
+    assert 0 <= saved["novelty"] <= 1
 
     assert main(["--model", str(run), "--split", "test", "--beam", "1"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
@@ -105,7 +107,13 @@ def test_evaluating_again_gives_the_numbers_of_the_run(trained, tmp_path, capsys
     assert f"| true_novel |  | {metrics['test']['true_novel']} |" in card
 
 
-def test_a_released_model_keeps_its_numbers(trained, tmp_path, capsys):
+def test_a_model_in_memory_gives_the_same_metrics(trained):
+    saved = json.loads((trained.run.path / "metrics.json").read_text())
+    assert measure(trained.run, Arguments(), load_model(trained.run)) == saved["dev"]
+    assert json.loads((trained.run.path / "metrics.json").read_text()) == saved
+
+
+def test_a_released_model_keeps_its_metrics(trained, tmp_path, capsys):
     run = shutil.copytree(trained.run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints"))
     config = json.loads((run / "config.json").read_text())
     config["weights_sha256"] = hashlib.sha256((run / "weights.safetensors").read_bytes()).hexdigest()
@@ -123,21 +131,21 @@ def test_a_released_model_keeps_its_numbers(trained, tmp_path, capsys):
     [
         (["--model", "none"], "none: neither a folder nor a run"),
         (["--model", "tiny", "--beam", "0"], "--beam 0"),
-        (["--model", "tiny", "--output", "none/x.txt"], "none/x.txt: cannot be written"),
+        (["--model", "tiny", "--output", "none/x.txt"], "none/x.txt cannot be written: there is no folder none"),
         (["--model", "tiny", "--data-dir", "none"], "none is not a folder with files"),
     ],
 )
-def test_wrong_usage_is_told_in_one_line(trained, capsys, arguments, message):
+def test_wrong_usage_is_reported_in_one_line(trained, capsys, arguments, message):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
 
 
-def test_training_grids_are_not_computed_for_the_novelty_of_captions(monkeypatch, trained, tmp_path, capsys):
+def test_novelty_does_not_compute_training_grids(monkeypatch, trained, tmp_path, capsys):
     run = shutil.copytree(trained.run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints"))
     monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "prepared"))
     assert main(["--model", str(run), "--split", "dev"]) == 0
     cached = {path.parent.name for path in datasets.prepared_folder().rglob("inputs.npy")}
     assert cached == {"dev-1"}
-    assert load_split(CONFIG, "dev", None).inputs.shape == (4, 1, 32, 32, 3)
+    assert load_split(CONFIG, "dev").inputs.shape == (4, 1, 32, 32, 3)

@@ -1,4 +1,4 @@
-"""The SavedModel: TensorFlow alone loads it, and it captions as the command line does."""
+"""The SavedModel: it needs TensorFlow only and captions as the command line does."""
 
 import json
 import shutil
@@ -11,11 +11,10 @@ import tensorflow as tf
 
 import shared.export
 from shared.export import ParityError
-from shared.media import read_image
+from shared.media import prepare, read_image
 from shared.runs import Run
-from tasks.captioner.caption import ImageCaptioner
-from tasks.captioner.data import prepare
 from tasks.captioner.export import export, main
+from tasks.captioner.inference import ImageCaptioner
 from tests.shared.test_export import read_requests
 from tests.tasks.captioner.conftest import odd_images, picture
 
@@ -41,7 +40,7 @@ def test_a_version_is_complete(trained, folder):
     assert folder == trained.run.path / "export" / "1"
     assert (folder / "saved_model.pb").exists()
     assert (folder / "variables" / "variables.index").exists()
-    assert [path.name for path in folder.parent.iterdir()] == ["1"]  # nothing half-written beside it
+    assert [path.name for path in folder.parent.iterdir()] == ["1"]  # no temporary folder is left
 
 
 PROGRAM = """
@@ -50,21 +49,21 @@ sys.modules["keras"] = None  # TensorFlow imports it if it can; nothing here may
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 files = [open(name, "rb").read() for name in sys.argv[2:]]
-found = model.signatures["caption_bytes"](image=tf.constant(files))
+result = model.signatures["caption_bytes"](image=tf.constant(files))
 one = model.signatures["serving_default"](image=tf.zeros((1, 7, 300, 3), tf.uint8))
 print(json.dumps({
-    "text": [[text.decode() for text in beam] for beam in found["text"].numpy()],
-    "log_prob": found["log_prob"].numpy().tolist(),
-    "tokens": [[[token.decode() for token in row] for row in beam] for beam in found["tokens"].numpy()],
-    "attention": list(found["attention"].shape),
-    "sentinel": list(found["sentinel"].shape),
+    "text": [[text.decode() for text in beam] for beam in result["text"].numpy()],
+    "log_prob": result["log_prob"].numpy().tolist(),
+    "tokens": [[[token.decode() for token in row] for row in beam] for beam in result["tokens"].numpy()],
+    "attention": list(result["attention"].shape),
+    "sentinel": list(result["sentinel"].shape),
     "one": list(one["attention"].shape),
-    "ours": [name for name in sys.modules if name.split(".")[0] in ("tasks", "shared", "datasets")],
+    "imported": [name for name in sys.modules if name.split(".")[0] in ("tasks", "shared", "datasets")],
 }))
 """
 
 
-def test_a_process_with_tensorflow_alone_captions_as_the_command_line_does(tmp_path, folder, captioner):
+def test_a_process_with_tensorflow_only_captions_as_the_command_line_does(tmp_path, folder, captioner):
     names = []
     for name, content in odd_images().items():
         (tmp_path / name).write_bytes(content)
@@ -73,36 +72,36 @@ def test_a_process_with_tensorflow_alone_captions_as_the_command_line_does(tmp_p
         [sys.executable, "-c", PROGRAM, str(folder), *names], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
-    assert found["ours"] == []
-    assert found["attention"] == [len(names), BEAM, TARGET, ROWS, COLUMNS]
-    assert found["sentinel"] == [len(names), BEAM, TARGET]
-    assert found["one"] == [1, BEAM, TARGET, ROWS, COLUMNS]
+    output = json.loads(result.stdout)
+    assert output["imported"] == []
+    assert output["attention"] == [len(names), BEAM, TARGET, ROWS, COLUMNS]
+    assert output["sentinel"] == [len(names), BEAM, TARGET]
+    assert output["one"] == [1, BEAM, TARGET, ROWS, COLUMNS]
     expected = captioner([read_image(content) for content in odd_images().values()])
-    assert found["text"] == [[caption.text for caption in captions] for captions in expected]
+    assert output["text"] == [[caption.text for caption in captions] for captions in expected]
     np.testing.assert_allclose(
-        found["log_prob"], [[caption.log_prob for caption in captions] for captions in expected], atol=1e-3
+        output["log_prob"], [[caption.log_prob for caption in captions] for captions in expected], atol=1e-3
     )
-    tokens = [[[token for token in row if token] for row in beam] for beam in found["tokens"]]
+    tokens = [[[token for token in row if token] for row in beam] for beam in output["tokens"]]
     assert tokens == [[caption.tokens for caption in captions] for captions in expected]
 
 
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 96, 96), (3, 40, 57), (2, 32, 32), (1, 1, 200)])
-def test_pixels_of_any_number_and_size(loaded, captioner, batch, height, width):
+def test_any_number_and_size_of_images(loaded, captioner, batch, height, width):
     images = np.stack([picture(height, width, seed) for seed in range(batch)])
-    found = loaded.signatures["caption"](image=tf.constant(images))
-    assert found["attention"].shape == (batch, BEAM, TARGET, ROWS, COLUMNS)
+    output = loaded.signatures["caption"](image=tf.constant(images))
+    assert output["attention"].shape == (batch, BEAM, TARGET, ROWS, COLUMNS)
     for i, captions in enumerate(captioner(list(images))):
         for j, caption in enumerate(captions):
-            assert found["text"][i, j].numpy().decode() == caption.text
+            assert output["text"][i, j].numpy().decode() == caption.text
             steps = len(caption.tokens)
-            np.testing.assert_allclose(found["attention"][i, j, :steps], caption.attention, atol=1e-4)
-            np.testing.assert_allclose(found["sentinel"][i, j, :steps], caption.sentinel, atol=1e-4)
+            np.testing.assert_allclose(output["attention"][i, j, :steps], caption.attention, atol=1e-4)
+            np.testing.assert_allclose(output["sentinel"][i, j, :steps], caption.sentinel, atol=1e-4)
 
 
 def test_the_graph_prepares_the_same_pixels(tmp_path):
-    """Of whatever the files hold; that the captions agree would not show small differences."""
-    from shared.media import decode_image_in_graph
+    """Equal captions would not show small differences."""
+    from shared.media_in_graph import decode_image_in_graph
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def prepared(file):
@@ -113,37 +112,37 @@ def test_the_graph_prepares_the_same_pixels(tmp_path):
         np.testing.assert_array_equal(prepared(content), expected, err_msg=name)
 
 
-def test_every_endpoint_is_warmed_up(folder, loaded):
+def test_every_endpoint_has_a_warmup_request(folder, loaded):
     requests = read_requests(folder / "assets.extra" / "tf_serving_warmup_requests")
     assert [(model, endpoint) for model, endpoint, _ in requests] == [("tiny", "caption"), ("tiny", "caption_bytes")]
     for _, endpoint, inputs in requests:
-        found = loaded.signatures[endpoint](**{name: tf.constant(value) for name, value in inputs.items()})
-        assert found["text"].shape == (1, BEAM)
+        output = loaded.signatures[endpoint](**{name: tf.constant(value) for name, value in inputs.items()})
+        assert output["text"].shape == (1, BEAM)
 
 
-def test_bad_bytes_are_an_error_and_no_crash(loaded):
+def test_bad_bytes_raise_an_error(loaded):
     for content in (b"", b"no image", odd_images()["turned.jpg"][:60]):
         with pytest.raises(tf.errors.InvalidArgumentError):
             loaded.caption_bytes(tf.constant([content]))
 
 
-def test_a_model_that_answers_otherwise_is_refused(monkeypatch, trained, loaded):
+def test_a_saved_model_with_other_outputs_is_refused(monkeypatch, trained, loaded):
     class Another:
-        """The SavedModel, but a little surer of its captions."""
+        """The SavedModel with higher log-probabilities."""
 
         def caption(self, image):
             return loaded.caption(image)
 
         def caption_bytes(self, image):
-            found = loaded.caption_bytes(image)
-            return {**found, "log_prob": found["log_prob"] + 0.01}
+            output = loaded.caption_bytes(image)
+            return {**output, "log_prob": output["log_prob"] + 0.01}
 
     monkeypatch.setattr(shared.export, "write_saved_model", lambda run, model, endpoints, check: check(Another()))
-    with pytest.raises(ParityError, match="nothing was exported: for image 1 the SavedModel says"):
+    with pytest.raises(ParityError, match="nothing was exported: for image 1 the SavedModel returns"):
         export("tiny")
 
 
-def test_a_beam_of_ones_own(monkeypatch, trained, capsys):
+def test_the_beam_can_be_chosen(monkeypatch, trained, capsys):
     def write(run, model, endpoints, check):
         assert list(endpoints) == ["caption", "caption_bytes"]
         return f"{run.name}, beam {model.config.beam}"
@@ -157,14 +156,14 @@ def test_a_beam_of_ones_own(monkeypatch, trained, capsys):
     ("arguments", "message"),
     [(["none"], "none: neither a folder nor a run"), (["tiny", "--beam", "0"], "--beam 0: a number from 1")],
 )
-def test_wrong_usage_is_told_in_one_line(trained, capsys, arguments, message):
+def test_wrong_usage_is_reported_in_one_line(trained, capsys, arguments, message):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
 
 
-def test_a_run_of_another_task_has_nothing_to_export(trained, tmp_path, capsys):
+def test_a_run_of_another_task_is_refused(trained, tmp_path, capsys):
     run = shutil.copytree(trained.run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints", "export"))
     config = json.loads((run / "config.json").read_text()) | {"task": "translator"}
     (run / "config.json").write_text(json.dumps(config))

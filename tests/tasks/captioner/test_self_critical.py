@@ -1,4 +1,4 @@
-"""Self-critical training: what it draws, how it judges, and that a judged caption becomes more or less likely."""
+"""Self-critical training: samples, advantages, and their effect on the probabilities of captions."""
 
 from dataclasses import replace
 
@@ -13,10 +13,10 @@ from tasks.captioner.data import Split
 from tasks.captioner.model import Captioner
 from tasks.captioner.self_critical import Sampler, self_critical_batches
 
-IMAGES, ROWS, COLUMNS, CHANNELS, UNITS, SAMPLES, LONGEST = 5, 2, 3, 7, 8, 12, 6
+IMAGES, ROWS, COLUMNS, CHANNELS, UNITS, SAMPLES, MAX_LENGTH = 5, 2, 3, 7, 8, 12, 6
 CAPTIONS = [["a red star", "a star"], ["a blue heart", "one heart"], ["a star", "a red star"]]
 CAPTIONS += [["one blue star", "a star"], ["a heart", "a blue heart"]]
-CONFIG = replace(SCENES, batch_size=3 * SAMPLES, reward_samples=SAMPLES, max_length=LONGEST, units=UNITS, seed=3)
+CONFIG = replace(SCENES, batch_size=3 * SAMPLES, reward_samples=SAMPLES, max_length=MAX_LENGTH, units=UNITS, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +39,16 @@ def model(vocabulary):
     return model
 
 
-def test_the_same_seed_draws_the_same(model, split, vocabulary):
-    sampler = Sampler(model, SAMPLES, LONGEST)
+def test_the_same_seed_draws_the_same_samples(model, split, vocabulary):
+    sampler = Sampler(model, SAMPLES, MAX_LENGTH)
     first, again, other = (sampler.draw(split.inputs[:2, 0], seed) for seed in (4, 4, 5))
-    assert first.shape == (2, SAMPLES, LONGEST + 1)
+    assert first.shape == (2, SAMPLES, MAX_LENGTH + 1)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     assert not np.isin(first[:, :, 0], (vocabulary.pad_id, vocabulary.start_id)).any()
 
 
-def test_a_batch_judges_each_sample_against_the_others(model, split, vocabulary):
+def test_the_baseline_of_a_sample_is_the_mean_of_the_others(model, split, vocabulary):
     batches = self_critical_batches(CONFIG, split, vocabulary, model)
     inputs, targets, weights = batches[0]
     assert inputs["grid"].shape[1:] == (ROWS, COLUMNS, CHANNELS)
@@ -56,11 +56,11 @@ def test_a_batch_judges_each_sample_against_the_others(model, split, vocabulary)
     assert (inputs["token_ids"][:, :, 0] == vocabulary.start_id).all()
     np.testing.assert_array_equal(inputs["token_ids"][:, :, 1:], targets[:, :, :-1])
     assert (weights[targets == vocabulary.pad_id] == 0).all()
-    np.testing.assert_allclose(weights[:, :, 0].sum(axis=1), 0, atol=1e-6)  # advantages over the mean of the others
+    np.testing.assert_allclose(weights[:, :, 0].sum(axis=1), 0, atol=1e-6)  # advantages sum to 0
     assert np.ptp(weights) > 0
 
 
-def test_a_step_makes_better_captions_likelier_than_worse_ones(model, split, vocabulary):
+def test_a_step_raises_the_probability_of_better_captions(model, split, vocabulary):
     inputs, targets, weights = self_critical_batches(CONFIG, split, vocabulary, model)[1]
 
     def log_probs() -> np.ndarray:

@@ -1,11 +1,10 @@
-"""A whole training, end to end, and what it leaves behind."""
+"""A complete training and the files of its run."""
 
 import json
 
 import pytest
 
 from shared.cli import TrainingOptions
-from tasks.captioner.config import PRESETS
 from tasks.captioner.train import main, train
 from tests.tasks.captioner.conftest import CONFIG
 
@@ -23,10 +22,11 @@ def test_a_training_leaves_a_complete_run(trained):
     assert f"trained: {run.path}" in trained.output
 
 
-def test_the_model_card_tells_the_numbers_and_the_commands(trained):
+def test_the_model_card_has_metrics_and_commands(trained):
     card = (trained.run.path / "README.md").read_text()
     dev = json.loads((trained.run.path / "metrics.json").read_text())["dev"]
     assert f"| CIDEr-D | {dev['CIDEr-D']} |" in card
+    assert f"| novelty | {dev['novelty']} |" in card
     assert "python -m tasks.captioner.caption --model tiny photo.jpg" in card
     assert "13 epochs in 0 minutes on scenes (fingerprint " in card
     assert "{" not in card
@@ -50,7 +50,7 @@ def test_another_configuration_is_refused_in_one_line(trained, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "no preset is called 'nothing'; there are scenes, flickr8k"),
+        (["nothing"], "preset 'nothing' does not exist; the presets are scenes, flickr8k"),
         (["--run", "a/b"], "run name 'a/b'"),
         (["--batch-size", "0"], "batch_size 0: at least 1 was expected"),
         (["flickr8k", "--dropout", "1"], "dropout 1.0: from 0 to below 1 was expected"),
@@ -59,7 +59,3 @@ def test_another_configuration_is_refused_in_one_line(trained, capsys):
 def test_wrong_arguments(trained, capsys, arguments, message):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
-
-
-def test_presets_are_named_after_their_corpora():
-    assert {name: preset.corpus for name, preset in PRESETS.items()} == {"scenes": "scenes", "flickr8k": "flickr8k"}

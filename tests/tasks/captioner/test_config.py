@@ -1,0 +1,50 @@
+"""Checks of the configuration."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.errors import UserError
+from shared.runs import Run
+from tasks.captioner.config import PRESETS, Config
+
+
+def test_presets_are_named_after_their_corpora():
+    assert {name: preset.corpus for name, preset in PRESETS.items()} == {"scenes": "scenes", "flickr8k": "flickr8k"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"batch_size": 0}, "batch_size 0: at least 1 was expected"),
+        ({"reward_samples": 1}, "reward_samples 1: at least 2 was expected"),  # its advantage is over the others' mean
+        ({"dropout": 1.0}, "dropout 1.0: from 0 to below 1 was expected"),
+        ({"learning_rate": 0.0}, "learning_rate 0.0: above 0 was expected"),
+        ({"encoder_learning_rate": float("nan")}, "encoder_learning_rate nan: above 0 was expected"),
+        ({"reward_learning_rate": -1.0}, "reward_learning_rate -1.0: above 0 was expected"),
+        ({"clip_norm": 0.0}, "clip_norm 0.0: above 0 was expected"),
+        ({"ridge_penalty": 0.0}, "ridge_penalty 0.0: above 0 was expected"),
+        ({"embedding_stddev": 0.0}, "embedding_stddev 0.0: above 0 was expected"),
+        ({"warmup_steps": -1}, "warmup_steps -1: 0 or more was expected"),
+        ({"encoder_warmup_steps": -1}, "encoder_warmup_steps -1: 0 or more was expected"),
+        ({"reward_epochs": -1}, "reward_epochs -1: 0 or more was expected"),
+        ({"length_penalty": -0.5}, "length_penalty -0.5: 0 or more was expected"),
+        ({"seed": -1}, "seed -1: 0 or more was expected"),
+        ({"image_size": 4}, "image_size 4: a multiple of 8 was expected (cnn)"),
+        ({"image_size": 0}, "image_size 0: a multiple of 8 was expected (cnn)"),
+        (
+            {"image_size": 200, "encoder": "mobilenet_v2"},
+            "image_size 200: a multiple of 32 was expected (mobilenet_v2)",
+        ),
+    ],
+)
+def test_values_out_of_range_are_refused(fields, message):
+    with pytest.raises(UserError) as error:
+        Config(**fields)
+    assert str(error.value) == message
+
+
+def test_a_run_with_former_names_of_fields_loads():
+    run = Run(Path(__file__).parents[3] / "saved_models" / "captioner" / "flickr8k")
+    assert {"words", "word_penalty", "word_scale", "counts"} <= run.config["config"].keys()
+    assert run.read_config(Config) == PRESETS["flickr8k"]
