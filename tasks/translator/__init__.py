@@ -1,1 +1,1 @@
-"""The translator: a sentence in, the same in another language out, by an encoder, attention and a decoder."""
+"""The translator: a sentence in one language to a sentence in another, by an encoder and a decoder with attention."""

@@ -1,4 +1,4 @@
-"""What the model card of a translator says, besides its numbers."""
+"""The model card of a translator."""
 
 from shared.card import write_card
 from shared.runs import Run
@@ -12,7 +12,7 @@ TERMS = {
     "files": "Trained on the user's own files; their terms hold.",
 }
 
-# Text only, single models, test_2016; tokenised, lower-cased BLEU but where said.
+# Text only, single models, test_2016; tokenised, lower-cased BLEU.
 PUBLISHED = {
     ("en", "de"): {"LIUM-CVC, GRU + conditional GRU (test)": {"BLEU lower case": 39.00}},
     ("en", "fr"): {"LIUM-CVC, GRU + conditional GRU (test)": {"BLEU lower case": 59.02}},
@@ -22,31 +22,24 @@ PUBLISHED = {
 DECODERS = {
     "inside": "a conditional GRU with attention inside its recurrence",
     "between": "two LSTMs with attention between them",
-    "fixed": "an LSTM that knows the sentence by one vector, without attention",
+    "fixed": "an LSTM without attention, which receives the sentence as one vector,",
 }
 
 
 def write(run: Run) -> None:
-    """Writes the model card of a trained translator."""
+    """Writes the model card of a run."""
     config = run.config["config"]
-    corpus = config["corpus"].partition("/")[0]
-    direction = config["source"], config["target"]
+    corpus, source, target = config["corpus"].partition("/")[0], config["source"], config["target"]
     write_card(
         run,
-        title=f"Translator from {direction[0]} to {direction[1]}, trained on {config['corpus']}",
-        summary=(
-            f"A bidirectional GRU reads a sentence, {DECODERS[config['decoder']]} writes its translation. See"
-            " `tasks/translator/README.md`."
-        ),
+        title=f"Translator from {source} to {target}, trained on {config['corpus']}",
+        summary=f"A bidirectional GRU encodes a sentence, {DECODERS[config['decoder']]} generates its translation."
+        " See `tasks/translator/README.md`.",
         terms=TERMS[corpus],
-        usage=(
-            f'python -m tasks.translator.translate "..." --model {run.name}\n'
-            f"python -m tasks.translator.evaluate --model {run.name} --split dev\n"
-            f"python -m tasks.translator.export {run.name}"
-        ),
-        published=PUBLISHED.get(direction) if corpus == "multi30k" else None,
-        remarks=(
-            "`BLEU` is sacreBLEU's, of the signature under `protocol`; `exact`: translations that are the reference"
-            " word for word; `AER`, on scenes: attention against the true alignment."
-        ),
+        usage=f'python -m tasks.translator.translate "..." --model {run.name}\n'
+        f"python -m tasks.translator.evaluate --model {run.name} --split dev\n"
+        f"python -m tasks.translator.export {run.name}",
+        published=PUBLISHED.get((source, target)) if corpus == "multi30k" else None,
+        remarks="`BLEU` is that of sacreBLEU with the signature under `protocol`; `exact`: fraction of translations"
+        " that equal the reference; `AER`, on scenes: alignment error rate of attention.",
     )

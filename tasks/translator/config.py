@@ -1,129 +1,110 @@
-"""The translator's configuration: every number of a run, with its reason."""
+"""The configuration of the translator, with a reason beside each number."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from shared.errors import UserError, expect
+from shared.recipe import Recipe
+from shared.runs import Run
 
 TASK = "translator"
-RELEASED = "multi30k-de-en"  # the run that the commands use unless told otherwise
+RELEASED = "multi30k-de-en"  # the default model of the commands
+RELEASED_FILES: tuple[str, ...] = ("vocabulary.json", "target_vocabulary.json", "weights.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """One training of the translator; the defaults are those of `scenes`."""
+class Config(Recipe):
+    """The configuration of a run; the defaults are those of `scenes`."""
 
     corpus: str = "scenes"
-    """What to train on: scenes, multi30k, tatoeba, tatoeba/fra; or files, of which the next two are the names."""
+    """Corpus of sentence pairs: scenes, multi30k, tatoeba, tatoeba/LANGUAGE such as tatoeba/fra, or files."""
     source_file: str = ""
-    """Lines to translate."""
+    """With the corpus files: the source sentences, one a line."""
     target_file: str = ""
-    """Their translations, line by line."""
+    """With the corpus files: their translations, line by line."""
     source: str = "en"
-    """The language to translate from, as the corpus names it."""
+    """Source language, as the corpus names it."""
     target: str = "de"
-    """And the one to translate into."""
+    """Target language, as the corpus names it."""
 
     vocabulary: Literal["words", "subwords"] = "words"
-    """What is read and written; no text is unknown to subwords."""
+    """Kind of tokens; subwords have no unknown text."""
     vocabulary_size: int = 8000
-    """Of words or subwords of either language, at most, or of both together."""
-    joint: bool = False
-    """One vocabulary, and one embedding, for both languages: names, numbers and cognates are spelt alike."""
+    """Maximum number of tokens of each language, or of both together with a joint vocabulary."""
+    joint_vocabulary: bool = False
+    """One vocabulary and one embedding for both languages: names, digits and cognates have the same spelling."""
     min_count: int = 1
-    """Words seen less often are unknown."""
+    """Words with fewer occurrences are unknown."""
     max_length: int = 80
-    """Tokens; longer pairs are left out of training, and no translation is longer."""
+    """Maximum number of tokens: longer pairs are left out of training, and translations end there."""
 
     decoder: Literal["inside", "between", "fixed"] = "inside"
-    """Where attention is: inside the recurrence (a conditional GRU), between two LSTMs, so that neither waits for it,
-    or nowhere: all that is known of the source is one vector (Sutskever et al. 2014)."""
-    hops: int = 2
-    """Of attention, if it is between the layers."""
+    """Position of attention: inside the recurrence (a conditional GRU); between two LSTMs, so that no recurrence waits
+    for it; or none, with the source as one fixed vector (Sutskever et al. 2014)."""
+    attention_hops: int = 2
+    """Number of attention layers of the decoder `between`."""
     embedding_units: int = 96
-    """Width of embeddings."""
+    """Width of the embeddings."""
     units: int = 96
     """Width of the decoder, and of each direction of the encoder."""
     num_layers: int = 1
-    """Of the encoder."""
+    """Layers of the encoder."""
     tied: bool = True
-    """The softmax takes the target's embedding for its weights (Press & Wolf 2017)."""
+    """Use the target embedding as the kernel of the softmax (Press & Wolf 2017)."""
 
     embedding_dropout: float = 0.0
-    """Of the units of embeddings; one mask for all steps of a sentence, as in the others."""
+    """Dropout of the embeddings; all dropouts use one mask for all steps of a sentence."""
     memory_dropout: float = 0.0
-    """Of what the encoder gives."""
+    """Dropout of the encoder's output."""
     output_dropout: float = 0.0
-    """Of the units before the softmax."""
+    """Dropout of the input of the softmax."""
     word_dropout: float = 0.05
-    """Share of tokens of either language that are read as unknown in training."""
+    """Fraction of the input tokens of both languages replaced by the unknown token in training."""
     label_smoothing: float = 0.0
-    """Share of the probability spread over all tokens."""
-    guidance: float = 0.5
-    """Of the loss that tells attention where to look, which an aligner has found in the training pairs, beside that
-    of the tokens (Chen et al. 2016); 0: attention finds out by itself."""
+    """Probability spread over all tokens."""
+    alignment_weight: float = 0.5
+    """Weight of the attention loss: cross-entropy against a word alignment (Chen et al. 2016); 0 for none."""
 
-    batch_size: int = 64
-    """Pairs in a batch."""
-    epochs: int = 1
-    """At most."""
     learning_rate: float = 6e-3
-    """Adam's, at its highest."""
-    warmup_steps: int = 100
-    """Steps in which the rate rises."""
-    schedule: Literal["cosine", "plateau"] = "cosine"
-    """`cosine` spends all epochs; `plateau` halves the rate when development BLEU stalls."""
-    patience: int = 5
-    """Epochs without a better development BLEU after which training stops."""
     weight_average: float = 0.99
-    """Momentum of the moving average of weights that is evaluated and kept."""
-    clip_norm: float = 1.0
-    """Global norm to which gradients are clipped."""
-    seed: int = 1
-    """Decides weights, dropout and order."""
 
     beam: int = 5
-    """Hypotheses kept in search."""
+    """Beam width."""
     length_penalty: float = 1.0
-    """Exponent that favours longer translations in search (Wu et al. 2016, section 7)."""
+    """Exponent of the length penalty of the search (Wu et al. 2016, section 7); larger values favour longer output."""
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "guidance": "alignment_weight",
+        "hops": "attention_hops",
+        "joint": "joint_vocabulary",
+    }
+    """Former name -> current name of fields in the config.json of older runs."""
 
     def __post_init__(self):
-        expect("at least 1", self, "vocabulary_size min_count max_length hops embedding_units units num_layers")
-        expect("at least 1", self, "batch_size epochs patience beam")
+        super().__post_init__()
+        expect("at least 1", self, "vocabulary_size min_count max_length beam")
+        expect("at least 1", self, "attention_hops embedding_units units num_layers")
         expect("from 0 to below 1", self, "embedding_dropout memory_dropout output_dropout word_dropout")
-        expect("from 0 to below 1", self, "label_smoothing weight_average")
-        expect("above 0", self, "learning_rate clip_norm")
-        expect("0 or more", self, "length_penalty guidance warmup_steps seed")
-        if self.guidance and self.decoder == "fixed":
-            raise UserError(f"guidance {self.guidance}: the decoder {self.decoder} has no attention to guide; take 0")
+        expect("from 0 to below 1", self, "label_smoothing")
+        expect("0 or more", self, "length_penalty alignment_weight")
+        if self.alignment_weight and self.decoder == "fixed":
+            weight = self.alignment_weight
+            raise UserError(f"alignment_weight {weight}: the decoder fixed has no attention; 0 was expected")
         if self.source == self.target:
             raise UserError(f"source and target are both {self.source}; two languages were expected")
         files = self.source_file, self.target_file
         if (self.corpus == "files") != all(files) or any(files) != all(files):
-            raise UserError("--source-file and --target-file go together, and with --corpus files")
+            raise UserError("--corpus files, --source-file and --target-file were expected together, or none of them")
 
 
 SCENES = Config()
 
-# The published figures are of English to German with some 5 M parameters (LIUM-CVC; Caglayan et al. 2017).
+# The published models for English to German have about 5 M parameters (LIUM-CVC; Caglayan et al. 2017).
 MULTI30K = replace(
-    SCENES,
-    corpus="multi30k",
-    vocabulary="subwords",
-    vocabulary_size=5000,
-    joint=True,
-    embedding_units=256,
-    units=256,
-    embedding_dropout=0.3,
-    memory_dropout=0.5,
-    output_dropout=0.5,
-    word_dropout=0.0,
-    label_smoothing=0.1,
-    epochs=15,
-    learning_rate=1e-3,
-    warmup_steps=200,
-    weight_average=0.998,
-)
+    SCENES, corpus="multi30k", vocabulary="subwords", vocabulary_size=5000, joint_vocabulary=True, embedding_units=256,
+    units=256, embedding_dropout=0.3, memory_dropout=0.5, output_dropout=0.5, word_dropout=0.0, label_smoothing=0.1,
+    epochs=15, learning_rate=1e-3, warmup_steps=200, weight_average=0.998,
+)  # fmt: skip
 
 PRESETS = {
     "scenes": SCENES,
@@ -131,6 +112,11 @@ PRESETS = {
     "multi30k-de-en": replace(MULTI30K, source="de", target="en"),
     "multi30k-en-fr": replace(MULTI30K, target="fr"),
     "tatoeba": replace(MULTI30K, corpus="tatoeba", source="deu", target="eng", memory_dropout=0.2, output_dropout=0.3),
-    # What attention adds: the same without.
-    "sutskever": replace(SCENES, decoder="fixed", guidance=0.0),
+    # `scenes` without attention, for comparison.
+    "sutskever": replace(SCENES, decoder="fixed", alignment_weight=0.0),
 }
+
+
+def find_run(model: str | None = None) -> Run:
+    """The run that `--model` names, by default the released one, else the newest; RunError if there is none."""
+    return Run.find(model, TASK, RELEASED)

@@ -1,19 +1,18 @@
-"""From pairs of sentences to batches.
+"""Sentence pairs to batches.
 
     records (datasets)  a sentence in each language
-      -> Split          pairs; neither side empty
+      -> Split          pairs; neither side is empty
       -> token ids      source: a dog runs </s>     target: <s> ein Hund läuft </s>
 
-A batch holds pairs of about the same length, padded to the longest:
+A batch holds pairs of similar length, padded to the longest:
 
     inputs   source_ids  (batch, source)    a   dog  runs </s>
              target_ids  (batch, target)    <s> ein  Hund läuft
-             alignment   (batch, target, source) float32, where each target comes from, if attention is guided; what
-                         comes from no word, and the end, from the source's end
+             alignment   (batch, target, source) float32, if alignment_weight is not 0: the source token of each target
+                         token, as probabilities; unaligned tokens and the end are aligned with the source's end
     targets              (batch, target)    ein Hund läuft </s>
 """
 
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,12 +24,13 @@ import datasets
 from datasets.aligned_files import AlignedFiles
 from datasets.aligned_files import fingerprint as files_fingerprint
 from shared.batching import BucketedBatches, pad
+from shared.text import tidy
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.translator.aligner import align
 from tasks.translator.config import Config
+from tasks.translator.model import Vocabularies
 
 LANGUAGES = {"scenes": {"en": "captions_en", "de": "captions_de"}}  # fields of records that hold several sentences
-SPACE = r"[ \t\n\r\f\v]+"  # what is between words, as vocabularies see it
 CORPORA = ("scenes", "multi30k", "tatoeba")
 
 
@@ -43,14 +43,10 @@ class Split:
 
 
 def load_split(config: Config, split: str, data_dir: Path | None = None) -> Split:
-    """The pairs of a split with something on either side; to train on, each of them once.
-
-    Raises:
-        CorpusError: the corpus cannot be had, or has no such languages.
-    """
+    """Pairs of a split without an empty side, once each in training; CorpusError if corpus or language is missing."""
     pairs = [(source, target) for source, target in _read(config, split, data_dir) if tidy(source) and tidy(target)]
     if split == "train":
-        pairs = list(dict.fromkeys(pairs))  # a fifth of those of scenes are there already
+        pairs = list(dict.fromkeys(pairs))  # a fifth of the pairs of scenes are repetitions
     if not pairs:
         raise datasets.CorpusError(f"{config.corpus}: no pairs of {config.source} and {config.target} in {split}")
     return Split(*(list(side) for side in zip(*pairs, strict=True)))
@@ -60,50 +56,60 @@ def _read(config: Config, split: str, data_dir: Path | None) -> list[tuple[str, 
     if config.corpus == "files":
         return AlignedFiles(Path(config.source_file), Path(config.target_file), split).pairs
     if config.corpus.partition("/")[0] not in CORPORA:
-        raise datasets.CorpusError(f"{config.corpus} is no corpus of pairs; there are {', '.join(CORPORA)} and files")
-    records = datasets.load(corpus_name(config), split, data_dir)
-    fields = LANGUAGES.get(config.corpus, {})
-    names = [fields.get(language, language) for language in (config.source, config.target)]
-    for language, name in zip((config.source, config.target), names, strict=True):
-        if name not in records[0]:
-            known = fields or {key: key for key, value in records[0].items() if isinstance(value, str)}
-            raise datasets.CorpusError(f"{config.corpus} has no {language}; there are {', '.join(known)}")
-    if not fields:
-        return [(record[names[0]], record[names[1]]) for record in records]
-    return [pair for record in records for pair in zip(record[names[0]], record[names[1]], strict=True)]
+        raise datasets.CorpusError(f"{config.corpus} is not a corpus of pairs; expected {', '.join(CORPORA)} or files")
+    records = datasets.load(_corpus_name(config), split, data_dir)
+    texts = {name: name for name, value in records[0].items() if isinstance(value, str)}
+    fields = LANGUAGES.get(config.corpus, texts)
+    for language in (config.source, config.target):
+        if language not in fields:
+            raise datasets.CorpusError(f"{config.corpus} has no language {language}; expected {', '.join(fields)}")
+    pairs = [(record[fields[config.source]], record[fields[config.target]]) for record in records]
+    return [pair for sides in pairs for pair in zip(*sides, strict=True)] if config.corpus in LANGUAGES else pairs
 
 
-def fingerprint(config: Config, data_dir: Path | None = None) -> str:
-    """A hash by which the same data are known again."""
+def load_alignments(config: Config, split: str, data_dir: Path | None = None) -> list[set[tuple[int, int]]]:
+    """The true word alignment of each pair of a split of scenes: pairs of source and target index."""
+    records = datasets.load(_corpus_name(config), split, data_dir)
+    step = 1 if config.source == "en" else -1  # records hold pairs of English and German index
+    alignments = (links for record in records for links in record["alignments"])
+    return [{(int(i), int(j)) for i, j in (link[::step] for link in links)} for links in alignments]
+
+
+def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
+    """Corpus name -> hash of its contents."""
     if config.corpus == "files":
-        return files_fingerprint(Path(config.source_file), Path(config.target_file))
-    return datasets.fingerprint(corpus_name(config), data_dir)
+        return {config.corpus: files_fingerprint(Path(config.source_file), Path(config.target_file))}
+    return {config.corpus: datasets.fingerprint(_corpus_name(config), data_dir)}
 
 
-def corpus_name(config: Config) -> str:
-    """By which `datasets` has it: of scenes the captions alone, for which no picture need be drawn."""
+def _corpus_name(config: Config) -> str:
+    """The corpus's name in `datasets`; the captions of scenes alone, which need no rendered images."""
     return "scenes/captions" if config.corpus == "scenes" else config.corpus
 
 
-def build_vocabularies(config: Config, train: Split) -> tuple[Vocabulary, Vocabulary]:
-    """Those of source and target, or one for both."""
+def build_vocabulary(config: Config, train: Split) -> Vocabularies:
+    """The vocabularies of source and target, built from the training split."""
 
     def build(texts: Sequence[str]) -> Vocabulary:
         if config.vocabulary == "subwords":
             return SubwordVocabulary.train(texts, config.vocabulary_size)
         return WordVocabulary.build(texts, min_count=config.min_count, max_size=config.vocabulary_size)
 
-    if config.joint:
-        both = build([*train.sources, *train.targets])
-        return both, both
-    return build(train.sources), build(train.targets)
+    if config.joint_vocabulary:
+        joint = build([*train.sources, *train.targets])
+        return Vocabularies(joint, joint)
+    return Vocabularies(build(train.sources), build(train.targets))
 
 
-def training_batches(config: Config, train: Split, source: Vocabulary, target: Vocabulary) -> BucketedBatches:
-    """Batches of pairs; an epoch shows every pair once, but those that are too long, which are told of."""
+def training_batches(config: Config, train: Split, vocabulary: Vocabularies) -> BucketedBatches:
+    """Batches of training pairs; pairs of more than `max_length` tokens are left out and counted on standard error.
+
+    Raises CorpusError if no pair is left.
+    """
+    source, target = vocabulary
     encoded = [
-        ([*source.encode(ours), source.end_id], [target.start_id, *target.encode(theirs), target.end_id])
-        for ours, theirs in zip(train.sources, train.targets, strict=True)
+        ([*source.encode(text), source.end_id], [target.start_id, *target.encode(translation), target.end_id])
+        for text, translation in zip(train.sources, train.targets, strict=True)
     ]
     pairs = [pair for pair in encoded if max(map(len, pair)) <= config.max_length + 1]
     if left_out := len(encoded) - len(pairs):
@@ -111,41 +117,32 @@ def training_batches(config: Config, train: Split, source: Vocabulary, target: V
     if not pairs:
         raise datasets.CorpusError(f"{config.corpus}: all pairs have more than {config.max_length} tokens")
 
-    aligned = align([ours[:-1] for ours, _ in pairs], [theirs[1:-1] for _, theirs in pairs]) if config.guidance else []
+    words = [ids[:-1] for ids, _ in pairs], [ids[1:-1] for _, ids in pairs]
+    alignments = align(*words) if config.alignment_weight else []
 
-    def make_batch(places: np.ndarray, rng: np.random.Generator):
-        sources, targets = (pad(list(side)) for side in zip(*(pairs[place] for place in places), strict=True))
-        inputs = {"source_ids": sources, "target_ids": targets[:, :-1]}
+    def make_batch(indices: np.ndarray, rng: np.random.Generator):
+        source_ids, target_ids = (pad(list(side)) for side in zip(*(pairs[i] for i in indices), strict=True))
+        inputs = {"source_ids": source_ids, "target_ids": target_ids[:, :-1]}
         if config.word_dropout:
-            inputs = {name: _unknown(ids, config.word_dropout, rng) for name, ids in inputs.items()}
-        if config.guidance:
-            inputs["alignment"] = _as_batch([aligned[place] for place in places], *inputs.values())
-        return inputs, targets[:, 1:]
+            inputs = {name: _drop_words(ids, config.word_dropout, rng) for name, ids in inputs.items()}
+        if config.alignment_weight:
+            inputs["alignment"] = _pad_alignments([alignments[i] for i in indices], *inputs.values())
+        return inputs, target_ids[:, 1:]
 
-    lengths = [len(ours) + len(theirs) for ours, theirs in pairs]
+    lengths = [len(source_ids) + len(target_ids) for source_ids, target_ids in pairs]
     return BucketedBatches(lengths, config.batch_size, make_batch, config.seed)
 
 
-def _as_batch(aligned: Sequence[np.ndarray], source_ids: np.ndarray, target_ids: np.ndarray) -> np.ndarray:
-    """Alignments of several pairs, and their ends with one another."""
+def _pad_alignments(alignments: Sequence[np.ndarray], source_ids: np.ndarray, target_ids: np.ndarray) -> np.ndarray:
+    """Alignments `(target, source)` of several pairs -> `(batch, target, source)`, with the ends aligned."""
     batch = np.zeros((*target_ids.shape, source_ids.shape[1]), np.float32)
-    for row, weights in enumerate(aligned):
+    for row, weights in enumerate(alignments):
         target, source = weights.shape
         batch[row, :target, :source] = weights
         batch[row, target, source - 1] = 1
     return batch
 
 
-def _unknown(ids: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Ids of which a share is unknown, none of the specials."""
-    return np.where((rng.random(ids.shape) < share) & (ids > Vocabulary.unknown_id), Vocabulary.unknown_id, ids)
-
-
-def tidy(sentence: str) -> str:
-    """The sentence with one space between words: tabs and line ends within it are spaces."""
-    return re.sub(SPACE, " ", sentence).strip(" ")
-
-
-def source_batch(sentences: Sequence[Sequence[int]]) -> np.ndarray:
-    """Ids of sentences as the encoder reads them, `(batch, source)` int32."""
-    return pad([[*ids, Vocabulary.end_id] for ids in sentences])
+def _drop_words(ids: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Ids with a random fraction replaced by the unknown token; special tokens stay."""
+    return np.where((rng.random(ids.shape) < fraction) & (ids > Vocabulary.unknown_id), Vocabulary.unknown_id, ids)

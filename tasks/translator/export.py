@@ -1,4 +1,4 @@
-"""Writes a trained translator as a SavedModel that takes and gives text.
+"""Writes a trained translator as a SavedModel, text in and text out.
 
     python -m tasks.translator.export [RUN] [--beam 5]
 
@@ -6,142 +6,139 @@ Endpoints, both for any batch size:
 
     translate  text (batch,) string
                -> text (batch, beam) string            translations, best first
-                  log_prob (batch, beam) float32       natural logarithm, the end included
-                  score (batch, beam) float32          what they are sorted by
-                  tokens (batch, beam, target) string  "" where a translation is shorter
+                  log_prob (batch, beam) float32       log-probability in nats, end token included
+                  score (batch, beam) float32          sort key
+                  tokens (batch, beam, target) string  "" after the end
                   attention (batch, beam, target, source) float32, over the tokens of the sentence and its end
     score      source (batch,) string, target (batch,) string
-               -> log_prob (batch,) float32            natural logarithm, `</s>` included
-                  token_log_probs (batch, target)      0 where a translation is shorter
-                  tokens (batch, target) string        "" where a translation is shorter
+               -> log_prob (batch,) float32            log-probability in nats, `</s>` included
+                  token_log_probs (batch, target)      0 after the end
+                  tokens (batch, target) string        "" after the end
 
-Where a sentence has fewer translations than the beam, text is "" and log_prob -inf. Sentences of any length are
-translated; beyond those of training nothing good is to be expected.
+If a sentence has fewer translations than the beam width, the others have the text "" and log_prob -inf. Sentences of
+any length are accepted; quality drops above the lengths of training.
 """
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import tyro
+from shared import commands
+from shared.cli import command
+from tasks.translator.config import find_run
 
-from shared.cli import check_number, command, parse
-from shared.runs import Run
-from tasks.translator.config import RELEASED, TASK
-from tasks.translator.translate import MAX_BEAM
+if TYPE_CHECKING:
+    from shared.export import Endpoint
+    from shared.text_in_graph import TextTable
+    from tasks.translator.inference import PairScorer, Translator
 
-TOLERANCE = 1e-3  # in log-probabilities; one graph may add up in another order than another
+TOLERANCE = 1e-3  # of log-probabilities; two graphs may add in different order
 EXAMPLES = ("a small red circle .", "", "ein Hund\tläuft , und\u732b!", "of the", "\U0001f600")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
-    model: tyro.conf.Positional[str | None] = None
-    """Run or folder; by default the released model, else the newest run."""
-    beam: int | None = None
-    """Translations per sentence; by default the run's own."""
+def export(model: str | None = None, beam: int | None = None) -> Path:
+    """Exports a run or folder; returns the folder of the SavedModel.
 
-
-def export(model: str | None, beam: int | None = None) -> Path:
-    """Exports a run or folder; returns the SavedModel's folder.
-
-    Raises:
-        RunError: there is no such run, or its files do not fit together.
-        ParityError: the SavedModel and the Python model differ.
+    Raises RunError if the run is missing or damaged, ParityError if the SavedModel and the Python model differ.
     """
-    run = Run.find(model, TASK, RELEASED)
+    run = find_run(model)
+    from shared.export import write_saved_model
+    from shared.text_in_graph import text_table
+    from tasks.translator.inference import PairScorer, Translator
+
+    translator = Translator.load(str(run.path), beam=beam)
+    scorer = PairScorer(translator.loaded[0])
+    tables = [text_table(vocabulary) for vocabulary in translator.vocabulary]
+    resources = [resource for table in tables for resource in table.resources]
+    functions, check = endpoints(translator, scorer, tables), parity_check(translator, scorer)
+    return write_saved_model(run, translator.search, functions, check, resources)
+
+
+def endpoints(translator: "Translator", scorer: "PairScorer", tables: "list[TextTable]") -> "dict[str, Endpoint]":
+    """The functions of the SavedModel, with their inputs; the tables are those of source and target."""
     import numpy as np
     import tensorflow as tf
 
-    from shared.export import Endpoint, ParityError, write_saved_model
-    from shared.text_in_graph import text_table
-    from tasks.translator.data import SPACE
-    from tasks.translator.score import PairScorer
-    from tasks.translator.translation import Translator
+    from shared.export import Endpoint
+    from shared.text import SPACE
 
-    translator = Translator.load(str(run.path), beam=beam)
-    source_table, target_table = text_table(translator.source), text_table(translator.target)
-    scorer = PairScorer(translator.models[0], translator.source, translator.target)
-    names = tf.constant(["", *translator.target.table[1:]])
+    source_table, target_table = tables
+    vocabulary = translator.vocabulary.target
+    names = tf.constant(["", *vocabulary.table[1:]])
 
-    def tidied(text):
+    def tidy(text):
         return tf.strings.regex_replace(tf.strings.regex_replace(text, SPACE, " "), "^ | $", "")
 
-    def split(table, text):
-        """Tokens and ids with their end, right-padded: (batch, time) each."""
-        text = tidied(text)
-        tokens, ids = table.split(text)
+    def encode(table, text):
+        """Tokens and ids with their end token, right-padded, `(batch, time)` each."""
+        tokens, ids = table.split(tidy(text))
         end = tf.fill([tf.shape(text)[0], 1], table.vocabulary.end_id)
-        ends = tf.gather(tf.constant(table.vocabulary.table), end)
-        return tf.concat([tokens, ends], axis=1).to_tensor(""), tf.concat([ids, end], axis=1).to_tensor()
+        end_tokens = tf.gather(table.vocabulary.table, end)
+        return tf.concat([tokens, end_tokens], axis=1).to_tensor(""), tf.concat([ids, end], axis=1).to_tensor()
 
     def translate(text):
-        words, ids = split(source_table, text)
-        found = translator.searcher(ids)
-        copied = found["copied"]
-        instead = tf.where(copied >= 0, tf.gather(words, tf.maximum(copied, 0), batch_dims=1), "")
-        tokens = tf.where(instead == "", tf.gather(names, found["token_ids"]), instead)
-        empty = tf.equal(tidied(text), "")[:, None]  # nothing is said of nothing
-        first = tf.range(tf.shape(copied)[1]) == 0
-        log_prob, score = (
-            tf.where(empty, tf.where(first, 0.0, -np.inf), found[name]) for name in ("log_probs", "scores")
-        )
+        source_tokens, source_ids = encode(source_table, text)
+        result = translator.search(source_ids)
+        copied, token_ids = result["copied"], result["token_ids"]
+        copies = tf.where(copied >= 0, tf.gather(source_tokens, tf.maximum(copied, 0), batch_dims=1), "")
+        tokens = tf.where(copies == "", tf.gather(names, token_ids), copies)
+        tokens = tf.where(tokens == names[vocabulary.end_id], "", tokens)
+        is_empty = tf.equal(tidy(text), "")[:, None]  # its one translation is ""
+        of_empty = tf.where(tf.range(tf.shape(copied)[1]) == 0, 0.0, -np.inf)
         return {
-            "text": tf.where(empty, "", target_table.decode(found["token_ids"], instead=instead)),
-            "log_prob": log_prob,
-            "score": score,
-            "tokens": tf.where(
-                tf.expand_dims(empty, -1), "", tf.where(tokens == names[translator.target.end_id], "", tokens)
-            ),
-            "attention": found["extras"],
+            "text": tf.where(is_empty, "", target_table.decode(token_ids, instead=copies)),
+            "log_prob": tf.where(is_empty, of_empty, result["log_probs"]),
+            "score": tf.where(is_empty, of_empty, result["scores"]),
+            "tokens": tf.where(tf.expand_dims(is_empty, -1), "", tokens),
+            "attention": result["extras"],
         }
 
     def score(source, target):
-        _, source_ids = split(source_table, source)
-        tokens, target_ids = split(target_table, target)
-        log_probs, _ = scorer.reader({"source_ids": source_ids, "target_ids": target_ids})
+        _, source_ids = encode(source_table, source)
+        tokens, target_ids = encode(target_table, target)
+        log_probs, _ = scorer.scoring({"source_ids": source_ids, "target_ids": target_ids})
         return {"log_prob": tf.reduce_sum(log_probs, axis=-1), "token_log_probs": log_probs, "tokens": tokens}
 
+    def endpoint(function, *inputs):
+        signature = {name: tf.TensorSpec([None], tf.string, name) for name in inputs}
+        return Endpoint(function=function, signature=signature, example=dict.fromkeys(inputs, EXAMPLES[:1]))
+
+    return {"translate": endpoint(translate, "text"), "score": endpoint(score, "source", "target")}
+
+
+def parity_check(translator: "Translator", scorer: "PairScorer") -> Callable[[Any], None]:
+    """A function that raises ParityError unless a SavedModel gives the outputs of the Python model."""
+    import tensorflow as tf
+
+    from shared.export import ParityError
+
     expected = translator(EXAMPLES)
-    pairs = [(sentence, found[0].text) for sentence, found in zip(EXAMPLES, expected, strict=True)]
-    scores = scorer(pairs)
+    targets = [translations[0].text for translations in expected]
+    scores = scorer(list(zip(EXAMPLES, targets, strict=True)))
 
     def check(loaded) -> None:
-        given = {name: value.numpy() for name, value in loaded.translate(tf.constant(EXAMPLES)).items()}
+        outputs = loaded.translate(tf.constant(EXAMPLES))
         for i, translations in enumerate(expected):
-            for j, wanted in enumerate(translations):
-                text, log_prob = given["text"][i, j].decode(), given["log_prob"][i, j]
-                if text != wanted.text or abs(log_prob - wanted.log_prob) > TOLERANCE:
-                    raise ParityError(
-                        f"nothing was exported: {EXAMPLES[i]!r} is {text!r} ({log_prob:.4f}) for the SavedModel,"
-                        f" {wanted.text!r} ({wanted.log_prob:.4f}) for the model"
-                    )
-        told = loaded.score(*(tf.constant(side) for side in zip(*pairs, strict=True)))
-        log_probs, tokens = told["token_log_probs"].numpy(), told["tokens"].numpy()
-        for row, wanted in enumerate(scores):
-            count = len(wanted.tokens)
-            off = np.abs(log_probs[row, :count] - wanted.log_probs).max()
-            if [token.decode() for token in tokens[row, :count]] != wanted.tokens or off > TOLERANCE:
-                raise ParityError(f"nothing was exported: {wanted.target!r} is scored otherwise, off by {off:.2g}")
+            for j, best in enumerate(translations):
+                text, log_prob = outputs["text"][i, j].numpy().decode(), outputs["log_prob"][i, j].numpy()
+                if text != best.text or abs(log_prob - best.log_prob) > TOLERANCE:
+                    exported, model = f"{text!r} ({log_prob:.4f})", f"{best.text!r} ({best.log_prob:.4f})"
+                    given = f"{EXAMPLES[i]!r} is {exported} for the SavedModel, {model} for the model"
+                    raise ParityError(f"nothing was exported: {given}")
+        outputs = loaded.score(tf.constant(EXAMPLES), tf.constant(targets))
+        for log_probs, tokens, score in zip(outputs["token_log_probs"], outputs["tokens"], scores, strict=True):
+            count = len(score.tokens)
+            off = abs(log_probs[:count].numpy() - score.log_probs).max()
+            if [token.decode() for token in tokens[:count].numpy()] != score.tokens or off > TOLERANCE:
+                raise ParityError(f"nothing was exported: the scores of {score.target!r} differ by {off:.2g}")
 
-    texts = {name: tf.TensorSpec([None], tf.string, name) for name in ("text", "source", "target")}
-    endpoints = {
-        "translate": Endpoint(function=translate, signature={"text": texts["text"]}, example={"text": EXAMPLES[:1]}),
-        "score": Endpoint(
-            function=score,
-            signature={name: texts[name] for name in ("source", "target")},
-            example={"source": EXAMPLES[:1], "target": EXAMPLES[:1]},
-        ),
-    }
-    resources = [*source_table.resources, *target_table.resources]
-    return write_saved_model(run, translator.searcher, endpoints, check, resources)
+    return check
 
 
 @command
 def main(arguments: list[str]) -> None:
-    options = parse(Arguments, arguments, "tasks.translator.export", __doc__)
-    check_number("--beam", options.beam, 1, MAX_BEAM)
-    print(export(options.model, options.beam))
+    commands.export(arguments, "tasks.translator.export", __doc__, export)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The peer of `tests.benchmarks.translator`: the same model and step in torch.nn, told on standard input.
+"""The peer of `tests.benchmarks.translator`: the same model and step in torch.nn, controlled by standard input.
 
-It runs in an environment of its own, which has torch alone. The first line, a configuration as JSON, is answered by the
-number of parameters; each line after it trains a batch, answered by the seconds it took and the cost in nats.
+It runs in an environment with torch and NumPy alone. To the first line, a configuration as JSON, it answers with the
+number of parameters; for each further line it trains a batch and answers with the time in seconds and the loss in nats.
 """
 
 import json
@@ -14,13 +14,13 @@ import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 
 
-def same_for_all_steps(x, rate: float):
-    """Dropout of units `(batch, time, units)`, one mask for a sequence."""
+def sequence_dropout(x, rate: float):
+    """Dropout of `(batch, time, units)` with one mask for all steps of a sequence."""
     return x * nn.functional.dropout(torch.ones_like(x[:, :1]), rate)
 
 
 class Translator(nn.Module):
-    """Ids `(batch, source)` and `(batch, target)` in, logits `(batch, target, words)` and attention out."""
+    """Ids `(batch, source)` and `(batch, target)` -> logits `(batch, target, vocab)` and attention."""
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
@@ -40,10 +40,10 @@ class Translator(nn.Module):
 
     def forward(self, source_ids, target_ids):
         config = self.config
-        words = same_for_all_steps(self.embedding(source_ids), config["embedding_dropout"])
-        memory = same_for_all_steps(self.encoder(words)[0], config["memory_dropout"])
+        words = sequence_dropout(self.embedding(source_ids), config["embedding_dropout"])
+        memory = sequence_dropout(self.encoder(words)[0], config["memory_dropout"])
         keys, state = self.keys(memory), torch.tanh(self.begin(memory.mean(1)))
-        inputs = same_for_all_steps(self.embedding(target_ids), config["embedding_dropout"])
+        inputs = sequence_dropout(self.embedding(target_ids), config["embedding_dropout"])
         states, contexts, weights = [], [], []
         for step in inputs.unbind(1):
             middle = self.first(step, state)
@@ -54,17 +54,17 @@ class Translator(nn.Module):
             states.append(state)
         states, contexts, weights = (torch.stack(parts, 1) for parts in (states, contexts, weights))
         outputs = torch.tanh(self.by_state(states) + self.by_token(inputs) + self.by_context(contexts))
-        looked_at = torch.tanh(weights @ words)
-        outputs = self.to_embedding(outputs) + looked_at + torch.tanh(self.lexicon(looked_at))
-        outputs = same_for_all_steps(outputs, config["output_dropout"])
+        lexical = torch.tanh(weights @ words)
+        outputs = self.to_embedding(outputs) + lexical + torch.tanh(self.lexicon(lexical))
+        outputs = sequence_dropout(outputs, config["output_dropout"])
         return outputs @ self.embedding.weight.T + self.bias, weights
 
 
 def count(model: nn.Module) -> int:
-    """Parameters but for those biases of the cells that torch has twice."""
-    twice = sum(2 * weight.numel() // 3 for name, weight in model.named_parameters() if name.endswith("d.bias_hh"))
-    twice += sum(2 * weight.numel() // 3 for name, weight in model.named_parameters() if name == "first.bias_hh")
-    return sum(weight.numel() for weight in model.parameters()) - twice
+    """Parameters without the redundant biases of torch's cells."""
+    redundant = sum(2 * weight.numel() // 3 for name, weight in model.named_parameters() if name.endswith("d.bias_hh"))
+    redundant += sum(2 * weight.numel() // 3 for name, weight in model.named_parameters() if name == "first.bias_hh")
+    return sum(weight.numel() for weight in model.parameters()) - redundant
 
 
 def main() -> None:
@@ -79,19 +79,19 @@ def main() -> None:
     print(count(model), flush=True)
     for _ in sys.stdin:
         sources, targets = (torch.randint(4, config["words"], (batch, length)) for length in (source, target))
-        aligned = torch.full((batch, target, source), 1 / source)
+        alignment = torch.full((batch, target, source), 1 / source)
         start = time.perf_counter()
         optimizer.zero_grad()
         logits, attention = model(sources, targets)
-        flat, wanted = logits.view(-1, config["words"]), targets.view(-1)
-        loss = nn.functional.cross_entropy(flat, wanted, label_smoothing=config["label_smoothing"])
-        guided = -(aligned * torch.log(attention.clamp_min(1e-6))).sum() / aligned.sum()
-        (loss + config["guidance"] * guided).backward()
+        flat, labels = logits.view(-1, config["words"]), targets.view(-1)
+        loss = nn.functional.cross_entropy(flat, labels, label_smoothing=config["label_smoothing"])
+        attention_loss = -(alignment * torch.log(attention.clamp_min(1e-6))).sum() / alignment.sum()
+        (loss + config["alignment_weight"] * attention_loss).backward()
         nn.utils.clip_grad_norm_(weights, config["clip_norm"])
         optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(averages, weights, 1 - config["weight_average"])
-        nats = nn.functional.cross_entropy(flat.detach(), wanted).item()
+        nats = nn.functional.cross_entropy(flat.detach(), labels).item()
         print(time.perf_counter() - start, nats, flush=True)
 
 

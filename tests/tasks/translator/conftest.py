@@ -1,4 +1,4 @@
-"""A translator of numbers, trained in seconds to write them backwards, for all tests of this package."""
+"""A small translator, trained in seconds to translate numbers in reverse order, for all tests of this package."""
 
 from dataclasses import dataclass, replace
 
@@ -8,6 +8,7 @@ import shared.runs
 from shared.cli import TrainingOptions
 from shared.runs import Run
 from tasks.translator.config import SCENES, Config
+from tasks.translator.inference import PairScorer, Translator
 from tasks.translator.train import train
 
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
@@ -15,17 +16,17 @@ WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": 
 
 @dataclass(frozen=True)
 class Trained:
-    """The run, and where its two files are."""
+    """The run and its configuration."""
 
     run: Run
     config: Config
 
 
 def write_files(folder) -> dict[str, str]:
-    """Two files of numbers, one backwards; some lines end in a number of digits, which is rare."""
+    """Writes two files of numbers, one reversed; some lines end in digits, which are rare words."""
     names = list(WORDS)
     lines = [
-        [names[(number // 5**place + place) % 5] for place in range(1 + number % 4)] + [str(number)] * (number > 400)
+        [names[(number // 5**digit + digit) % 5] for digit in range(1 + number % 4)] + [str(number)] * (number > 400)
         for number in range(500)
     ]
     (folder / "a.en").write_text("\n".join(" ".join(line) for line in lines))
@@ -45,3 +46,13 @@ def trained(tmp_path_factory):
         patch.setattr(shared.runs, "ROOT", folder / "saved_models")
         train(config, TrainingOptions())
         yield Trained(Run(folder / "saved_models" / "translator" / "a-en-de"), config)
+
+
+@pytest.fixture(scope="package")
+def translator(trained):
+    return Translator.load("a-en-de", beam=3)
+
+
+@pytest.fixture(scope="package")
+def scorer(trained):
+    return PairScorer.load("a-en-de")

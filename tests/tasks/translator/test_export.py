@@ -1,4 +1,4 @@
-"""The SavedModel: TensorFlow alone loads it, and it translates as the command line does."""
+"""The SavedModel: it needs TensorFlow alone and gives the outputs of the command line."""
 
 import json
 import subprocess
@@ -9,10 +9,9 @@ import pytest
 import tensorflow as tf
 
 import shared.export
-from shared.export import ParityError, exported
+from shared.export import ParityError, latest_export
 from tasks.translator.export import export, main
-from tasks.translator.score import PairScorer
-from tasks.translator.translation import Translator
+from tasks.translator.inference import PairScorer, Translator
 from tests.shared.test_export import read_requests
 
 SENTENCES = ["one two three", "", "four \u732b", "  five\tfour\n", "two"]
@@ -25,63 +24,65 @@ def folder(trained):
 
 PROGRAM = """
 import json, sys
-sys.modules["keras"] = None  # TensorFlow imports it if it can; nothing here may need it
+sys.modules["keras"] = None  # TensorFlow imports it if it is installed; the SavedModel must not need it
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 sentences = json.loads(sys.argv[2])
-found = model.signatures["serving_default"](text=tf.constant(sentences))
-text = [[text.decode() for text in beam] for beam in found["text"].numpy()]
-told = model.signatures["score"](source=tf.constant(sentences), target=tf.constant([beam[0] for beam in text]))
+translated = model.signatures["serving_default"](text=tf.constant(sentences))
+text = [[text.decode() for text in beam] for beam in translated["text"].numpy()]
+scored = model.signatures["score"](source=tf.constant(sentences), target=tf.constant([beam[0] for beam in text]))
 print(json.dumps({
     "text": text,
-    "log_prob": found["log_prob"].numpy().tolist(),
-    "tokens": [[[token.decode() for token in row if token] for row in beam] for beam in found["tokens"].numpy()],
-    "attention": list(found["attention"].shape),
-    "score": told["log_prob"].numpy().tolist(),
-    "ours": [name for name in sys.modules if name.split(".")[0] in ("tasks", "shared", "datasets")],
+    "log_prob": translated["log_prob"].numpy().tolist(),
+    "tokens": [[[token.decode() for token in row if token] for row in beam] for beam in translated["tokens"].numpy()],
+    "attention": list(translated["attention"].shape),
+    "score": scored["log_prob"].numpy().tolist(),
+    "own_modules": [name for name in sys.modules if name.split(".")[0] in ("tasks", "shared", "datasets")],
 }))
 """
 
 
-def test_a_process_with_tensorflow_alone_translates_as_the_command_line_does(tmp_path, folder):
+def test_a_process_with_tensorflow_alone_gives_the_outputs_of_the_python_model(tmp_path, folder):
     arguments = [sys.executable, "-c", PROGRAM, str(folder), json.dumps(SENTENCES)]
     result = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
-    assert found["ours"] == []
-    assert found["attention"][:2] == [5, 3]
+    outputs = json.loads(result.stdout)
+    assert outputs["own_modules"] == []
+    assert outputs["attention"][:2] == [5, 3]
     expected = Translator.load("a-en-de", beam=3)(SENTENCES)
-    for place, translations in enumerate(expected):
+    for row, translations in enumerate(expected):
         count = len(translations)
-        assert found["text"][place] == [one.text for one in translations] + [""] * (3 - count)
-        assert found["tokens"][place] == [one.tokens for one in translations] + [[]] * (3 - count)
-        np.testing.assert_allclose(found["log_prob"][place][:count], [one.log_prob for one in translations], atol=1e-3)
-        assert found["log_prob"][place][count:] == [-np.inf] * (3 - count)
-    pairs = [(sentence, one[0].text) for sentence, one in zip(SENTENCES, expected, strict=True)]
-    wanted = [score.log_prob for score in PairScorer.load("a-en-de")(pairs)]
-    np.testing.assert_allclose(found["score"], wanted, atol=1e-3)
-    assert found["score"][0] == pytest.approx(found["log_prob"][0][0], abs=1e-3)
+        assert outputs["text"][row] == [best.text for best in translations] + [""] * (3 - count)
+        assert outputs["tokens"][row] == [best.tokens for best in translations] + [[]] * (3 - count)
+        np.testing.assert_allclose(
+            outputs["log_prob"][row][:count], [best.log_prob for best in translations], atol=1e-3
+        )
+        assert outputs["log_prob"][row][count:] == [-np.inf] * (3 - count)
+    pairs = [(sentence, best[0].text) for sentence, best in zip(SENTENCES, expected, strict=True)]
+    log_probs = [score.log_prob for score in PairScorer.load("a-en-de")(pairs)]
+    np.testing.assert_allclose(outputs["score"], log_probs, atol=1e-3)
+    assert outputs["score"][0] == pytest.approx(outputs["log_prob"][0][0], abs=1e-3)
 
 
-def test_every_endpoint_is_warmed_up_and_the_newest_version_found(folder, trained):
-    assert exported(trained.run) == folder
+def test_every_endpoint_has_a_warm_up_request(folder, trained):
+    assert latest_export(trained.run) == folder
     loaded = tf.saved_model.load(str(folder))
     requests = read_requests(folder / "assets.extra" / "tf_serving_warmup_requests")
     assert [endpoint for _, endpoint, _ in requests] == ["translate", "score"]
     for _, endpoint, inputs in requests:
-        found = loaded.signatures[endpoint](**{name: tf.constant(value) for name, value in inputs.items()})
-        assert found["log_prob"].shape[0] == 1
+        outputs = loaded.signatures[endpoint](**{name: tf.constant(value) for name, value in inputs.items()})
+        assert outputs["log_prob"].shape[0] == 1
 
 
-def test_a_model_that_answers_otherwise_is_refused(monkeypatch, folder):
+def test_a_saved_model_with_other_outputs_is_refused(monkeypatch, folder):
     loaded = tf.saved_model.load(str(folder))
 
     class Another:
-        """The SavedModel, but a little surer of its translations."""
+        """The SavedModel, with slightly higher log-probabilities."""
 
         def translate(self, text):
-            found = loaded.translate(text)
-            return {**found, "log_prob": found["log_prob"] + 0.01}
+            outputs = loaded.translate(text)
+            return {**outputs, "log_prob": outputs["log_prob"] + 0.01}
 
     def write(run, model, endpoints, check, resources):
         check(Another())
@@ -91,7 +92,7 @@ def test_a_model_that_answers_otherwise_is_refused(monkeypatch, folder):
         export("a-en-de", beam=3)
 
 
-def test_wrong_usage_is_told_in_one_line(trained, capsys):
+def test_wrong_usage_is_one_line(trained, capsys):
     for arguments, message in ((["none"], "none: neither a folder nor a run"), (["--beam", "0"], "--beam 0: a number")):
         assert main(arguments) == 2
         error = capsys.readouterr().err

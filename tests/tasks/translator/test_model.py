@@ -1,4 +1,4 @@
-"""The model: padding and company change nothing, a search's score is teacher forcing's, gradients reach everything."""
+"""The model: padding and other sentences change nothing, search agrees with teacher forcing, all weights train."""
 
 from dataclasses import replace
 
@@ -6,27 +6,28 @@ import keras
 import numpy as np
 import pytest
 
-from shared.decoding import greedy
+from shared.decoding import SearchSpace, greedy
 from shared.losses import SequenceCrossEntropy
-from shared.vocabulary import Vocabulary
+from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.translator.config import SCENES
-from tasks.translator.model import build_model, translate
+from tasks.translator.model import EncoderDecoder, Vocabularies, build_model, source_batch, translate
 
 SOURCE, TARGET = 13, 17  # sizes of the vocabularies
+VOCABULARY = Vocabularies(*(WordVocabulary([*SPECIALS, *map(str, range(size - 4))]) for size in (SOURCE, TARGET)))
 INSIDE = replace(SCENES, embedding_units=5, units=6)
-KINDS = [
+CONFIGS = [
     INSIDE,
     replace(INSIDE, decoder="between"),
-    replace(INSIDE, decoder="fixed", guidance=0.0, num_layers=2, tied=False),
+    replace(INSIDE, decoder="fixed", alignment_weight=0.0, num_layers=2, tied=False),
 ]
 SOURCES = np.array([[5, 6, 7, 2, 0, 0], [8, 2, 0, 0, 0, 0], [9, 10, 11, 12, 4, 2]], np.int32)
 TARGETS = np.array([[1, 5, 6, 2, 0], [1, 7, 2, 0, 0], [1, 8, 9, 10, 2]], np.int32)
 
 
-@pytest.fixture(params=KINDS, ids=lambda config: config.decoder)
+@pytest.fixture(params=CONFIGS, ids=lambda config: config.decoder)
 def model(request):
     keras.utils.set_random_seed(1)
-    model = build_model(request.param, SOURCE, TARGET)
+    model = build_model(request.param, VOCABULARY)
     for weight in model.trainable_variables:
         weight.assign(weight + keras.random.normal(weight.shape, stddev=0.3))
     return model
@@ -36,16 +37,20 @@ def logits(model, sources, targets):
     return np.asarray(model({"source_ids": sources, "target_ids": targets}))
 
 
-def test_padding_and_company_change_nothing(model):
-    together = logits(model, SOURCES, TARGETS[:, :-1])
-    assert together.shape == (3, 4, TARGET)
+def search(model, beam):
+    return translate([model], SOURCES, replace(model.config, beam=beam, max_length=6, length_penalty=0.0))
+
+
+def test_padding_and_other_sentences_change_nothing(model):
+    in_batch = logits(model, SOURCES, TARGETS[:, :-1])
+    assert in_batch.shape == (3, 4, TARGET)
     for row in range(3):
         source, target = (ids[row, : (ids[row] > 0).sum()] for ids in (SOURCES, TARGETS))
         alone = logits(model, source[None], target[None, :-1])
-        np.testing.assert_allclose(alone[0], together[row, : len(target) - 1], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(alone[0], in_batch[row, : len(target) - 1], rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_written_follows_from_all_of_the_source_and_none_of_what_follows(model):
+def test_outputs_depend_on_the_whole_source_and_on_previous_tokens_only(model):
     before = logits(model, SOURCES, TARGETS[:, :-1])
     other_source, other_target = SOURCES.copy(), TARGETS.copy()
     other_source[0, 2], other_target[0, 2] = 8, 9
@@ -55,30 +60,32 @@ def test_what_is_written_follows_from_all_of_the_source_and_none_of_what_follows
     assert np.abs(after - before)[0, 2].max() > 1e-4
 
 
-def test_a_beam_of_one_is_greedy_and_its_score_that_of_teacher_forcing(model):
-    found = translate([model], SOURCES, beam=1, max_length=6, length_penalty=0.0)
-    again = greedy(**model.search_space(model.read(SOURCES), 6), forbidden_ids=(Vocabulary.pad_id, Vocabulary.start_id))
-    np.testing.assert_array_equal(found.token_ids[..., :6], again.token_ids)  # where translations are made to end
-    ids = np.asarray(found.token_ids[:, 0])
-    read = np.concatenate([np.full((3, 1), Vocabulary.start_id, np.int32), ids[:, :-1]], axis=1)
-    log_probs = np.asarray(keras.ops.log_softmax(logits(model, SOURCES, read)))
-    told = np.take_along_axis(log_probs, ids[:, :, None], axis=-1)[..., 0] * (ids > 0)
-    np.testing.assert_allclose(told.sum(axis=1), found.log_probs[:, 0], rtol=1e-4)
+def test_beam_1_is_greedy_and_its_score_is_that_of_teacher_forcing(model):
+    result = search(model, 1)
+    memory, special_ids = model.encode(SOURCES), (Vocabulary.start_id, Vocabulary.end_id, Vocabulary.pad_id)
+    forbidden_ids = Vocabulary.pad_id, Vocabulary.start_id
+    space = SearchSpace(model.step(memory), model.initial_state(memory), 3, *special_ids, 6, forbidden_ids)
+    expected = greedy(space)
+    np.testing.assert_array_equal(result.token_ids[..., :6], expected.token_ids)  # the beam search adds an end token
+    ids = np.asarray(result.token_ids[:, 0])
+    previous = np.concatenate([np.full((3, 1), Vocabulary.start_id, np.int32), ids[:, :-1]], axis=1)
+    log_probs = np.asarray(keras.ops.log_softmax(logits(model, SOURCES, previous)))
+    of_tokens = np.take_along_axis(log_probs, ids[:, :, None], axis=-1)[..., 0] * (ids > 0)
+    np.testing.assert_allclose(of_tokens.sum(axis=1), result.log_probs[:, 0], rtol=1e-4)
 
 
-def test_a_beam_finds_no_less_and_looks_at_no_padding(model):
-    found = translate([model], SOURCES, beam=3, max_length=6, length_penalty=0.0)
-    one = translate([model], SOURCES, beam=1, max_length=6, length_penalty=0.0)
-    assert np.all(np.asarray(found.log_probs)[:, 0] >= np.asarray(one.log_probs)[:, 0] - 1e-5)
-    weights = np.asarray(found.extras)
-    assert weights.shape[:2] == (3, 3)
-    assert np.all(weights[np.broadcast_to((SOURCES == 0)[:, None, None], weights.shape)] == 0)
+def test_a_wider_beam_is_not_worse_and_never_attends_to_padding(model):
+    result = search(model, 3)
+    assert np.all(np.asarray(result.log_probs)[:, 0] >= np.asarray(search(model, 1).log_probs)[:, 0] - 1e-5)
+    attention = np.asarray(result.extras)
+    assert attention.shape[:2] == (3, 3)
+    assert np.all(attention[np.broadcast_to((SOURCES == 0)[:, None, None], attention.shape)] == 0)
     if model.config.decoder != "fixed":
-        real = np.arange(weights.shape[2]) < np.asarray(found.lengths)[:, :, None]
-        np.testing.assert_allclose(weights.sum(axis=-1)[real], 1, rtol=1e-5)
+        real = np.arange(attention.shape[2]) < np.asarray(result.lengths)[:, :, None]
+        np.testing.assert_allclose(attention.sum(axis=-1)[real], 1, rtol=1e-5)
 
 
-def test_a_step_teaches_every_weight(model):
+def test_training_changes_every_weight(model):
     before = [np.array(weight) for weight in model.trainable_variables]
     model.compile(keras.optimizers.SGD(1.0), SequenceCrossEntropy(0.1))
     inputs = {"source_ids": SOURCES, "target_ids": TARGETS[:, :-1]}
@@ -88,14 +95,30 @@ def test_a_step_teaches_every_weight(model):
         assert np.abs(weight - old).max() > 0, weight.path
 
 
-def test_dropout_is_of_training_alone():
-    model = build_model(replace(INSIDE, embedding_dropout=0.5, memory_dropout=0.5, output_dropout=0.5), SOURCE, TARGET)
+def test_dropout_is_applied_in_training_only():
+    model = build_model(replace(INSIDE, embedding_dropout=0.5, memory_dropout=0.5, output_dropout=0.5), VOCABULARY)
     inputs = {"source_ids": SOURCES, "target_ids": TARGETS[:, :-1]}
     np.testing.assert_array_equal(model(inputs), model(inputs))
     assert np.abs(np.asarray(model(inputs, training=True)) - np.asarray(model(inputs, training=True))).max() > 1e-4
 
 
-def test_one_embedding_for_both_languages():
-    model = build_model(replace(INSIDE, joint=True), TARGET, TARGET)
+def test_a_joint_vocabulary_has_one_embedding():
+    target = VOCABULARY.target
+    model = build_model(replace(INSIDE, joint_vocabulary=True), Vocabularies(target, target))
     assert model.source_embedding is model.target_embedding
     assert sum("embedding/embeddings" in weight.path for weight in model.weights) == 1
+
+
+def test_a_saved_model_with_former_config_names_loads(tmp_path):
+    model = build_model(INSIDE, VOCABULARY)
+    config = model.get_config()
+    former = {"alignment_weight": "guidance", "attention_hops": "hops", "joint_vocabulary": "joint"}
+    config["config"] = {former.get(name, name): value for name, value in config["config"].items()}
+    assert EncoderDecoder.from_config(config).config == INSIDE
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(logits(loaded, SOURCES, TARGETS[:, :-1]), logits(model, SOURCES, TARGETS[:, :-1]))
+
+
+def test_source_batches_end_and_are_padded():
+    np.testing.assert_array_equal(source_batch([[5], [6, 7]]), [[5, 2, 0], [6, 7, 2]])

@@ -1,4 +1,4 @@
-"""The command line: what goes in, what comes out, and what is said of bad input."""
+"""The command `translate`: inputs, outputs, errors in one line."""
 
 import io
 import json
@@ -8,18 +8,13 @@ import sys
 import pytest
 from PIL import Image
 
+from tasks.translator.inference import Translator
 from tasks.translator.translate import main
-from tasks.translator.translation import Translator
-
-
-@pytest.fixture(scope="module")
-def translator(trained):
-    return Translator.load("a-en-de", beam=3)
 
 
 @pytest.fixture(autouse=True)
-def warm(monkeypatch, translator):
-    """Makes the command line use one translator in all tests, since loading takes most of the time."""
+def shared_translator(monkeypatch, translator):
+    """Makes the command use one translator in all tests, since loading takes most of the time."""
     monkeypatch.setattr(Translator, "load", lambda *_, **__: translator)
 
 
@@ -36,7 +31,7 @@ def test_sentences_and_files_and_standard_input(tmp_path, monkeypatch, capsys):
         assert capsys.readouterr().out == "eins zwei\n"
 
 
-def test_several_translations_with_their_probabilities(capsys):
+def test_n_best_with_probabilities(capsys):
     assert main(["one two three", "--n-best", "2"]) == 0
     head, first, second = capsys.readouterr().out.splitlines()
     assert head == "one two three:"
@@ -49,14 +44,14 @@ def test_several_translations_with_their_probabilities(capsys):
     assert float(fields[0][3]) > float(fields[1][3])
 
 
-def test_words_with_their_probabilities(capsys):
+def test_probabilities_of_words(capsys):
     assert main(["one two", "--confidence"]) == 0
     words = capsys.readouterr().out.split()
     assert words[::2] == ["zwei", "eins"]
     assert all(0 < float(word.strip("()")) <= 1 for word in words[1::2])
 
 
-def test_json_says_all(capsys):
+def test_json(capsys):
     assert main(["one zyzzyva", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert (record["source"], record["unknown"]) == ("one zyzzyva", ["zyzzyva"])
@@ -67,7 +62,7 @@ def test_json_says_all(capsys):
     assert math.log(best["probabilities"][1]) == pytest.approx(best["token_log_probs"][1], abs=1e-3)
 
 
-def test_where_it_looked_drawn_and_written(tmp_path):
+def test_alignment_as_pictures_and_pharaoh(tmp_path):
     arguments = ["one two", "", "five four three", "--pharaoh", str(tmp_path / "a.align")]
     assert main([*arguments, "--alignment", str(tmp_path / "a.png"), "--output", str(tmp_path / "out")]) == 0
     assert (tmp_path / "a.align").read_text() == "1-0 0-1\n\n2-0 1-1 0-2\n"
@@ -77,7 +72,7 @@ def test_where_it_looked_drawn_and_written(tmp_path):
             assert min(image.size) > 100
 
 
-def test_what_is_too_long_is_named_and_the_others_are_translated(capsys):
+def test_long_sentences_are_reported_and_the_others_are_translated(capsys):
     assert main(["one two", "one " * 5000, "three"]) == 1
     output = capsys.readouterr()
     assert output.out == "zwei eins\n\ndrei\n"
@@ -85,7 +80,7 @@ def test_what_is_too_long_is_named_and_the_others_are_translated(capsys):
     assert main(["one " * 5000]) == 2
 
 
-def test_bytes_that_are_no_text_are_told_of(tmp_path, capsys):
+def test_bytes_that_are_not_utf_8_are_reported(tmp_path, capsys):
     (tmp_path / "odd.txt").write_bytes(b"one \xff two\n\xe7\x8c\xab\n")
     assert main(["--file", str(tmp_path / "odd.txt")]) == 0
     output = capsys.readouterr()
@@ -109,7 +104,7 @@ def test_bytes_that_are_no_text_are_told_of(tmp_path, capsys):
         (["one", "--language-model-weight", "-1"], "0 or more was expected"),
     ],
 )
-def test_wrong_usage_is_told_in_one_line(capsys, arguments, message):
+def test_wrong_usage_is_one_line(capsys, arguments, message):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -1,0 +1,36 @@
+"""The options that `translate` and `evaluate` have in common."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.cli import check_beam
+from shared.errors import UserError
+
+if TYPE_CHECKING:
+    from tasks.translator.fusion import LanguageModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Which models translate, and with which search."""
+
+    model: tuple[str, ...] = ()
+    """Run or folder, or several that form an ensemble; default: the released model, else the newest run."""
+    beam: int | None = None
+    """Beam width; default: the value in the run's config."""
+    language_model: str | None = None
+    """Run or folder of an exported language model that rescores the translations."""
+    language_model_weight: float = 0.2
+    """Weight of the language model's log-probability beside the translator's."""
+
+    def check(self, n_best: int = 1) -> None:
+        """Raises UserError for an option that is out of range."""
+        check_beam(self.beam, n_best)
+        if not self.language_model_weight >= 0:
+            raise UserError(f"--language-model-weight {self.language_model_weight}: 0 or more was expected")
+
+    def load_language_model(self) -> "LanguageModel | None":
+        """The language model that rescores, if one is given."""
+        from tasks.translator.fusion import LanguageModel
+
+        return LanguageModel(self.language_model, self.language_model_weight) if self.language_model else None
