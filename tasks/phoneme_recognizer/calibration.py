@@ -1,8 +1,8 @@
-"""Probabilities that hold, fitted to the development split.
+"""Calibrates the probabilities of phones on the development split.
 
-What the best path spells is told under one temperature (Guo et al. 2017, section 4.2). What is found with n-grams is
-right more often than the sound alone would have it, the more so the less the sound says: its log-odds are stretched and
-shifted besides (Platt 1999).
+The CTC logits are divided by one temperature (Guo et al. 2017, section 4.2). Phones found with n-grams are right more
+often than their acoustic probabilities say, above all low ones; so their log-odds are also scaled and shifted (Platt
+1999).
 """
 
 from typing import Any
@@ -12,76 +12,92 @@ import numpy as np
 
 from shared import ctc
 from shared.any_size import AnySize
-from tasks.phoneme_recognizer.data import Split, pad_samples
-from tasks.phoneme_recognizer.model import PhonemeRecognizer
-from tasks.phoneme_recognizer.recognition import batches
-from tasks.phoneme_recognizer.scoring import aligned
+from shared.audio import pad_samples
+from shared.runs import Run
+from shared.training import weights_as_arrays
+from tasks.phoneme_recognizer.data import Split
+from tasks.phoneme_recognizer.evaluate import recognize_split
+from tasks.phoneme_recognizer.inference import SoundRecognizer, batch_indices
+from tasks.phoneme_recognizer.model import LoadedRecognizer, PhonemeRecognizer
+from tasks.phoneme_recognizer.scoring import align_words, score
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
-HEARD = 200  # utterances that it is fitted to, at most
+MAX_UTTERANCES = 200  # utterances that the temperature is fitted to
 TEMPERATURES = np.geomspace(0.5, 4, 25).astype(np.float32)
 
 
-class Thermometer(AnySize):
-    """What the best path spells, and how probable each label is under each temperature, compiled once.
+class TemperatureFitter(AnySize):
+    """The best path, and the probability of each label at each of `TEMPERATURES`, compiled once for all sizes.
 
-    Which path is best, and where its labels are, does not depend on the temperature.
+    The best path and the segments of its labels do not depend on the temperature.
     """
 
     def __init__(self, model: PhonemeRecognizer):
         super().__init__()
         self.model = model
 
-    def call(self, inputs):
-        """`samples` and `lengths` -> labels (batch, places), how many, probabilities (temperatures, batch, places)."""
-        heard = self.model.hear(inputs["samples"], inputs["lengths"])
-        log_probs = ops.log_softmax(heard.ctc_logits, axis=-1)
-        labels, counts = ctc.best_path(log_probs, heard.ctc_lengths)
+    def call(self, inputs: dict[str, Any]) -> tuple[Any, Any, Any]:
+        """`samples`, `lengths` -> label ids `(batch, target)`, their number, probabilities for each temperature."""
+        logits = self.model.logits(inputs["samples"], inputs["lengths"])
+        log_probs = ops.log_softmax(logits.ctc_logits, axis=-1)
+        labels, counts = ctc.best_path(log_probs, logits.ctc_lengths)
         labels = labels[:, : ops.maximum(ops.max(counts), 1)]
-        found = ctc.align(log_probs, heard.ctc_lengths, labels, counts)
+        alignment = ctc.align(log_probs, logits.ctc_lengths, labels, counts)
 
-        def for_all(x):  # all temperatures side by side, as so many utterances more
+        def repeated(x):  # once for each temperature, along the batch
             return ops.concatenate([x] * len(TEMPERATURES), axis=0)
 
         scaled = log_probs[None] / TEMPERATURES[:, None, None, None]
         scaled = ops.reshape(ops.log_softmax(scaled, axis=-1), (-1, *ops.shape(log_probs)[1:]))
-        told = ctc.label_log_probs(
-            scaled, for_all(heard.ctc_lengths), for_all(labels), ctc.Alignment(*map(for_all, found))
+        label_log_probs = ctc.label_log_probs(
+            scaled, repeated(logits.ctc_lengths), repeated(labels), ctc.Alignment(*map(repeated, alignment))
         )
-        return labels, counts, ops.reshape(ops.exp(told), (len(TEMPERATURES), *ops.shape(labels)))
+        return labels, counts, ops.reshape(ops.exp(label_log_probs), (len(TEMPERATURES), *ops.shape(labels)))
 
 
-def fit_temperature(model: PhonemeRecognizer, dev: Split) -> float:
-    """Gives the model the temperature under which what it tells of each phone is likeliest to be right or wrong."""
-    thermometer, nats = Thermometer(model), np.zeros(len(TEMPERATURES))
-    chosen = np.unique(np.linspace(0, len(dev.utterances) - 1, HEARD).astype(int)).tolist()
-    for places in batches([dev.utterances[number].length for number in chosen]):
-        samples, lengths = pad_samples([dev.samples(chosen[place]) for place in places])
-        labels, counts, told = thermometer.predict_on_batch({"samples": samples, "lengths": lengths})
-        for row, place in enumerate(places):
-            reference = [str(label) for label in dev.utterances[chosen[place]].label_ids]
-            hypothesis = [str(label) for label in labels[row, : counts[row]]]
-            for ours, theirs in aligned(reference, hypothesis):
-                if theirs is not None:
-                    is_right = ours is not None and reference[ours] == hypothesis[theirs]
-                    probability = told[:, row, theirs].clip(1e-6, 1 - 1e-6)
+def calibrate(run: Run, loaded: LoadedRecognizer, dev: Split) -> None:
+    """Fit the temperature and, if the run has a beam, the log-odds to the development split; save the model."""
+    fit_temperature(loaded, dev)
+    if loaded.config.beam:
+        recognitions = recognize_split(SoundRecognizer.of(loaded, run), dev)
+        scores = score(dev.utterances, recognitions, loaded.vocabulary)
+        loaded.model.belief.assign(fit_belief(scores.probabilities, scores.is_right))
+    run.save_weights(weights_as_arrays(loaded.model))
+    run.save_model(loaded.model)
+
+
+def fit_temperature(loaded: LoadedRecognizer, dev: Split) -> float:
+    """Set the model's temperature to the one with the lowest log-loss of phones being right or wrong; return it."""
+    _, vocabulary, model = loaded
+    fitter, nats = TemperatureFitter(model), np.zeros(len(TEMPERATURES))
+    chosen = np.unique(np.linspace(0, len(dev.utterances) - 1, MAX_UTTERANCES).astype(int)).tolist()
+    for batch in batch_indices([dev.utterances[i].length for i in chosen]):
+        indices = [chosen[i] for i in batch]
+        samples, lengths = pad_samples([dev.samples(i) for i in indices])
+        labels, counts, probabilities = fitter.predict_on_batch({"samples": samples, "lengths": lengths})
+        for row, i in enumerate(indices):
+            reference, hypothesis = dev.utterances[i].phones, vocabulary.decode(labels[row, : counts[row]])
+            for in_reference, in_hypothesis in align_words(reference, hypothesis):
+                if in_hypothesis is not None:
+                    is_right = in_reference is not None and reference[in_reference] == hypothesis[in_hypothesis]
+                    probability = probabilities[:, row, in_hypothesis].clip(1e-6, 1 - 1e-6)
                     nats -= np.log(probability if is_right else 1 - probability)
     best = float(TEMPERATURES[np.argmin(nats)])
     model.temperature.assign(best)
     return best
 
 
-def fit_belief(told: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Slope and shift of the log-odds of probabilities (phones,) by which they fit best how often phones are right.
+def fit_belief(probabilities: np.ndarray, is_right: np.ndarray) -> np.ndarray:
+    """Slope and offset `(2,)` of the log-odds of probabilities `(phones,)` that best predict which phones are right.
 
-    Newton's method on the likelihood, with one phone more that is right at odds of 1, and one that is wrong.
+    Newton's method on the likelihood, with one right and one wrong phone at odds of 1 added.
     """
-    told = np.clip(np.append(told, [0.5, 0.5]), 1e-6, 1 - 1e-6)
-    odds = np.stack([np.log(told / (1 - told)), np.ones(len(told))])
-    right, belief = np.append(right, [1, 0]), np.array([1.0, 0.0])
+    probabilities = np.clip(np.append(probabilities, [0.5, 0.5]), 1e-6, 1 - 1e-6)
+    log_odds = np.stack([np.log(probabilities / (1 - probabilities)), np.ones(len(probabilities))])
+    is_right, belief = np.append(is_right, [1, 0]), np.array([1.0, 0.0])
     for _ in range(20):
-        found = 1 / (1 + np.exp(-belief @ odds))
-        curvature = (odds * found * (1 - found)) @ odds.T + 1e-6 * np.eye(2)
-        belief = belief + np.linalg.solve(curvature, odds @ (right - found))
+        predicted = 1 / (1 + np.exp(-belief @ log_odds))
+        curvature = (log_odds * predicted * (1 - predicted)) @ log_odds.T + 1e-6 * np.eye(2)
+        belief = belief + np.linalg.solve(curvature, log_odds @ (is_right - predicted))
     return belief

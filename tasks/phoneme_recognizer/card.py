@@ -1,4 +1,4 @@
-"""What the model card of a phoneme recognizer says, besides its numbers."""
+"""The model card of a phoneme recognizer."""
 
 from shared.card import write_card
 from shared.runs import Run
@@ -28,15 +28,14 @@ PUBLISHED = {
 }
 
 REMARKS = (
-    "`PER`: phones wrong, left out or put in, as a share of those said; 39 classes, silence not among them, unless"
-    " `with silence` is said. `ECE`: how far on average the probability told of a phone is from how often it is right;"
-    " temperature and belief were fitted to dev. `boundary median ms`: between the beginnings of phones told rightly"
-    " and theirs; `boundary F1`: of all boundaries, within 20 ms."
+    "`PER`: substitutions, deletions and insertions as a fraction of the phones in the references; 39 classes, without"
+    " silence unless the name says `with silence`. `ECE`: expected calibration error, after calibration on dev."
+    " `boundary median ms`: median error of the starts of correct phones; `boundary F1`: all boundaries, within 20 ms."
 )
 
 
 def write(run: Run) -> None:
-    """Writes the model card of a trained recognizer."""
+    """Write the model card of a trained recognizer."""
     config = run.read_config(Config)
     directions = "both directions" if config.bidirectional else "one direction"
     write_card(
@@ -44,11 +43,11 @@ def write(run: Run) -> None:
         title=f"Phoneme recognizer, trained on {' and '.join(config.corpora)}",
         summary=(
             f"{config.num_layers} {config.cell} layers of {config.units} units in {directions}, with connectionist"
-            " temporal classification and a head that knows when: a sound in, phones with times and probabilities out."
+            " temporal classification and a per-frame head: a sound in, phones with times and probabilities out."
             " See `tasks/phoneme_recognizer/README.md`."
         ),
         terms="\n\n".join(
-            TERMS.get(name, f"Trained on {name}; what its terms allow, the weights allow.") for name in config.corpora
+            TERMS.get(name, f"Trained on {name}; its terms apply to the weights.") for name in config.corpora
         ),
         usage=(
             f"python -m tasks.phoneme_recognizer.recognize --model {run.name} speech.wav\n"

@@ -1,142 +1,141 @@
-"""The phoneme recognizer's configuration: every number of a run, with its reason."""
+"""Configuration of the phoneme recognizer: the settings of a run, the presets, and finding a run."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from shared.errors import UserError, expect
-from shared.phones import SETS, SILENCES
+from shared.recipe import Recipe
+from shared.runs import Run
 
 TASK = "phoneme_recognizer"
-MAX_BEAM = 100  # far beyond what helps
-RELEASED = "speechocean762"  # the run that the commands use unless told otherwise
+RELEASED = "speechocean762"  # the run that commands use by default
+RELEASED_FILES = ("weights.safetensors", "ngrams.safetensors")  # besides config, metrics, history, card and plots
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """One training of the recognizer; the defaults are those of `spoken_scenes`."""
+class Config(Recipe):
+    """Settings of one training run; the defaults are those of the preset `spoken_scenes`."""
 
     corpus: str = "spoken_scenes"
-    """What to train on: spoken_scenes, spoken_manual, spoken_tatoeba, speechocean762, timit, or a folder of sounds with
-    transcripts. Several are joined by +; the first is the one that is measured."""
-    beside: float = 1.0
-    """Share of the other corpora that is learned from beside the first."""
-    begin: str = ""
-    """A trained run whose weights training begins with, and which finds times in corpora that have none."""
+    """Training corpus: spoken_scenes, spoken_manual, spoken_tatoeba, speechocean762, timit, or a folder of sounds with
+    transcripts. Several are joined by +; evaluation uses the first."""
+    auxiliary_fraction: float = 1.0
+    """Fraction of each corpus after the first that is trained on."""
+    initial_run: str = ""
+    """Run that provides the initial weights, and phone times for corpora without them."""
     classes: Literal[61, 48, 39] = 39
-    """Set of phones that is learned; always 39 are scored (Lee and Hon 1989)."""
+    """Phone set of the labels; evaluation always uses 39 (Lee and Hon 1989)."""
 
     mels: int = 64
-    """Bands of the spectrum."""
+    """Number of mel bands."""
     normalisation: Literal["utterance", "corpus"] = "utterance"
-    """Over what each band is brought to mean 0 and deviation 1; over an utterance it cannot be in a stream."""
+    """Whether bands have mean 0 and standard deviation 1 per utterance or per corpus; streaming needs `corpus`."""
     front_channels: int = 8
-    """Maps of each convolution over time and bands; each halves the bands, each but the first the frames."""
-    pace: Literal[20, 40] = 40
-    """Milliseconds from one step of the LSTMs to the next; with 40 all takes half as long."""
+    """Channels of each convolution. Each halves the bands; each but the first halves the frames."""
+    step_ms: Literal[20, 40] = 40
+    """Milliseconds per step of the recurrent layers; 40 takes half the time of 20."""
     cell: Literal["simple_rnn", "lstm", "gru"] = "lstm"
-    """What the layers are made of."""
+    """Cell of the recurrent layers."""
     bidirectional: bool = True
-    """Each layer reads in both directions; else the recognizer can listen to a stream."""
+    """Whether each recurrent layer reads in both directions; streaming needs one direction."""
     units: int = 128
-    """Width of a layer, of one direction."""
+    """Units of a recurrent layer, per direction."""
     num_layers: int = 2
-    """Layers one above the other."""
+    """Number of recurrent layers."""
 
     dropout: float = 0.1
-    """Of the units between layers, the same for all steps of an utterance."""
+    """Dropout between layers, with the same mask at all steps of an utterance."""
     frame_weight: float = 0.5
-    """Of the loss that tells which phone each frame of 10 ms is, where times are known, beside that of CTC."""
-    frames_first: int = 200
-    """Steps in which frames alone are learned from, if at all; without them CTC is long in saying anything."""
-    consistency: float = 0.0
-    """Of the loss by which an utterance must be told alike when heard twice, each time with other stripes blanked and
-    other units dropped (CR-CTC; Yao et al. 2024); twice the work of a step."""
-    augmented: float = 0.5
-    """Share of utterances that are made noisy, faster or slower; the others stay as they are."""
-    least_snr: float = 5.0
-    """Decibels: noise is drawn from here to 25 above."""
-    speed: float = 0.1
-    """Share by which an utterance may be played faster or slower."""
-    cropped: float = 0.0
-    """Share of its silence that may be cut away before and after such an utterance, where times are known."""
-    tract: float = 0.0
-    """Share by which, in training, all frequencies may lie higher or lower, as with another vocal tract (Jaitly and
-    Hinton 2013)."""
-    masked_bands: int = 8
-    """In training two stripes of at most so many bands are blanked (SpecAugment; Park et al. 2019)."""
-    masked_frames: int = 10
-    """And two of at most so many frames of 10 ms."""
+    """Weight of the per-frame phone loss, beside CTC; used where times are known."""
+    frame_only_steps: int = 200
+    """Initial steps that train on the per-frame loss alone; without them CTC outputs only blanks for a long time."""
+    consistency_weight: float = 0.0
+    """Weight of the divergence between two views of each utterance, which differ in masks and dropout (CR-CTC; Yao et
+    al. 2024). Above 0, a step does twice the work."""
+    augment_probability: float = 0.5
+    """Probability that an utterance is cropped, resampled, scaled and mixed with noise."""
+    min_snr_db: float = 5.0
+    """Minimum signal-to-noise ratio of an augmented utterance in dB; the maximum is 25 dB higher."""
+    speed_range: float = 0.1
+    """Maximum relative change of an augmented utterance's speed."""
+    max_crop: float = 0.0
+    """Maximum fraction of an augmented utterance's leading and trailing silence that is cut; used where times are
+    known."""
+    vocal_tract_range: float = 0.0
+    """Maximum relative shift of all frequencies, as by another vocal tract (Jaitly and Hinton 2013)."""
+    frequency_mask_width: int = 8
+    """Maximum width, in mel bands, of each of the two SpecAugment frequency masks (Park et al. 2019)."""
+    time_mask_width: int = 10
+    """Maximum width, in frames of 10 ms, of each of the two SpecAugment time masks."""
 
     beam: int = 10
-    """Width of the prefix search for phones, once trained; 0: what the best path spells."""
+    """Beam width of the prefix search after training; 0 selects the best path."""
     ngram_order: int = 5
-    """Phones in a row that are counted in the training corpus for that search."""
+    """Order of the phone n-grams, counted in the training corpus, that the search uses."""
     ngram_weight: float = 0.8
-    """In it, of the logarithm of how probable each phone is after those before it."""
+    """Weight of the n-gram log-probability in the search."""
     phone_bonus: float = 1.5
-    """And of each phone that is told, for that logarithm speaks against all of them."""
+    """Score added per phone in the search, against the n-grams' preference for few phones."""
 
     batch_size: int = 8
-    """Utterances in a batch."""
     epochs: int = 2
-    """At most."""
-    learning_rate: float = 3e-3
-    """Adam's, at its highest."""
-    warmup_steps: int = 100
-    """Steps in which the rate rises."""
-    schedule: Literal["cosine", "plateau"] = "cosine"
-    """`cosine` spends all epochs; `plateau` halves the rate when the development error stalls."""
     patience: int = 10
-    """Epochs without a lower development error after which training stops."""
     weight_average: float = 0.99
-    """Momentum of the moving average of weights that is evaluated and kept."""
-    clip_norm: float = 1.0
-    """Global norm to which gradients are clipped."""
-    seed: int = 1
-    """Decides weights, dropout, noise and order."""
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "beside": "auxiliary_fraction", "begin": "initial_run", "pace": "step_ms", "frames_first": "frame_only_steps",
+        "consistency": "consistency_weight", "augmented": "augment_probability", "least_snr": "min_snr_db",
+        "speed": "speed_range", "cropped": "max_crop", "tract": "vocal_tract_range",
+        "masked_bands": "frequency_mask_width", "masked_frames": "time_mask_width",
+    }  # fmt: skip
+    """Former field names, as in the config.json of older runs, and their current names."""
 
     def __post_init__(self):
-        expect("at least 1", self, "mels front_channels units num_layers ngram_order batch_size epochs patience")
-        expect("above 0", self, "learning_rate clip_norm")
-        expect("0 or more", self, "frame_weight frames_first consistency beam ngram_weight phone_bonus")
-        expect("0 or more", self, "masked_bands masked_frames warmup_steps seed")
-        expect("from 0 to below 1", self, "dropout speed tract weight_average")
-        expect("from 0 to 1", self, "augmented cropped beside")
+        super().__post_init__()
+        expect("at least 1", self, "mels front_channels units num_layers ngram_order")
+        expect("0 or more", self, "frame_weight frame_only_steps consistency_weight beam ngram_weight phone_bonus")
+        expect("0 or more", self, "frequency_mask_width time_mask_width")
+        expect("from 0 to below 1", self, "dropout speed_range vocal_tract_range")
+        expect("from 0 to 1", self, "augment_probability max_crop auxiliary_fraction")
         if not all(self.corpora):
             raise UserError(f"corpus {self.corpus!r}: a name or a path was expected, or several joined by +")
 
     @property
     def corpora(self) -> list[str]:
-        """The first one is measured."""
+        """Names of the training corpora; the first is evaluated."""
         return self.corpus.split("+")
 
     @property
     def frames(self) -> int:
-        """Of 10 ms, that one step of the LSTMs tells of."""
-        return self.pace // 10
+        """Number of 10 ms frames per step of the recurrent layers."""
+        return self.step_ms // 10
 
-    @property
-    def phones(self) -> tuple[str, ...]:
-        """What is told apart, in the order of ids from 1 on; 0 is silence, and what CTC has between labels."""
-        return tuple(phone for phone in SETS[self.classes] if phone not in SILENCES)
+
+def find_run(model: str | None = None) -> Run:
+    """The run that a name or a folder means; by default the released model, else the newest run.
+
+    Raises:
+        RunError: the run does not exist or cannot be opened.
+    """
+    return Run.find(model, TASK, RELEASED)
 
 
 SPOKEN_SCENES = Config()
 
-# Many words, in no order that could be learned by heart: a beginning for people's speech.
+# A large vocabulary in varied sentences: the initial run for people's speech.
 SPOKEN_MANUAL = replace(
     SPOKEN_SCENES,
     corpus="spoken_manual+spoken_scenes",
-    beside=0.4,
+    auxiliary_fraction=0.4,
     front_channels=32,
     units=224,
     num_layers=3,
     dropout=0.2,
-    augmented=0.7,
-    least_snr=10.0,
-    speed=0.25,
-    masked_bands=12,
-    masked_frames=20,
+    augment_probability=0.7,
+    min_snr_db=10.0,
+    speed_range=0.25,
+    frequency_mask_width=12,
+    time_mask_width=20,
     beam=0,
     epochs=4,
     learning_rate=2e-3,
@@ -146,20 +145,20 @@ SPOKEN_MANUAL = replace(
 PRESETS = {
     "spoken_scenes": SPOKEN_SCENES,
     "spoken_manual": SPOKEN_MANUAL,
-    # People, few and hard to understand; without all that is drawn, each of them would be learned by heart.
+    # Few speakers, hard to understand: without this much augmentation the model overfits to each of them.
     "speechocean762": replace(
         SPOKEN_MANUAL,
         corpus="speechocean762+spoken_manual",
-        beside=0.1,
-        begin="spoken_manual",
+        auxiliary_fraction=0.1,
+        initial_run="spoken_manual",
         dropout=0.25,
-        frames_first=0,
-        consistency=0.2,
-        augmented=0.8,
-        speed=0.2,
-        cropped=1.0,
-        tract=0.1,
-        masked_frames=25,
+        frame_only_steps=0,
+        consistency_weight=0.2,
+        augment_probability=0.8,
+        speed_range=0.2,
+        max_crop=1.0,
+        vocal_tract_range=0.1,
+        time_mask_width=25,
         beam=20,
         ngram_weight=0.6,
         phone_bonus=2.5,
@@ -168,33 +167,33 @@ PRESETS = {
         warmup_steps=300,
         weight_average=0.998,
     ),
-    # The recipe above on the corpus that published figures are of.
+    # The same recipe on the corpus of the published results.
     "timit": replace(
         SPOKEN_SCENES,
         corpus="timit",
         front_channels=32,
-        pace=20,
+        step_ms=20,
         units=256,
         num_layers=4,
         dropout=0.25,
-        consistency=0.2,
-        augmented=0.8,
-        least_snr=10.0,
-        speed=0.15,
-        masked_bands=12,
-        masked_frames=25,
+        consistency_weight=0.2,
+        augment_probability=0.8,
+        min_snr_db=10.0,
+        speed_range=0.15,
+        frequency_mask_width=12,
+        time_mask_width=25,
         beam=0,
         epochs=40,
         learning_rate=2e-3,
         warmup_steps=300,
         weight_average=0.998,
     ),
-    # Reads forwards alone, with what is known beforehand, so that it can listen while somebody speaks.
+    # One direction, and statistics known in advance: recognizes a stream while it arrives.
     "streaming": replace(
         SPOKEN_SCENES,
         normalisation="corpus",
         front_channels=16,
-        pace=20,
+        step_ms=20,
         bidirectional=False,
         units=256,
         beam=0,

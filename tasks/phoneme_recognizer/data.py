@@ -1,17 +1,17 @@
 """From corpora to batches.
 
-    records (datasets)   samples, phones, and in some corpora from when to when each phone lasts
-      -> Split           ids of phones, ids of 10 ms frames where times are known; the sound stays where it is
-      -> batch           sound, some of it made noisy, faster or slower
+    records (datasets)   samples, phones, and in some corpora the first and last sample of each phone
+      -> Split           phones, and spans of phones where times are known; sound is read on access
+      -> batch           sound, some of it augmented
 
-A batch holds utterances of about the same length, padded to the longest:
+A batch holds utterances of similar length, padded to the longest:
 
-    inputs   samples        (batch, samples) float32, in -1..1
-             lengths        (batch,) int32, samples that are real
-             label_ids      (batch, labels) int32, 0 where there are no more
-             label_lengths  (batch,) int32
-             frame_ids      (batch, frames) int32: a phone, 0 silence, -1 not known
-    targets  label_ids once more, by which labels are counted
+    inputs   samples        `(batch, samples)` float32, in -1..1
+             lengths        `(batch,)` int32, in samples
+             label_ids      `(batch, target)` int32, 0 for padding
+             label_lengths  `(batch,)` int32
+             frame_ids      `(batch, frames)` int32: a phone, 0 for silence, -1 for unknown
+    targets  label_ids again, from which the trainer counts labels
 """
 
 import sys
@@ -25,16 +25,16 @@ import numpy as np
 import datasets
 from datasets.sound_folder import SoundFolder
 from datasets.sound_folder import fingerprint as folder_fingerprint
-from shared.audio import SAMPLE_RATE
+from shared.audio import SAMPLE_RATE, pad_samples
 from shared.batching import BucketedBatches, pad
-from shared.ctc import frames_needed
+from shared.ctc import min_frames
 from shared.features import HOP, WINDOW, frame_count
-from shared.phones import fold, fold_all
+from shared.phones import SILENCE, PhoneVocabulary, fold, fold_all
 from tasks.phoneme_recognizer.config import Config
 
 CORPORA = ("spoken_scenes", "spoken_manual", "spoken_tatoeba", "speechocean762", "timit")
 UNKNOWN = -1
-NOISE_RANGE = 25.0  # decibels
+SNR_RANGE = 25.0  # dB above the minimum signal-to-noise ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,149 +42,156 @@ class Utterance:
     """One utterance without its sound.
 
     Attributes:
-        place: which of the records it is.
+        index: index of its record.
         length: samples of its sound.
-        label_ids: its phones, silences left out.
-        spans: (phones and silences, 3) int32: id, first sample, sample after the last; None where times are unknown.
-            The id is 0 for silence, -1 for what is none of the phones.
-        phones: the 39 classes that are scored, silences among them where they are known.
+        phones: of the set `config.classes`, without silences.
+        spans: `(spans, 3)` int32: id, first sample, sample after the last; None if times are unknown. The id is 0 for
+            silence, -1 for a label outside the set.
+        reference: of the 39 scored classes, with silences if the corpus has them.
     """
 
-    place: int
+    index: int
     length: int
-    label_ids: np.ndarray
-    spans: np.ndarray | None
     phones: tuple[str, ...]
+    spans: np.ndarray | None
+    reference: tuple[str, ...]
 
-    @property
-    def seconds(self) -> float:
-        """How long it lasts."""
-        return self.length / SAMPLE_RATE
+    def scored(self, silence: bool = False) -> list[str]:
+        """The phones of the 39 scored classes, with or without silences."""
+        return [phone for phone in self.reference if silence or phone != SILENCE]
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split of one or several corpora, ready for the model."""
+    """One split of one or several corpora."""
 
     records: Sequence[dict[str, Any]]
     utterances: list[Utterance]
 
-    def samples(self, number: int) -> np.ndarray:
-        """The sound of an utterance, float32 `(samples,)`."""
-        return self.records[self.utterances[number].place]["audio"].astype(np.float32) / 32_768
+    def samples(self, index: int) -> np.ndarray:
+        """The sound of utterance `index`, float32 `(samples,)`."""
+        return self.records[self.utterances[index].index]["audio"].astype(np.float32) / 32_768
 
 
 class Joined(Sequence[dict[str, Any]]):
-    """Several corpora as one: the first whole, and a share of each of the others, from everywhere in it."""
+    """Several corpora as one: all of the first, and a fraction of each other, evenly spaced."""
 
-    def __init__(self, parts: Sequence[Sequence[dict[str, Any]]], share: float = 1.0):
-        taken = [np.linspace(0, len(part), round(share * len(part)), endpoint=False) for part in parts[1:]]
-        chosen = [range(len(parts[0])), *(places.astype(int).tolist() for places in taken)]
-        self.records = [(part, place) for part, places in zip(parts, chosen, strict=True) for place in places]
+    def __init__(self, parts: Sequence[Sequence[dict[str, Any]]], fraction: float = 1.0):
+        spaced = [np.linspace(0, len(part), round(fraction * len(part)), endpoint=False) for part in parts[1:]]
+        chosen = [range(len(parts[0])), *(indices.astype(int).tolist() for indices in spaced)]
+        self.records = [(part, index) for part, indices in zip(parts, chosen, strict=True) for index in indices]
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index):
-        part, place = self.records[index]
-        return part[place]
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        part, inner = self.records[index]
+        return part[inner]
 
 
 def open_corpus(name: str, split: str, data_dir: Path | None = None) -> Sequence[dict[str, Any]]:
-    """The records of a corpus by its name, or of a folder of the user's."""
+    """The records of a corpus, or of a folder of sounds with transcripts."""
     return datasets.load(name, split, data_dir) if name in CORPORA else SoundFolder(Path(name), split)
 
 
-def fingerprint(name: str, data_dir: Path | None = None) -> str:
-    """A hash by which the same data are known again."""
-    return datasets.fingerprint(name, data_dir) if name in CORPORA else folder_fingerprint(Path(name))
+def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
+    """A hash of each training corpus by its name; `data_dir` is the user's copy of the first."""
+    return {
+        name: datasets.fingerprint(name, None if i else data_dir) if name in CORPORA else folder_fingerprint(Path(name))
+        for i, name in enumerate(config.corpora)
+    }
 
 
 def load_split(config: Config, split: str, data_dir: Path | None = None) -> Split:
-    """A split: all corpora to train on, the first one alone to measure on.
-
-    Args:
-        data_dir: the user's copy of the first corpus.
-    """
+    """A split of all corpora for training, of the first for evaluation; `data_dir` is the user's copy of the first."""
     names = config.corpora if split == "train" else config.corpora[:1]
     parts = [open_corpus(name, split, data_dir if name == config.corpora[0] else None) for name in names]
-    found = read_split(config, Joined(parts, config.beside) if len(parts) > 1 else parts[0])
-    return fitting(config, found) if split == "train" else found
+    loaded = read_split(config, Joined(parts, config.auxiliary_fraction) if len(parts) > 1 else parts[0])
+    return trainable(config, loaded) if split == "train" else loaded
 
 
 def read_split(config: Config, records: Sequence[dict[str, Any]]) -> Split:
     """The utterances of records."""
-    return Split(records, [_read(config, record, place) for place, record in enumerate(records)])
+    vocabulary = PhoneVocabulary(config.classes)
+    return Split(records, [_read(config, vocabulary, record, i) for i, record in enumerate(records)])
 
 
-def fitting(config: Config, split: Split) -> Split:
-    """What CTC can learn from; utterances whose phones need more frames than they have are told of and left out.
+def trainable(config: Config, split: Split) -> Split:
+    """The utterances that CTC can learn from; those without phones, or with too few frames for them, are reported.
 
     Raises:
-        CorpusError: nothing is left.
+        CorpusError: no utterance is left.
     """
 
     def fits(utterance: Utterance) -> bool:
-        frames = int(frame_count(int(utterance.length / (1 + config.speed))))
-        return len(utterance.label_ids) > 0 and frames_needed(utterance.label_ids) <= -(-frames // config.frames)
+        frames = int(frame_count(int(utterance.length / (1 + config.speed_range))))
+        return len(utterance.phones) > 0 and min_frames(utterance.phones) <= -(-frames // config.frames)
 
-    kept = [utterance for utterance in split.utterances if fits(utterance)]
-    if not kept:
+    fitting = [utterance for utterance in split.utterances if fits(utterance)]
+    if not fitting:
         raise datasets.CorpusError(f"{config.corpus}: no utterance has phones and is long enough for them")
-    if left_out := len(split.utterances) - len(kept):
-        print(f"{left_out} utterances without phones, or too short for theirs, are left out", file=sys.stderr)
-    return Split(split.records, kept)
+    if skipped := len(split.utterances) - len(fitting):
+        print(f"skipped {skipped} utterances that have no phones or are too short for them", file=sys.stderr)
+    return Split(split.records, fitting)
 
 
-def _read(config: Config, record: dict[str, Any], place: int) -> Utterance:
-    spelt = record["phones"].split() if isinstance(record["phones"], str) else record["phones"]
-    ids = {phone: number for number, phone in enumerate(config.phones, start=1)}
-    folded = [fold(phone, config.classes) for phone in spelt]
+def _read(config: Config, vocabulary: PhoneVocabulary, record: dict[str, Any], index: int) -> Utterance:
+    labels = record["phones"].split() if isinstance(record["phones"], str) else record["phones"]
+    folded = [fold(label, config.classes) for label in labels]
     spans = None
     if "starts" in record:
-        told = [UNKNOWN if phone is None else ids.get(phone, 0) for phone in folded]  # a glottal stop is no silence
-        spans = np.stack([np.array(told, np.int32), record["starts"], record["ends"]], axis=1)
+        ids = [UNKNOWN if phone is None else vocabulary.ids.get(phone, 0) for phone in folded]
+        spans = np.stack([np.array(ids, np.int32), record["starts"], record["ends"]], axis=1)
     return Utterance(
-        place=place,
+        index=index,
         length=len(record["audio"]),
-        label_ids=np.array([ids[phone] for phone in folded if phone in ids], np.int32),
+        phones=tuple(phone for phone in folded if phone is not None and phone in vocabulary.ids),
         spans=spans,
-        phones=tuple(fold_all(spelt, 39)),
+        reference=tuple(fold_all(labels, 39)),
     )
 
 
 def example_sounds(config: Config, count: int) -> list[np.ndarray]:
-    """Sounds of the development split, or tones where there is no copy of the corpus."""
+    """Sounds of the development split, or tones if the corpus is not on this machine; float32 `(samples,)` each."""
     name = config.corpora[0]
     try:
         if name not in CORPORA or datasets.is_at_hand(name):
             records = open_corpus(name, "dev")
-            return [records[place]["audio"].astype(np.float32) / 32_768 for place in range(min(count, len(records)))]
+            return [records[i]["audio"].astype(np.float32) / 32_768 for i in range(min(count, len(records)))]
     except datasets.CorpusError:
         pass
     seconds = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
     return [np.float32(0.3) * np.sin(200 * (n + 1) * seconds * (4 + seconds)).astype(np.float32) for n in range(count)]
 
 
-def training_batches(config: Config, split: Split) -> BucketedBatches:
-    """Batches of utterances; an epoch hears every one once."""
+def build_vocabulary(config: Config, train: Split) -> PhoneVocabulary:
+    """The phones of the set `config.classes`, whether they occur in the training split or not."""
+    del train
+    return PhoneVocabulary(config.classes)
 
-    def make_batch(places: np.ndarray, rng: np.random.Generator):
-        heard = []
-        for place in places:
-            samples, spans = split.samples(place), split.utterances[place].spans
-            if rng.random() < config.augmented:
+
+def training_batches(config: Config, train: Split, vocabulary: PhoneVocabulary) -> BucketedBatches:
+    """Batches in which each utterance occurs once per epoch."""
+    label_ids = [np.array(vocabulary.encode(utterance.phones), np.int32) for utterance in train.utterances]
+
+    def make_batch(indices: np.ndarray, rng: np.random.Generator):
+        sounds = []
+        for i in indices:
+            samples, spans = train.samples(i), train.utterances[i].spans
+            if rng.random() < config.augment_probability:
                 samples, spans = augment(samples, spans, config, rng)
-            heard.append((samples, spans))
-        return as_batch(heard, [split.utterances[place].label_ids for place in places])
+            sounds.append((samples, spans))
+        return as_batch(sounds, [label_ids[i] for i in indices])
 
-    lengths = [utterance.length for utterance in split.utterances]
+    lengths = [utterance.length for utterance in train.utterances]
     return BucketedBatches(lengths, config.batch_size, make_batch, config.seed)
 
 
-def as_batch(heard: Sequence[tuple[np.ndarray, np.ndarray | None]], label_ids: Sequence[np.ndarray]):
-    """Inputs and targets of sounds with their spans, and their labels."""
-    samples, lengths = pad_samples([samples for samples, _ in heard])
+def as_batch(
+    sounds: Sequence[tuple[np.ndarray, np.ndarray | None]], label_ids: Sequence[np.ndarray]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Inputs and targets from the samples and spans, and the label ids `(target,)`, of each utterance."""
+    samples, lengths = pad_samples([samples for samples, _ in sounds])
     frames = max((samples.shape[1] - WINDOW + HOP) // HOP, 0)
     labels = pad([ids.tolist() for ids in label_ids])
     inputs = {
@@ -192,67 +199,58 @@ def as_batch(heard: Sequence[tuple[np.ndarray, np.ndarray | None]], label_ids: S
         "lengths": lengths,
         "label_ids": labels,
         "label_lengths": np.array([len(ids) for ids in label_ids], np.int32),
-        "frame_ids": np.stack([frame_ids(spans, frames) for _, spans in heard]),
+        "frame_ids": np.stack([frame_ids(spans, frames) for _, spans in sounds]),
     }
     return inputs, labels
 
 
-def pad_samples(sounds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Sounds as float32 `(batch, samples)`, and how many samples of each are real."""
-    lengths = np.array([len(sound) for sound in sounds], np.int32)
-    samples = np.zeros((len(sounds), int(lengths.max())), np.float32)
-    for row, sound in zip(samples, sounds, strict=True):
-        row[: len(sound)] = sound
-    return samples, lengths
-
-
 def frame_ids(spans: np.ndarray | None, frames: int) -> np.ndarray:
-    """Which phone is heard in the middle of each frame, int32 `(frames,)`."""
+    """The id of the span at the middle of each frame, int32 `(frames,)`."""
     middles = np.arange(frames) * HOP + WINDOW // 2
     if spans is None or not len(spans):
         return np.full(frames, UNKNOWN, np.int32)
-    place = np.searchsorted(spans[:, 1], middles, side="right") - 1
-    inside = (place >= 0) & (middles < spans[place, 2])
-    return np.where(inside, spans[place, 0], UNKNOWN).astype(np.int32)
+    index = np.searchsorted(spans[:, 1], middles, side="right") - 1
+    inside = (index >= 0) & (middles < spans[index, 2])
+    return np.where(inside, spans[index, 0], UNKNOWN).astype(np.int32)
 
 
 def augment(
     samples: np.ndarray, spans: np.ndarray | None, config: Config, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The same utterance with less silence around it, faster or slower, pitch and all, louder or softer, in noise."""
-    if config.cropped and spans is not None:
-        samples, spans = crop(samples, spans, *rng.uniform(0, config.cropped, 2))
-    if config.speed:
-        samples, spans = at_speed(samples, spans, 1 + rng.uniform(-config.speed, config.speed))
+    """Samples and spans with silence cropped, another speed and pitch, another level, and noise."""
+    if config.max_crop and spans is not None:
+        samples, spans = crop(samples, spans, *rng.uniform(0, config.max_crop, 2))
+    if config.speed_range:
+        samples, spans = change_speed(samples, spans, 1 + rng.uniform(-config.speed_range, config.speed_range))
     samples = samples * np.float32(10 ** (rng.uniform(-10, 3) / 20))
-    return add_noise(samples, config.least_snr + rng.uniform(0, NOISE_RANGE), rng), spans
+    return add_noise(samples, config.min_snr_db + rng.uniform(0, SNR_RANGE), rng), spans
 
 
 def crop(samples: np.ndarray, spans: np.ndarray, before: float, after: float) -> tuple[np.ndarray, np.ndarray]:
-    """Without these shares of the silence before the first phone and after the last."""
-    said = spans[spans[:, 0] != 0]
-    if not len(said):
+    """Cut the fraction `before` of the silence before the first phone, and `after` of that after the last."""
+    phones = spans[spans[:, 0] != 0]
+    if not len(phones):
         return samples, spans
-    first = int(before * said[0, 1])
-    last = len(samples) - int(after * (len(samples) - said[-1, 2]))
+    first = int(before * phones[0, 1])
+    last = len(samples) - int(after * (len(samples) - phones[-1, 2]))
     times = np.clip(spans[:, 1:], first, last) - first
     return samples[first:last], np.concatenate([spans[:, :1], times], axis=1)
 
 
-def at_speed(samples: np.ndarray, spans: np.ndarray | None, speed: float) -> tuple[np.ndarray, np.ndarray | None]:
-    """Played so many times as fast."""
+def change_speed(samples: np.ndarray, spans: np.ndarray | None, speed: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """Resample the sound so that it is `speed` times as fast; its pitch changes too."""
     import soxr
 
-    played = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE, quality="MQ")
+    resampled = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE, quality="MQ")
     if spans is not None:
         spans = np.concatenate([spans[:, :1], np.round(spans[:, 1:] / speed)], axis=1).astype(np.int32)
-    return played, spans
+    return resampled, spans
 
 
 def add_noise(samples: np.ndarray, snr: float, rng: np.random.Generator) -> np.ndarray:
-    """With noise `snr` decibels below the sound, of a colour between white and brown."""
+    """Add noise with a random spectrum between white and brown, at a signal-to-noise ratio of `snr` dB."""
     step = 1 << max(len(samples).bit_length() - 4, 1)
-    length = (len(samples) // step + 1) * step  # of which transforms are fast, for it has small factors
+    length = (len(samples) // step + 1) * step  # small prime factors make the transforms fast
     spectrum = np.fft.rfft(rng.standard_normal(length, np.float32))
     spectrum /= np.maximum(np.arange(len(spectrum), dtype=np.float32), 1) ** np.float32(rng.uniform(0, 1))
     noise = np.fft.irfft(spectrum, length)[: len(samples)]

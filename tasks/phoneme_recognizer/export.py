@@ -1,109 +1,101 @@
-"""Writes a trained recognizer as a SavedModel that takes samples and gives phones with times.
+"""Writes a trained recognizer as a SavedModel that takes samples and returns phones with times.
 
-    python -m tasks.phoneme_recognizer.export [RUN]
+    python -m tasks.phoneme_recognizer.export [RUN] [--beam 10]      # --beam 0: best path
 
-Endpoints, for any batch size and length (memory is of the order of length x phones: cut what lasts minutes):
+Endpoints, for any batch size and length (memory is proportional to samples x phones: cut sounds of minutes):
 
-    waveform (batch, samples) float32 in -1..1, 16,000 a second; lengths (batch,) int32, samples that are real
+    waveform `(batch, samples)` float32 in -1..1, 16,000 Hz; lengths `(batch,)` int32, in samples
 
-    recognize    -> phonemes     (batch, n) string      ARPAbet, then ""
-                    start, end   (batch, n) float32     seconds
-                    probability  (batch, n) float32     that this phone, and no other, was said there
-                    log_prob     (batch,) float32       natural logarithm, of all phones together
-    posteriors   -> posteriors   (batch, frames, phones + 1) float32, every 10 ms, silence first; no temperature
-                    phones       (phones + 1,) string
-                    lengths      (batch,) int32, frames that are real
+    recognize    -> phonemes     `(batch, target)` string      ARPAbet, "" for padding
+                    start, end   `(batch, target)` float32     seconds
+                    probability  `(batch, target)` float32     of this phone and no other in its segment
+                    log_prob     `(batch,)` float32            natural logarithm, of the whole sequence
+    posteriors   -> posteriors   `(batch, frames, vocab)` float32, every 10 ms, silence first; at temperature 1
+                    phones       `(vocab,)` string
+                    lengths      `(batch,)` int32, in frames
 """
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
+from shared import commands
+from shared.cli import command
+from tasks.phoneme_recognizer.config import find_run
 
-from shared.cli import command, parse
-from shared.runs import Run
-from tasks.phoneme_recognizer.config import RELEASED, TASK, Config
-
-CHECKED = 4  # sounds that the parity check recognizes in both ways
-TOLERANCE = 1e-3  # in seconds, probabilities and their logarithm; graphs may add up in different orders
+EXAMPLES = 4  # sounds in the parity check
+TOLERANCE = 1e-3  # of seconds, probabilities and relative log-probabilities; graphs differ in the order of sums
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
-    model: tyro.conf.Positional[str | None] = None
-    """Run or folder; by default the released model, else the newest run."""
-
-
-def export(model: str | None) -> Path:
-    """Exports a run or folder; returns the SavedModel's folder.
+def export(model: str | None = None, beam: int | None = None) -> Path:
+    """Export a run or folder and return the SavedModel's folder; `beam` is 0 for the best path.
 
     Raises:
-        RunError: there is no such run, or its files do not fit together.
-        ParityError: the SavedModel and the Python model recognize a sound differently.
+        RunError: the run does not exist, or its files do not fit together.
+        ParityError: the outputs of the SavedModel and of the Python model differ.
     """
-    run = Run.find(model, TASK, RELEASED)
+    run = find_run(model)
     import numpy as np
     import tensorflow as tf
 
+    from shared.audio import pad_samples
     from shared.export import Endpoint, ParityError, write_saved_model
     from shared.features import WINDOW
-    from tasks.phoneme_recognizer.data import example_sounds, pad_samples
-    from tasks.phoneme_recognizer.recognition import PIECE, SoundRecognizer
+    from tasks.phoneme_recognizer.data import example_sounds
+    from tasks.phoneme_recognizer.inference import MAX_PIECE, SoundRecognizer
 
-    recognizer = SoundRecognizer.load(str(run.path))
-    network, config = recognizer.model, run.read_config(Config)
-    table = tf.constant(["", *config.phones])
+    recognizer = SoundRecognizer.load(str(run.path), beam)
+    network, vocabulary = recognizer.model, recognizer.vocabulary
 
-    def whole(waveform, lengths):
-        """A window at least, and no length beyond what there is."""
+    def checked(waveform, lengths):
+        """The waveform padded to at least a window, and lengths within it."""
         size = tf.shape(waveform)[1]
         missing: Any = [[0, 0], [0, tf.maximum(WINDOW - size, 0)]]
         return tf.pad(waveform, missing), tf.clip_by_value(lengths, 0, size)
 
     def recognize(waveform, lengths):
-        found = recognizer.finder.find(*whole(waveform, lengths))
+        segments = recognizer.decoder.decode(*checked(waveform, lengths))
         return {
-            "phonemes": tf.gather(table, found.label_ids[:, 0]),
-            "start": found.starts[:, 0],
-            "end": found.ends[:, 0],
-            "probability": found.probabilities[:, 0],
-            "log_prob": found.log_probs[:, 0],
+            "phonemes": tf.gather(tf.constant(vocabulary.table), segments.label_ids[:, 0]),
+            "start": segments.starts[:, 0],
+            "end": segments.ends[:, 0],
+            "probability": segments.probabilities[:, 0],
+            "log_prob": segments.log_probs[:, 0],
         }
 
     def posteriors(waveform, lengths):
-        told, frames = network.posteriors(*whole(waveform, lengths))
-        return {"posteriors": told, "phones": tf.constant(["sil", *config.phones]), "lengths": frames}
+        probabilities, frames = network.posteriors(*checked(waveform, lengths))
+        return {"posteriors": probabilities, "phones": tf.constant(["sil", *vocabulary.phones]), "lengths": frames}
 
-    sounds = [sound[:PIECE] for sound in example_sounds(config, CHECKED)]  # longer ones are cut by the command line
+    sounds = [sound[:MAX_PIECE] for sound in example_sounds(recognizer.config, EXAMPLES)]
     samples, lengths = pad_samples(sounds)
     expected = [best[0] for best in recognizer(sounds)]
-    expected_posteriors = np.asarray(network.posteriors(*whole(samples, lengths))[0])
+    expected_posteriors = np.asarray(network.posteriors(*checked(samples, lengths))[0])
 
-    def check(loaded) -> None:
-        given = {name: value.numpy() for name, value in loaded.recognize(samples, lengths).items()}
-        everywhere = {name: value.numpy() for name, value in loaded.posteriors(samples, lengths).items()}
-        for row, wanted in enumerate(expected):
-            told = [phone.decode() for phone in given["phonemes"][row] if phone]
-            phones = [phone.phone for phone in wanted.phones]
-            if told != phones:
+    def check(loaded: Any) -> None:
+        recognized, by_frame = (
+            {name: value.numpy() for name, value in endpoint(samples, lengths).items()}
+            for endpoint in (loaded.recognize, loaded.posteriors)
+        )
+        for row, best in enumerate(expected):
+            phones = [phone.decode() for phone in recognized["phonemes"][row] if phone]
+            if phones != (expected_phones := [phone.phone for phone in best.phones]):
                 raise ParityError(
-                    f"nothing was exported: in sound {row + 1} the SavedModel hears {' '.join(told)!r}, the model"
-                    f" {' '.join(phones)!r}"
+                    f"nothing was exported: for sound {row + 1} the SavedModel returns {' '.join(phones)!r}, the Python"
+                    f" model {' '.join(expected_phones)!r}"
                 )
-            numbers = np.array([phone[1:] for phone in wanted.phones]).reshape(-1, 3)
-            theirs = np.stack([given[name][row, : len(told)] for name in ("start", "end", "probability")], axis=-1)
-            real = row, slice(everywhere["lengths"][row])
-            apart = [
-                *np.abs(numbers - theirs).ravel(),
-                abs(wanted.log_prob - given["log_prob"][row]) / max(1, abs(wanted.log_prob)),
-                np.abs(expected_posteriors[real] - everywhere["posteriors"][real]).max(initial=0),
+            names = ("start", "end", "probability")
+            values = np.stack([recognized[name][row, : len(phones)] for name in names], axis=-1)
+            real = row, slice(by_frame["lengths"][row])
+            differences = [
+                *np.abs(values - np.array([phone[1:] for phone in best.phones]).reshape(-1, 3)).ravel(),
+                abs(best.log_prob - recognized["log_prob"][row]) / max(1, abs(best.log_prob)),
+                np.abs(expected_posteriors[real] - by_frame["posteriors"][real]).max(initial=0),
             ]
-            if not np.max(apart) <= TOLERANCE:
+            if not np.max(differences) <= TOLERANCE:  # NaN included
                 raise ParityError(
-                    f"nothing was exported: of sound {row + 1} the SavedModel and the model tell numbers that differ by"
-                    f" {np.max(apart):.2g}"
+                    f"nothing was exported: for sound {row + 1} the outputs of the SavedModel and of the Python model"
+                    f" differ by {np.max(differences):.2g}"
                 )
 
     signature = {
@@ -115,13 +107,12 @@ def export(model: str | None) -> Path:
         function.__name__: Endpoint(function=function, signature=signature, example=example)
         for function in (recognize, posteriors)
     }
-    return write_saved_model(run, recognizer.finder, endpoints, check)
+    return write_saved_model(run, recognizer.decoder, endpoints, check)
 
 
 @command
 def main(arguments: list[str]) -> None:
-    options = parse(Arguments, arguments, "tasks.phoneme_recognizer.export", __doc__)
-    print(export(options.model))
+    commands.export(arguments, "tasks.phoneme_recognizer.export", __doc__, export, minimum_beam=0)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,23 @@
-"""Recognitions as other programs read them."""
+"""Output formats: JSON, text, Praat's TextGrid and NIST's CTM."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from shared.phones import IPA, SILENCE
-from tasks.phoneme_recognizer.recognition import Recognition
 
-Spelling = Callable[[str], str]
+if TYPE_CHECKING:
+    from tasks.phoneme_recognizer.inference import Recognition
 
-
-def arpabet(phone: str) -> str:
-    """As it is."""
-    return phone
+Spelling = Callable[[str], str]  # of a phone of ARPAbet
 
 
 def ipa(phone: str) -> str:
-    """In the letters of the International Phonetic Association."""
+    """The phone in the International Phonetic Alphabet."""
     return IPA.get(phone, phone)
 
 
-def as_record(name: str, recognitions: list[Recognition], spell: Spelling) -> dict:
-    """What `--json` prints of a sound."""
+def as_record(name: str, recognitions: "list[Recognition]", spell: Spelling) -> dict[str, Any]:
+    """The hypotheses of a sound as a JSON object."""
     return {
         "sound": name,
         "seconds": round(recognitions[0].seconds, 3),
@@ -41,12 +39,12 @@ def as_record(name: str, recognitions: list[Recognition], spell: Spelling) -> di
     }
 
 
-def as_text(name: str, recognitions: list[Recognition], spell: Spelling, brief: bool) -> str:
-    """What a person reads: all phones in a line, then each with its times and its probability."""
+def as_text(name: str, recognitions: "list[Recognition]", spell: Spelling, brief: bool) -> str:
+    """One line per hypothesis; unless `brief`, one more for each phone of the best, with times and probability."""
     best, *others = recognitions
     lines = [f"{name}: {_line(best, spell)}"]
     if others:
-        lines = [f"{name}:", *(f"  {found.log_prob:9.2f}  {_line(found, spell)}" for found in recognitions)]
+        lines = [f"{name}:", *(f"  {each.log_prob:9.2f}  {_line(each, spell)}" for each in recognitions)]
     if not brief:
         lines += [
             f"  {phone.start:8.3f} {phone.end:8.3f}  {phone.probability:4.0%}  {spell(phone.phone)}"
@@ -55,12 +53,12 @@ def as_text(name: str, recognitions: list[Recognition], spell: Spelling, brief: 
     return "\n".join(lines)
 
 
-def _line(recognition: Recognition, spell: Spelling) -> str:
+def _line(recognition: "Recognition", spell: Spelling) -> str:
     return " ".join(spell(phone.phone) for phone in recognition.phones) or "(silence)"
 
 
-def as_textgrid(recognition: Recognition, spell: Spelling) -> str:
-    """For Praat: one tier of intervals that leave nothing out, silences being empty."""
+def as_textgrid(recognition: "Recognition", spell: Spelling) -> str:
+    """A TextGrid with one tier that covers the whole sound; silences have an empty text."""
     spans = recognition.with_silence()
     end = f"{max(recognition.seconds, spans[-1].end if spans else 0):.6f}"
     lines = [
@@ -68,10 +66,10 @@ def as_textgrid(recognition: Recognition, spell: Spelling) -> str:
         "size = 1", "item []:", "    item [1]:", '        class = "IntervalTier"', '        name = "phones"',
         "        xmin = 0", f"        xmax = {end}", f"        intervals: size = {len(spans)}",
     ]  # fmt: skip
-    for number, span in enumerate(spans, start=1):
+    for i, span in enumerate(spans, start=1):
         text = "" if span.phone == SILENCE else spell(span.phone).replace('"', '""')
         lines += [
-            f"        intervals [{number}]:",
+            f"        intervals [{i}]:",
             f"            xmin = {span.start:.6f}",
             f"            xmax = {span.end:.6f}",
             f'            text = "{text}"',
@@ -79,8 +77,8 @@ def as_textgrid(recognition: Recognition, spell: Spelling) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_ctm(name: str, recognition: Recognition, spell: Spelling) -> str:
-    """NIST's lines of file, channel, begin, duration, phone, probability."""
+def as_ctm(name: str, recognition: "Recognition", spell: Spelling) -> str:
+    """CTM lines: file, channel, start, duration, phone, probability."""
     sound = "_".join(name.split()) or "-"
     return "".join(
         f"{sound} 1 {phone.start:.3f} {phone.end - phone.start:.3f} {spell(phone.phone)} {phone.probability:.4f}\n"

@@ -1,11 +1,13 @@
-"""Listening while somebody speaks: fed piece by piece, CTC tells the same posteriors as of the whole sound.
+"""Recognition of a stream: piece by piece, with the same posteriors as for the whole sound.
 
-What is heard next may depend on what was heard before, never on what is still to come, but for the few frames that the
-convolutions look ahead: 3 of 10 ms, or 5. So states are carried, and each convolution keeps the frames that its next
-output sees as well.
+The model reads in one direction, so its output depends on the past and on the 3 or 5 frames of 10 ms that the
+convolutions look ahead. States are carried from piece to piece, and each convolution keeps the frames that its next
+output needs.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import keras
@@ -14,90 +16,109 @@ import numpy as np
 from shared.audio import SAMPLE_RATE
 from shared.errors import UserError
 from shared.features import HOP, WINDOW, frame_count, log_mel
-from shared.runs import Run
-from tasks.phoneme_recognizer.model import PhonemeRecognizer, convolutions, front_widths, load_model
+from tasks.phoneme_recognizer.config import find_run
+from tasks.phoneme_recognizer.model import LoadedRecognizer, PhonemeRecognizer, convolutions, front_widths, load_model
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
+Peak = tuple[str, float]  # a phone, and the time of its peak in seconds
 
-class _Frames:
-    """Frames that a convolution has yet to see: at first, as at the end, zeros."""
 
-    def __init__(self, model: PhonemeRecognizer, number: int, width: int):
-        self.model, self.number = model, number
-        self.size, self.stride = convolutions(model.config)[number]
-        self.edge = np.zeros((1, self.size // 2, width), np.float32)
-        self.waiting = self.edge
+class _Convolution:
+    """One convolution over a stream, padded with zeros at its start and end."""
+
+    def __init__(self, model: PhonemeRecognizer, index: int, width: int):
+        self.model, self.index = model, index
+        self.size, self.stride = convolutions(model.config)[index]
+        self.padding = np.zeros((1, self.size // 2, width), np.float32)
+        self.kept = self.padding
 
     def feed(self, frames: np.ndarray) -> np.ndarray:
-        """(1, frames, width) -> as many outputs as are certain by now."""
-        seen = np.concatenate([self.waiting, frames], axis=1)
-        count = max((seen.shape[1] - self.size) // self.stride + 1, 0)
-        self.waiting = seen[:, count * self.stride :]
+        """`(1, frames, width)` -> the outputs that depend on no later frame."""
+        x = np.concatenate([self.kept, frames], axis=1)
+        count = max((x.shape[1] - self.size) // self.stride + 1, 0)
+        self.kept = x[:, count * self.stride :]
         if not count:
-            return np.zeros((1, 0, front_widths(self.model.config)[self.number + 1]), np.float32)
-        used = seen[:, : (count - 1) * self.stride + self.size]
-        return np.asarray(self.model.convolve(self.number, used))
+            return np.zeros((1, 0, front_widths(self.model.config)[self.index + 1]), np.float32)
+        return np.asarray(self.model.convolve(self.index, x[:, : (count - 1) * self.stride + self.size]))
 
     def finish(self, frames: np.ndarray) -> np.ndarray:
-        """The last frames, and what follows from there being no more."""
-        return self.feed(np.concatenate([frames, self.edge], axis=1))
+        """The outputs for the last frames."""
+        return self.feed(np.concatenate([frames, self.padding], axis=1))
 
 
 class StreamRecognizer:
-    """A recognizer that is fed sound as it comes.
+    """A recognizer that is fed sound as it arrives, made of the result of `load_model`.
 
     Raises:
-        UserError: the model reads backwards too, or normalises by what it can know at the end only.
+        UserError: the model is bidirectional, or normalises by statistics of the whole utterance.
     """
 
-    def __init__(self, model: PhonemeRecognizer):
-        config = model.config
+    def __init__(self, loaded: LoadedRecognizer):
+        config, self.vocabulary, self.model = loaded
         if config.bidirectional or config.normalisation == "utterance":
             raise UserError(
-                "the model needs the whole sound; one for streams is trained with:"
+                "the model needs the whole sound; a model for streams is trained with:"
                 " python -m tasks.phoneme_recognizer.train streaming"
             )
-        self.model = model
         self.samples = np.zeros(0, np.float32)
-        self.frames = [_Frames(model, number, width) for number, width in enumerate(front_widths(config)[:-1])]
-        self.states = model.stack.initial_state(1)
-        self.heard, self.last = 0, 0  # frames of 10 ms that were told of; the label of the last one
+        self.convolutions = [_Convolution(self.model, i, width) for i, width in enumerate(front_widths(config)[:-1])]
+        self.states = self.model.stack.initial_state(1)
+        self.step, self.label = 0, 0  # number of steps so far, and the label of the last one
 
     @classmethod
-    def load(cls, run: Run) -> "StreamRecognizer":
-        """Of a trained run; RunError when its files do not fit together."""
-        return cls(load_model(run)[1])
+    def load(cls, model: str | None = None) -> "StreamRecognizer":
+        """Load a run or folder, by default the released model; raises UserError if it cannot recognize streams."""
+        return cls(load_model(find_run(model)))
 
-    def feed(self, samples: np.ndarray) -> list[tuple[str, float]]:
-        """Phones that are heard in what is certain by now, and where they peak, in seconds; samples float32."""
-        return list(self._spelt(self.posteriors(samples)))
+    def feed(self, samples: np.ndarray) -> list[Peak]:
+        """Feed float32 `(samples,)` at 16,000 Hz; return the phones that later samples cannot change."""
+        return list(self._peaks(self.posteriors(samples)))
 
-    def finish(self) -> list[tuple[str, float]]:
-        """The phones that were still uncertain."""
-        return list(self._spelt(self.posteriors(np.zeros(0, np.float32), is_last=True)))
+    def finish(self) -> list[Peak]:
+        """Return the phones at the end of the stream."""
+        return list(self._peaks(self.posteriors(np.zeros(0, np.float32), is_last=True)))
 
     def posteriors(self, samples: np.ndarray, is_last: bool = False) -> np.ndarray:
-        """Natural logarithms (steps, phones + 1) of what is certain by now."""
+        """Log-probabilities `(time, vocab)` of the steps that later samples cannot change."""
         self.samples = np.concatenate([self.samples, samples])
-        count = int(frame_count(len(self.samples)))
-        bands = np.asarray(log_mel(self.samples[None], self.model.config.mels)) if count else np.zeros(0)
+        x = np.zeros((1, 0, self.model.config.mels), np.float32)
+        if count := int(frame_count(len(self.samples))):
+            bands = np.asarray(log_mel(self.samples[None], self.model.config.mels))
+            x = (bands - np.asarray(self.model.mean)) / np.asarray(self.model.deviation)
         self.samples = self.samples[count * HOP :]
-        frames = (bands - np.asarray(self.model.mean)) / np.asarray(self.model.deviation) if count else None
-        x = np.zeros((1, 0, self.model.config.mels), np.float32) if frames is None else frames
-        for convolution in self.frames:
+        for convolution in self.convolutions:
             x = convolution.finish(x) if is_last else convolution.feed(x)
         if not x.shape[1]:
-            return np.zeros((0, self.model.classes), np.float32)
+            return np.zeros((0, self.model.num_classes), np.float32)
         outputs, self.states = self.model.stack(x, initial_state=self.states)
         logits, _ = self.model.heads(outputs)
         return np.asarray(ops.log_softmax(logits / self.model.temperature, axis=-1))[0]
 
-    def _spelt(self, log_probs: np.ndarray) -> Iterator[tuple[str, float]]:
+    def _peaks(self, log_probs: np.ndarray) -> Iterator[Peak]:
+        """The best path."""
         for label in log_probs.argmax(axis=-1):
-            if label not in (0, self.last):
-                yield (
-                    self.model.config.phones[label - 1],
-                    (self.model.config.frames * self.heard * HOP + WINDOW / 2) / SAMPLE_RATE,
-                )
-            self.heard, self.last = self.heard + 1, label
+            if label not in (0, self.label):
+                seconds = (self.model.config.frames * self.step * HOP + WINDOW / 2) / SAMPLE_RATE
+                yield self.vocabulary.table[label], seconds
+            self.step, self.label = self.step + 1, label
+
+
+def listen(recognizer: StreamRecognizer, write: Callable[[list[Peak]], None]) -> None:
+    """Recognize raw samples on standard input until it ends or Ctrl-C; `write` is called after each piece."""
+    with suppress(KeyboardInterrupt):
+        for samples in read_live():
+            write(recognizer.feed(samples))
+    write(recognizer.finish())
+
+
+def read_live() -> Iterator[np.ndarray]:
+    """The 16-bit samples on standard input as float32 `(samples,)`, in pieces of at most 0.1 s."""
+    if sys.stdin is None:
+        raise UserError("--live: standard input is closed")
+    rest = b""
+    while content := sys.stdin.buffer.read1(SAMPLE_RATE // 5):
+        content = rest + content
+        whole = len(content) // 2 * 2
+        rest = content[whole:]
+        yield np.frombuffer(content[:whole], "<i2").astype(np.float32) / 32_768

@@ -1,115 +1,136 @@
 """Trains the phoneme recognizer.
 
     python -m tasks.phoneme_recognizer.train                          # spoken scenes (needs the extra speech-synthesis)
-    python -m tasks.phoneme_recognizer.train spoken_manual            # many words, to begin with
-    python -m tasks.phoneme_recognizer.train speechocean762           # people; begins with the run before
+    python -m tasks.phoneme_recognizer.train spoken_manual            # a large vocabulary; the initial run of the next
+    python -m tasks.phoneme_recognizer.train speechocean762           # people; starts from the run above
     python -m tasks.phoneme_recognizer.train timit --data-dir TIMIT
     python -m tasks.phoneme_recognizer.train speechocean762 --corpus recordings  # sound files with transcripts
-    python -m tasks.phoneme_recognizer.train streaming                # reads forwards alone
+    python -m tasks.phoneme_recognizer.train streaming                # one direction, for --live
 
-The same command again resumes an interrupted run. The run lies in saved_models/phoneme_recognizer/<run>/.
+The same command resumes an interrupted run. The run is in saved_models/phoneme_recognizer/<run>/.
 """
 
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from shared.audio import SAMPLE_RATE
 from shared.cli import TrainingOptions, command, training_arguments
-from shared.native.ahead import compile_ahead
-from shared.runs import plain_name
-from tasks.phoneme_recognizer.config import PRESETS, RELEASED, TASK, Config
+from shared.native.precompile import compile_ahead
+from shared.runs import Run, safe_name
+from tasks.phoneme_recognizer.config import PRESETS, TASK, Config, find_run
+
+if TYPE_CHECKING:
+    from shared.training import State
+    from tasks.phoneme_recognizer.data import Split
+    from tasks.phoneme_recognizer.model import LoadedRecognizer
+
+BAND_UTTERANCES = 500  # approximate number of utterances that the statistics of bands are computed from
 
 
 def train(config: Config, options: TrainingOptions) -> None:
-    """Trains to the end, fits the temperature, then reports on the development split."""
-    import keras
-    import numpy as np
+    """Train to the end, calibrate the probabilities, and report on the development split."""
+    from tasks.phoneme_recognizer.calibration import calibrate
 
-    from shared.losses import mean_nats, told_nats
+    run, loaded, training, dev = prepare(config, options)
+    state = fit(run, loaded, training, dev, options)
+    calibrate(run, loaded, dev)
+    report(run, loaded, state, options)
+
+
+def prepare(config: Config, options: TrainingOptions) -> "tuple[Run, LoadedRecognizer, Split, Split]":
+    """Return the run, the model before its training, and the training and development splits.
+
+    The model starts from the weights of `config.initial_run`, if there is one, whose recognizer also adds times to the
+    utterances that lack them.
+    """
+    import keras
+
     from shared.ngrams import count_ngrams
-    from shared.plots import draw_history
-    from shared.runs import Run
-    from shared.training import Evaluation, Trainer, load_trained, model_weights
+    from shared.training import Loaded, load_trained
     from tasks.phoneme_recognizer.aligner import add_times
-    from tasks.phoneme_recognizer.calibration import fit_belief, fit_temperature
-    from tasks.phoneme_recognizer.data import fingerprint, load_split, training_batches
-    from tasks.phoneme_recognizer.evaluate import Arguments, measure, recognize_split, score, spell_split
-    from tasks.phoneme_recognizer.model import Listener, Speller, build_model, measure_bands
-    from tasks.phoneme_recognizer.recognition import SoundRecognizer
-    from tasks.phoneme_recognizer.scoring import phone_error_rate
+    from tasks.phoneme_recognizer.data import build_vocabulary, fingerprint, load_split
+    from tasks.phoneme_recognizer.inference import SoundRecognizer
+    from tasks.phoneme_recognizer.model import build_model, measure_bands
 
     training, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
-    prints = {
-        name: fingerprint(name, options.data_dir if place == 0 else None) for place, name in enumerate(config.corpora)
-    }
-    begun = Run.find(config.begin, TASK, RELEASED) if config.begin else None
-    if begun:
-        prints["begin"] = begun.fingerprint
-    has_times = bool(begun and begun.read_config(Config).frame_weight)  # or will have
-    if config.frame_weight and not has_times and all(utterance.spans is None for utterance in training.utterances):
+    data = fingerprint(config, options.data_dir)
+    initial_run = find_run(config.initial_run) if config.initial_run else None
+    if initial_run:
+        data["begin"] = initial_run.weights_fingerprint
+    can_align = bool(initial_run and initial_run.read_config(Config).frame_weight)
+    if config.frame_weight and not can_align and all(utterance.spans is None for utterance in training.utterances):
         print(
-            f"{config.corpus} has no times: CTC alone is long in learning, and tells where a phone is, not how long;"
-            " better begin with a run that knows times: --begin RUN"
+            f"{config.corpus} has no phone times: CTC alone learns slowly and finds peaks, not durations; better start"
+            " from a run that was trained with times: --initial-run RUN"
         )
         config = replace(config, frame_weight=0.0)
 
-    run = Run.create(TASK, options.run or run_name(config), config, prints)
-    labels = [utterance.label_ids for utterance in training.utterances]
-    ngrams = count_ngrams([ids.tolist() for ids in labels], len(config.phones) + 1, config.ngram_order)
-    run.save_weights(ngrams._asdict(), "ngrams")
+    run = Run.create(TASK, options.run or run_name(config), config, data)
+    vocabulary = build_vocabulary(config, training)
+    label_ids = [vocabulary.encode(utterance.phones) for utterance in training.utterances]
+    run.save_weights(count_ngrams(label_ids, len(vocabulary), config.ngram_order)._asdict(), "ngrams")
 
     keras.utils.set_random_seed(config.seed)
-    model = build_model(config)
-    if begun:
-        load_trained(begun, model)
+    model = build_model(config, vocabulary)
+    loaded = Loaded(config, vocabulary, model)
+    if initial_run:
+        load_trained(initial_run, model)
         model.temperature.assign(1)
         model.belief.assign([1, 0])
-        training = add_times(training, SoundRecognizer(model)) if has_times else training
+        training = add_times(training, SoundRecognizer(loaded)) if can_align else training
     elif config.normalisation == "corpus":
-        measure_bands(model, (training.samples(number) for number in range(0, len(labels), max(1, len(labels) // 500))))
-    hours = sum(utterance.seconds for utterance in training.utterances) / 3600
+        step = max(1, len(training.utterances) // BAND_UTTERANCES)
+        measure_bands(model, (training.samples(i) for i in range(0, len(training.utterances), step)))
+    hours = sum(utterance.length for utterance in training.utterances) / SAMPLE_RATE / 3600
     print(f"{run.name}: {model.count_params():,} parameters, {hours:.1f} hours an epoch")
-    listener, speller = Listener(model), Speller(model)
-    optimizer = keras.optimizers.Adam(
-        global_clipnorm=config.clip_norm, use_ema=True, ema_momentum=config.weight_average
-    )
-    listener.compile(optimizer, mean_nats, metrics=[keras.metrics.MeanMetricWrapper(told_nats, name="nats_per_token")])
+    return run, loaded, training, dev
+
+
+def fit(run: Run, loaded: "LoadedRecognizer", training: "Split", dev: "Split", options: TrainingOptions) -> "State":
+    """Train the model; the weights with the lowest PER on the development split are kept."""
+    import keras
+
+    from shared.losses import mean_nats, output_nats
+    from shared.training import Evaluation, Trainer
+    from tasks.phoneme_recognizer.data import training_batches
+    from tasks.phoneme_recognizer.evaluate import decode_split
+    from tasks.phoneme_recognizer.model import BestPathDecoder
+    from tasks.phoneme_recognizer.objective import CTCTrainingModel
+    from tasks.phoneme_recognizer.scoring import phone_error_rate
+
+    config, vocabulary, model = loaded
+    trained, decoder = CTCTrainingModel(model), BestPathDecoder(model)
+    nats = keras.metrics.MeanMetricWrapper(output_nats, name="nats_per_token")
+    trained.compile(config.build_optimizer(), mean_nats, metrics=[nats])
+    references = [utterance.scored() for utterance in dev.utterances]
 
     def evaluate() -> Evaluation:
-        references, hypotheses = spell_split(speller, dev)
-        error = phone_error_rate(references, hypotheses)
+        hypotheses = decode_split(decoder, vocabulary, dev)
+        per = phone_error_rate(references, hypotheses)
         samples = [(" ".join(hypotheses[i]), " ".join(references[i])) for i in (0, len(references) // 2)]
-        return Evaluation(metrics={"dev PER": error}, score=-error, samples=samples)
+        return Evaluation(metrics={"dev PER": per}, score=-per, samples=samples)
 
-    state = Trainer(
-        listener,
-        training_batches(config, training),
-        run,
-        evaluate,
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        warmup_steps=config.warmup_steps,
-        schedule=config.schedule,
-        patience=config.patience,
-        kept=model,
-        tensorboard=options.tensorboard,
-    ).fit()
+    batches = training_batches(config, training, vocabulary)
+    trainer = Trainer(trained, batches, run, evaluate, config, model_to_save=model, tensorboard=options.tensorboard)
+    return trainer.fit()
 
-    fit_temperature(model, dev)
-    recognizer = SoundRecognizer(model, ngrams if config.beam else None, config.beam)
-    if config.beam:
-        model.belief.assign(fit_belief(*score(dev, recognize_split(recognizer, dev), config)[2:]))
-    run.save_weights({name: np.asarray(weight) for name, weight in model_weights(model).items()})
-    run.save_model(model)
+
+def report(run: Run, loaded: "LoadedRecognizer", state: "State", options: TrainingOptions) -> None:
+    """Draw the history, measure the run on the development split, and write its card."""
+    from shared.plots import draw_history
+    from tasks.phoneme_recognizer.evaluate import Arguments, measure
+
     draw_history(state.history, ["perplexity", "dev PER"], run.path / "plots" / "history.png")
-    measure(run, Arguments(data_dir=options.data_dir), recognizer)
+    measure(run, Arguments(data_dir=options.data_dir), loaded)
     print(f"trained: {run.path}")
 
 
 def run_name(config: Config) -> str:
-    """That of the corpus that is measured, or of its folder, in signs that a run's name may have."""
+    """The name of the first corpus or of its folder, as a valid run name."""
     name = Path(config.corpora[0]).name + ("" if config.bidirectional else "-streaming")
-    return plain_name(name, "corpus")
+    return safe_name(name, "corpus")
 
 
 @command

@@ -1,4 +1,4 @@
-"""Times the SavedModel of a recognizer on the sounds of a folder, start-up apart.
+"""Times the SavedModel of a recognizer on the sounds of a folder, without its start-up.
 
 python -m tests.benchmarks.recognition EXPORT FOLDER [--batch 8]
 """
@@ -9,19 +9,18 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from shared.audio import SAMPLE_RATE, SOUNDS, read_sound
-from tasks.phoneme_recognizer.data import pad_samples
+from shared.audio import SAMPLE_RATE, SOUNDS, pad_samples, read_sound
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("export", type=Path)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("export", type=Path, help="folder of the SavedModel")
+    parser.add_argument("folder", type=Path, help="folder of sound files")
+    parser.add_argument("--batch", type=int, default=8, help="sounds per batch")
     options = parser.parse_args()
 
     sounds = [read_sound(path) for path, error in SOUNDS.find([str(options.folder)]) if error is None]
-    loaded = tf.saved_model.load(str(options.export))  # kept: its functions do not keep it
+    loaded = tf.saved_model.load(str(options.export))  # the model must outlive its functions
     for batch in (1, options.batch):
         batches = [pad_samples(sounds[start : start + batch]) for start in range(0, len(sounds), batch)]
         loaded.recognize(*batches[0])  # start-up

@@ -1,4 +1,4 @@
-"""A recognizer trained in seconds on tones that stand for phones, for all tests of this package."""
+"""Fixtures: a recognizer trained in seconds on tones that stand for phones, shared by all tests of this package."""
 
 import contextlib
 import io
@@ -18,6 +18,7 @@ from datasets.speech import Request, Speech
 from datasets.spoken_scenes import spoken_scenes_dataset_builder as builder
 from shared.audio import SAMPLE_RATE
 from shared.cli import TrainingOptions
+from shared.phones import PhoneVocabulary
 from shared.runs import Run
 from tasks.phoneme_recognizer.config import SPOKEN_SCENES, Config
 from tasks.phoneme_recognizer.train import train
@@ -29,14 +30,14 @@ CONFIG = replace(
     SPOKEN_SCENES,
     mels=16,
     front_channels=4,
-    pace=20,
+    step_ms=20,
     units=16,
     num_layers=1,
-    frames_first=60,
-    augmented=0.25,
-    least_snr=20.0,
-    masked_bands=1,
-    masked_frames=2,
+    frame_only_steps=60,
+    augment_probability=0.25,
+    min_snr_db=20.0,
+    frequency_mask_width=1,
+    time_mask_width=2,
     beam=0,
     batch_size=4,
     epochs=14,
@@ -45,10 +46,11 @@ CONFIG = replace(
     warmup_steps=5,
     weight_average=0.8,
 )
+VOCABULARY = PhoneVocabulary(CONFIG.classes)
 
 
 def say(text: str, seed: int = 0) -> Speech:
-    """A tone for each letter of a, i, s and m, silence for others, each of 80 to 140 ms."""
+    """A tone for each letter a, i, s and m, silence for any other character; each lasts 80 to 140 ms."""
     rng = np.random.default_rng([seed, *text.encode()])
     pieces, phones = [], []
     for letter in f" {text} ":
@@ -78,7 +80,7 @@ def make_requests() -> dict[str, list[Request]]:
 
 @dataclass(frozen=True)
 class Trained:
-    """The run, what its training printed, and the names of what it drew, before other commands draw more."""
+    """A run, the standard output of its training, and the names of its plots before other commands add more."""
 
     run: Run
     config: Config
@@ -88,14 +90,14 @@ class Trained:
 
 @pytest.fixture(scope="package")
 def tones(tmp_path_factory):
-    """Tones stand for the spoken scenes while the package runs, and `saved_models` lie elsewhere."""
+    """Replaces the spoken scenes by tones, and `saved_models` by a temporary folder; returns the folder of runs."""
     folder = tmp_path_factory.mktemp("phoneme_recognizer")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared.runs, "ROOT", folder / "saved_models")
         patch.setenv("QUATRAIN_PREPARED", str(folder / "prepared"))
         patch.setattr(builder, "make_requests", make_requests)
         patch.setattr(spoken, "check_engine", lambda: None)
-        patch.setattr(spoken, "say_all", lambda shards: ([say(request.text) for request in shard] for shard in shards))
+        patch.setattr(spoken, "synthesize_all", lambda shards: ([say(r.text) for r in shard] for shard in shards))
         yield folder / "saved_models" / "phoneme_recognizer"
 
 
@@ -111,18 +113,18 @@ def trained(tones) -> Trained:
 
 @pytest.fixture
 def spoken_words(tmp_path, monkeypatch) -> Iterator[Path]:
-    """Twenty sounds of one word each, their words beside them, and the dictionary that has these."""
+    """A folder with twenty sounds of one word each and their transcripts, and a dictionary that has the words."""
     cmudict.load_dictionary.cache_clear()
     words = ["".join(letters) for letters in permutations("aism")][:20]
-    spelt = {"a": "AA1", "i": "IY1", "s": "S", "m": "M"}
-    lines = [f"{word} {' '.join(spelt[letter] for letter in word)}" for word in words]
+    pronunciations = {"a": "AA1", "i": "IY1", "s": "S", "m": "M"}
+    lines = [f"{word} {' '.join(pronunciations[letter] for letter in word)}" for word in words]
     (tmp_path / "cmudict").mkdir()
     (tmp_path / "cmudict" / "cmudict.dict").write_text("\n".join(lines))
     monkeypatch.setenv("QUATRAIN_DATA", str(tmp_path))
     folder = tmp_path / "spoken"
     folder.mkdir()
-    for number, word in enumerate(words):
-        soundfile.write(folder / f"{number:02}.wav", say(word).samples, SAMPLE_RATE)
-        (folder / f"{number:02}.txt").write_text(word)
+    for index, word in enumerate(words):
+        soundfile.write(folder / f"{index:02}.wav", say(word).samples, SAMPLE_RATE)
+        (folder / f"{index:02}.txt").write_text(word)
     yield folder
     cmudict.load_dictionary.cache_clear()

@@ -1,4 +1,4 @@
-"""From records to batches, by hand."""
+"""Records, batches and augmentation, against values computed by hand."""
 
 from dataclasses import replace
 
@@ -10,15 +10,17 @@ from tasks.phoneme_recognizer.data import (
     Joined,
     add_noise,
     as_batch,
-    at_speed,
+    build_vocabulary,
+    change_speed,
     crop,
-    fitting,
+    fingerprint,
     frame_ids,
     load_split,
     read_split,
+    trainable,
     training_batches,
 )
-from tests.tasks.phoneme_recognizer.conftest import CONFIG, SPLITS, say
+from tests.tasks.phoneme_recognizer.conftest import CONFIG, SPLITS, VOCABULARY, say
 
 RATE = 16_000
 
@@ -27,39 +29,38 @@ def record(phones, seconds: float = 1.0, **more) -> dict:
     return {"audio": np.zeros(int(seconds * RATE), np.int16), "phones": phones, "text": "", "name": "n", **more}
 
 
-def test_phones_are_folded_and_silence_is_no_label():
+def test_phones_are_folded_and_silence_is_not_a_label():
     spans = {"starts": np.arange(7) * 1000, "ends": np.arange(1, 8) * 1000}
     records = [record(["h#", "bcl", "b", "ix", "q", "zh", "pau"], **spans), record("B IH1 SH")]
     by_39 = read_split(CONFIG, records)
-    names = ("", *CONFIG.phones)
-    for utterance in by_39.utterances:
-        assert [names[label] for label in utterance.label_ids] == ["b", "ih", "sh"]
     first, second = by_39.utterances
-    assert first.phones == ("sil", "b", "ih", "sh", "sil")
-    assert [label for label, *_ in first.spans] == [0, 0, *map(names.index, ("b", "ih")), -1, names.index("sh"), 0]
-    np.testing.assert_array_equal(first.spans[2], [names.index("b"), 2000, 3000])
-    assert second.phones == ("b", "ih", "sh")
+    assert first.phones == second.phones == ("b", "ih", "sh")
+    assert first.reference == ("sil", "b", "ih", "sh", "sil")
+    assert first.scored() == ["b", "ih", "sh"]
+    assert first.scored(silence=True) == ["sil", "b", "ih", "sh", "sil"]
+    b, ih, sh = VOCABULARY.encode(["b", "ih", "sh"])
+    assert [label for label, *_ in first.spans] == [0, 0, b, ih, -1, sh, 0]
+    np.testing.assert_array_equal(first.spans[2], [b, 2000, 3000])
+    assert second.reference == ("b", "ih", "sh")
     assert second.spans is None
 
-    config = replace(CONFIG, classes=61)
-    (utterance,) = read_split(config, records[:1]).utterances
-    names = ("", *config.phones)
-    assert [names[label] for label in utterance.label_ids] == ["bcl", "b", "ix", "q", "zh"]
+    (utterance,) = read_split(replace(CONFIG, classes=61), records[:1]).utterances
+    assert utterance.phones == ("bcl", "b", "ix", "q", "zh")
 
 
-def test_what_does_not_fit_its_frames_is_no_training(capsys):
+def test_utterances_with_too_few_frames_are_not_trained_on(capsys):
     fits = record(["b", "b", "b"], seconds=0.105)  # at full speed 9 frames of 10 ms, 5 of 20 ms: b _ b _ b
     records = [fits, record(["b"] * 4, seconds=0.105), record([], seconds=1.0), record(["sil"], seconds=1.0)]
-    split = read_split(replace(CONFIG, speed=0.1), records)
-    assert len(split.utterances) == 4  # all are measured
-    config = replace(CONFIG, speed=0.0)
-    assert [utterance.place for utterance in fitting(config, split).utterances] == [0]
-    assert capsys.readouterr().err == "3 utterances without phones, or too short for theirs, are left out\n"
+    split = read_split(replace(CONFIG, speed_range=0.1), records)
+    assert len(split.utterances) == 4  # evaluation uses all
+    config = replace(CONFIG, speed_range=0.0)
+    assert [utterance.index for utterance in trainable(config, split).utterances] == [0]
+    assert capsys.readouterr().err == "skipped 3 utterances that have no phones or are too short for them\n"
     with pytest.raises(CorpusError, match="no utterance has phones and is long enough for them"):
-        fitting(replace(CONFIG, speed=0.5), split)
+        trainable(replace(CONFIG, speed_range=0.5), split)
 
 
-def test_frames_are_what_is_heard_in_their_middle():
+def test_a_frame_has_the_id_of_the_span_at_its_middle():
     # Middles at 200, 360, 520, 680, 840 samples.
     spans = np.array([[3, 0, 361], [0, 361, 680], [5, 680, 800]], np.int32)
     np.testing.assert_array_equal(frame_ids(spans, 5), [3, 3, 0, 5, -1])
@@ -78,12 +79,14 @@ def test_a_batch_by_hand():
     assert targets is inputs["label_ids"]
 
 
-def test_an_epoch_hears_every_utterance_once_and_any_batch_can_be_named(tones):
+def test_an_epoch_has_each_utterance_once_and_a_batch_depends_on_its_epoch_and_index_alone(tones):
     split = load_split(CONFIG, "train")
     assert len(split.utterances) == SPLITS["train"]
-    batches = training_batches(CONFIG, split)
-    labels = sorted(tuple(row[row > 0]) for _, targets in batches for row in targets)
-    assert labels == sorted(tuple(utterance.label_ids) for utterance in split.utterances)
+    vocabulary = build_vocabulary(CONFIG, split)
+    assert vocabulary.table == VOCABULARY.table
+    batches = training_batches(CONFIG, split, vocabulary)
+    labels = sorted(tuple(vocabulary.decode(row)) for _, targets in batches for row in targets)
+    assert labels == sorted(utterance.phones for utterance in split.utterances)
     batches.epoch = 3
     once = batches[2][0]["samples"]
     batches.epoch = 1
@@ -91,25 +94,34 @@ def test_an_epoch_hears_every_utterance_once_and_any_batch_can_be_named(tones):
     np.testing.assert_array_equal(batches[2][0]["samples"], once)
 
 
-def test_the_sound_stays_where_its_phones_are(tones):
+def test_every_training_corpus_has_a_fingerprint(tones, spoken_words):
+    scenes = fingerprint(CONFIG)
+    assert scenes.keys() == {"spoken_scenes"}
+    both = fingerprint(replace(CONFIG, corpus=f"{spoken_words}+spoken_scenes"))
+    assert both == scenes | {str(spoken_words): both[str(spoken_words)]}
+    (spoken_words / "00.txt").write_text("ma")
+    assert fingerprint(replace(CONFIG, corpus=str(spoken_words))) != {str(spoken_words): both[str(spoken_words)]}
+
+
+def test_an_utterance_has_the_sound_of_its_record(tones):
     split = load_split(CONFIG, "train")
-    for number in (0, 17, 47):
-        text = split.records[split.utterances[number].place]["text"]
-        np.testing.assert_allclose(split.samples(number), say(text).samples / 32_768, atol=1e-6)
+    for index in (0, 17, 47):
+        text = split.records[split.utterances[index].index]["text"]
+        np.testing.assert_allclose(split.samples(index), say(text).samples / 32_768, atol=1e-6)
 
 
-def test_faster_is_shorter_and_times_go_with_it():
+def test_speed_scales_length_times_and_pitch():
     tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)
     spans = np.array([[1, 0, 8000], [2, 8000, RATE]], np.int32)
-    played, moved = at_speed(tone, spans, 1.25)
-    assert len(played) == pytest.approx(RATE / 1.25, abs=2)
+    resampled, moved = change_speed(tone, spans, 1.25)
+    assert len(resampled) == pytest.approx(RATE / 1.25, abs=2)
     np.testing.assert_array_equal(moved, [[1, 0, 6400], [2, 6400, 12800]])
-    spectrum = np.abs(np.fft.rfft(played))
-    assert np.argmax(spectrum) * RATE / len(played) == pytest.approx(1250, abs=3)
-    assert at_speed(tone, None, 0.9)[1] is None
+    spectrum = np.abs(np.fft.rfft(resampled))
+    assert np.argmax(spectrum) * RATE / len(resampled) == pytest.approx(1250, abs=3)
+    assert change_speed(tone, None, 0.9)[1] is None
 
 
-def test_silence_is_cut_off_around_what_is_said():
+def test_crop_cuts_fractions_of_the_outer_silences():
     samples = np.arange(100, dtype=np.float32)
     spans = np.array([[0, 0, 20], [5, 20, 50], [0, 50, 60], [7, 60, 70], [0, 70, 90]], np.int32)
     kept, moved = crop(samples, spans, 0.5, 0.4)
@@ -122,7 +134,7 @@ def test_silence_is_cut_off_around_what_is_said():
 
 
 @pytest.mark.parametrize("snr", [0.0, 20.0])
-def test_noise_is_as_loud_as_asked(snr):
+def test_noise_has_the_given_ratio(snr):
     tone = np.sin(np.arange(RATE)).astype(np.float32)
     noise = add_noise(tone, snr, np.random.default_rng(1)) - tone
     assert 10 * np.log10(np.mean(tone**2) / np.mean(noise**2)) == pytest.approx(snr, abs=0.1)
@@ -130,8 +142,8 @@ def test_noise_is_as_loud_as_asked(snr):
     assert np.all(np.isfinite(add_noise(silence, snr, np.random.default_rng(1))))
 
 
-def test_corpora_are_joined_in_their_order():
+def test_corpora_are_joined_in_order():
     joined = Joined([[{"n": 0}, {"n": 1}], [{"n": 2}], [{"n": 3}, {"n": 4}]])
-    assert [joined[place]["n"] for place in range(len(joined))] == [0, 1, 2, 3, 4]
+    assert [joined[i]["n"] for i in range(len(joined))] == [0, 1, 2, 3, 4]
     half = Joined([[{"n": 0}], [{"n": n} for n in range(1, 9)]], 0.5)
     assert [record["n"] for record in half] == [0, 1, 3, 5, 7]

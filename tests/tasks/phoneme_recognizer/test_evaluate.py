@@ -1,38 +1,37 @@
-"""What evaluate tells and keeps."""
+"""The command `evaluate`: its output, and the files that it writes."""
 
 import json
 import re
 
-import numpy as np
 import pytest
 
-from tasks.phoneme_recognizer.data import load_split
-from tasks.phoneme_recognizer.evaluate import main, score
-from tasks.phoneme_recognizer.recognition import Phone, Recognition
-from tests.tasks.phoneme_recognizer.conftest import CONFIG
-
-RATES = ("PER", "substitutions", "deletions", "insertions")
+from tasks.phoneme_recognizer.evaluate import Arguments, main, measure
+from tasks.phoneme_recognizer.model import load_model
 
 
-def test_numbers_of_a_split_are_told_and_kept(trained, capsys):
+def test_metrics_of_a_split_are_printed_and_saved(trained, capsys):
     assert main(["--model", "tiny", "--split", "test", "--json", "--noise", "--worst", "2"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["utterances"] == 6
-    assert told["PER"] < 0.3
-    assert told["PER at 0 dB"] >= told["PER at 20 dB"] - 0.1
-    assert [row.keys() for row in told["worst"]] == 2 * [{"name", "PER", "said", "recognized"}]
-    assert told["worst"][0]["PER"] >= told["worst"][1]["PER"] >= told["PER"]
-    assert told["PER"] == pytest.approx(told["substitutions"] + told["deletions"] + told["insertions"], abs=2e-4)
-    kept = trained.run.load_metrics()
-    assert kept["test"]["PER"] == told["PER"]
-    assert {"ECE", "PER with silence", "boundary F1", "boundary median ms", "protocol", "beam"} <= kept["test"].keys()
-    assert kept["test in noise"].keys() == {f"PER at {snr} dB" for snr in (20, 10, 5, 0)}
+    record = json.loads(capsys.readouterr().out)
+    assert record["utterances"] == 6
+    assert record["PER"] < 0.3
+    assert record["PER at 0 dB"] >= record["PER at 20 dB"] - 0.1
+    assert [row.keys() for row in record["worst"]] == 2 * [{"name", "PER", "said", "recognized"}]
+    assert record["worst"][0]["PER"] >= record["worst"][1]["PER"] >= record["PER"]
+    assert record["PER"] == pytest.approx(
+        record["substitutions"] + record["deletions"] + record["insertions"], abs=2e-4
+    )
+    saved = trained.run.load_metrics()
+    assert saved["test"]["PER"] == record["PER"]
+    assert {"ECE", "PER with silence", "boundary F1", "boundary median ms", "protocol", "beam"} <= saved["test"].keys()
+    assert saved["test in noise"].keys() == {f"PER at {snr} dB" for snr in (20, 10, 5, 0)}
 
 
-def test_a_folder_is_measured_whole_and_beside_the_run_s_own(trained, spoken_words, tmp_path, capsys):
-    assert main(["--model", "tiny", "--corpus", str(spoken_words), "--plots", str(tmp_path / "plots")]) == 0
+def test_an_unseen_folder_is_measured_as_a_whole(trained, spoken_words, tmp_path, capsys):
+    assert (
+        main(["--model", "tiny", "--corpus", str(spoken_words), "--plots", str(tmp_path / "plots"), "--beam", "2"]) == 0
+    )
     lines = dict(re.split(r" +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert (lines["utterances"], lines["split"]) == ("20", "all")
+    assert (lines["utterances"], lines["split"], lines["beam"]) == ("20", "all", "2")
     assert float(lines["PER"]) < 0.3
     names = {f"{kind}-spoken-all.png" for kind in ("confusions", "reliability")}
     assert {path.name for path in (tmp_path / "plots").iterdir()} == names
@@ -40,33 +39,17 @@ def test_a_folder_is_measured_whole_and_beside_the_run_s_own(trained, spoken_wor
     assert {"dev", "spoken all"} <= trained.run.load_metrics().keys()
 
 
-@pytest.mark.parametrize(("option", "number"), [("--beam", "-1"), ("--beam", "101"), ("--worst", "-1")])
-def test_numbers_out_of_range(option, number, capsys):
-    assert main([option, number]) == 2
-    assert f"error: {option} {number}: " in capsys.readouterr().err
+@pytest.mark.parametrize(("option", "value"), [("--beam", "-1"), ("--beam", "101"), ("--worst", "-1")])
+def test_options_out_of_range_are_refused(option, value, capsys):
+    assert main([option, value]) == 2
+    assert f"error: {option} {value}: " in capsys.readouterr().err
 
 
-def test_what_is_recognized_perfectly_has_no_errors(tones):
-    split = load_split(CONFIG, "dev")
-    names = ("sil", *CONFIG.phones)
-    perfect = [
-        Recognition(
-            phones=[
-                Phone(names[label], start / 16_000, end / 16_000, 1.0) for label, start, end in utterance.spans if label
-            ],
-            log_prob=0.0,
-            seconds=utterance.seconds,
-        )
-        for utterance in split.utterances
-    ]
-    metrics, counts, probabilities, right = score(split, perfect, CONFIG)
-    rates = {f"{name}{silence}": 0 for silence in ("", " with silence") for name in RATES}
-    assert metrics == rates | {"ECE": 0, "boundary median ms": 0, "boundary F1": 1}
-    assert np.all(probabilities == 1)
-    assert np.all(right)
-    assert all(ours == theirs for ours, theirs in counts)
+def test_a_model_in_memory_gives_the_metrics_of_its_training(trained):
+    saved = trained.run.load_metrics()["dev"]
+    assert measure(trained.run, Arguments(), load_model(trained.run)) == {"split": "dev", **saved}
 
 
-def test_another_split_of_a_corpus_that_lacks_it(trained, capsys):
+def test_a_corpus_that_does_not_exist_is_refused(trained, capsys):
     assert main(["--model", "tiny", "--corpus", "nowhere"]) == 2
     assert "nowhere is neither a corpus nor a folder" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The SavedModel: samples in, phones out, the same as the command line."""
+"""The SavedModel returns the same phones as `SoundRecognizer`."""
 
 import subprocess
 import sys
@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from shared.audio import pad_samples
 from shared.export import ParityError
 from tasks.phoneme_recognizer import export as module
-from tasks.phoneme_recognizer.data import pad_samples
-from tasks.phoneme_recognizer.export import export
-from tasks.phoneme_recognizer.recognition import SoundRecognizer
-from tests.tasks.phoneme_recognizer.conftest import CONFIG, sound
+from tasks.phoneme_recognizer.export import export, main
+from tasks.phoneme_recognizer.inference import SoundRecognizer
+from tests.tasks.phoneme_recognizer.conftest import VOCABULARY, sound
 
 
 @pytest.fixture(scope="module")
 def exported(trained):
-    return export("tiny")
+    """With a beam, so that the endpoint has the search, too."""
+    return export("tiny", 2)
 
 
 @pytest.fixture(scope="module")
@@ -27,42 +28,43 @@ def loaded(exported):
 
 
 @pytest.mark.parametrize("texts", [["aims"], ["s", "misa  mi", "ia"]])
-def test_it_recognizes_as_the_command_line_does(loaded, texts):
+def test_recognize_equals_sound_recognizer(loaded, texts):
     sounds = [sound(text) for text in texts]
-    given = {name: value.numpy() for name, value in loaded.recognize(*pad_samples(sounds)).items()}
-    for row, (best,) in enumerate(SoundRecognizer.load("tiny")(sounds)):
+    outputs = {name: value.numpy() for name, value in loaded.recognize(*pad_samples(sounds)).items()}
+    for row, (best,) in enumerate(SoundRecognizer.load("tiny", beam=2)(sounds)):
         count = len(best.phones)
-        assert [phone.decode() for phone in given["phonemes"][row, :count]] == [phone.phone for phone in best.phones]
-        assert not any(given["phonemes"][row, count:])
-        for name, place in (("start", 1), ("end", 2), ("probability", 3)):
-            np.testing.assert_allclose(given[name][row, :count], [phone[place] for phone in best.phones], atol=1e-4)
-        np.testing.assert_allclose(given["log_prob"][row], best.log_prob, atol=1e-3)
+        assert [phone.decode() for phone in outputs["phonemes"][row, :count]] == [phone.phone for phone in best.phones]
+        assert not any(outputs["phonemes"][row, count:])
+        for name in ("start", "end", "probability"):
+            expected = [getattr(phone, name) for phone in best.phones]
+            np.testing.assert_allclose(outputs[name][row, :count], expected, atol=1e-4)
+        np.testing.assert_allclose(outputs["log_prob"][row], best.log_prob, atol=1e-3)
 
 
-def test_posteriors_are_those_of_the_command_line(loaded):
+def test_posteriors_equal_those_of_sound_recognizer(loaded):
     sounds = [sound("aims"), sound("mi")]
-    given = loaded.posteriors(*pad_samples(sounds))
-    assert [phone.decode() for phone in given["phones"].numpy()] == ["sil", *CONFIG.phones]
+    outputs = loaded.posteriors(*pad_samples(sounds))
+    assert [phone.decode() for phone in outputs["phones"].numpy()] == ["sil", *VOCABULARY.phones]
     recognizer = SoundRecognizer.load("tiny")
     for row, samples in enumerate(sounds):
-        wanted = recognizer.posteriors(samples)
-        count = int(given["lengths"][row])
-        assert count == len(wanted)
-        np.testing.assert_allclose(given["posteriors"][row, :count], wanted, atol=1e-4)
-        np.testing.assert_allclose(wanted.sum(-1), 1, atol=1e-4)
+        expected = recognizer.posteriors(samples)
+        count = int(outputs["lengths"][row])
+        assert count == len(expected)
+        np.testing.assert_allclose(outputs["posteriors"][row, :count], expected, atol=1e-4)
+        np.testing.assert_allclose(expected.sum(-1), 1, atol=1e-4)
 
 
-def test_it_needs_nothing_but_tensorflow(exported, tmp_path):
+def test_it_needs_tensorflow_alone(exported, tmp_path):
     program = f"""
         import sys
         import numpy as np
         import tensorflow as tf
         loaded = tf.saved_model.load({str(exported)!r})
-        told = loaded.signatures["recognize"](
+        outputs = loaded.signatures["recognize"](
             waveform=tf.constant(np.zeros((2, 5000), np.float32)), lengths=tf.constant([5000, 3000], tf.int32)
         )
-        assert told["phonemes"].shape[0] == 2
-        assert told.keys() == {{"phonemes", "start", "end", "probability", "log_prob"}}
+        assert outputs["phonemes"].shape[0] == 2
+        assert outputs.keys() == {{"phonemes", "start", "end", "probability", "log_prob"}}
         assert not {{"shared", "tasks"}} & sys.modules.keys()
     """
     done = subprocess.run(
@@ -72,9 +74,14 @@ def test_it_needs_nothing_but_tensorflow(exported, tmp_path):
     assert (exported / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 0
 
 
-def test_nothing_is_exported_that_answers_otherwise(trained, monkeypatch):
+def test_an_export_with_other_outputs_is_not_written(trained, monkeypatch):
     versions = sorted(path.name for path in (trained.run.path / "export").iterdir())
     monkeypatch.setattr(module, "TOLERANCE", -1.0)
-    with pytest.raises(ParityError, match=r"nothing was exported: of sound 1 .* tell numbers that differ"):
+    with pytest.raises(ParityError, match=r"nothing was exported: for sound 1 the outputs .* differ by"):
         export("tiny")
     assert sorted(path.name for path in (trained.run.path / "export").iterdir()) == versions
+
+
+def test_a_beam_out_of_range_is_refused(capsys):
+    assert main(["tiny", "--beam", "-1"]) == 2
+    assert "error: --beam -1: a number from 0 to 100 was expected" in capsys.readouterr().err

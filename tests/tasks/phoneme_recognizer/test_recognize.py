@@ -1,4 +1,4 @@
-"""The command line: sounds of every kind, forms of output, and what is said of bad input."""
+"""The command `recognize`: input formats, output formats, and errors."""
 
 import io
 import json
@@ -13,9 +13,8 @@ import pytest
 import soundfile
 
 from shared.audio import SAMPLE_RATE
-from shared.runs import Run
-from tasks.phoneme_recognizer import recognition, recognize, streaming
-from tasks.phoneme_recognizer.recognition import Phone, Recognition, SoundRecognizer, batches, cut
+from tasks.phoneme_recognizer import recognize
+from tasks.phoneme_recognizer.inference import SoundRecognizer
 from tasks.phoneme_recognizer.recognize import main
 from tests.tasks.phoneme_recognizer.conftest import say, sound
 
@@ -29,7 +28,7 @@ def recognizer(trained):
 
 @pytest.fixture
 def warm(monkeypatch, recognizer):
-    """Makes the command line use one recognizer in all tests, since loading takes most of the time."""
+    """Makes the command use one recognizer in all tests, because loading takes most of the time."""
     monkeypatch.setattr(SoundRecognizer, "load", lambda *_: recognizer)
 
 
@@ -48,7 +47,7 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
     return code, output.out, output.err
 
 
-def test_phones_with_times_and_probabilities(warm, folder, capsys):
+def test_text_has_phones_with_times_and_probabilities(warm, folder, capsys):
     code, out, err = run(capsys, folder / "a.wav")
     assert (code, err) == (0, "")
     first, *lines = out.splitlines()
@@ -61,7 +60,7 @@ def test_phones_with_times_and_probabilities(warm, folder, capsys):
         assert phone in ("aa", "iy", "m", "s")
 
 
-def test_a_folder_in_json_and_brief_and_ipa(warm, folder, capsys):
+def test_json_of_a_folder_and_brief_text_in_ipa(warm, folder, capsys):
     code, out, _ = run(capsys, folder, "--json")
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 0
@@ -89,7 +88,7 @@ def test_textgrid_ctm_and_plot(warm, folder, tmp_path, capsys):
     }  # fmt: skip
     grid = (tmp_path / "x-2.TextGrid").read_text()
     edges = [float(edge) for edge in re.findall(r"^ {12}xm(?:in|ax) = (.*)$", grid, re.MULTILINE)]
-    assert edges[1:-1:2] == edges[2::2]  # each begins where the one before ends
+    assert edges[1:-1:2] == edges[2::2]  # each starts where the one before ends
     assert (edges[0], edges[-1]) == (0, pytest.approx(len(say("si am").samples) / SAMPLE_RATE, abs=1e-5))
     assert int(re.search(r"intervals: size = (\d+)", grid)[1]) == len(edges) // 2
     assert re.findall(r'text = "(\w+)"', grid) == ["s", "iy", "aa", "m"]
@@ -98,28 +97,28 @@ def test_textgrid_ctm_and_plot(warm, folder, tmp_path, capsys):
     assert all(line[1] == "1" and float(line[3]) > 0 and 0 <= float(line[5]) <= 1 for line in ctm)
 
 
-def test_a_name_that_is_no_unicode_and_a_sound_too_long_to_be_drawn(warm, folder, tmp_path, capsys, monkeypatch):
+def test_a_name_that_is_not_unicode_and_a_sound_too_long_to_draw(warm, folder, tmp_path, capsys, monkeypatch):
     name = os.fsdecode(os.fsencode(str(folder)) + b"/\xff.wav")
     shutil.copy(folder / "a.wav", name)
-    monkeypatch.setattr(recognize, "DRAWN", 100)
+    monkeypatch.setattr(recognize, "MAX_DRAWN", 100)
     code, _, err = run(capsys, name, "--ctm", tmp_path / "x.ctm", "--plot", tmp_path / "x.png")
     assert code == 0
     assert len((tmp_path / "x.ctm").read_bytes().splitlines()) == 4
-    assert re.fullmatch(r"error: .*x\.png is not drawn: the sound lasts more than 0 s; --textgrid may serve\n", err)
+    assert re.fullmatch(r"error: .*x\.png is not drawn: the sound is longer than 0 s; use --textgrid\n", err)
 
 
-def test_alignment_tells_when_and_how_well(warm, folder, capsys):
+def test_alignment_scores_given_phones(warm, folder, capsys):
     _, out, _ = run(capsys, folder / "a.wav", "--align", "[aa iy m s]", "--json")
-    told_right, right = out, json.loads(out)["recognitions"][0]
+    right_output, right = out, json.loads(out)["recognitions"][0]
     _, out, _ = run(capsys, folder / "a.wav", "--align", "[aa s m s]", "--json")
     wrong = json.loads(out)["recognitions"][0]
     assert [phone["phone"] for phone in wrong["phones"]] == ["aa", "s", "m", "s"]
     assert wrong["phones"][1]["probability"] < 0.1 < 0.5 < right["phones"][1]["probability"]
     assert wrong["log_prob"] < right["log_prob"]
-    assert run(capsys, folder / "a.wav", "--align", "[AA1 IY0 M S]", "--json")[1] == told_right
+    assert run(capsys, folder / "a.wav", "--align", "[AA1 IY0 M S]", "--json")[1] == right_output
     assert "has no phones to be aligned with" in run(capsys, folder / "a.wav", "--align", "[]")[2]
-    told = "error: --align: [aa xx]: phones of ARPAbet or TIMIT were expected, such as [s m ao l]\n"
-    assert run(capsys, folder / "a.wav", "--align", "[aa xx]")[2] == told
+    expected = "error: --align: [aa xx]: phones of ARPAbet or TIMIT were expected, such as [s m ao l]\n"
+    assert run(capsys, folder / "a.wav", "--align", "[aa xx]")[2] == expected
     code, _, err = run(capsys, folder / "a.wav", "--align", f"[{'aa iy ' * 60}]")
     assert code == 2
     assert re.fullmatch(r"error: .*a\.wav lasts 0\.\d\d s, too short for 120 phones\n", err)
@@ -130,7 +129,7 @@ def test_words_need_a_dictionary(warm, folder, tmp_path, capsys, monkeypatch):
 
     cmudict.load_dictionary.cache_clear()
     monkeypatch.setenv("QUATRAIN_DATA", str(tmp_path))
-    assert "cmudict.dict, which is not there" in run(capsys, folder / "a.wav", "--align", "ice aim")[2]
+    assert "cmudict.dict is not in" in run(capsys, folder / "a.wav", "--align", "ice aim")[2]
     (tmp_path / "cmudict").mkdir()
     (tmp_path / "cmudict" / "cmudict.dict").write_text("aim EY1 M\nis IH1 Z # a comment\nis(2) S\nam's AA1 M S\n")
     _, out, _ = run(capsys, folder / "a.wav", "--align", "Am's is", "--brief")
@@ -140,7 +139,7 @@ def test_words_need_a_dictionary(warm, folder, tmp_path, capsys, monkeypatch):
     cmudict.load_dictionary.cache_clear()
 
 
-def test_transcripts_beside_the_sounds(warm, spoken_words, capsys):
+def test_transcripts_are_aligned_with_their_sounds(warm, spoken_words, capsys):
     (spoken_words / "01.txt").unlink()
     (spoken_words / "02.txt").write_text("zyx")
     code, out, err = run(capsys, spoken_words, "--transcripts", "--brief")
@@ -153,7 +152,7 @@ def test_transcripts_beside_the_sounds(warm, spoken_words, capsys):
     assert second == "02.wav the dictionary lacks zyx; phones may be given in brackets"
 
 
-def test_a_bad_file_costs_the_others_nothing(warm, folder, capsys):
+def test_unreadable_files_are_reported_and_skipped(warm, folder, capsys):
     (folder / "d.wav").write_bytes(b"\x89PNG\r\n\x1a\n")
     (folder / "e.wav").write_bytes(b"")
     whole = (folder / "a.wav").read_bytes()
@@ -161,11 +160,11 @@ def test_a_bad_file_costs_the_others_nothing(warm, folder, capsys):
     code, out, err = run(capsys, folder, folder / "nowhere.wav", "--brief")
     assert code == 1
     assert len(out.splitlines()) == 3
-    told = [line.removeprefix(f"error: {folder}/").split()[0] for line in err.splitlines()]
-    assert told == ["d.wav", "e.wav", "f.wav", "nowhere.wav"]
+    reported = [line.removeprefix(f"error: {folder}/").split()[0] for line in err.splitlines()]
+    assert reported == ["d.wav", "e.wav", "f.wav", "nowhere.wav"]
 
 
-def test_sounds_of_every_kind(warm, folder, capsys):
+def test_rates_channels_and_sample_formats(warm, folder, capsys):
     samples = sound("aims")
     kinds = {
         "8khz.wav": (samples[::2], 8_000, "PCM_16"),
@@ -180,14 +179,14 @@ def test_sounds_of_every_kind(warm, folder, capsys):
 
 
 @pytest.mark.parametrize("samples", [1, 399, 400, 5000])
-def test_silence_and_hardly_anything_is_silence(warm, folder, capsys, samples):
+def test_silent_and_very_short_sounds_have_a_result(warm, folder, capsys, samples):
     soundfile.write(folder / "silence.wav", np.zeros(samples), SAMPLE_RATE)
     code, out, err = run(capsys, folder / "silence.wav")
     assert (code, err) == (0, "")
     assert out.startswith(f"{folder / 'silence.wav'}: ")
 
 
-def test_numbers_that_are_none(warm, folder, capsys):
+def test_samples_that_are_not_finite_are_refused(warm, folder, capsys):
     samples = sound("a")
     samples[100] = np.nan
     soundfile.write(folder / "nan.wav", samples, SAMPLE_RATE, subtype="FLOAT")
@@ -196,95 +195,29 @@ def test_numbers_that_are_none(warm, folder, capsys):
     assert err.endswith("nan.wav holds nan at 0.006 s; finite samples were expected\n")
 
 
-def test_a_long_sound_is_cut_where_it_is_quiet(recognizer, monkeypatch):
-    monkeypatch.setattr(recognition, "PIECE", 3 * SAMPLE_RATE)
-    monkeypatch.setattr(recognition, "SEARCHED", 2 * SAMPLE_RATE)
-    text = "aims  misa  siam  asim  mais"
-    samples = sound(text)
-    pieces = list(cut(samples))
-    assert len(pieces) > 1
-    np.testing.assert_array_equal(np.concatenate([piece for _, piece in pieces]), samples)
-    assert all(at % 160 == 0 and len(piece) <= 3 * SAMPLE_RATE for at, piece in pieces)
-    (best,), short = recognizer([samples, sound("ai")])[0], recognizer([sound("ai")])[0][0]
-    assert best.seconds == len(samples) / SAMPLE_RATE
-    assert len(best.phones) == pytest.approx(len(text.replace(" ", "")), abs=2)
-    starts = [phone.start for phone in best.phones]
-    assert starts == sorted(starts)
-    assert starts[-1] > 2.5
-    assert recognizer.posteriors(samples).shape == (1 + (len(samples) - 400) // 160, 39)
-    together = recognizer([samples, sound("ai")])[1][0]
-    assert [phone.phone for phone in together.phones] == [phone.phone for phone in short.phones]
-
-
-def test_batches_hold_what_fits_and_every_sound_once():
-    lengths = [5, 40 * SAMPLE_RATE, 7, 30 * SAMPLE_RATE, 31 * SAMPLE_RATE]
-    assert list(batches(lengths)) == [[0, 2], [3], [4], [1]]
-    assert list(batches([])) == []
-
-
-def test_silence_is_what_lies_between():
-    phones = [Phone("b", 0.1, 0.2, 0.9), Phone("zh", 0.2, 0.3, 0.9), Phone("ao", 0.4, 0.5, 0.9)]
-    found = Recognition(phones=phones, log_prob=-1.0, seconds=0.6)
-    assert [span.phone for span in found.with_silence()] == ["sil", "b", "zh", "sil", "ao", "sil"]
-    assert found.scored() == ["b", "sh", "aa"]
-    assert found.scored(silence=True) == ["sil", "b", "sh", "sil", "aa", "sil"]
-    np.testing.assert_allclose(found.boundaries(), [0.1, 0.2, 0.3, 0.4, 0.5])
-    # Times are rounded to 32 bits: no silence of a millionth of a second is told.
-    rounded = [Phone("b", 0.0, float(np.float32(0.3)), 1.0), Phone("s", 0.3, float(np.float32(0.7)), 1.0)]
-    whole = Recognition(phones=rounded, log_prob=0.0, seconds=0.7)
-    assert [span.phone for span in whole.with_silence()] == ["b", "s"]
-    nothing = Recognition(phones=[], log_prob=0.0, seconds=1.0)
-    assert [span.phone for span in nothing.with_silence()] == ["sil"]
-
-
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "no sounds given"),
         (["x.wav", "--beam", "-1"], "--beam -1: a number from 0 to 100"),
         (["x.wav", "--beam", "2", "--n-best", "3"], "--n-best 3: a number from 1 to 2"),
         (["x.wav", "--align", "a", "--n-best", "2"], "--n-best does not go with it"),
-        (["x.wav", "--align", "a", "--transcripts"], "--align and --transcripts both tell what was said"),
+        (["x.wav", "--align", "a", "--transcripts"], "--align and --transcripts both give the phones"),
         (["x.wav", "--textgrid", "x.txt"], "--textgrid x.txt: a name that ends in .TextGrid was expected"),
         (["x.wav", "--live"], "--live reads standard input alone"),
         (["--live", "--beam", "3"], "--live reads standard input alone"),
         (["x.wav", "--output", "no/where.txt"], "there is no folder no"),
     ],
 )
-def test_what_cannot_be_done_is_told_before_a_model_is_loaded(arguments, told, capsys):
+def test_wrong_options_are_refused_before_a_model_is_loaded(arguments, message, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
-    assert told in error
+    assert message in error
 
 
-def test_a_model_that_reads_both_ways_cannot_listen(trained, capsys, monkeypatch):
+def test_live_recognition_refuses_a_bidirectional_model(trained, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert main(["--live", "--model", "tiny"]) == 2
     assert "the model needs the whole sound" in capsys.readouterr().err
-
-
-def test_listening_ends_with_the_last_phones_when_interrupted(monkeypatch, capsys):
-    """What was heard before Ctrl-C is told."""
-    fed = []
-
-    class Recognizer:
-        def feed(self, samples):
-            fed.append(len(samples))
-            return [("aa", 0.25)]
-
-        def finish(self):
-            return [("s", 0.5)]
-
-    class Stopped(io.BytesIO):
-        def read1(self, size=-1):
-            if content := super().read1(size):
-                return content
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(streaming.StreamRecognizer, "load", lambda run: Recognizer())
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Stopped(bytes(7001))))
-    assert recognize.listen(Run(Path("none")), recognize.Arguments(sounds=(), live=True)) == 0
-    assert capsys.readouterr().out == 3 * "   0.250  aa\n" + "   0.500  s\n"
-    assert sum(fed) == 3500  # the odd byte is no sample

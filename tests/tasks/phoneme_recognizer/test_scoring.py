@@ -1,22 +1,28 @@
-"""Errors, boundaries and probabilities, by hand."""
+"""Errors, boundaries and probabilities, against values computed by hand."""
 
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from tasks.phoneme_recognizer.data import load_split
+from tasks.phoneme_recognizer.inference import Phone, Recognition
 from tasks.phoneme_recognizer.scoring import (
-    aligned,
+    align_words,
     boundary_f1,
     calibration_error,
     confusions,
     error_rates,
     phone_error_rate,
     reliability,
+    score,
 )
+from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY
+
+RATES = ("PER", "substitutions", "deletions", "insertions")
 
 
-def test_errors_are_of_all_utterances_together():
+def test_errors_are_counted_over_all_utterances():
     references = [["s", "ih", "t"], ["aa"], ["m"]]
     hypotheses = [["s", "iy", "t"], [], ["m", "t"]]
     counts = confusions(references, hypotheses)
@@ -38,26 +44,48 @@ def test_errors_are_of_all_utterances_together():
         ([], [], []),
     ],
 )
-def test_what_belongs_together(reference, hypothesis, pairs):
-    assert list(aligned(reference, hypothesis)) == pairs
+def test_alignment_has_the_fewest_edits(reference, hypothesis, pairs):
+    assert list(align_words(reference, hypothesis)) == pairs
 
 
-def test_a_boundary_is_found_once_within_20_ms():
+def test_a_boundary_is_matched_once_within_20_ms():
     reference = [np.array([0.100, 0.200, 0.300]), np.array([0.5])]
     hypothesis = [np.array([0.115, 0.121, 0.290]), np.array([])]
-    # 0.115 is 0.100's, 0.290 is 0.300's; 0.121 is too far from all: 2 of 3 told, 2 of 4 wanted.
+    # 0.115 matches 0.100, and 0.290 matches 0.300: 2 of 3 hypotheses, 2 of 4 references.
     assert boundary_f1(reference, hypothesis) == pytest.approx(2 * 2 / (3 + 4))
     assert boundary_f1([np.array([0.1])], [np.array([0.09, 0.11])]) == pytest.approx(2 / 3)
     assert boundary_f1([], []) == 0
 
 
 def test_calibration():
-    told = np.array([0.9, 0.9, 0.9, 0.9, 0.2])
-    right = np.array([True, True, True, False, False])
-    assert reliability(told, right) == [
+    probabilities = np.array([0.9, 0.9, 0.9, 0.9, 0.2])
+    is_right = np.array([True, True, True, False, False])
+    assert reliability(probabilities, is_right) == [
         (pytest.approx(0.2), 0.0, 1),
         (pytest.approx(0.9), 0.75, 4),
     ]
-    assert calibration_error(told, right) == pytest.approx((4 * 0.15 + 1 * 0.2) / 5)
+    assert calibration_error(probabilities, is_right) == pytest.approx((4 * 0.15 + 1 * 0.2) / 5)
     assert calibration_error(np.array([1.0, 0.0]), np.array([True, False])) == 0
     assert calibration_error(np.array([]), np.array([])) == 0
+
+
+def test_a_perfect_recognition_has_no_errors(tones):
+    split = load_split(CONFIG, "dev")
+    perfect = [
+        Recognition(
+            phones=[
+                Phone(VOCABULARY.table[label], start / 16_000, end / 16_000, 1.0)
+                for label, start, end in utterance.spans
+                if label
+            ],
+            log_prob=0.0,
+            seconds=utterance.length / 16_000,
+        )
+        for utterance in split.utterances
+    ]
+    metrics, counts, probabilities, is_right = score(split.utterances, perfect, VOCABULARY)
+    rates = {f"{name}{silence}": 0 for silence in ("", " with silence") for name in RATES}
+    assert metrics == rates | {"ECE": 0, "boundary median ms": 0, "boundary F1": 1}
+    assert np.all(probabilities == 1)
+    assert np.all(is_right)
+    assert all(reference == hypothesis for reference, hypothesis in counts)

@@ -1,0 +1,217 @@
+"""Recognizes phones, with times, in sounds of any length; aligns phones that are known."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from shared.audio import SAMPLE_RATE, pad_samples
+from shared.batching import packed, pad
+from shared.ctc import min_frames
+from shared.errors import UserError
+from shared.features import HOP, frame_count
+from shared.ngrams import NGrams
+from shared.phones import SILENCE, PhoneVocabulary, fold_all
+from shared.runs import Run
+from tasks.phoneme_recognizer.config import find_run
+from tasks.phoneme_recognizer.model import LoadedRecognizer, PhoneAligner, PhoneDecoder, load_model, load_ngrams
+
+MAX_PIECE = 30 * SAMPLE_RATE  # samples; longer sounds are cut where they are quietest
+CUT_RANGE = 10 * SAMPLE_RATE  # samples at the end of a piece in which the cut is placed
+CUT_WINDOW = SAMPLE_RATE // 10  # samples over which loudness is summed; a multiple of the frames' hop, as the others
+MAX_BATCH = 60 * SAMPLE_RATE  # samples in a batch, padding included
+MIN_SILENCE = 1e-3  # seconds; shorter gaps between phones come from rounding
+
+
+class Phone(NamedTuple):
+    """One phone, its times in seconds, and the probability that it and no other was said there."""
+
+    phone: str
+    start: float
+    end: float
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognition:
+    """The phones of a sound.
+
+    Attributes:
+        phones: in order; what lies between them is silence.
+        log_prob: natural logarithm of the probability of the whole sequence.
+        seconds: duration of the sound.
+    """
+
+    phones: list[Phone]
+    log_prob: float
+    seconds: float
+
+    def scored(self, silence: bool = False) -> list[str]:
+        """The phones folded to the 39 scored classes, with or without silences."""
+        return fold_all([phone.phone for phone in self.with_silence()], 39, silence)
+
+    def with_silence(self) -> list[Phone]:
+        """The phones and the silences between them, from 0 to the end."""
+        spans, end = [], 0.0
+        for phone in self.phones:
+            if phone.start - end > MIN_SILENCE:
+                spans.append(Phone(SILENCE, end, phone.start, 1.0))
+            spans.append(phone)
+            end = phone.end
+        return [*spans, Phone(SILENCE, end, self.seconds, 1.0)] if self.seconds - end > MIN_SILENCE else spans
+
+    def boundaries(self) -> np.ndarray:
+        """Times in seconds at which one phone or silence ends and the next starts, `(boundaries,)`."""
+        return np.array([span.start for span in self.with_silence()[1:]])
+
+
+class SoundRecognizer:
+    """A trained recognizer for sounds of any length.
+
+    >>> recognizer = SoundRecognizer.load()
+    >>> recognizer([read_sound(Path("speech.wav"))])[0][0].phones
+
+    `loaded` is the result of `load_model`. Beam 0 selects the best path; it is at least `n_best` if that is above 1.
+    """
+
+    def __init__(self, loaded: LoadedRecognizer, ngrams: NGrams | None = None, beam: int = 0, n_best: int = 1):
+        self.config, self.vocabulary, self.model = loaded
+        weights = {"ngram_weight": self.config.ngram_weight, "label_bonus": self.config.phone_bonus}
+        search = {} if ngrams is None else {"ngrams": ngrams, **weights}
+        self.beam = max(beam, n_best if n_best > 1 else 0)
+        self.decoder = PhoneDecoder(self.model, beam=self.beam, n_best=n_best, **search)
+        self.aligner = PhoneAligner(self.model)
+
+    @classmethod
+    def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "SoundRecognizer":
+        """Load a run by name or folder, by default the released model; default beam: the value in its config.
+
+        Raises:
+            UserError: the run does not exist, or its files do not fit together.
+        """
+        run = find_run(model)
+        return cls.of(load_model(run), run, beam, n_best)
+
+    @classmethod
+    def of(cls, loaded: LoadedRecognizer, run: Run, beam: int | None = None, n_best: int = 1) -> "SoundRecognizer":
+        """The recognizer of a run whose model is in memory; arguments as in `load`."""
+        beam = loaded.config.beam if beam is None else beam
+        return cls(loaded, load_ngrams(run) if beam or n_best > 1 else None, beam, n_best)
+
+    def __call__(self, sounds: Sequence[np.ndarray]) -> list[list[Recognition]]:
+        """Recognize sounds, float32 `(samples,)` at 16,000 Hz; returns the hypotheses of each, best first.
+
+        The n-th hypothesis of a sound that was cut joins the n-th of each piece.
+        """
+        pieces = [(i, start, piece) for i, sound in enumerate(sounds) for start, piece in cut(sound)]
+        of_pieces: dict[int, list[Recognition]] = {}
+        for indices in batch_indices([len(piece) for *_, piece in pieces]):
+            of_pieces |= zip(indices, self._recognize([pieces[i][2] for i in indices]), strict=True)
+        parts: list[list[list[Recognition]]] = [[] for _ in sounds]
+        for i, (sound_index, start, _) in enumerate(pieces):
+            parts[sound_index].append([_shifted(recognition, start / SAMPLE_RATE) for recognition in of_pieces[i]])
+        return [_joined(of_sound, len(sound) / SAMPLE_RATE) for of_sound, sound in zip(parts, sounds, strict=True)]
+
+    def _recognize(self, sounds: list[np.ndarray]) -> list[list[Recognition]]:
+        samples, lengths = pad_samples(sounds)
+        outputs = self.decoder.predict_on_batch({"samples": samples, "lengths": lengths})
+        return read_segments(outputs, lengths, self.vocabulary)
+
+    def posteriors(self, sound: np.ndarray) -> np.ndarray:
+        """Probabilities of silence and of each phone every 10 ms, `(frames, vocab)`."""
+        probabilities = np.zeros((int(frame_count(len(sound))), len(self.vocabulary)), np.float32)
+        probabilities[:, 0] = 1  # frames across a cut
+        for start, piece in cut(sound):
+            of_piece, _ = self.model.posteriors(piece[None], np.array([len(piece)], np.int32))
+            probabilities[start // HOP : start // HOP + of_piece.shape[1]] = np.asarray(of_piece[0])
+        return probabilities
+
+    def align(self, sound: np.ndarray, phones: Sequence[str]) -> Recognition:
+        """Find the times of known phones in a sound `(samples,)`, and how probable each is in its segment.
+
+        Phones that are not in the vocabulary, such as silences, are left out.
+
+        Raises:
+            UserError: no phones are left, they need more frames than the sound has, or the sound is too long.
+        """
+        label_ids = np.array(self.vocabulary.encode(phones), np.int32)
+        if len(sound) > MAX_PIECE:
+            seconds = len(sound) / SAMPLE_RATE
+            raise UserError(f"lasts {seconds:.0f} s; at most {MAX_PIECE // SAMPLE_RATE} s can be aligned at once")
+        if not len(label_ids):
+            raise UserError("has no phones to be aligned with")
+        if min_frames(label_ids) > -(-frame_count(len(sound)) // self.config.frames):
+            raise UserError(f"lasts {len(sound) / SAMPLE_RATE:.2f} s, too short for {len(label_ids)} phones")
+        (recognition,) = self.align_batch([sound], [label_ids])
+        return recognition
+
+    def align_batch(self, sounds: Sequence[np.ndarray], label_ids: Sequence[np.ndarray]) -> list[Recognition]:
+        """`align` of several sounds at once, without its checks; `label_ids` are int32 `(target,)` each."""
+        samples, lengths = pad_samples(sounds)
+        inputs = {
+            "samples": samples,
+            "lengths": lengths,
+            "label_ids": pad([ids.tolist() for ids in label_ids]),
+            "label_lengths": np.array([len(ids) for ids in label_ids], np.int32),
+        }
+        segments = self.aligner.predict_on_batch(inputs)
+        return [best for (best,) in read_segments(segments, lengths, self.vocabulary)]
+
+
+def cut(sound: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Start sample and samples of pieces of at most `MAX_PIECE`, cut where it is quietest; at least a frame each."""
+    start = 0
+    while len(sound) - start > MAX_PIECE:
+        searched = sound[start + MAX_PIECE - CUT_RANGE : start + MAX_PIECE]
+        loudness = np.square(searched[: len(searched) // CUT_WINDOW * CUT_WINDOW].reshape(-1, CUT_WINDOW)).sum(axis=1)
+        end = start + MAX_PIECE - CUT_RANGE + int(np.argmin(loudness)) * CUT_WINDOW + CUT_WINDOW // 2
+        yield start, sound[start:end]
+        start = end
+    if frame_count(len(sound) - start):
+        yield start, sound[start:]
+
+
+def batch_indices(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of sounds of similar length, in batches of at most `MAX_BATCH` samples."""
+    return packed(lengths, MAX_BATCH)
+
+
+def read_segments(
+    segments: Mapping[str, np.ndarray], lengths: np.ndarray, vocabulary: PhoneVocabulary
+) -> list[list[Recognition]]:
+    """The hypotheses of each sound, best first, from the fields of `Segments` and lengths in samples."""
+
+    def phones(*index) -> list[Phone]:
+        columns = (segments[name][index] for name in ("label_ids", "starts", "ends", "probabilities"))
+        return [Phone(vocabulary.table[label], *map(float, values)) for label, *values in zip(*columns, strict=True)]
+
+    return [
+        [
+            Recognition(
+                phones=phones(row, rank, slice(count)),
+                log_prob=float(segments["log_probs"][row, rank]),
+                seconds=length / SAMPLE_RATE,
+            )
+            for rank, count in enumerate(segments["label_lengths"][row])
+        ]
+        for row, length in enumerate(lengths)
+    ]
+
+
+def _shifted(recognition: Recognition, seconds: float) -> Recognition:
+    phones = [phone._replace(start=phone.start + seconds, end=phone.end + seconds) for phone in recognition.phones]
+    return Recognition(phones=phones, log_prob=recognition.log_prob, seconds=recognition.seconds)
+
+
+def _joined(parts: list[list[Recognition]], seconds: float) -> list[Recognition]:
+    """The hypotheses of a sound from those of its pieces."""
+    ranks = zip(*parts, strict=True) if parts else [()]
+    return [
+        Recognition(
+            phones=[phone for piece in pieces for phone in piece.phones],
+            log_prob=sum(piece.log_prob for piece in pieces),
+            seconds=seconds,
+        )
+        for pieces in ranks
+    ]
