@@ -1,1 +1,1 @@
-"""Says how probable a text is, and goes on from a prompt."""
+"""Language modelling: the probability of a text, its continuation, and words for blanks, by recurrent networks."""

@@ -1,12 +1,12 @@
-"""What a trained model gains while it reads a new text, and by what is chosen on the development split.
+"""Adaptive evaluation of a trained model on a new text; the settings are chosen on the development split.
 
-    temperature   p(w) = softmax(logits / T), one T for all
-    cache         p(w) = (1 - share) p_model(w) + share p_cache(w): words come back, most often where the model was in a
-                  like state before (Grave et al. 2017, "Improving neural language models with a continuous cache")
-    dynamic       after each segment a step of gradient descent on it, and back towards the trained weights (Krause et
-                  al. 2018, "Dynamic evaluation of neural sequence models")
+    temperature   p(w) = softmax(logits / T), one T for all tokens
+    cache         p(w) = (1 - share) p_model(w) + share p_cache(w): words recur, most often where the model was in a
+                  similar state before (Grave et al. 2017, "Improving neural language models with a continuous cache")
+    dynamic       after each segment a step of gradient descent on it, and decay to the trained weights (Krause et al.
+                  2018, "Dynamic evaluation of neural sequence models")
 
-None of them looks at a token before it has told its probability.
+Every token is predicted before it is used for adaptation.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,39 +17,41 @@ import keras
 import numpy as np
 
 from shared.losses import mean_nats
+from shared.vocabulary import Vocabulary
 from tasks.language_model.config import Config
 from tasks.language_model.data import StreamBatches
 from tasks.language_model.model import LanguageModel, OutputReader, StreamReader, build_model, read_stream
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
-READ, SCORED = 200, 500  # tokens at a time: enough that little time goes between them
+READ, SCORED = 200, 500  # tokens per call, large enough that the overhead of a call does not matter
 
 
 def read_outputs(model: LanguageModel, stream: np.ndarray, start_id: int) -> np.ndarray:
-    """What the softmax reads before each token of a stream, `(tokens, units)`, from its beginning to its end.
+    """The inputs of the softmax for each token of a stream, `(tokens, units)`.
 
-    Not in several parts side by side: a model that never began in the middle of a text may take long to find its way.
+    The stream is read as one row: a model that was trained without state resets adapts slowly to a zero state in the
+    middle of a text.
     """
     return read_stream(OutputReader(model, 1), StreamBatches(stream, 1, READ, start_id))[0]
 
 
 def token_nats(model: LanguageModel, outputs: np.ndarray, targets: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """-log p of each target, `(tokens,)`, after what `read_outputs` gives."""
+    """-log p of each target, `(tokens,)`, from the result of `read_outputs`."""
     parts = [
-        ops.sparse_categorical_crossentropy(of_targets, logits / temperature, from_logits=True)
-        for logits, of_targets in _scored(model, outputs, targets)
+        ops.sparse_categorical_crossentropy(part_targets, logits / temperature, from_logits=True)
+        for logits, part_targets in _logits(model, outputs, targets)
     ]
     return np.concatenate([ops.convert_to_numpy(part) for part in parts])
 
 
 def stream_nats(model: LanguageModel, stream: np.ndarray, start_id: int) -> np.ndarray:
-    """-log p of each token of a stream, `(tokens,)`: what the two above tell together, in little memory."""
+    """-log p of each token of a stream, `(tokens,)`: the two functions above in one, with little memory."""
     return read_stream(StreamReader(model, 1), StreamBatches(stream, 1, READ, start_id))[0]
 
 
-def _scored(model: LanguageModel, outputs: np.ndarray, targets: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
-    """Logits and targets, some tokens at a time."""
+def _logits(model: LanguageModel, outputs: np.ndarray, targets: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
+    """Yield logits `(tokens, vocab)` and targets `(tokens,)` of `SCORED` tokens."""
     for first in range(0, len(targets), SCORED):
         part = slice(first, first + SCORED)
         yield ops.cast(model.logits(outputs[part]), "float32"), targets[part]
@@ -61,23 +63,23 @@ NEWTON_STEPS = 5
 
 
 def fit_temperature(model: LanguageModel, outputs: np.ndarray, targets: np.ndarray) -> float:
-    """The temperature that makes the targets most probable; between 0.1 and 10.
+    """The temperature between 0.1 and 10 that maximizes the likelihood of the targets.
 
-    With b = 1/T the cost logsumexp(b z) - b z_target is convex in b; its slope is the mean of the logits under the
-    softmax less that of the target, its curvature their variance: Newton's method finds the minimum in a few passes.
+    With b = 1/T the cost logsumexp(b z) - b z_target is convex in b. Its derivative is the mean of the logits under the
+    softmax minus the target's logit, its second derivative their variance, so Newton's method converges in a few steps.
     """
     inverse = 1.0
     for _ in range(NEWTON_STEPS):
         slope = curvature = 0.0
-        for logits, of_targets in _scored(model, outputs, targets):
+        for logits, part_targets in _logits(model, outputs, targets):
             probabilities = ops.softmax(inverse * logits)
             mean = ops.sum(probabilities * logits, axis=-1)
             variance = ops.sum(probabilities * ops.square(logits - mean[:, None]), axis=-1)
-            of_target = ops.take_along_axis(logits, of_targets[:, None], axis=-1)[:, 0]
-            slope += float(ops.sum(mean - of_target))
+            target_logits = ops.take_along_axis(logits, part_targets[:, None], axis=-1)[:, 0]
+            slope += float(ops.sum(mean - target_logits))
             curvature += float(ops.sum(variance))
         step = slope / max(curvature, 1e-6)
-        inverse = float(np.clip(inverse - step, inverse / 2, inverse * 2))  # far from the minimum a step may be wild
+        inverse = float(np.clip(inverse - step, inverse / 2, inverse * 2))  # bounds steps far from the minimum
         if abs(step) < 1e-4:
             break
     return float(np.clip(1 / inverse, 0.1, 10))
@@ -92,85 +94,87 @@ EM_STEPS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Cache:
-    """A neural cache's numbers, in the paper's letters theta and lambda."""
+    """The settings of a neural cache; theta and lambda are the paper's letters."""
 
     window: int
-    """Tokens that are remembered."""
+    """Number of previous tokens in the cache."""
     flatness: float
-    """theta: 0 counts all of them alike, more counts those in like states."""
+    """theta: 0 weights all tokens equally, larger values prefer tokens in similar states."""
     share: float
-    """lambda: how much the cache is trusted."""
+    """lambda: interpolation weight of the cache."""
 
 
 def cache_probabilities(
     outputs: np.ndarray, targets: np.ndarray, windows: Iterable[int], flatnesses: Iterable[float]
 ) -> dict[tuple[int, float], np.ndarray]:
-    """p_cache of each target, `(tokens,)`, by window and flatness: the share, among the tokens of the window before it,
-    of those that equal it, each weighed with exp(flatness h_now . h_then); 0 where there is none before.
+    """p_cache of each target, `(tokens,)`, by window and flatness; `outputs` `(tokens, units)` as from `read_outputs`.
+
+    The weight exp(flatness h_now . h_then) of the tokens in the window that equal the target, as a fraction of the
+    weight of all tokens in the window; 0 at the first token.
     """
     windows, flatnesses = list(windows), list(flatnesses)
-    found = {(window, flatness): np.zeros(len(targets), np.float32) for window in windows for flatness in flatnesses}
+    result = {(window, flatness): np.zeros(len(targets), np.float32) for window in windows for flatness in flatnesses}
     widest = max(windows)
     for first in range(0, len(targets), SCORED):
         now = np.arange(first, min(first + SCORED, len(targets)))
-        then = np.arange(max(0, first - widest), now[-1])  # what the last of them may remember
+        then = np.arange(max(0, first - widest), now[-1])  # all that is in the window of any of them
         if not len(then):
             continue
-        likeness = outputs[now] @ outputs[then].T
+        similarity = outputs[now] @ outputs[then].T
         age = now[:, None] - then
         equal = targets[now][:, None] == targets[then]
         for window in windows:
-            remembered = (age > 0) & (age <= window)
-            # The highest is taken away first: exp of what is left cannot overflow.
-            highest = np.max(likeness, axis=1, keepdims=True, where=remembered, initial=-np.inf)
-            below = np.where(remembered, likeness - highest, 0)
+            cached = (age > 0) & (age <= window)
+            highest = np.max(similarity, axis=1, keepdims=True, where=cached, initial=-np.inf)
+            relative = np.where(cached, similarity - highest, 0)  # at most 0, so that exp cannot overflow
             for flatness in flatnesses:
-                weights = np.exp(flatness * below) * remembered
+                weights = np.exp(flatness * relative) * cached
                 total = weights.sum(axis=1)
-                found[window, flatness][now] = (weights * equal).sum(axis=1) / np.where(total > 0, total, 1)
-    return found
+                result[window, flatness][now] = (weights * equal).sum(axis=1) / np.where(total > 0, total, 1)
+    return result
 
 
 def fit_cache(outputs: np.ndarray, targets: np.ndarray, nats: np.ndarray) -> Cache:
-    """The cache that makes the targets most probable together with the model's own `nats`."""
+    """The cache that maximizes the likelihood of the targets; `nats` `(tokens,)` is -log p of the model alone."""
     best, lowest = Cache(window=WINDOWS[0], flatness=FLATNESSES[0], share=0.0), float(nats.mean())
     for (window, flatness), probabilities in cache_probabilities(outputs, targets, WINDOWS, FLATNESSES).items():
-        own, share = np.exp(-nats.astype(float)), 0.1
-        for _ in range(EM_STEPS):  # the share's best value: how often the cache was right to be asked
-            share = float(np.mean(share * probabilities / ((1 - share) * own + share * probabilities)))
-        cost = float(np.mean(-np.log((1 - share) * own + share * probabilities)))
+        model_probabilities, share = np.exp(-nats.astype(float)), 0.1
+        for _ in range(EM_STEPS):  # the new weight is the mean posterior probability of the cache
+            mixture = (1 - share) * model_probabilities + share * probabilities
+            share = float(np.mean(share * probabilities / mixture))
+        cost = float(np.mean(-np.log((1 - share) * model_probabilities + share * probabilities)))
         if cost < lowest:
             best, lowest = Cache(window=window, flatness=flatness, share=share), cost
     return best
 
 
 def cached_nats(outputs: np.ndarray, targets: np.ndarray, nats: np.ndarray, cache: Cache) -> np.ndarray:
-    """-log p of each target, `(tokens,)`, by model and cache."""
-    found = cache_probabilities(outputs, targets, [cache.window], [cache.flatness])
-    probabilities = found[cache.window, cache.flatness]
-    return -np.log((1 - cache.share) * np.exp(-nats.astype(float)) + cache.share * probabilities)
+    """-log p of each target, `(tokens,)`, of the model with a cache."""
+    probabilities = cache_probabilities(outputs, targets, [cache.window], [cache.flatness])
+    cached = probabilities[cache.window, cache.flatness]
+    return -np.log((1 - cache.share) * np.exp(-nats.astype(float)) + cache.share * cached)
 
 
 # --- dynamic evaluation --------------------------------------------------------------------------------------------
 
-SEGMENT = 20  # tokens between two steps
-STATISTICS = 200  # batches of training that tell how large each weight's gradient usually is
+SEGMENT = 20  # tokens per step of gradient descent
+STATISTICS = 200  # training batches for the mean squared gradients
 RATES = (1e-5, 3e-5, 1e-4, 2e-4, 4e-4)
 DECAYS = (1e-3, 3e-3, 1e-2, 3e-2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dynamic:
-    """Dynamic evaluation's numbers."""
+    """The settings of dynamic evaluation."""
 
     rate: float
-    """Of the steps of gradient descent."""
+    """Learning rate."""
     decay: float
-    """How strongly weights are drawn back to the trained ones, the more so the larger their gradients usually are."""
+    """Rate of decay to the trained weights, relative; faster for weights with larger gradients in training."""
 
 
 class _GradientSquares(keras.optimizers.Optimizer):
-    """Moves no weight, but sums the squares of their gradients."""
+    """Sums the squares of the gradients, and does not change the weights."""
 
     def build(self, variables):
         super().build(variables)
@@ -182,81 +186,83 @@ class _GradientSquares(keras.optimizers.Optimizer):
 
 
 class _DynamicRule(keras.optimizers.Optimizer):
-    """w <- w - rate g / (G + epsilon) + min(1, decay G / mean(G)) (w_trained - w), G the usual size of g."""
+    """w <- w - rate g / (G + epsilon) + min(1, decay G / mean(G)) (w_trained - w), G the RMS gradient in training."""
 
     EPSILON = 1e-5
-    NAMES = ("usual_gradient", "trained", "pull")
+    NAMES = ("rms_gradient", "trained", "pull")
 
-    def __init__(self, usual: list[np.ndarray], **kwargs):
+    def __init__(self, rms: list[np.ndarray], **kwargs):
         super().__init__(0.0, **kwargs)
-        self.usual = usual
-        self.mean = sum(size.sum(dtype=float) for size in usual) / sum(size.size for size in usual)
+        self.rms = rms
+        self.mean = sum(array.sum(dtype=float) for array in rms) / sum(array.size for array in rms)
 
     def build(self, variables):
         super().build(variables)
-        made = [[self.add_variable_from_reference(variable, name) for variable in variables] for name in self.NAMES]
-        self.sizes, self.trained, self.pulls = made
-        for size, usual, trained, variable in zip(self.sizes, self.usual, self.trained, variables, strict=True):
-            size.assign(usual + self.EPSILON)
+        slots = [[self.add_variable_from_reference(variable, name) for variable in variables] for name in self.NAMES]
+        self.scales, self.trained, self.pulls = slots
+        for scale, rms, trained, variable in zip(self.scales, self.rms, self.trained, variables, strict=True):
+            scale.assign(rms + self.EPSILON)
             trained.assign(variable)
 
-    def start(self, how: Dynamic) -> None:
-        """From the trained weights on."""
-        self.learning_rate = how.rate
-        for variable, trained, pull, usual in zip(
-            self._trainable_variables, self.trained, self.pulls, self.usual, strict=True
+    def start(self, settings: Dynamic) -> None:
+        """Resets the weights to the trained ones."""
+        self.learning_rate = settings.rate
+        for variable, trained, pull, rms in zip(
+            self._trainable_variables, self.trained, self.pulls, self.rms, strict=True
         ):
             variable.assign(trained)
-            pull.assign(np.minimum(1, how.decay * usual / self.mean))
+            pull.assign(np.minimum(1, settings.decay * rms / self.mean))
 
     def update_step(self, gradient, variable, learning_rate):
         i = self._get_variable_index(variable)
-        change = learning_rate * ops.convert_to_tensor(gradient) / self.sizes[i]
+        change = learning_rate * ops.convert_to_tensor(gradient) / self.scales[i]
         self.assign_add(variable, self.pulls[i] * (self.trained[i] - variable) - change)
 
 
 class DynamicReader:
-    """A model that goes on learning from what it reads.
+    """A copy of a model that learns from the text it predicts.
 
     Args:
-        config, model: trained together; the model itself stays as it is.
-        training: the stream that it was trained on, which tells how large its gradients usually are.
-        start_id: what stands before the first token of a stream.
+        config: the model's configuration.
+        model: the trained model, which does not change.
+        training: the stream that it was trained on, int32 `(tokens,)`, for the mean squared gradients.
+        vocabulary: the model's.
     """
 
-    def __init__(self, config: Config, model: LanguageModel, training: np.ndarray, start_id: int):
+    def __init__(self, config: Config, model: LanguageModel, training: np.ndarray, vocabulary: Vocabulary):
         plain = {name: 0.0 for name in vars(config) if name.endswith(("dropout", "weight_drop", "penalty"))}
-        self.model, self.start_id = build_model(replace(config, **plain), model.vocabulary_size), start_id
+        self.model: Any = build_model(replace(config, **plain), vocabulary)
+        self.start_id = vocabulary.end_id
         self.model.set_weights(model.get_weights())
         squares = _GradientSquares(0.0, name="squares")
         reader = StreamReader(self.model, config.batch_size)
         reader.compile(squares, mean_nats)
-        batches = StreamBatches(training, config.batch_size, SEGMENT, start_id)
+        batches = StreamBatches(training, config.batch_size, SEGMENT, self.start_id)
         count = min(len(batches), STATISTICS)
-        for number in range(count):
-            reader.train_on_batch(*batches[number])
-        usual = [np.sqrt(ops.convert_to_numpy(total) / count) for total in squares.sums]
-        self.rule = _DynamicRule(usual, name="dynamic")
+        for index in range(count):
+            reader.train_on_batch(*batches[index])
+        rms = [np.sqrt(ops.convert_to_numpy(total) / count) for total in squares.sums]
+        self.rule = _DynamicRule(rms, name="dynamic")
         self.reader = StreamReader(self.model, 1)
         self.reader.compile(self.rule, mean_nats)
         self.rule.build(self.reader.trainable_variables)
 
-    def mean_nats(self, stream: np.ndarray, how: Dynamic) -> float:
-        """-log p of a token of the stream on average, each segment's told before it is learned from."""
-        self.rule.start(how)
+    def mean_nats(self, stream: np.ndarray, settings: Dynamic) -> float:
+        """The mean of -log p over the tokens of a stream; each segment is predicted before it is learned from."""
+        self.rule.start(settings)
         total = 0.0
         for batch, targets in StreamBatches(stream, 1, SEGMENT, self.start_id):
             total += targets.size * float(self.reader.train_on_batch(batch, targets, return_dict=True)["loss"])
         return total / len(stream)
 
     def fit(self, stream: np.ndarray) -> Dynamic:
-        """The rate, then the decay, that make a stream most probable: each is raised as long as that helps."""
+        """The best rate on a stream, then the best decay; each is raised as long as the likelihood improves."""
         best, lowest = Dynamic(rate=RATES[0], decay=0.0), np.inf
-        for name, ladder in (("rate", RATES), ("decay", DECAYS)):
-            for number in ladder:
-                tried = replace(best, **{name: number})
-                cost = self.mean_nats(stream, tried)
-                if not cost < lowest:  # nor one that is not a number
+        for name, values in (("rate", RATES), ("decay", DECAYS)):
+            for value in values:
+                candidate = replace(best, **{name: value})
+                cost = self.mean_nats(stream, candidate)
+                if not cost < lowest:  # worse, or NaN
                     break
-                best, lowest = tried, cost
+                best, lowest = candidate, cost
         return best

@@ -1,22 +1,24 @@
-"""What the model card of a language model says, besides its numbers."""
+"""The model card of a language model."""
 
 from shared.card import write_card
 from shared.runs import Run
 from tasks.language_model.config import Config
 
+NAMES = {"simple_rnn": "simple RNN", "lstm": "LSTM", "gru": "GRU", "mogrifier_lstm": "Mogrifier LSTM"}
+
 TERMS = {
     "python_manual": "Trained on the language reference that comes with Python (PSF licence, `pydoc_data.topics`).",
     "penn_treebank": (
-        "Trained on the Penn Treebank as Mikolov et al. prepared it: articles of the Wall Street Journal, licensed by"
-        " the Linguistic Data Consortium. **For research only**; weights are not to be passed on without a licence."
+        "Trained on the Penn Treebank as prepared by Mikolov et al.: articles of the Wall Street Journal, licensed by"
+        " the Linguistic Data Consortium. **For research only**; do not pass the weights on without a licence."
     ),
     "wikitext2": (
         "Trained on WikiText-2 (Merity et al. 2017): good and featured articles of the English Wikipedia, **CC BY-SA**."
-        " What the model writes may repeat them; pass it on under the same licence."
+        " Generated text may repeat parts of them and then has the same licence."
     ),
 }
 
-# Test perplexities of single models, as their authors' code or papers have them.
+# Test perplexities of single models, from their authors' code or papers.
 PUBLISHED = {
     "penn_treebank": {
         "Zaremba et al. 2014, medium": {"perplexity": 82.1},
@@ -32,34 +34,34 @@ PUBLISHED = {
     },
 }
 
-FORWARDS = (
-    "`perplexity`: per token, `</s>` at the end of each line included, in one stream whose state is carried."
+CAUSAL = (
+    "`perplexity`: per token, `</s>` at the end of each line included, in one stream with carried state."
     " `perplexity_temperature`, `perplexity_cache`, `perplexity_dynamic`: the same with a softmax temperature, a neural"
-    " cache and dynamic evaluation, fitted to development. Published figures are of the test split."
+    " cache, and dynamic evaluation, fitted to the development split. Published figures are for the test split."
 )
-BOTH_WAYS = (
-    "`perplexity`: of words made blank, told from both sides. `right`, `right in five`: how often the word itself is"
-    " the most probable one, or among the first five."
+BIDIRECTIONAL = (
+    "`perplexity`: of masked words, given both sides. `right`, `right_in_five`: fraction of masked words that are the"
+    " most probable prediction, or among the five most probable."
 )
 
 
 def write(run: Run) -> None:
-    """Writes the model card of a trained language model."""
+    """Writes the `README.md` of a run that has metrics."""
     config = run.read_config(Config)
-    forwards = config.reads == "forwards"
-    verbs = ['score --model {} "the cat sat"', 'generate --model {} --prompt "the"'] if forwards else []
-    verbs = verbs or ['fill --model {} "the ___ sat on the mat"']
-    commands = [*verbs, "evaluate --model {} --split dev", *(["export {}"] if forwards else [])]
+    is_causal = config.reads == "forwards"
+    kind, predicted = ("causal", "next token") if is_causal else ("bidirectional", "masked word")
+    causal_verbs = ['score --model {} "the cat sat"', 'generate --model {} --prompt "the"']
+    verbs = [*causal_verbs, "export {}"] if is_causal else ['fill --model {} "the ___ sat on the mat"']
+    commands = [command.format(run.name) for command in [*verbs, "evaluate --model {}"]]
     write_card(
         run,
         title=f"Language model, trained on {config.corpus}",
         summary=(
-            f"{config.cell} layers of {' and '.join(map(str, config.widths))} units read a text {config.reads} and tell"
-            f" how probable each {'next token' if forwards else 'word in a blank'} is."
-            " See `tasks/language_model/README.md`."
+            f"A {kind} model with {NAMES[config.cell]} layers of {' and '.join(map(str, config.widths))} units;"
+            f" it predicts the probability of each {predicted}. See `tasks/language_model/README.md`."
         ),
-        terms=TERMS.get(config.corpus, f"Trained on {config.corpus}; what its terms allow, the weights allow."),
-        usage="\n".join(f"python -m tasks.language_model.{command.format(run.name)}" for command in commands),
-        published=PUBLISHED.get(config.corpus, {}) if forwards and config.vocabulary == "words" else {},
-        remarks=FORWARDS if forwards else BOTH_WAYS,
+        terms=TERMS.get(config.corpus, f"Trained on {config.corpus}; the terms of that text apply to the weights."),
+        usage="\n".join(f"python -m tasks.language_model.{command}" for command in commands),
+        published=PUBLISHED.get(config.corpus, {}) if is_causal and config.vocabulary == "words" else {},
+        remarks=CAUSAL if is_causal else BIDIRECTIONAL,
     )

@@ -1,145 +1,140 @@
-"""The language model's configuration: every number of a run, with its reason."""
+"""The configuration of a run: every number with its reason."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from shared.errors import UserError, expect
+from shared.recipe import Recipe
 from shared.runs import Run, RunError
 from shared.vocabulary import SubwordVocabulary
 
 TASK = "language_model"
 Reads = Literal["forwards", "both ways"]
-RELEASED: dict[Reads, str] = {"forwards": "wikitext2", "both ways": "wikitext2_fill"}  # what commands use by default
+RELEASED: dict[Reads, str] = {"forwards": "wikitext2", "both ways": "wikitext2_fill"}  # the default of --model
+RELEASED_FILES = ("vocabulary.json", "weights.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """One training of the language model; the defaults are those of `python_manual`."""
+class Config(Recipe):
+    """The configuration of a training; the defaults are the preset `python_manual`."""
 
     corpus: str = "python_manual"
-    """What to train on: python_manual, penn_treebank, wikitext2, or the path of a text file or of a folder of .txt."""
+    """python_manual, penn_treebank, wikitext2, or the path of a text file or of a folder with .txt files."""
     vocabulary: Literal["words", "subwords", "characters"] = "words"
-    """What the model reads; no text is unknown to one of subwords or characters."""
+    """Tokens; subwords and characters encode any text without unknown tokens."""
     vocabulary_size: int = 8000
-    """Of subwords, at most."""
+    """Maximum size of a subword vocabulary."""
     min_count: int = 2
-    """Words seen less often are unknown, characters spelt in bytes; the public corpora have done that themselves."""
+    """Rarer words become unknown, rarer characters are spelt in bytes; the public corpora contain <unk> already."""
 
     reads: Reads = "forwards"
-    """From where a word is told: from those before it (`score`, `generate`), or from both sides of it (`fill`)."""
-    blanks: float = 0.2
-    """Share of words that are blank in training, if it reads both ways."""
+    """`forwards`: a causal model, for `score` and `generate`; `both ways`: a bidirectional one, for `fill`."""
+    blank_fraction: float = 0.2
+    """Fraction of the words that is masked in the training of a bidirectional model."""
     cell: Literal["simple_rnn", "lstm", "gru", "mogrifier_lstm"] = "lstm"
-    """What the layers are made of."""
+    """Recurrent cell of all layers."""
     units: int = 256
-    """Width of the layers, but the last if the embedding is tied; of one direction, if it reads both ways."""
+    """Width of the recurrent layers, of each direction if bidirectional."""
     num_layers: int = 1
-    """Layers one above the other."""
+    """Number of recurrent layers."""
     embedding_units: int = 256
     """Width of the word embedding."""
     tied: bool = True
-    """The softmax takes the embedding for its weights, and the last layer its width (Press & Wolf 2017)."""
+    """Tie the softmax weights to the embedding (Press & Wolf 2017); a causal model's last layer then has its width."""
 
-    sampled_words: int = 0
-    """In training the softmax is over so many words drawn for each batch, the frequent ones rather; 0: over all."""
+    sampled_softmax_size: int = 0
+    """Number of words sampled for the training softmax of a batch, frequent ones more often; 0: the full softmax."""
 
     embedding_dropout: float = 0.1
-    """Share of words whose embedding is dropped wherever they stand in a batch (Gal & Ghahramani 2016)."""
+    """Fraction of the vocabulary whose embedding is dropped for a whole batch (Gal & Ghahramani 2016)."""
     input_dropout: float = 0.3
-    """Of the embeddings' units; one mask for all steps, as in the two below."""
+    """Dropout of the embedding units; one mask for all steps, as in the two below."""
     layer_dropout: float = 0.2
-    """Of the units between layers."""
+    """Dropout of the units between layers."""
     output_dropout: float = 0.3
-    """Of the units before the softmax."""
+    """Dropout of the units before the softmax."""
     weight_drop: float = 0.0
-    """Share of the recurrent weights dropped, once for a batch (Merity et al. 2018, section 2)."""
+    """Dropout of the recurrent weights, one mask per batch (Merity et al. 2018, section 2)."""
     activation_penalty: float = 0.0
-    """AR: times the mean square of the last layer's dropped outputs (Merity et al. 2018, section 4.6)."""
-    change_penalty: float = 0.0
-    """TAR: times the mean square of the change of its outputs from step to step, before dropout."""
+    """Weight of AR, the mean square of the outputs after dropout (Merity et al. 2018, section 4.6)."""
+    temporal_penalty: float = 0.0
+    """Weight of TAR, the mean squared difference of consecutive outputs before dropout (same section)."""
 
     batch_size: int = 16
-    """Streams, or lines of text, read side by side."""
-    length: int = 35
-    """Steps through which errors are propagated back; forwards, the state is carried from there to the next."""
+    """Number of parallel streams; of segments if bidirectional."""
+    sequence_length: int = 35
+    """Steps of truncated back-propagation through time; length of a segment if bidirectional."""
     random_length: bool = False
-    """Draw each length about that one and scale the rate with it, so that batches end at other words each epoch."""
-    reset_chance: float = 0.0
-    """Share of streams that begin a batch with an empty state: beginnings are to be learned too (Melis et al. 2020)."""
+    """Draw the length of each batch near `sequence_length` and scale the learning rate with it, so that batch
+    boundaries differ between epochs."""
+    state_reset_probability: float = 0.0
+    """Probability that a stream starts a batch with a zero state, to learn starts of texts (Melis et al. 2020)."""
     epochs: int = 9
-    """At most."""
-    optimizer: Literal["adam", "sgd"] = "adam"
-    """Adam is there sooner; plain gradient descent, averaged in the end, is what the records were set with."""
     learning_rate: float = 5e-3
-    """The highest."""
     warmup_steps: int = 50
-    """Steps in which the rate rises."""
-    schedule: Literal["cosine", "plateau", "averaging"] = "cosine"
-    """`cosine` spends all epochs; `plateau` halves the rate when development stalls; `averaging` keeps the rate, and
-    from then on averages the weights (NT-ASGD; Merity et al. 2018, section 3)."""
-    weight_average: float = 0.0
-    """Momentum of the moving average of weights that is evaluated and kept; not with `averaging`."""
-    patience: int = 5
-    """Epochs without a better development perplexity after which training stops."""
-    clip_norm: float = 1.0
-    """Global norm to which gradients are clipped."""
-    weight_decay: float = 0.0
-    """Share of every weight taken away at each step, times the rate."""
-    seed: int = 1
-    """Decides weights, dropout, and whatever else is drawn."""
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "blanks": "blank_fraction",
+        "sampled_words": "sampled_softmax_size",
+        "change_penalty": "temporal_penalty",
+        "length": "sequence_length",
+        "reset_chance": "state_reset_probability",
+    }
+    """Former names of fields, found in the config.json of older runs, and their current names."""
 
     def __post_init__(self):
-        expect("at least 1", self, "vocabulary_size min_count units num_layers embedding_units batch_size length")
-        expect("at least 1", self, "epochs patience")
-        expect("0 or more", self, "sampled_words activation_penalty change_penalty warmup_steps weight_decay seed")
-        expect("above 0", self, "learning_rate clip_norm")
+        super().__post_init__()
+        expect("at least 1", self, "vocabulary_size min_count units num_layers embedding_units sequence_length")
+        expect("0 or more", self, "sampled_softmax_size activation_penalty temporal_penalty")
         expect("from 0 to below 1", self, "embedding_dropout input_dropout layer_dropout output_dropout weight_drop")
-        expect("from 0 to below 1", self, "weight_average reset_chance")
-        if self.vocabulary == "subwords" and self.vocabulary_size <= len(SubwordVocabulary.reserved):
-            raise UserError(
-                f"vocabulary_size {self.vocabulary_size}: above {len(SubwordVocabulary.reserved)} was expected"
-            )
-        if self.reads == "both ways" and (self.vocabulary != "words" or not 0 < self.blanks < 1):
-            raise UserError("a model that reads both ways fills words: vocabulary words, blanks between 0 and 1")
-        carried = ("activation_penalty", "change_penalty", "random_length", "reset_chance")
-        if self.reads == "both ways" and any(getattr(self, name) for name in carried):
-            raise UserError(f"a model that reads both ways has no {', '.join(carried)}")
+        expect("from 0 to below 1", self, "state_reset_probability")
+        reserved = len(SubwordVocabulary.reserved)
+        if self.vocabulary == "subwords" and self.vocabulary_size <= reserved:
+            raise UserError(f"vocabulary_size {self.vocabulary_size}: above {reserved} was expected")
+        if self.reads == "both ways":
+            self._check_bidirectional()
         if self.weight_drop and self.cell == "mogrifier_lstm":
-            raise UserError("cell mogrifier_lstm takes no weight_drop: 0 was expected")
-        if self.schedule == "averaging" and (self.optimizer != "sgd" or self.weight_average):
-            raise UserError("schedule averaging needs optimizer sgd and weight_average 0")
+            raise UserError("cell mogrifier_lstm does not support weight_drop: 0 was expected")
+
+    def _check_bidirectional(self) -> None:
+        if self.vocabulary != "words" or not 0 < self.blank_fraction < 1:
+            raise UserError("reads both ways needs vocabulary words and a blank_fraction between 0 and 1")
+        for name in ("activation_penalty", "temporal_penalty", "random_length", "state_reset_probability"):
+            if getattr(self, name):
+                raise UserError(f"reads both ways does not support {name} {getattr(self, name)}")
 
     @property
     def widths(self) -> list[int]:
-        """Units of each layer."""
-        tied = self.tied and self.reads == "forwards"
-        return [self.units] * (self.num_layers - 1) + [self.embedding_units if tied else self.units]
+        """Units of each recurrent layer."""
+        is_tied_causal = self.tied and self.reads == "forwards"
+        return [self.units] * (self.num_layers - 1) + [self.embedding_units if is_tied_causal else self.units]
 
 
-def find_run(model: str | None, reads: Reads = "forwards") -> Run:
-    """The run that a command means, by default the released one, else the newest that reads so.
+def find_run(model: str | None = None, reads: Reads | None = "forwards") -> Run:
+    """The run of a name or folder; default: the released one, else the newest that reads this way (None: either way).
 
     Raises:
         RunError: there is none, or it reads the other way.
     """
+
+    def suits(run: Run) -> bool:
+        return reads in (None, run.read_config(Config).reads)
+
     try:
-        run = Run.find(model, TASK, RELEASED[reads], suits=lambda run: run.read_config(Config).reads == reads)
+        run = Run.find(model, TASK, RELEASED[reads or "forwards"], suits=suits)
     except RunError:
-        if model is not None or reads == "forwards":
+        if model is not None or reads != "both ways":
             raise
-        raise RunError(
-            "no model that reads both ways; train one with: python -m tasks.language_model.train fill"
-        ) from None
-    found = run.read_config(Config).reads
-    if found != reads:
-        verbs = "score and generate" if found == "forwards" else "fill"
-        raise RunError(f"{run.path}: a model that reads {found}, for {verbs}")
+        raise RunError("no bidirectional model; train one with: python -m tasks.language_model.train fill") from None
+    if not suits(run):
+        found, verbs = ("bidirectional", "fill") if reads == "forwards" else ("causal", "score and generate")
+        raise RunError(f"{run.path}: a {found} model, for {verbs}")
     return run
 
 
 PYTHON_MANUAL = Config()
 
-# Without regularisation, the recurrent network of the equations (Elman 1990; Mikolov et al. 2010).
+# The simple recurrent network without regularisation (Elman 1990; Mikolov et al. 2010).
 VANILLA = replace(
     PYTHON_MANUAL,
     corpus="penn_treebank",
@@ -158,8 +153,8 @@ VANILLA = replace(
     epochs=20,
 )
 
-# Zaremba et al. 2014, section 4.1: two LSTMs; here one dropout mask for all steps, and a rate that halves when
-# development stalls. Their loss is the sum over 35 steps, ours the mean: rate times 35, norm through 35.
+# Zaremba et al. 2014, section 4.1: two LSTMs. Departures: one dropout mask for all steps, plateau decay. Their loss is
+# the sum over 35 steps, this one the mean: learning rate times 35, clipping norm divided by 35.
 ZAREMBA_MEDIUM = replace(
     VANILLA,
     cell="lstm",
@@ -175,7 +170,7 @@ ZAREMBA_MEDIUM = replace(
     epochs=39,
 )
 
-# AWD-LSTM (Merity et al. 2018), with the numbers of the authors' own command for the Penn Treebank.
+# AWD-LSTM (Merity et al. 2018) with the numbers of the authors' command for the Penn Treebank.
 AWD = replace(
     VANILLA,
     cell="lstm",
@@ -189,8 +184,8 @@ AWD = replace(
     output_dropout=0.4,
     weight_drop=0.5,
     activation_penalty=2.0,
-    change_penalty=1.0,
-    length=70,
+    temporal_penalty=1.0,
+    sequence_length=70,
     random_length=True,
     epochs=500,
     optimizer="sgd",
@@ -202,21 +197,21 @@ AWD = replace(
     weight_decay=1.2e-6,
 )
 
-# What two cores reach in two hours: a sixth of AWD's recurrent weights, a softmax over a fifth of the words at a time,
-# Adam, a rate that falls to zero, and no more dropped than so few epochs need.
+# AWD scaled to two hours on two cores: a sixth of its recurrent weights, a softmax over a fifth of the words, Adam with
+# cosine decay, and the weaker dropout that 20 epochs need.
 PENN_TREEBANK = replace(
     AWD,
     units=600,
     num_layers=2,
     embedding_units=300,
-    sampled_words=2000,
+    sampled_softmax_size=2000,
     embedding_dropout=0.05,
     input_dropout=0.25,
     layer_dropout=0.2,
     output_dropout=0.3,
     weight_drop=0.2,
     activation_penalty=1.0,
-    length=50,
+    sequence_length=50,
     epochs=20,
     optimizer="adam",
     learning_rate=3e-3,
@@ -228,23 +223,34 @@ PENN_TREEBANK = replace(
     patience=10,
 )
 
-# Words told from both sides: two bidirectional layers on the manual.
-FILL = replace(
-    PYTHON_MANUAL,
+# Three times as many words as the Penn Treebank and twice as many tokens: more sampled words, more streams.
+WIKITEXT2 = replace(
+    PENN_TREEBANK, corpus="wikitext2", embedding_units=256, sampled_softmax_size=4000, batch_size=40, epochs=9
+)
+
+# Small enough to release (12 MB): narrow layers, an average of weights, and little dropout for 7 epochs.
+WIKITEXT2_FILL = replace(
+    WIKITEXT2,
     reads="both ways",
-    units=128,
-    num_layers=2,
-    epochs=12,
+    units=192,
+    embedding_units=128,
+    activation_penalty=0.0,
+    temporal_penalty=0.0,
+    random_length=False,
+    input_dropout=0.1,
+    layer_dropout=0.1,
+    output_dropout=0.1,
+    weight_drop=0.0,
+    sequence_length=60,
+    epochs=7,
 )
 
 PRESETS = {
     "python_manual": PYTHON_MANUAL,
     "penn_treebank": PENN_TREEBANK,
-    # Three times as many words, of which a like share is drawn; twice as many tokens, read in more streams.
-    "wikitext2": replace(
-        PENN_TREEBANK, corpus="wikitext2", embedding_units=256, sampled_words=4000, batch_size=40, epochs=9
-    ),
-    "fill": FILL,
+    "wikitext2": WIKITEXT2,
+    "fill": replace(PYTHON_MANUAL, reads="both ways", units=128, num_layers=2, epochs=12),  # bidirectional
+    "wikitext2_fill": WIKITEXT2_FILL,
     "vanilla": VANILLA,
     "zaremba_small": replace(
         ZAREMBA_MEDIUM,
@@ -257,6 +263,6 @@ PRESETS = {
     ),
     "zaremba_medium": ZAREMBA_MEDIUM,
     "awd": AWD,
-    # Melis et al. (2020) train 24 million parameters for a thousand epochs; this is their cell in the recipe above.
-    "mogrifier": replace(PENN_TREEBANK, cell="mogrifier_lstm", weight_drop=0.0, reset_chance=0.01),
+    # Their cell (Melis et al. 2020) in the recipe of penn_treebank; they train 24 M parameters for 1,000 epochs.
+    "mogrifier": replace(PENN_TREEBANK, cell="mogrifier_lstm", weight_drop=0.0, state_reset_probability=0.01),
 }

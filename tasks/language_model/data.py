@@ -1,27 +1,28 @@
-"""From lines of text to streams, read side by side.
+"""Lines of text -> one stream of tokens -> batches of parallel streams.
 
     lines     the cat sat | it slept
-      -> ids  the cat sat </s> it slept </s>          one long stream, `</s>` at each line's end
-      -> (batch, steps), each row a part of the stream; the next batch goes on where this one ends
+      -> ids  the cat sat </s> it slept </s>          one stream, `</s>` at the end of each line
+      -> rows `(batch, steps)`, equal parts of the stream; consecutive batches hold consecutive steps of each row
 
-    token_ids   (batch, time)    </s> the  cat        what the model reads
-    target_ids  (batch, time)    the  cat  sat        what it should say
-    goes_on     (batch,)         whether the state is that of the batch before, or zeros
-    drawn       (words,)         with a sampler: words that the softmax is over, besides the targets
-    chances     (words,)         of each to be drawn
+    token_ids               `(batch, time)`    </s> the  cat
+    target_ids              `(batch, time)`    the  cat  sat
+    continues               `(batch,)`         True: start from the final state of the batch before; False: from zeros
+    sampled_ids             `(words,)`         with a sampler: words of the sampled softmax, besides the targets
+    sampling_probabilities  `(words,)`         probability of each to be sampled
 
-Nothing is padded, nothing shuffled within a stream.
+There is no padding and no shuffling.
 
-A model that reads both ways carries no state: the stream is cut into rows anew each epoch, and some words are blank.
+A bidirectional model carries no state: each epoch cuts the stream into new segments, shuffles them and masks words.
 
-    token_ids   (batch, time)    the ___ sat </s> it ___
-    places      (batch, blanks)  1  5
-    target_ids  (batch, blanks)  cat  slept
+    token_ids               `(batch, time)`    the ___ sat </s> it ___
+    blank_indices           `(batch, blanks)`  1  5
+    target_ids              `(batch, blanks)`  cat  slept
 """
 
 import functools
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +36,25 @@ from shared.text import read_corpus, split_lines
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.language_model.config import Config
 
-# The public corpora are made of words already.
+# By corpus; the public ones are split into words already.
 NORMALISATION = {"python_manual": "words", "penn_treebank": "none", "wikitext2": "none"}
 
 
-def read_lines(config: Config, split: str, data_dir: Path | None = None) -> list[str]:
-    """The lines of a split, in order.
+@dataclass(frozen=True)
+class Split:
+    """The lines of a split, in order."""
+
+    lines: list[str]
+
+
+def load_split(config: Config, split: str, data_dir: Path | None = None) -> Split:
+    """Loads train, dev or test.
 
     Raises:
-        UserError: there is no such corpus, file or folder, or no line of it for this split.
+        UserError: the corpus does not exist, or has no line for this split.
     """
     if config.corpus in NORMALISATION:
-        return [record["text"] for record in datasets.load(config.corpus, split, data_dir)]
+        return Split([record["text"] for record in datasets.load(config.corpus, split, data_dir)])
     path = data_dir or Path(config.corpus)
     if not path.exists():
         names = "" if data_dir else f"none of {', '.join(NORMALISATION)}, and "
@@ -55,7 +63,7 @@ def read_lines(config: Config, split: str, data_dir: Path | None = None) -> list
     if not splits[split]:
         counts = ", ".join(f"{name} {len(lines)}" for name, lines in splits.items())
         raise UserError(f"corpus {path}: too few lines to split ({counts})")
-    return splits[split]
+    return Split(splits[split])
 
 
 @functools.lru_cache(1)
@@ -63,90 +71,90 @@ def _splits(path: Path) -> dict[str, list[str]]:
     return split_lines(read_corpus(path))
 
 
-def fingerprint(config: Config, data_dir: Path | None = None) -> str:
-    """A hash of the corpus, to be kept with a run that learned from it."""
+def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
+    """The corpus and a hash of its content, which a run records."""
     if config.corpus in NORMALISATION:
-        return datasets.fingerprint(config.corpus, data_dir)
-    text = "\n".join(line for split in ("train", "dev", "test") for line in read_lines(config, split, data_dir))
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+        return {config.corpus: datasets.fingerprint(config.corpus, data_dir)}
+    text = "\n".join(line for name in ("train", "dev", "test") for line in load_split(config, name, data_dir).lines)
+    return {config.corpus: hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]}
 
 
 def check_corpus(run: Run, config: Config, data_dir: Path | None = None) -> None:
-    """UserError when a run was trained on another text than lies where its corpus is looked for now."""
-    trained = run.config.get("data", {}).get(config.corpus)
-    if config.corpus not in NORMALISATION and trained != fingerprint(config, data_dir):
+    """Raises UserError when the text at the path of a run's corpus is not the text it was trained on."""
+    if config.corpus not in NORMALISATION and run.config.get("data") != fingerprint(config, data_dir):
         raise UserError(f"{data_dir or config.corpus}: not the text that {run.path} was trained on; see --data-dir")
 
 
-def build_vocabulary(config: Config, lines: Iterable[str]) -> Vocabulary:
-    """What the training lines are made of; subwords and characters spell any text, words need signs apart."""
+def build_vocabulary(config: Config, train: Split) -> Vocabulary:
+    """The vocabulary of the training lines."""
     if config.vocabulary == "words":
         normalisation = NORMALISATION.get(config.corpus, "words")
-        return WordVocabulary.build(lines, min_count=config.min_count, normalisation=normalisation)
+        return WordVocabulary.build(train.lines, min_count=config.min_count, normalisation=normalisation)
     if config.vocabulary == "characters":
-        return SubwordVocabulary.characters(lines, min_count=config.min_count)
-    return SubwordVocabulary.train(list(lines), config.vocabulary_size)
+        return SubwordVocabulary.characters(train.lines, min_count=config.min_count)
+    return SubwordVocabulary.train(train.lines, config.vocabulary_size)
 
 
 def to_stream(lines: Iterable[str], vocabulary: Vocabulary) -> np.ndarray:
-    """The ids of all lines, int32 `(tokens,)`, `</s>` at the end of each."""
+    """The ids of all lines, int32 `(tokens,)`, with `</s>` at the end of each line."""
     return np.array([token for line in lines for token in (*vocabulary.encode(line), vocabulary.end_id)], np.int32)
 
 
 class WordSampler:
-    """Draws words without replacement for a sampled softmax, each with a chance that is known.
+    """Samples words without replacement, with known inclusion probabilities, for a sampled softmax.
 
     Args:
-        counts: how often each word occurs, `(vocab,)`.
-        size: how many words to draw.
+        counts: count of each word in the training text, `(vocab,)`.
+        size: number of words to sample.
 
     Attributes:
-        chances: of each word to be among those drawn, float32 `(vocab,)`: in proportion to its count to the power of
-            3/4, as far as that is below 1; they add up to `size`.
+        probabilities: inclusion probability of each word, float32 `(vocab,)`: proportional to its count to the power
+            of 3/4, at most 1; they sum to `size`.
     """
 
-    POWER = 0.75  # as noise is drawn for word vectors (Mikolov et al. 2013, section 2.2)
+    POWER = 0.75  # as in the noise distribution of word2vec (Mikolov et al. 2013, section 2.2)
 
     def __init__(self, counts: np.ndarray, size: int):
         if not 0 < size <= len(counts):
             raise ValueError(f"size must be from 1 to {len(counts)}. Received: {size}")
         weights = np.maximum(counts, 1.0) ** self.POWER
-        chances, certain = np.zeros(len(counts)), np.zeros(len(counts), bool)
-        while True:  # whatever would have a chance over 1 is certain, and the others share what is left
-            chances = np.where(certain, 1.0, (size - certain.sum()) * weights / max(weights[~certain].sum(), 1e-30))
-            if (chances <= 1).all():
+        probabilities, certain = np.zeros(len(counts)), np.zeros(len(counts), bool)
+        while True:  # a probability above 1 becomes 1, and the remaining words divide the remaining size
+            rest = (size - certain.sum()) * weights / max(weights[~certain].sum(), 1e-30)
+            probabilities = np.where(certain, 1.0, rest)
+            if (probabilities <= 1).all():
                 break
-            certain |= chances > 1
-        self.size, self.chances = size, chances.astype(np.float32)
-        self._ends = np.cumsum(chances) * (size / chances.sum())
+            certain |= probabilities > 1
+        self.size, self.probabilities = size, probabilities.astype(np.float32)
+        self._ends = np.cumsum(probabilities) * (size / probabilities.sum())
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """Ids, int32 `(size,)`, by systematic sampling: points one apart, on the chances laid end to end."""
+        """Ids, int32 `(size,)`, by systematic sampling: points at distance 1 on the cumulative probabilities."""
         points = rng.random() + np.arange(self.size)
         return np.minimum(np.searchsorted(self._ends, points, side="right"), len(self._ends) - 1).astype(np.int32)
 
     def inputs(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """What a batch holds of them."""
-        drawn = self.draw(rng)
-        return {"drawn": drawn, "chances": self.chances[drawn]}
+        """The sample as entries of a batch."""
+        sampled = self.draw(rng)
+        return {"sampled_ids": sampled, "sampling_probabilities": self.probabilities[sampled]}
 
 
 class StreamBatches(keras.utils.PyDataset):
-    """A stream cut into rows and those into batches, in order; set `epoch` before each pass.
+    """Consecutive batches of parallel streams, for the causal model; set `epoch` before each pass.
 
     Args:
         stream: int32 `(tokens,)`.
-        batch_size: rows, each of them an equal part of the stream; the few tokens left over at its end go unread.
-        length: steps of a batch; the last may have fewer.
-        start_id: what stands before the first token.
-        seed: with the epoch decides all that is drawn.
-        random_length: draw lengths: about `length`, one in twenty about half of it, none below 5 (Merity et al. 2018,
-            section 4.1).
-        sampler: draws words for each batch.
-        reset_chance: share of rows that begin a batch with an empty state.
+        batch_size: number of rows, equal parts of the stream; the tokens left over at its end are dropped.
+        length: steps of a batch; the last one may be shorter.
+        start_id: input before the first token.
+        seed: with the epoch determines everything random.
+        random_length: draw the length of each batch: near `length`, for one in twenty near half of it, at least 5
+            (Merity et al. 2018, section 4.1).
+        sampler: samples words for each batch.
+        state_reset_probability: probability that a row starts a batch with a zero state.
 
     Raises:
-        ValueError: the stream has no token for some row.
+        ValueError: the stream has fewer tokens than rows.
     """
 
     def __init__(
@@ -159,17 +167,17 @@ class StreamBatches(keras.utils.PyDataset):
         *,
         random_length: bool = False,
         sampler: WordSampler | None = None,
-        reset_chance: float = 0.0,
+        state_reset_probability: float = 0.0,
     ):
         super().__init__()
         steps = len(stream) // batch_size
         if steps < 1:
             raise ValueError(f"{len(stream)} tokens are too few for {batch_size} streams")
         self.targets = stream[: steps * batch_size].reshape(batch_size, steps)
-        before = np.concatenate([[start_id], self.targets[:-1, -1]])  # a row goes on where the one above it ends
+        before = np.concatenate([[start_id], self.targets[:-1, -1]])  # a row continues the one above it
         self.inputs = np.concatenate([before[:, None], self.targets[:, :-1]], axis=1).astype(np.int32)
-        self.length, self.seed, self.random_length = length, seed, random_length
-        self.sampler, self.reset_chance = sampler, reset_chance
+        self.stream, self.length, self.seed, self.random_length = stream, length, seed, random_length
+        self.sampler, self.state_reset_probability = sampler, state_reset_probability
         self.epoch = 0
 
     @property
@@ -182,49 +190,49 @@ class StreamBatches(keras.utils.PyDataset):
         steps, ends = self.targets.shape[1], [0]
         rng = np.random.default_rng([self.seed, epoch])
         while ends[-1] < steps:
-            ends.append(min(steps, ends[-1] + self._draw(rng)))
+            ends.append(min(steps, ends[-1] + self._draw_length(rng)))
         self._ends = ends
 
-    def _draw(self, rng: np.random.Generator) -> int:
+    def _draw_length(self, rng: np.random.Generator) -> int:
         if not self.random_length:
             return self.length
-        about = self.length if rng.random() < 0.95 else self.length / 2
-        return max(5, int(rng.normal(about, 5)))
+        mean = self.length if rng.random() < 0.95 else self.length / 2
+        return max(5, int(rng.normal(mean, 5)))
 
     def by_length(self) -> list[int]:
-        """The numbers of the epoch's batches, shortest first."""
-        return sorted(range(len(self)), key=lambda number: self._ends[number + 1] - self._ends[number])
+        """The indices of the epoch's batches, shortest first."""
+        return np.argsort(np.diff(self._ends), kind="stable").tolist()
 
-    def share(self, number: int) -> float:
-        """The length of a batch over the usual one: what its step should be scaled by."""
-        return 1.0 if not self.random_length else (self._ends[number + 1] - self._ends[number]) / self.length
+    def rate_scale(self, index: int) -> float:
+        """Learning-rate factor of a batch: its length divided by the mean length."""
+        return 1.0 if not self.random_length else (self._ends[index + 1] - self._ends[index]) / self.length
 
     def __len__(self):
         return len(self._ends) - 1
 
     def __getitem__(self, index) -> tuple[dict[str, Any], np.ndarray]:
         part = slice(self._ends[index], self._ends[index + 1])
-        rng = np.random.default_rng([self.seed, self.epoch, index + 1])  # without the 1, the first would draw as above
+        rng = np.random.default_rng([self.seed, self.epoch, index + 1])  # [seed, epoch, 0] would equal [seed, epoch]
         targets = self.targets[:, part]
-        goes_on = (rng.random(len(targets)) >= self.reset_chance) & (index > 0)
-        inputs = {"token_ids": self.inputs[:, part], "target_ids": targets, "goes_on": goes_on}
+        continues = (rng.random(len(targets)) >= self.state_reset_probability) & (index > 0)
+        inputs = {"token_ids": self.inputs[:, part], "target_ids": targets, "continues": continues}
         if self.sampler is not None:
             inputs |= self.sampler.inputs(rng)
         return inputs, targets
 
 
 class BlankBatches(keras.utils.PyDataset):
-    """A stream cut into rows, in an order and with blanks decided by `seed` and `epoch`; set `epoch` before each pass.
+    """Shuffled segments of a stream with masked words, for the bidirectional model; set `epoch` before each pass.
 
     Args:
         stream: int32 `(tokens,)`.
-        batch_size: rows.
-        length: steps of a row; of the whole stream, if that is shorter. What is left over at either end goes unread.
-        blank_id: what stands for a blank.
-        end_id: what is blank only where a row has too few other tokens.
-        blanks: share of the tokens of a row that are blank, one at least.
-        seed: see above.
-        sampler: draws words for each batch.
+        batch_size: number of segments.
+        length: steps of a segment, at most those of the stream; the tokens left over at both ends are dropped.
+        vocabulary: its `<s>`, which no stream contains, replaces masked words; `</s>` is masked only in segments with
+            too few other tokens.
+        blank_fraction: fraction of the tokens of a segment that is masked, at least one token.
+        seed: with the epoch determines segments, order and masks.
+        sampler: samples words for each batch.
     """
 
     def __init__(
@@ -232,16 +240,16 @@ class BlankBatches(keras.utils.PyDataset):
         stream: np.ndarray,
         batch_size: int,
         length: int,
-        blank_id: int,
-        end_id: int,
-        blanks: float,
+        vocabulary: Vocabulary,
+        blank_fraction: float,
         seed: int,
         sampler: WordSampler | None = None,
     ):
         super().__init__()
         self.stream, self.batch_size, self.length = stream, batch_size, min(length, len(stream))
-        self.blank_id, self.end_id, self.seed, self.sampler = blank_id, end_id, seed, sampler
-        self.blanks = max(1, round(blanks * self.length))
+        self.blank_id, self.end_id = vocabulary.start_id, vocabulary.end_id
+        self.seed, self.sampler = seed, sampler
+        self.blanks = max(1, round(blank_fraction * self.length))
         self.epoch = 0
 
     @property
@@ -252,17 +260,17 @@ class BlankBatches(keras.utils.PyDataset):
     def epoch(self, epoch: int):
         self._epoch = epoch
         rng = np.random.default_rng([self.seed, epoch])
-        begin = int(rng.integers(min(self.length, len(self.stream) - self.length + 1)))
-        rows = (len(self.stream) - begin) // self.length
-        self._rows = rng.permutation(self.stream[begin : begin + rows * self.length].reshape(rows, self.length))
+        start = int(rng.integers(min(self.length, len(self.stream) - self.length + 1)))
+        rows = (len(self.stream) - start) // self.length
+        self._rows = rng.permutation(self.stream[start : start + rows * self.length].reshape(rows, self.length))
 
     def by_length(self) -> list[int]:
-        """The numbers of the epoch's batches, shortest first: the last may have fewer rows."""
+        """The indices of the epoch's batches, smallest first: the last one may have fewer rows."""
         return list(range(len(self)))[::-1]
 
-    def share(self, number: int) -> float:
-        """What the rate of a batch is multiplied with."""
-        del number
+    def rate_scale(self, index: int) -> float:
+        """Learning-rate factor of a batch."""
+        del index
         return 1.0
 
     def __len__(self):
@@ -272,10 +280,41 @@ class BlankBatches(keras.utils.PyDataset):
         rows = self._rows[index * self.batch_size : (index + 1) * self.batch_size].copy()
         rng = np.random.default_rng([self.seed, self.epoch, index + 1])
         order = np.argsort(rng.random(rows.shape) + (rows == self.end_id), axis=1)
-        places = np.sort(order[:, : self.blanks], axis=1).astype(np.int32)
-        targets = np.take_along_axis(rows, places, axis=1)
-        np.put_along_axis(rows, places, self.blank_id, axis=1)
-        inputs = {"token_ids": rows, "places": places, "target_ids": targets}
+        blanks = np.sort(order[:, : self.blanks], axis=1).astype(np.int32)
+        targets = np.take_along_axis(rows, blanks, axis=1)
+        np.put_along_axis(rows, blanks, self.blank_id, axis=1)
+        inputs = {"token_ids": rows, "blank_indices": blanks, "target_ids": targets}
         if self.sampler is not None:
             inputs |= self.sampler.inputs(rng)
         return inputs, targets
+
+
+def training_batches(config: Config, train: Split, vocabulary: Vocabulary) -> StreamBatches | BlankBatches:
+    """The batches of a training: streams for a causal model, masked segments for a bidirectional one.
+
+    Raises:
+        UserError: the split has fewer tokens than a batch has rows.
+    """
+    stream = to_stream(train.lines, vocabulary)
+    if len(stream) < config.batch_size:
+        raise UserError(
+            f"corpus {config.corpus}: {len(stream)} tokens are too few for {config.batch_size} streams;"
+            " use a smaller --batch-size"
+        )
+    sampler = None
+    if config.sampled_softmax_size:
+        counts = np.bincount(stream, minlength=len(vocabulary))
+        sampler = WordSampler(counts, min(config.sampled_softmax_size, len(counts)))
+    if config.reads == "both ways":
+        sizes = config.batch_size, config.sequence_length
+        return BlankBatches(stream, *sizes, vocabulary, config.blank_fraction, config.seed, sampler)
+    return StreamBatches(
+        stream,
+        config.batch_size,
+        config.sequence_length,
+        vocabulary.end_id,
+        config.seed,
+        random_length=config.random_length,
+        sampler=sampler,
+        state_reset_probability=config.state_reset_probability,
+    )

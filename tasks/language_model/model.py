@@ -1,23 +1,25 @@
-"""The language model: how probable each next token is, after all before it; or a blank, between all others.
+"""The networks: a causal language model, and a bidirectional one that predicts masked words.
 
     x_t = E[w_t]                       embedding
     s_t = f(x_t, s_{t-1})              a stack of recurrent layers; for `vanilla` s_t = tanh(U x_t + W s_{t-1})
     p(w_{t+1}) = softmax(V s_t + b)    V = E if tied (Press & Wolf 2017)
 
-Regularised as AWD-LSTM is (Merity et al. 2018, section 4): one dropout mask for all steps of a batch, whole words of
-the embedding and recurrent weights dropped, penalties on outputs and their change.
+Regularisation of AWD-LSTM (Merity et al. 2018, section 4): dropout with one mask for all steps of a batch, dropout of
+whole words and of recurrent weights, penalties on the outputs and on their change.
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
+from shared.any_size import AnySize
+from shared.decoding import choose
 from shared.recurrent import Stack
-from shared.runs import Run
-from shared.training import load_trained
-from shared.vocabulary import Vocabulary, WordVocabulary, load_vocabulary
+from shared.runs import Run, current_fields
+from shared.training import Loaded, load_trained
+from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary, load_vocabulary
 from tasks.language_model.config import Config
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -25,7 +27,7 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 @keras.saving.register_keras_serializable(package="quatrain")
 class WordDropout(keras.layers.Layer):
-    """Drops the embedding of whole words, wherever in a batch they stand (Gal & Ghahramani 2016, section 4.2)."""
+    """Drops the embedding of whole words, at all their positions in a batch (Gal & Ghahramani 2016, section 4.2)."""
 
     def __init__(self, rate: float, vocabulary_size: int, **kwargs):
         super().__init__(**kwargs)
@@ -35,9 +37,8 @@ class WordDropout(keras.layers.Layer):
     def call(self, embedded, token_ids, training=False):
         if not training or not self.rate:
             return embedded
-        kept = keras.random.dropout(
-            ops.ones((self.vocabulary_size, 1), embedded.dtype), self.rate, seed=self.seed_generator
-        )
+        ones = ops.ones((self.vocabulary_size, 1), embedded.dtype)
+        kept = keras.random.dropout(ones, self.rate, seed=self.seed_generator)
         return embedded * ops.take(kept, token_ids, axis=0)
 
     def get_config(self):
@@ -45,38 +46,34 @@ class WordDropout(keras.layers.Layer):
 
 
 class WordModel(keras.Model):
-    """What both models have: an embedding below, a stack of recurrent layers, a softmax above.
+    """Base of both models: an embedding, a stack of recurrent layers, and a softmax.
 
     Args:
-        config: a `Config`, or its fields.
-        vocabulary_size: width of embedding and softmax.
+        config: a `Config` or its fields.
+        vocabulary_size: width of the embedding and of the softmax.
 
     Raises:
-        ValueError: the configuration is of a model that reads the other way.
+        ValueError: the configuration is that of the other model.
     """
 
     READS: ClassVar[str]
 
     def __init__(self, config: Config | dict[str, Any], vocabulary_size: int, name: str = "language_model", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.config = config = Config(**config) if isinstance(config, dict) else config
-        self.vocabulary_size = vocabulary_size
+        config = Config(**current_fields(Config, config)) if isinstance(config, dict) else config
+        self.config, self.vocabulary_size = config, vocabulary_size
         if config.reads != self.READS:
             raise ValueError(f"config.reads must be {self.READS!r}. Received: {config.reads!r}")
-        small: Any = keras.initializers.RandomUniform(-0.1, 0.1)  # as AWD-LSTM has it
+        small: Any = keras.initializers.RandomUniform(-0.1, 0.1)  # as in AWD-LSTM
         self.embedding = keras.layers.Embedding(
-            vocabulary_size,
-            config.embedding_units,
-            embeddings_initializer=small,
-            name="embedding",
+            vocabulary_size, config.embedding_units, embeddings_initializer=small, name="embedding"
         )
         self.word_dropout = WordDropout(config.embedding_dropout, vocabulary_size, name="word_dropout")
-        between = [config.layer_dropout] * (config.num_layers - 1)
         self.stack = Stack(
             config.cell,
             config.widths,
             bidirectional=config.reads == "both ways",
-            dropout=[config.input_dropout, *between],
+            dropout=[config.input_dropout, *[config.layer_dropout] * (config.num_layers - 1)],
             weight_drop=config.weight_drop,
             name="stack",
         )
@@ -102,33 +99,34 @@ class WordModel(keras.Model):
         return ops.matmul(outputs, ops.transpose(self.embedding.embeddings)) + self.bias
 
     def nats(self, outputs, inputs, training):
-        """-log p of each of the `target_ids` in nats; over the words that were drawn alone, if some were."""
-        if training and "drawn" in inputs:
-            return self.sampled_nats(outputs, inputs["target_ids"], inputs["drawn"], inputs["chances"])
+        """-log p of each of the `target_ids`, in nats; by sampled softmax in training if the batch has samples."""
+        if training and "sampled_ids" in inputs:
+            samples = inputs["sampled_ids"], inputs["sampling_probabilities"]
+            return self.sampled_nats(outputs, inputs["target_ids"], *samples)
         logits = ops.cast(self.logits(outputs), "float32")
         return ops.sparse_categorical_crossentropy(inputs["target_ids"], logits, from_logits=True)
 
-    def sampled_nats(self, outputs, target_ids, drawn, chances):
-        """-log p of each target `(batch, time)`, its normaliser estimated from a few words (Jean et al. 2015, 3.2).
+    def sampled_nats(self, outputs, target_ids, sampled_ids, sampling_probabilities):
+        """-log p of each target `(batch, time)`, with a sampled estimate of Z (Jean et al. 2015, section 3.2).
 
-            log Z  ~  log(exp z_target + sum over drawn words but the target of exp(z_w) / chance_w)
+            log Z  ~  log(exp z_target + sum over sampled words except the target of exp(z_w) / P(w is sampled))
 
-        Z is right on average; log Z is a little low, the less so the more words there are.
+        The estimate of Z is unbiased; that of log Z is a little low, with a bias that shrinks with the sample size.
 
         Args:
-            outputs: `(batch, time, units)`, as `logits` takes them.
+            outputs: `(batch, time, units)`, inputs of the softmax.
             target_ids: int32 `(batch, time)`.
-            drawn: int32 `(words,)`, no word twice.
-            chances: that each was drawn, `(words,)`.
+            sampled_ids: int32 `(words,)`, without duplicates.
+            sampling_probabilities: float32 `(words,)`, the probability of each to be in the sample.
         """
         if self.projection is None:
             weights = 1.0 * ops.convert_to_tensor(self.embedding.embeddings)  # one dense gradient for both takes
         else:
             weights = ops.transpose(self.projection.kernel)
         targets = ops.sum(outputs * ops.take(weights, target_ids, axis=0), axis=-1) + ops.take(self.bias, target_ids)
-        logits = ops.matmul(outputs, ops.transpose(ops.take(weights, drawn, axis=0)))
-        logits = ops.cast(logits + ops.take(self.bias, drawn), "float32") - ops.log(chances)
-        logits = ops.where(drawn == target_ids[..., None], -1e9, logits)
+        logits = ops.matmul(outputs, ops.transpose(ops.take(weights, sampled_ids, axis=0)))
+        logits = ops.cast(logits + ops.take(self.bias, sampled_ids), "float32") - ops.log(sampling_probabilities)
+        logits = ops.where(sampled_ids == target_ids[..., None], -1e9, logits)
         targets = ops.cast(targets, "float32")
         return ops.logaddexp(targets, ops.logsumexp(logits, axis=-1)) - targets
 
@@ -138,24 +136,24 @@ class WordModel(keras.Model):
 
 @keras.saving.register_keras_serializable(package="quatrain")
 class LanguageModel(WordModel):
-    """Reads forwards: token ids and states in, logits and states out."""
+    """The causal model: token ids and states -> logits of the next tokens, and new states."""
 
     READS = "forwards"
 
     def initial_state(self, batch: Any) -> list[Any]:
-        """Zeros, as before the first token: a list of `(batch, units)`."""
+        """The zero state before the first token, a list of `(batch, units)`."""
         return self.stack.initial_state(batch)
 
     def call(self, token_ids, states, training=False):
-        """Logits `(batch, time, vocab)` of the token after each; the states after the last."""
+        """Logits `(batch, time, vocab)` of the token after each input token, and the final states."""
         outputs, _, states = self.outputs(token_ids, states, training)
         return self.logits(outputs), states
 
     def outputs(self, token_ids, states, training=False, mask=None):
-        """What the softmax reads, `(batch, time, units)`; the same before dropout; the states after the last.
+        """Inputs of the softmax `(batch, time, units)`, the same before dropout, and the final states.
 
         Args:
-            mask: bool `(batch, time)`, False where nothing is to be read.
+            mask: bool `(batch, time)`, True = real.
         """
         embedded = self.word_dropout(self.embedding(token_ids), token_ids, training=training)
         plain, states = self.stack(embedded, initial_state=states, mask=mask, training=training)
@@ -164,10 +162,10 @@ class LanguageModel(WordModel):
 
 @keras.saving.register_keras_serializable(package="quatrain")
 class FillModel(WordModel):
-    """Reads both ways: token ids with blanks in, logits of what stands in the blanks out.
+    """The bidirectional model: token ids with blanks -> logits of the words in the blanks.
 
-    Every layer is bidirectional, so that the second knows both sides of each word; a blank stands for the words that
-    are asked for, lest they be read (Taylor 1953, "Cloze procedure"; Melamud et al. 2016, context2vec, with one layer).
+    Every layer is bidirectional, so that from the second on both sides of each word are known. A blank token replaces
+    the words to predict (Taylor 1953, "Cloze procedure"; context2vec of Melamud et al. 2016 has one such layer).
     """
 
     READS = "both ways"
@@ -181,25 +179,20 @@ class FillModel(WordModel):
         super().build(input_shape)
         self.head.build((None, None, 2 * self.config.widths[-1]))
 
-    def outputs(self, token_ids, places, training=False):
-        """What the softmax reads of each place, `(batch, blanks, units)`."""
+    def outputs(self, token_ids, blank_indices, training=False):
+        """Inputs of the softmax at each blank, `(batch, blanks, units)`."""
         embedded = self.word_dropout(self.embedding(token_ids), token_ids, training=training)
         both, _ = self.stack(embedded, training=training)
-        asked = ops.take_along_axis(both, places[..., None], axis=1)
-        return self.output_dropout(self.head(asked), training=training)
+        at_blanks = ops.take_along_axis(both, blank_indices[..., None], axis=1)
+        return self.output_dropout(self.head(at_blanks), training=training)
 
     def call(self, inputs, training=False):
-        """Logits `(batch, blanks, vocab)`.
-
-        Args:
-            inputs: `token_ids` int32 `(batch, time)`, with blanks; `places` int32 `(batch, blanks)`, where they stand.
-        """
-        return self.logits(self.outputs(inputs["token_ids"], inputs["places"], training))
+        """Logits `(batch, blanks, vocab)`; inputs: `token_ids` `(batch, time)`, `blank_indices` `(batch, blanks)`."""
+        return self.logits(self.outputs(inputs["token_ids"], inputs["blank_indices"], training))
 
 
-@keras.saving.register_keras_serializable(package="quatrain")
 class BlankReader(keras.Model):
-    """Tells what each word that was made blank cost."""
+    """The loss of the bidirectional model."""
 
     def __init__(self, model: FillModel, **kwargs):
         super().__init__(**kwargs)
@@ -207,36 +200,24 @@ class BlankReader(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        """-log p of each target in nats, `(batch, blanks)`.
-
-        Args:
-            inputs: `token_ids` int32 `(batch, time)`, `places` and `target_ids` int32 `(batch, blanks)`; see `data`.
-        """
-        outputs = self.model.outputs(inputs["token_ids"], inputs["places"], training)
+        """-log p of each of the `target_ids` in nats, `(batch, blanks)`; other inputs as in the model."""
+        outputs = self.model.outputs(inputs["token_ids"], inputs["blank_indices"], training)
         return self.model.nats(outputs, inputs, training)
 
-    def get_config(self):
-        return {"model": keras.saving.serialize_keras_object(self.model)}
 
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(keras.saving.deserialize_keras_object(config["model"], custom_objects))
-
-
-@keras.saving.register_keras_serializable(package="quatrain")
 class StreamReader(keras.Model):
-    """Reads streams batch after batch and tells what each token cost, carrying the state from one batch to the next.
+    """The loss of the causal model on consecutive batches of streams; carries the state from batch to batch.
 
-    Truncated back-propagation through time (Williams & Peng 1990): errors stop where a batch begins.
+    Truncated back-propagation through time (Williams & Peng 1990): gradients stop at the start of a batch.
 
     Args:
-        model: what reads.
-        batch_size: how many streams.
+        model: the causal model.
+        batch_size: number of streams.
     """
 
     def __init__(self, model: LanguageModel, batch_size: int, **kwargs):
         super().__init__(**kwargs)
-        self.model, self.batch_size = model, batch_size
+        self.model = model
         self.carried = [
             self.add_weight(shape=tuple(state.shape), initializer="zeros", trainable=False, name=f"state_{i}")
             for i, state in enumerate(model.initial_state(batch_size))
@@ -244,85 +225,96 @@ class StreamReader(keras.Model):
         self.built = True
 
     def read(self, inputs, training=False):
-        """What the softmax reads, `(batch, time, units)`, and the same before dropout; the state is carried on.
+        """Inputs of the softmax `(batch, time, units)`, and the same before dropout; updates the carried state.
 
         Args:
-            inputs: `token_ids`, `target_ids` int32 `(batch, time)`, `goes_on` bool `(batch,)`; see `data`.
+            inputs: `token_ids` int32 `(batch, time)`; `continues` bool `(batch,)`, False resets the state to zero.
         """
-        goes_on = inputs["goes_on"][:, None]
-        states = [ops.where(goes_on, ops.convert_to_tensor(state), 0.0) for state in self.carried]
+        continues = inputs["continues"][:, None]
+        states = [ops.where(continues, ops.convert_to_tensor(state), 0.0) for state in self.carried]
         outputs, plain, states = self.model.outputs(inputs["token_ids"], states, training)
         for carried, state in zip(self.carried, states, strict=True):
             carried.assign(ops.stop_gradient(state))
         return outputs, plain
 
     def call(self, inputs, training=False):
-        """-log p of each target in nats, `(batch, time)`; inputs as in `read`."""
+        """-log p of each of the `target_ids` in nats, `(batch, time)`; other inputs as in `read`."""
         outputs, plain = self.read(inputs, training)
         config = self.model.config
         if training and config.activation_penalty:
             self.add_loss(config.activation_penalty * ops.mean(ops.square(outputs)))
-        if training and config.change_penalty:
-            change = ops.square(plain[:, 1:] - plain[:, :-1])  # of no step, in a batch of one
+        if training and config.temporal_penalty:
+            change = ops.square(plain[:, 1:] - plain[:, :-1])  # empty in a batch of one step
             count = ops.cast(ops.maximum(ops.size(change), 1), change.dtype)
-            self.add_loss(config.change_penalty * ops.sum(change) / count)
+            self.add_loss(config.temporal_penalty * ops.sum(change) / count)
         return self.model.nats(outputs, inputs, training)
-
-    def get_config(self):
-        return {"model": keras.saving.serialize_keras_object(self.model), "batch_size": self.batch_size}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(keras.saving.deserialize_keras_object(config["model"], custom_objects), config["batch_size"])
 
 
 class OutputReader(StreamReader):
-    """The same, but it gives what the softmax reads, `(batch, time, units)`."""
+    """A `StreamReader` that returns the inputs of the softmax, `(batch, time, units)`."""
 
     def call(self, inputs, training=False):
         return self.read(inputs, training)[0]
 
 
-def build_model(config: Config, vocabulary_size: int) -> LanguageModel:
-    """A model that reads forwards, untrained."""
-    model = LanguageModel(config, vocabulary_size)
+def read_stream(reader: StreamReader, batches: Iterable[tuple[dict[str, Any], Any]]) -> np.ndarray:
+    """The outputs of a reader for all steps of an epoch, `(batch, time, ...)`."""
+    return np.concatenate([reader.predict_on_batch(inputs) for inputs, _ in batches], axis=1)
+
+
+class PromptReader(AnySize):
+    """The causal model's state after a prompt: `token_ids` `(batch, time)` and `states` -> states."""
+
+    def __init__(self, model: LanguageModel, **kwargs):
+        super().__init__(**kwargs)
+        self.model, self.built = model, True
+
+    def call(self, inputs, training=False):
+        return self.model.outputs(inputs["token_ids"], inputs["states"], training)[2]
+
+
+class TokenSampler(AnySize):
+    """One step of sampling with the causal model.
+
+    Args:
+        model: the causal model.
+        forbidden_ids: ids that are never sampled.
+    """
+
+    def __init__(self, model: LanguageModel, forbidden_ids: Sequence[int], **kwargs):
+        super().__init__(**kwargs)
+        self.model, self.built = model, True
+        self.is_forbidden = np.isin(np.arange(model.vocabulary_size), forbidden_ids)
+
+    def call(self, inputs, training=False):
+        """Sampled ids `(batch,)`, their log-probabilities under the model `(batch,)`, and the new states.
+
+        Args:
+            inputs: `token_ids` int32 `(batch, 1)`, `states`, `uniform` float32 `(batch, 1)`, and `sampling`, the other
+                arguments of `shared.decoding.choose`.
+        """
+        logits, states = self.model(inputs["token_ids"], inputs["states"], training=training)
+        log_probs = ops.log_softmax(ops.cast(logits[:, 0], "float32"))
+        allowed = ops.where(self.is_forbidden, -np.inf, log_probs)
+        token_ids = choose(allowed, inputs["uniform"], **inputs["sampling"])
+        return token_ids, ops.take_along_axis(log_probs, token_ids[:, None], axis=-1)[:, 0], states
+
+
+def build_model(config: Config, vocabulary: Vocabulary) -> LanguageModel | FillModel:
+    """An untrained model: causal, or bidirectional if the configuration reads both ways."""
+    model = (LanguageModel if config.reads == "forwards" else FillModel)(config, len(vocabulary))
     model.build()
     return model
 
 
-def build_fill_model(config: Config, vocabulary_size: int) -> FillModel:
-    """A model that reads both ways, untrained."""
-    model = FillModel(config, vocabulary_size)
-    model.build()
-    return model
-
-
-def read_stream(reader: StreamReader, batches) -> np.ndarray:
-    """What the reader tells of every step of an epoch of batches, `(batch, steps, ...)`."""
-    return np.concatenate([reader.predict_on_batch(batch) for batch, _ in batches], axis=1)
-
-
-def load_model(run: Run) -> tuple[Config, Vocabulary, LanguageModel]:
-    """Configuration, vocabulary and model of a trained run.
+def load_model(run: Run) -> Loaded[Config, Vocabulary, Any]:
+    """Configuration, vocabulary and model of a trained run; the model is of the class that `build_model` chooses.
 
     Raises:
-        RunError: its files do not fit together.
+        RunError: the run's files do not fit together.
     """
-    return _loaded(run, build_model, Vocabulary)
-
-
-def load_fill_model(run: Run) -> tuple[Config, WordVocabulary, FillModel]:
-    """The same of a run that reads both ways."""
-    return _loaded(run, build_fill_model, WordVocabulary)
-
-
-Model = TypeVar("Model", bound=WordModel)
-Kind = TypeVar("Kind", bound=Vocabulary)
-
-
-def _loaded(run: Run, build: Callable[[Config, int], Model], kind: type[Kind]) -> tuple[Config, Kind, Model]:
     config = run.read_config(Config)
-    vocabulary = load_vocabulary(run, kind)
-    model = build(config, len(vocabulary))
+    vocabulary = load_vocabulary(run, WordVocabulary if config.vocabulary == "words" else SubwordVocabulary)
+    model = build_model(config, vocabulary)
     load_trained(run, model)
-    return config, vocabulary, model
+    return Loaded(config, vocabulary, model)

@@ -1,10 +1,10 @@
-"""Times the training of a language model: ours beside the same in torch, in turn in one run; writes LANGUAGE_MODEL.md.
+"""Times the training of a language model beside the same model in torch, in one run; writes LANGUAGE_MODEL.md.
 
     python -m tests.benchmarks.language_model
 
-The medium model of Zaremba et al. (2014) with a tied softmax, on words drawn at random, about as often as in a text. A
-step is what `Trainer` does for a batch: the rate set, forward, backward, the gradient clipped, plain gradient descent,
-and the loss read. torch.nn has the model of its own word language model example.
+The model: Zaremba et al. (2014), medium, with a tied softmax, on random words with frequencies by Zipf's law. A step is
+that of `Trainer`: set the learning rate, forward, backward, clip the gradient, gradient descent, read the loss. The
+peer is the model of torch's word language model example.
 """
 
 import json
@@ -17,54 +17,54 @@ from typing import Any
 import keras
 import numpy as np
 
-from shared.losses import mean_nats, told_nats
-from shared.training import warmed_up
+from shared.losses import mean_nats, output_nats
+from shared.training import warmup_factor
 from tasks.language_model.config import PRESETS, ZAREMBA_MEDIUM, Config
 from tasks.language_model.data import StreamBatches, WordSampler
-from tasks.language_model.model import StreamReader, build_model
-from tasks.language_model.train import build_optimizer
+from tasks.language_model.model import LanguageModel, StreamReader
 from tests.benchmarks.side_by_side import Torch, circumstances, gemm, medians, write_results
 
 CONFIG = replace(ZAREMBA_MEDIUM, tied=True)
-SAMPLED = replace(CONFIG, sampled_words=2000)  # what torch.nn does not have
+SAMPLED = replace(CONFIG, sampled_softmax_size=2000)  # torch.nn has no sampled softmax
 WORDS = 10_000
-SIZES = {"penn_treebank": (10_003, 929_589), "wikitext2": (33_281, 2_088_628)}  # vocabulary, tokens to train on
-RATE = CONFIG.learning_rate * warmed_up(0, CONFIG.warmup_steps)  # the first: random words teach nothing to hurry for
-WARM_UP, ROUNDS = 3, 15  # steps of each that do not count, and that do
-MOST = 60  # seconds, after which at least 5 rounds are enough
+SIZES = {"penn_treebank": (10_003, 929_589), "wikitext2": (33_281, 2_088_628)}  # vocabulary size, training tokens
+RATE = CONFIG.learning_rate * warmup_factor(0, CONFIG.warmup_steps)  # of the first step; random words cannot be learned
+WARM_UP, ROUNDS = 3, 15  # steps of each before timing, and timed
+MAX_SECONDS = 60  # after which 5 rounds are enough
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One of the two: its parameters, and a step that returns the seconds it took and the loss in nats."""
+    """A model: its number of parameters, and a step that returns its seconds and the loss in nats."""
 
     parameters: int
     step: Callable[[], tuple[float, float]]
 
 
-def ours(config: Config, words: int = WORDS) -> Peer:
+def keras_peer(config: Config, words: int = WORDS) -> Peer:
     """The objects of `tasks.language_model.train`."""
     keras.utils.set_random_seed(config.seed)
-    model = build_model(config, words)
+    model = LanguageModel(config, words)
+    model.build()
     reader: Any = StreamReader(model, config.batch_size)
-    reader.compile(build_optimizer(config), mean_nats, metrics=[told_nats])
+    reader.compile(config.build_optimizer(), mean_nats, metrics=[output_nats])
 
     odds = 1 / np.arange(1, words + 1)  # Zipf's law
-    tokens = (WARM_UP + ROUNDS) * config.batch_size * config.length
+    tokens = (WARM_UP + ROUNDS) * config.batch_size * config.sequence_length
     stream = np.random.default_rng(config.seed).choice(words, tokens, p=odds / odds.sum()).astype(np.int32)
-    sampler = WordSampler(tokens * odds, config.sampled_words) if config.sampled_words else None
-    batches = iter(StreamBatches(stream, config.batch_size, config.length, start_id=0, sampler=sampler))
+    sampler = WordSampler(tokens * odds, config.sampled_softmax_size) if config.sampled_softmax_size else None
+    batches = iter(StreamBatches(stream, config.batch_size, config.sequence_length, start_id=0, sampler=sampler))
 
     def step() -> tuple[float, float]:
         start = time.perf_counter()
         reader.optimizer.learning_rate = RATE
         logs = reader.train_on_batch(*next(batches), return_dict=True)
-        return time.perf_counter() - start, float(logs["told_nats"])
+        return time.perf_counter() - start, float(logs["output_nats"])
 
     return Peer(model.count_params(), step)
 
 
-def theirs(torch: Torch) -> Peer:
+def torch_peer(torch: Torch) -> Peer:
     def step() -> tuple[float, float]:
         seconds, nats = map(float, torch.ask("step").split())
         return seconds, nats
@@ -73,31 +73,31 @@ def theirs(torch: Torch) -> Peer:
 
 
 def warm_up(peers: dict[str, Peer]) -> None:
-    """The first steps of each, and that both are the same model, which knows nothing yet."""
+    """Runs the first steps, and asserts that the models are equal in size and start at the uniform distribution."""
     parameters = {name: peer.parameters for name, peer in peers.items()}
     assert len(set(parameters.values())) == 1, parameters
     for name, peer in peers.items():
         nats = [peer.step()[1] for _ in range(WARM_UP)]
-        assert abs(nats[0] - math.log(WORDS)) < 0.1, f"{name} begins with {nats[0]} nats, not ln {WORDS}"
+        assert abs(nats[0] - math.log(WORDS)) < 0.1, f"{name} starts at {nats[0]} nats, not ln {WORDS}"
 
 
 def products() -> float:
-    """Floating-point operations of the matrix products of a step: forward, and backward to inputs and to weights."""
+    """Floating-point operations of the matrix products of a step: forward, backward to inputs, backward to weights."""
     recurrent = CONFIG.num_layers * 4 * CONFIG.units * 2 * CONFIG.units
-    return 3 * 2 * CONFIG.batch_size * CONFIG.length * (recurrent + CONFIG.units * WORDS)
+    return 3 * 2 * CONFIG.batch_size * CONFIG.sequence_length * (recurrent + CONFIG.units * WORDS)
 
 
 def presets() -> list[str]:
-    """Parameters and minutes an epoch of each preset on a public corpus."""
+    """A table of the presets on public corpora: parameters and minutes per epoch."""
     lines = ["| preset | parameters | minutes an epoch |", "|---|---|---|"]
     for name, config in PRESETS.items():
-        if config.corpus in SIZES:
+        if config.corpus in SIZES and config.reads == "forwards":
             words, tokens = SIZES[config.corpus]
-            peer = ours(config, words)
+            peer = keras_peer(config, words)
             for _ in range(WARM_UP):
                 peer.step()
             seconds = float(np.median([peer.step()[0] for _ in range(WARM_UP)]))
-            minutes = tokens / (config.batch_size * config.length) * seconds / 60
+            minutes = tokens / (config.batch_size * config.sequence_length) * seconds / 60
             lines.append(f"| {name} | {peer.parameters / 1e6:.1f} M | {minutes:.1f} |")
             print(lines[-1], flush=True)
     return lines
@@ -105,20 +105,24 @@ def presets() -> list[str]:
 
 def main() -> None:
     torch = Torch.start("torch_language_model.py")
-    peers = {"torch": theirs(torch)} if torch else {}
-    peers |= {"ours": ours(CONFIG), f"ours, a softmax over {SAMPLED.sampled_words:,} drawn words": ours(SAMPLED)}
+    peers = {"torch": torch_peer(torch)} if torch else {}
+    peers |= {
+        "ours": keras_peer(CONFIG),
+        f"ours, a softmax over {SAMPLED.sampled_softmax_size:,} sampled words": keras_peer(SAMPLED),
+    }
     warm_up(peers)
     steps = {name: lambda peer=peer: peer.step()[0] for name, peer in peers.items()}
-    seconds = medians({**steps, "gemm": gemm}, ROUNDS, MOST)
+    seconds = medians({**steps, "gemm": gemm}, ROUNDS, MAX_SECONDS)
     rate = 2 * 2048**3 / seconds.pop("gemm")
-    words = CONFIG.batch_size * CONFIG.length
+    words = CONFIG.batch_size * CONFIG.sequence_length
     lines = [
         "# Training a language model, side by side",
         "",
         circumstances(torch),
         "",
         f"{CONFIG.num_layers} LSTMs of {CONFIG.units} units, embedding and softmax of {WORDS:,} words tied,"
-        f" {peers['ours'].parameters:,} parameters; {CONFIG.batch_size} streams, {CONFIG.length} steps, float32.",
+        f" {peers['ours'].parameters:,} parameters; {CONFIG.batch_size} streams of {CONFIG.sequence_length} steps,"
+        " float32.",
         "",
         "| | ms a step | words/s |",
         "|---|---|---|",

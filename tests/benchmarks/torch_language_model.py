@@ -1,7 +1,7 @@
-"""The peer of `tests.benchmarks.language_model`: the same model and step in torch.nn, told on standard input.
+"""The peer of `tests.benchmarks.language_model` in torch.nn, controlled through standard input.
 
-It runs in an environment of its own, which has torch alone. The first line, a configuration as JSON, is answered by the
-number of parameters; each line after it trains a batch, answered by the seconds it took and the loss in nats.
+It runs in an environment of its own, with torch. The first line is a configuration as JSON; the answer is the number of
+parameters. Each further line trains one batch; the answer is its seconds and the loss in nats.
 """
 
 import json
@@ -15,7 +15,7 @@ from torch import nn  # pyright: ignore[reportMissingImports]
 
 
 class LanguageModel(nn.Module):
-    """Token ids `(time, batch)` and a state in, logits `(time, batch, words)` and a state out."""
+    """Token ids `(time, batch)` and a state in, logits `(time, batch, vocab)` and a state out."""
 
     def __init__(self, words: int, units: int, num_layers: int, dropout: float):
         super().__init__()
@@ -34,7 +34,7 @@ class LanguageModel(nn.Module):
 
 def main() -> None:
     config: dict[str, Any] = json.loads(sys.stdin.readline())
-    words, length, batch = config["words"], config["length"], config["batch_size"]
+    words, length, batch = config["words"], config["sequence_length"], config["batch_size"]
     torch.manual_seed(config["seed"])
     torch.set_num_threads(os.cpu_count() or 1)
     model = LanguageModel(words, config["units"], config["num_layers"], config["output_dropout"])
@@ -42,7 +42,7 @@ def main() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=config["learning_rate"])
     odds = 1 / torch.arange(1.0, words + 1)  # Zipf's law
     state = tuple(torch.zeros(config["num_layers"], batch, config["units"]) for _ in "hc")
-    # nn.LSTM adds two biases where one would do.
+    # nn.LSTM has a second, redundant bias.
     named = model.named_parameters()
     print(sum(weight.numel() for name, weight in named if "bias_hh" not in name), flush=True)
     for _ in sys.stdin:

@@ -1,4 +1,4 @@
-"""A language model trained in seconds on a few sentences, for all tests of this package."""
+"""A language model trained in seconds on generated sentences, for all tests of this package."""
 
 from dataclasses import dataclass, replace
 
@@ -12,16 +12,21 @@ from tasks.language_model.config import PYTHON_MANUAL, Config
 from tasks.language_model.train import train
 
 CONFIG = replace(
-    PYTHON_MANUAL, units=12, embedding_units=12, batch_size=3, length=7, epochs=6, learning_rate=0.02, warmup_steps=2
+    PYTHON_MANUAL,
+    units=12,
+    embedding_units=12,
+    batch_size=3,
+    sequence_length=7,
+    epochs=6,
+    learning_rate=0.02,
+    warmup_steps=2,
 )
+NOUNS, VERBS = ("cat", "dog", "cow", "hen", "fox"), ("sees", "likes", "feeds", "hunts")
 
 
 def sentences() -> list[str]:
-    """Each unlike the others, all of them made alike."""
+    """Distinct sentences of one pattern."""
     return [f"the {one} {verb} the {other} ." for one in NOUNS for verb in VERBS for other in NOUNS if one != other]
-
-
-NOUNS, VERBS = ("cat", "dog", "cow", "hen", "fox"), ("sees", "likes", "feeds", "hears")
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Trained:
 
 @pytest.fixture(scope="package")
 def small_manual(tmp_path_factory):
-    """A few sentences stand for the manual while the package runs, and `saved_models` lie elsewhere."""
+    """Replaces the text of `python_manual` and the folder of runs; yields the folder of this task's runs."""
     folder = tmp_path_factory.mktemp("language_model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared.runs, "ROOT", folder / "saved_models")
@@ -43,6 +48,14 @@ def small_manual(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def trained(small_manual) -> Trained:
-    """A run named `tiny`."""
+    """A causal run named `tiny`."""
     train(CONFIG, TrainingOptions(run="tiny"))
     return Trained(Run(small_manual / "tiny"), CONFIG)
+
+
+@pytest.fixture(scope="package")
+def bidirectional(small_manual) -> Run:
+    """A bidirectional run named `fill`."""
+    config = replace(CONFIG, reads="both ways", num_layers=2, epochs=60, patience=60, batch_size=8, sequence_length=12)
+    train(config, TrainingOptions(run="fill"))
+    return Run(small_manual / "fill")

@@ -1,4 +1,4 @@
-"""Any text file or folder, in words, subwords or characters, from training to export."""
+"""Text files and folders as corpora, in words, subwords or characters, from training to export."""
 
 import json
 from dataclasses import replace
@@ -9,11 +9,11 @@ from shared.cli import TrainingOptions
 from shared.errors import UserError
 from shared.runs import Run
 from tasks.language_model import data
-from tasks.language_model.data import read_lines
+from tasks.language_model.data import load_split
 from tasks.language_model.evaluate import main as evaluate
 from tasks.language_model.export import export
 from tasks.language_model.generate import main as generate
-from tasks.language_model.score import TextScorer
+from tasks.language_model.inference import TextScorer
 from tasks.language_model.train import main, train
 from tests.tasks.language_model.conftest import CONFIG, sentences
 
@@ -29,36 +29,36 @@ def book(tmp_path_factory):
     return folder
 
 
-def test_a_folder_is_split_by_lines_and_none_is_in_two_splits(book):
+def test_the_lines_of_a_folder_are_split_without_overlap(book):
     config = replace(CONFIG, corpus=str(book))
-    train, dev, test = (read_lines(config, split) for split in ("train", "dev", "test"))
+    train, dev, test = (load_split(config, split).lines for split in ("train", "dev", "test"))
     lines = sentences()
     assert train == lines[: len(train)]  # no byte order mark, no carriage return
     assert dev == lines[len(train) : len(train) + len(dev)]
-    assert test == [*lines[len(train) + len(dev) :], "the \u732b sees \U0001f408"]  # lines[0] stands in train
+    assert test == [*lines[len(train) + len(dev) :], "the \u732b sees \U0001f408"]  # lines[0] is in train
     assert len(train) == (len(lines) + 2) * 18 // 20
 
 
 @pytest.mark.parametrize("vocabulary", ["characters", "subwords"])
-def test_no_text_is_unknown(vocabulary, book, small_manual, capsys):
+def test_subwords_and_characters_know_any_text(vocabulary, book, small_manual, capsys):
     config = replace(CONFIG, corpus=str(book), vocabulary=vocabulary, vocabulary_size=290, epochs=2)
     train(config, TrainingOptions(run=vocabulary))
     assert evaluate(["--model", vocabulary, "--split", "test", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert found["unknown"] == 0
-    assert 0 < found["bits_per_character"] < 10
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert metrics["unknown"] == 0
+    assert 0 < metrics["bits_per_character"] < 10
 
     (score,) = TextScorer.load(vocabulary)(["the c\u00e4t \U0001f408"])
     assert "".join(score.tokens[:-1]).startswith(" the c")
     assert not any(score.unknown)
 
     assert generate(["--model", vocabulary, "--max-tokens", "1", "--json"]) == 0
-    assert not json.loads(capsys.readouterr().out)["text"].startswith(" ")  # a line is begun
+    assert not json.loads(capsys.readouterr().out)["text"].startswith(" ")  # it starts a line
 
     assert generate(["--model", vocabulary, "--prompt", "the \u732b", "--max-tokens", "9", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["tokens"]) == 9
     if vocabulary == "subwords":
-        assert export(vocabulary).is_dir()  # after its own check that it says the same
+        assert export(vocabulary).is_dir()  # after its parity check
 
 
 BAD = {
@@ -66,22 +66,25 @@ BAD = {
     "blank": (b" \n\n\t\n", "no text in it"),
     "one_word": (b"word", "too few lines to split (train 0, dev 0, test 1)"),
     "one_line": (b"a b c " * 2000, "too few lines to split"),
-    "smaller_than_a_batch": (b"".join(b"a %d\n" % number for number in range(20)), "tokens to train on are too few"),
+    "smaller_than_a_batch": (
+        b"".join(b"a %d\n" % number for number in range(20)),
+        "tokens are too few for 100 streams",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_too_little_text_is_told_in_one_line(name, tmp_path, small_manual, capsys):
+def test_too_little_text_is_refused_in_one_line(name, tmp_path, small_manual, capsys):
     contents, message = BAD[name]
     (tmp_path / f"{name}.txt").write_bytes(contents)
     assert main(["--corpus", str(tmp_path / f"{name}.txt"), "--batch-size", "100"]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
-    assert not (small_manual / name).exists()  # so that the same name serves once it is mended
+    assert not (small_manual / name).exists()  # so the name is free for the next attempt
 
 
-def test_another_text_is_not_taken_for_the_one_trained_on(tmp_path, small_manual, capsys, monkeypatch):
+def test_a_text_that_has_changed_is_refused(tmp_path, small_manual, capsys, monkeypatch):
     texts = [f"line {number} of text\n" for number in range(60)]
     (tmp_path / "my book.txt").write_text("".join(texts))
     monkeypatch.chdir(tmp_path)
@@ -100,11 +103,11 @@ def test_another_text_is_not_taken_for_the_one_trained_on(tmp_path, small_manual
     assert "corpus /nowhere: no such file or folder" in capsys.readouterr().err
 
 
-def test_no_such_corpus(tmp_path):
+def test_missing_corpora_are_named(tmp_path):
     with pytest.raises(UserError, match="none of python_manual, penn_treebank, wikitext2, and no such file or folder"):
-        read_lines(replace(CONFIG, corpus="war_and_peace"), "train")
+        load_split(replace(CONFIG, corpus="war_and_peace"), "train")
     with pytest.raises(UserError, match=r"no \.txt file in it"):
-        read_lines(replace(CONFIG, corpus=str(tmp_path)), "train")
+        load_split(replace(CONFIG, corpus=str(tmp_path)), "train")
 
 
 LINES = b"".join(b"a b c %d\n" % number for number in range(60))
@@ -118,7 +121,7 @@ STRANGE = {
 
 @pytest.mark.parametrize("name", STRANGE)
 @pytest.mark.parametrize("vocabulary", ["words", "characters"])
-def test_any_text_can_be_learned_from(name, vocabulary, tmp_path, small_manual, capsys):
+def test_any_text_can_be_trained_on(name, vocabulary, tmp_path, small_manual, capsys):
     (tmp_path / f"{name}.txt").write_bytes(STRANGE[name])
     small = ["--units", "4", "--embedding-units", "4", "--batch-size", "2", "--epochs", "1", "--min-count", "1"]
     arguments = ["--corpus", str(tmp_path / f"{name}.txt"), "--vocabulary", vocabulary, *small]

@@ -1,4 +1,4 @@
-"""What decides whether a language model learns, and fails without a word in the field."""
+"""The network, its regularisation and its losses."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -10,17 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.losses import mean_nats, told_nats
-from tasks.language_model.config import PRESETS, PYTHON_MANUAL
+from shared.losses import mean_nats, output_nats
+from shared.vocabulary import SPECIALS, WordVocabulary
+from tasks.language_model.config import PRESETS, PYTHON_MANUAL, Config
 from tasks.language_model.data import StreamBatches, WordSampler
-from tasks.language_model.model import (
-    StreamReader,
-    build_fill_model,
-    build_model,
-    read_stream,
-)
+from tasks.language_model.model import FillModel, LanguageModel, StreamReader, build_model, read_stream
 
-VOCABULARY = 11
+VOCABULARY = WordVocabulary([*SPECIALS, *"abcdefg"])
+SIZE = len(VOCABULARY)
 PLAIN = replace(
     PYTHON_MANUAL,
     units=6,
@@ -34,7 +31,7 @@ PLAIN = replace(
 
 
 def token_ids(batch: int = 3, time: int = 5, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(VOCABULARY, size=(batch, time)).astype("int32")
+    return np.random.default_rng(seed).integers(SIZE, size=(batch, time)).astype("int32")
 
 
 def logits_of(model, ids, states=None, training=False):
@@ -48,28 +45,28 @@ def model():
 
 @pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru", "mogrifier_lstm"])
 @pytest.mark.parametrize("tied", [True, False])
-def test_the_state_carries_all_there_was_before(cell, tied):
+def test_two_parts_with_carried_state_equal_one_pass(cell, tied):
     model = build_model(replace(PLAIN, cell=cell, tied=tied), VOCABULARY)
     ids = token_ids(time=9)
     whole, last = logits_of(model, ids)
     first, states = logits_of(model, ids[:, :4])
     second, states = logits_of(model, ids[:, 4:], states)
-    assert whole.shape == (3, 9, VOCABULARY)
+    assert whole.shape == (3, 9, SIZE)
     np.testing.assert_allclose(np.concatenate([first, second], axis=1), whole, atol=1e-5)
     for one, other in zip(states, last, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_tied_weights_are_one_variable(model):
-    assert sum(tuple(weight.shape) == (VOCABULARY, 4) for weight in model.weights) == 1
+    assert sum(tuple(weight.shape) == (SIZE, 4) for weight in model.weights) == 1
     outputs, _, _ = model.outputs(token_ids(), model.initial_state(3))
     np.testing.assert_allclose(
         model.logits(outputs), outputs.numpy() @ model.embedding.embeddings.numpy().T + model.bias.numpy(), atol=1e-6
     )
 
 
-def test_the_network_of_the_equations():
-    """s_t = tanh(U x_t + W s_{t-1} + b), o_t = softmax(V s_t + c), by hand."""
+def test_the_simple_network_by_hand():
+    """s_t = tanh(U x_t + W s_{t-1} + b), o_t = softmax(V s_t + c)."""
     config = replace(PLAIN, cell="simple_rnn", num_layers=1, tied=False)
     model = build_model(config, VOCABULARY)
     rng = np.random.default_rng(1)
@@ -91,7 +88,7 @@ def test_the_network_of_the_equations():
 @pytest.mark.parametrize(
     "name", ["embedding_dropout", "input_dropout", "layer_dropout", "output_dropout", "weight_drop"]
 )
-def test_each_dropout_is_at_work_in_training_alone(name):
+def test_each_dropout_has_an_effect_in_training_only(name):
     keras.utils.set_random_seed(3)
     model = build_model(replace(PLAIN, **{name: 0.5}), VOCABULARY)
     ids = token_ids()
@@ -102,10 +99,10 @@ def test_each_dropout_is_at_work_in_training_alone(name):
     assert np.abs(dropped - again).max() > 1e-4
 
 
-def test_word_dropout_drops_a_word_wherever_it_stands():
+def test_word_dropout_drops_all_occurrences_of_a_word():
     model = build_model(replace(PLAIN, embedding_dropout=0.5), VOCABULARY)
-    ids = np.repeat(np.arange(VOCABULARY, dtype="int32")[None], 4, axis=0)
-    dropped = model.word_dropout(tf.ones((4, VOCABULARY, 2)), ids, training=True).numpy()
+    ids = np.repeat(np.arange(SIZE, dtype="int32")[None], 4, axis=0)
+    dropped = model.word_dropout(tf.ones((4, SIZE, 2)), ids, training=True).numpy()
     assert set(np.unique(dropped)) == {0, 2}
     np.testing.assert_array_equal(dropped, np.broadcast_to(dropped[:1, :, :1], dropped.shape))
 
@@ -114,7 +111,7 @@ def stream(tokens: int = 43) -> np.ndarray:
     return token_ids(1, tokens)[0]
 
 
-def test_the_reader_carries_its_state_and_starts_each_epoch_anew(model):
+def test_the_reader_carries_its_state_and_resets_it_each_epoch(model):
     batches, reader = StreamBatches(stream(), 3, 4, 2), StreamReader(model, 3)
     expected = tf.nn.sparse_softmax_cross_entropy_with_logits(batches.targets, logits_of(model, batches.inputs)[0])
     for _ in range(2):
@@ -123,18 +120,18 @@ def test_the_reader_carries_its_state_and_starts_each_epoch_anew(model):
 
 def compiled(config):
     reader = StreamReader(build_model(config, VOCABULARY), 3)
-    reader.compile(keras.optimizers.Adam(0.03), mean_nats, metrics=[told_nats])
+    reader.compile(keras.optimizers.Adam(0.03), mean_nats, metrics=[output_nats])
     return reader
 
 
-def test_a_training_step_learns_and_penalties_are_in_the_loss_alone():
+def test_a_training_step_learns_and_penalties_are_in_the_loss_only():
     batches = StreamBatches(stream(), 3, 4, 2)
     nats = {}
-    for name in ("none", "activation_penalty", "change_penalty"):
+    for name in ("none", "activation_penalty", "temporal_penalty"):
         keras.utils.set_random_seed(0)
         reader = compiled(PLAIN if name == "none" else replace(PLAIN, **{name: 300.0}))
         logs = reader.train_on_batch(*batches[0], return_dict=True)
-        nats[name] = float(logs["told_nats"])
+        nats[name] = float(logs["output_nats"])
         penalty = float(logs["loss"]) - nats[name]
         assert (penalty > 1e-5) == (name != "none")
         assert np.abs(reader.carried[0].numpy()).max() > 0
@@ -145,7 +142,7 @@ def test_a_training_step_learns_and_penalties_are_in_the_loss_alone():
 
 
 def test_penalties_by_hand():
-    config = replace(PLAIN, activation_penalty=2.0, change_penalty=3.0)
+    config = replace(PLAIN, activation_penalty=2.0, temporal_penalty=3.0)
     reader = StreamReader(build_model(config, VOCABULARY), 3)
     (inputs, _), *_ = StreamBatches(stream(), 3, 4, 2)
     reader(inputs, training=True)
@@ -160,65 +157,87 @@ def test_presets_can_be_built(name):
     small = replace(config, units=6, embedding_units=4)
     if config.reads == "forwards":
         logits, _ = logits_of(build_model(small, VOCABULARY), token_ids())
-        assert logits.shape == (3, 5, VOCABULARY)
+        assert logits.shape == (3, 5, SIZE)
     else:
-        places = np.array([[1, 3]] * 3, np.int32)
-        logits = build_fill_model(small, VOCABULARY)({"token_ids": token_ids(), "places": places})
-        assert logits.shape == (3, 2, VOCABULARY)
+        blank_indices = np.array([[1, 3]] * 3, np.int32)
+        logits = build_model(small, VOCABULARY)({"token_ids": token_ids(), "blank_indices": blank_indices})
+        assert logits.shape == (3, 2, SIZE)
 
 
-def test_a_model_that_reads_the_other_way_is_refused():
+def test_a_bidirectional_model_uses_both_sides():
+    model = build_model(replace(PRESETS["fill"], units=5, embedding_units=4), VOCABULARY)
+    ids = np.random.default_rng(0).integers(4, SIZE, size=(1, 7)).astype("int32")
+
+    def logits(index: int, token: int) -> np.ndarray:
+        """Logits of the blank at index 3, with another token at `index`."""
+        changed = ids.copy()
+        changed[0, 3], changed[0, index] = VOCABULARY.start_id, token
+        return np.asarray(model({"token_ids": changed, "blank_indices": np.array([[3]], np.int32)}))[0, 0]
+
+    assert logits(0, 4).shape == (SIZE,)
+    for index in (0, 6):
+        assert np.abs(logits(index, 4) - logits(index, 5)).max() > 1e-6
+
+
+def test_the_configuration_of_the_other_model_is_refused():
     with pytest.raises(ValueError, match="Received: 'both ways'"):
-        build_model(PRESETS["fill"], VOCABULARY)
+        LanguageModel(PRESETS["fill"], SIZE)
     with pytest.raises(ValueError, match="Received: 'forwards'"):
-        build_fill_model(PLAIN, VOCABULARY)
+        FillModel(PLAIN, SIZE)
 
 
-def test_parameters_are_those_of_the_papers():
+def test_models_of_older_versions_are_loaded():
+    """`model.keras` holds the fields of the configuration under their former names."""
+    former = {new: old for old, new in Config.RENAMED.items()}
+    config = {former.get(name, name): value for name, value in vars(PLAIN).items()}
+    assert LanguageModel.from_config({"config": config, "vocabulary_size": SIZE}).config == PLAIN
+
+
+def test_numbers_of_parameters_equal_those_of_the_papers():
     sizes = {"zaremba_small": 4.65, "zaremba_medium": 19.8, "awd": 24.2}  # million
     for name, expected in sizes.items():
         config, count = PRESETS[name], 0
-        before = config.embedding_units
+        inputs = config.embedding_units
         for width in config.widths:
-            count += 4 * width * (before + width + 1)
-            before = width
+            count += 4 * width * (inputs + width + 1)
+            inputs = width
         count += 10_000 * (config.embedding_units + (0 if config.tied else config.widths[-1]) + 1)
         assert count / 1e6 == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_the_sampled_softmax_over_all_words_is_the_softmax(tied):
+def test_the_sampled_softmax_over_all_words_equals_the_softmax(tied):
     model = build_model(replace(PLAIN, tied=tied), VOCABULARY)
-    model.bias.assign(np.random.default_rng(1).standard_normal(VOCABULARY))
+    model.bias.assign(np.random.default_rng(1).standard_normal(SIZE))
     targets = token_ids(seed=1)
     outputs, _, _ = model.outputs(token_ids(), model.initial_state(3))
-    sampler = WordSampler(np.arange(VOCABULARY), VOCABULARY)
-    drawn = sampler.draw(np.random.default_rng(0))
-    found = model.sampled_nats(outputs, targets, drawn, sampler.chances[drawn])
+    sampler = WordSampler(np.arange(SIZE), SIZE)
+    sampled = sampler.draw(np.random.default_rng(0))
+    nats = model.sampled_nats(outputs, targets, sampled, sampler.probabilities[sampled])
     expected = keras.ops.sparse_categorical_crossentropy(targets, model.logits(outputs), from_logits=True)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(nats, expected, rtol=1e-5)
 
 
-def test_the_sampled_softmax_is_right_on_average(model):
+def test_the_sampled_normaliser_is_unbiased(model):
     targets = token_ids(seed=1)
     outputs, _, _ = model.outputs(token_ids(), model.initial_state(3))
-    outputs *= 40  # far from even
-    sampler = WordSampler(1000 / np.arange(1, VOCABULARY + 1), 5)
+    outputs *= 40  # far from uniform
+    sampler = WordSampler(1000 / np.arange(1, SIZE + 1), 5)
     logits = model.logits(outputs).numpy()
-    of_targets = np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    # What is drawn depends on one number from 0 to 1, and changes at a few places: the average is a sum over them.
-    places = np.unique(np.concatenate([[0, 1], np.cumsum(sampler.chances.astype(float)) % 1]))
-    average = 0.0
-    for low, high in pairwise(places):
-        drawn = sampler.draw(SimpleNamespace(random=lambda place=(low + high) / 2: place))
-        nats = model.sampled_nats(outputs, targets, drawn, sampler.chances[drawn])
-        average += (high - low) * np.exp(of_targets + nats.numpy())
-    np.testing.assert_allclose(average, np.exp(logits).sum(axis=-1), rtol=1e-4)
+    target_logits = np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    # The sample is a step function of one uniform number: its expectation is a sum over the steps.
+    steps = np.unique(np.concatenate([[0, 1], np.cumsum(sampler.probabilities.astype(float)) % 1]))
+    mean = 0.0
+    for low, high in pairwise(steps):
+        sampled = sampler.draw(SimpleNamespace(random=lambda x=(low + high) / 2: x))
+        nats = model.sampled_nats(outputs, targets, sampled, sampler.probabilities[sampled])
+        mean += (high - low) * np.exp(target_logits + nats.numpy())
+    np.testing.assert_allclose(mean, np.exp(logits).sum(axis=-1), rtol=1e-4)
 
 
-def test_only_training_samples(model):
+def test_the_softmax_is_sampled_in_training_only(model):
     reader = StreamReader(model, 3)
-    sampler = WordSampler(np.ones(VOCABULARY), 4)
+    sampler = WordSampler(np.ones(SIZE), 4)
     stream = token_ids(1, 48)[0]
     plain, sampled = (StreamBatches(stream, 3, 8, 2, sampler=given) for given in (None, sampler))
     np.testing.assert_allclose(read_stream(reader, sampled), read_stream(reader, plain), rtol=1e-6)

@@ -1,0 +1,56 @@
+"""Rescores n-best lists of a translator or recognizer, in the format of Moses."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from shared.errors import UserError
+
+if TYPE_CHECKING:
+    from tasks.language_model.inference import TextScorer
+
+FORMAT = "number ||| hypothesis ||| features ||| score"
+
+
+def rescore(scorer: "TextScorer", lines: Iterable[str], weight: float) -> Iterator[tuple[dict, str]]:
+    """Yield a record and a line for each hypothesis; those of one number are consecutive, best first.
+
+    A feature `RNNLM0=`, the log-probability, is added, and `weight` times it is added to the score.
+
+    Args:
+        scorer: scores the hypotheses.
+        lines: in the format `FORMAT`.
+        weight: of the log-probability.
+
+    Raises:
+        UserError: a line has another format.
+    """
+    group: list[list[str]] = []
+    for number, line in enumerate(lines, 1):
+        fields = [field.strip() for field in line.split("|||")]
+        if len(fields) < 4 or not _is_finite(fields[3]):
+            raise UserError(f"line {number}: expected {FORMAT}, received {line[:80]!r}")
+        if group and group[0][0] != fields[0]:
+            yield from _rescore_group(scorer, group, weight)
+            group = []
+        group.append(fields)
+    yield from _rescore_group(scorer, group, weight)
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _rescore_group(scorer: "TextScorer", group: list[list[str]], weight: float) -> list[tuple[dict, str]]:
+    """The hypotheses of one number, best first."""
+    rescored = []
+    for fields, score in zip(group, scorer([fields[1] for fields in group]), strict=True):
+        number, text, features, before, *rest = fields
+        total = float(before) + weight * score.log_prob
+        line = [number, text, f"{features} RNNLM0= {score.log_prob:.4f}".strip(), f"{total:.4f}", *rest]
+        record = {"number": number, "text": text, "log_prob": round(score.log_prob, 4), "score": total}
+        rescored.append((record, " ||| ".join(line)))
+    return sorted(rescored, key=lambda result: -result[0]["score"])
