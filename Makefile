@@ -3,11 +3,12 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 DEMO := saved_models/demo
-export TF_CPP_MIN_LOG_LEVEL ?= 3
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint bench
+.PHONY: demo check test lint bench
 
-# Trains the captioner on rendered scenes, measures it on scenes with colour-shape pairs that it never saw, exports it,
+# Trains the captioner on rendered scenes, measures it on scenes with colour-shape pairs that training lacks, exports it,
 # and captions eight of them: see saved_models/demo/.
 demo: .venv/ready
 	$(BIN)/python -m tasks.captioner.train scenes
@@ -17,10 +18,14 @@ demo: .venv/ready
 	$(BIN)/python -m tasks.captioner.caption --model scenes $(DEMO)/images \
 		--attention $(DEMO)/attention.png --gallery $(DEMO)/gallery.html
 
-# With the engine that speaks the spoken scenes, where it can be had; its tests are skipped without it.
+# While developing: everything but the slow tests.
+check: lint
+	$(PYTEST) -m "not slow"
+
+# Everything, with the speech synthesis of the spoken corpora if it can be installed; its tests are skipped without it.
 test: lint
-	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[speech-synthesis]'
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
+	-$(INSTALL) -e '.[speech-synthesis]'
+	$(PYTEST) --durations=15
 
 lint: .venv/ready
 	$(BIN)/ruff check
@@ -35,5 +40,5 @@ bench: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 was not found; name one with PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[dev]'
+	$(INSTALL) -e '.[dev]'
 	touch .venv/ready

@@ -1,10 +1,11 @@
-"""Makes a released model of a trained run: small, measured as it is released, and signed.
+"""Makes a trained run a released model: small, measured with its final weights, and signed.
 
     python -m tasks.release captioner flickr8k
-    python -m tasks.release language_model wikitext2 --cache    # more arguments are for `evaluate`
+    python -m tasks.release language_model wikitext2 --cache    # further arguments are those of `evaluate`
 
-Weights become float16, checkpoints and exports go, dev and test are measured with the weights as they are now, the card
-is written, and the SHA-256 of the weights is recorded in config.json: from then on the run is never written to.
+Weights are rounded to float16, dev and test are measured with the rounded weights, the card is written, and the SHA-256
+of the weights is recorded in config.json; checkpoints and exports are removed. All of it happens in a copy, which
+replaces the run at the end: an error or an interruption leaves the run as it was. A released run is never written to.
 """
 
 import shutil
@@ -14,43 +15,42 @@ from importlib import import_module
 
 from shared.cli import command
 from shared.errors import UserError
-from shared.runs import Run, RunError, write_json, write_tensors
+from shared.runs import Run, RunError, atomic_folder, write_json, write_tensors
 
-KEPT = {
-    "config.json",
-    "vocabulary.json",
-    "target_vocabulary.json",
-    "weights.safetensors",
-    "encoder.safetensors",
-    "ngrams.safetensors",
-    "metrics.json",
-    "history.csv",
-    "README.md",
-    "plots",
-}
+KEPT = ("config.json", "metrics.json", "history.csv", "README.md", "plots")  # besides the task's RELEASED_FILES
 SPLITS = ("dev", "test")
 
 
 def release(task: str, name: str, options: Sequence[str] = ()) -> None:
-    """Releases a run in its place, measured with `options` of `evaluate`; RunError if it is released already."""
-    import numpy as np
+    """Releases a run, measured with `options` of `evaluate`.
 
+    Raises RunError if the run cannot be opened, is in training or is released, UserError if a split cannot be measured.
+    """
     run = Run.find(name, task, name)
     if run.is_released:
         raise RunError(f"{run.path}: released already")
-    sha256 = {}
-    for path in sorted(run.path.glob("*.safetensors")):
-        tensors = run.load_weights(path.stem)
-        half = {key: x.astype(np.float16) if x.dtype == np.float32 else x for key, x in tensors.items()}
-        sha256[f"{path.stem}_sha256"] = write_tensors(path, half)
-    for split in SPLITS:
-        if import_module(f"tasks.{task}.evaluate").main(["--model", str(run.path), "--split", split, *options]):
-            raise UserError(f"{run.path}: not released, {split} could not be measured")
-    write_json(run.path / "config.json", run.config | sha256)
-    for path in run.path.iterdir():
-        if path.name not in KEPT:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    files = {*KEPT, *import_module(f"tasks.{task}.config").RELEASED_FILES}
+    with run.training(), atomic_folder(run.path) as folder:
+        for path in run.path.iterdir():
+            if path.name in files:
+                (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name)
+        copy = Run(folder)
+        names = sorted(path.stem for path in folder.glob("*.safetensors"))
+        sha256 = {f"{name}_sha256": round_weights(copy, name) for name in names}
+        for split in SPLITS:
+            if import_module(f"tasks.{task}.evaluate").main(["--model", str(folder), "--split", split, *options]):
+                raise UserError(f"{run.path}: not released, {split} could not be measured")
+        write_json(folder / "config.json", copy.config | sha256)
     print(run.path)
+
+
+def round_weights(run: Run, name: str) -> str:
+    """Rounds float32 tensors of `<name>.safetensors` to float16; returns the SHA-256 of the file."""
+    import numpy as np
+
+    tensors = run.load_weights(name)
+    half = {key: x.astype(np.float16) if x.dtype == np.float32 else x for key, x in tensors.items()}
+    return write_tensors(run.path / f"{name}.safetensors", half)
 
 
 @command
@@ -58,6 +58,8 @@ def main(arguments: list[str]) -> None:
     if len(arguments) < 2:
         raise UserError("usage: python -m tasks.release TASK RUN [OPTION ...]")
     task, name, *options = arguments
+    if task not in (tasks := import_module("tasks.__main__").EXAMPLES):
+        raise UserError(f"{task}: no such task; the tasks are {', '.join(tasks)}")
     release(task, name, options)
 
 

@@ -1,4 +1,4 @@
-"""Imports go one way, and what answers `--help` loads neither keras nor tensorflow."""
+"""Imports go one way, and `--help` loads neither keras nor tensorflow."""
 
 import ast
 import subprocess
@@ -7,96 +7,141 @@ from pathlib import Path
 
 import pytest
 
+from tasks.__main__ import EXAMPLES, OTHER
+
 REPOSITORY = Path(__file__).parents[1]
+PACKAGES = ("tasks", "shared", "datasets")
 SOURCES = {
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
-    for package in ("tasks", "shared", "datasets")
+    for package in PACKAGES
     for path in (REPOSITORY / package).rglob("*.py")
 }
 HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "librosa", "matplotlib"}
+VERBS = [f"tasks.{task}.{verb}" for task, verbs in EXAMPLES.items() for verb in verbs]
 
 
 def imported(node: ast.AST, everywhere: bool) -> set[str]:
-    """Modules that a piece of source imports: everywhere in it, or just when it is imported itself."""
-    found = set()
+    """The modules that source code imports: anywhere in it, or only when it is imported itself."""
+    modules = set()
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
-            found |= {alias.name for alias in child.names}
+            modules |= {alias.name for alias in child.names}
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, "imports are absolute"
             module = child.module or ""
-            found |= {name if (name := f"{module}.{alias.name}") in SOURCES else module for alias in child.names}
+            modules |= {name if (name := f"{module}.{alias.name}") in SOURCES else module for alias in child.names}
         elif everywhere or not (
             isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
             or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test))
         ):
-            found |= imported(child, everywhere)
-    return found
+            modules |= imported(child, everywhere)
+    return modules
+
+
+def reached(module: str, everywhere: bool, packages: bool = True) -> dict[str, str]:
+    """All modules that a module imports, directly or through ours: module -> the module that imports it.
+
+    Args:
+        packages: follow the `__init__.py` of packages too, which Python runs first.
+    """
+    parents, waiting = {module: ""}, [module]
+    while waiting:
+        importer = waiting.pop()
+        if importer not in SOURCES:
+            continue
+        package = {importer.rpartition(".")[0]} - {""} if packages else set()
+        for name in sorted((imported(SOURCES[importer], everywhere) | package) - parents.keys()):
+            parents[name] = importer
+            waiting.append(name)
+    return parents
 
 
 def within(module: str, *packages: str) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
-def may_import(importer: str, module: str) -> bool:
-    """The rule, for modules of ours."""
+def path_to(module: str, parents: dict[str, str]) -> str:
+    """How a module is reached, for the message of a failed assertion."""
+    path = [module]
+    while parents[path[-1]]:
+        path.append(parents[path[-1]])
+    return " <- ".join(path)
+
+
+def is_allowed(importer: str, module: str) -> bool:
+    """Whether one of our modules may import another one of ours directly."""
     package, *rest = importer.split(".")
     if package == "shared":
         return within(module, "shared")
     if package == "datasets":
-        return within(
-            module, "datasets", "shared.media", "shared.audio", "shared.files", "shared.phones", "shared.errors"
-        )
+        return within(module, "datasets", "shared")
     task = f"tasks.{rest[0]}" if rest else "tasks"
-    if rest[1:] == ["model"] and within(module, f"{task}.data"):
-        return False
     return within(module, "shared", "datasets", task)
 
 
 @pytest.mark.parametrize("importer", sorted(SOURCES))
 def test_imports_go_one_way(importer):
-    ours = {
-        module
-        for module in imported(SOURCES[importer], everywhere=True)
-        if within(module, "tasks", "shared", "datasets")
-    }
-    assert {module for module in ours if not may_import(importer, module)} == set()
+    ours = {module for module in imported(SOURCES[importer], everywhere=True) if within(module, *PACKAGES)}
+    assert {module for module in ours if not is_allowed(importer, module)} == set()
+
+
+@pytest.mark.parametrize("task", EXAMPLES)
+def test_models_and_inference_reach_no_data(task):
+    """Neither directly nor through others."""
+    for name in ("model", "inference"):
+        parents = reached(f"tasks.{task}.{name}", everywhere=True)
+        forbidden = [module for module in parents if within(module, "datasets", f"tasks.{task}.data")]
+        assert [path_to(module, parents) for module in forbidden] == []
+    parents = reached(f"tasks.{task}.model", everywhere=True)
+    assert f"tasks.{task}.inference" not in parents
+
+
+def test_there_are_no_circles():
+    circles = []
+    for module in SOURCES:
+        parents = reached(module, everywhere=True, packages=False)
+        circles += [
+            path_to(other, parents)
+            for other in parents
+            if other in SOURCES and module in imported(SOURCES[other], everywhere=True) and other != module
+        ]
+    assert circles == []
 
 
 def is_light(module: str) -> bool:
-    """Whether it answers before keras is loaded: the configuration, the command line, and every verb."""
-    return (
-        module in ("shared.cli", "shared.errors")
-        or module.endswith((".config", ".__main__"))
-        or (within(module, "tasks") and "__main__" in ast.unparse(SOURCES[module]))
-    )
+    """Whether the import of a module must load no heavy package: configurations, command lines, all verbs."""
+    named = "shared.cli", "shared.errors", *VERBS, *OTHER.values()
+    return module in named or module.endswith((".config", "__main__"))
 
 
 @pytest.mark.parametrize("module", sorted(filter(is_light, SOURCES)))
-def test_what_answers_at_once_loads_nothing_heavy(module):
-    loaded, waiting = set(), {module}
-    while waiting:
-        module = waiting.pop()
-        loaded.add(module)
-        if module in SOURCES:
-            parents = {module.rsplit(".", 1)[0]} if "." in module else set()
-            waiting |= (imported(SOURCES[module], everywhere=False) | parents) - loaded
-    assert {name for name in loaded if name.split(".")[0] in HEAVY} == set()
+def test_light_modules_load_nothing_heavy(module):
+    parents = reached(module, everywhere=False)
+    assert [path_to(name, parents) for name in parents if name.split(".")[0] in HEAVY] == []
 
 
-@pytest.mark.parametrize("verb", sorted(name for name in SOURCES if is_light(name) and name.count(".") == 2))
-def test_help_loads_nothing_heavy(verb):
-    if verb.endswith(".config"):
-        pytest.skip("has no command line")
+def test_help_loads_nothing_heavy():
+    """All verbs in one process: each prints its usage, exits with 0, and loads no heavy package."""
     program = f"""
-import runpy, sys
-sys.argv = [{verb!r}, "--help"]
-try:
-    runpy.run_module({verb!r}, run_name="__main__", alter_sys=True)
-except SystemExit as stopped:
-    heavy = {HEAVY!r} & sys.modules.keys()
-    sys.exit(f"loaded {{heavy}}" if heavy else stopped.code)
+import contextlib, importlib, io, sys
+for verb in {VERBS!r}:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        try:
+            importlib.import_module(verb).main(["--help"])
+        except SystemExit as stopped:
+            assert not stopped.code, (verb, stopped.code)
+    assert f"usage: python -m {{verb}}" in output.getvalue(), verb
+    assert not {HEAVY!r} & sys.modules.keys(), verb
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "usage: python -m" in done.stdout
+
+
+def test_benchmarks_can_be_imported():
+    """All but `torch_*.py`, which run in an environment of torch and nothing else."""
+    paths = sorted((REPOSITORY / "tests/benchmarks").glob("*.py"))
+    modules = [f"tests.benchmarks.{path.stem}" for path in paths if not path.stem.startswith("torch_")]
+    assert len(modules) >= 5
+    program = f"import importlib, sys\nfor name in {modules!r}:\n    importlib.import_module(name)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,105 @@
+"""Shows what this installation runs on and what it finds.
+
+    python -m tasks.doctor
+
+Versions, processor and devices; which kernel computes each recurrent layer; where models and corpora are found.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from shared.cli import command, parse
+from shared.runs import ROOT
+
+PACKAGES = ("tensorflow", "keras", "numpy", "numba", "tensorflow-datasets", "safetensors", "librosa", "pillow")
+OPTIONAL = {"tensorboard": "tensorboard", "espeakng_loader": "speech-synthesis"}  # module -> extra
+INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command has no options."""
+
+
+def rows_of_versions() -> Iterator[tuple[str, str]]:
+    """Name and version of Python and of each package."""
+    yield "python", platform.python_version()
+    for package in PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            yield package, "not installed"
+    for module, extra in OPTIONAL.items():
+        yield f"extra {extra}", "installed" if find_spec(module) else "not installed"
+
+
+def rows_of_devices() -> Iterator[tuple[str, str]]:
+    """Processor, cores, and the accelerators that the backend uses."""
+    path = Path("/proc/cpuinfo")
+    text = path.read_text() if path.exists() else ""
+    pairs = [[part.strip() for part in line.split(":", 1)] for line in text.splitlines() if ":" in line]
+    fields = dict(reversed(pairs))  # of the first core
+    yield "processor", fields.get("model name") or platform.processor() or platform.machine()
+    flags = fields.get("flags", "").split()
+    yield "instructions", " ".join(name for name in INSTRUCTIONS if name in flags) or "unknown"
+    yield "cores", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    import keras
+    from keras.distribution import list_devices
+
+    yield "backend", keras.backend.backend()
+    yield "devices", " ".join(list_devices())
+
+
+def rows_of_layers() -> Iterator[tuple[str, str]]:
+    """Which implementation computes each recurrent layer here, in training and in inference."""
+    from shared import recurrent
+
+    for name in ("SimpleRNN", "LSTM", "GRU"):
+        layer = getattr(recurrent, name)(8)
+        training, inference = (layer.implementation(training=training) for training in (True, False))
+        yield name, f"training: {training}; inference: {inference}"
+    yield "Bidirectional", "the two directions at the same time, each as above"
+
+
+def rows_of_models() -> Iterator[tuple[str, str]]:
+    """The runs of each task, and Keras' cache of ImageNet weights."""
+    for task in sorted(path.parent.name for path in Path(__file__).parent.glob("*/config.py")):
+        runs = sorted(path.parent.name for path in (ROOT / task).glob("*/weights.safetensors"))
+        yield task, f"{', '.join(runs) or 'none'} in {ROOT / task}"
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    found = any((home / "models").glob("mobilenet_v2*"))
+    yield "ImageNet weights", f"{'found' if found else 'fetched on first use'}, {home / 'models'} (KERAS_HOME)"
+
+
+def rows_of_corpora() -> Iterator[tuple[str, str]]:
+    """Where each corpus is, or comes from."""
+    import datasets
+
+    yield "QUATRAIN_DATA", os.environ.get("QUATRAIN_DATA", "not set")
+    for name in datasets.NAMES:
+        yield name, datasets.location(name)
+
+
+SECTIONS = {
+    "Versions": rows_of_versions, "Devices": rows_of_devices, "Recurrent layers": rows_of_layers,
+    "Models": rows_of_models, "Corpora": rows_of_corpora,
+}  # fmt: skip
+
+
+@command
+def main(arguments: list[str]) -> None:
+    parse(Arguments, arguments, "tasks.doctor", __doc__)
+    for title, rows in SECTIONS.items():
+        print(title)
+        for name, value in rows():
+            print(f"    {name:<20} {value}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,168 @@
+"""Outputs of the released models, recorded once, to the last bit; see `test_golden.py`.
+
+    python -m tests.golden captioner        # records one model's outputs, or all without a name
+
+Numbers are hexadecimal, arrays are a SHA-256 of their float32 bytes. Other processors round sums differently, so a
+record names its processor.
+"""
+
+import hashlib
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RECORD = Path(__file__).with_name("golden.json")
+GERMAN = ["Ein Hund läuft über eine Wiese.", "Zwei Frauen kochen Suppe.", "", "Xyzzy!"]
+ENGLISH = ["Two dogs play in the snow.", "A man in a blue shirt is standing on a ladder cleaning a window."]
+BLANKS = ["the ___ of the city", "it was ___ by the ___ in 1999 ."]
+TEXTS = ["the cat sat on the mat", "", "The river , which flows through <unk> , is long ."]
+
+
+def processor() -> str:
+    """Vendor, family and model of the processor."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    fields = dict(reversed([[part.strip() for part in line.split(":", 1)] for line in lines if ":" in line]))
+    names = ("vendor_id", "cpu family", "model")
+    return " ".join(fields[name] for name in names if name in fields) or platform.processor()
+
+
+def make_image() -> np.ndarray:
+    """Sky, grass, and something brown, uint8 `(180, 240, 3)`."""
+    y, x = np.mgrid[:180, :240]
+    sky = np.stack([90 + y // 4, 140 + y // 4, 220 - y // 8], -1)
+    grass = np.stack([40 + x % 23, 120 + (x * 7 + y * 13) % 31, 40 + y % 17], -1)
+    picture = np.where((y < 100)[..., None], sky, grass)
+    picture = np.where((((x - 120) / 40) ** 2 + ((y - 110) / 25) ** 2 < 1)[..., None], [120, 70, 30], picture)
+    return picture.astype(np.uint8)
+
+
+def make_sound() -> np.ndarray:
+    """Three vowel-like bursts with noise between, float32 `(24000,)` at 16 kHz."""
+    seconds = np.arange(24_000) / 16_000
+    rng = np.random.default_rng(3)
+    partials = ((120, 0.2), (700, 0.1), (1220, 0.06), (2600, 0.03))
+    voiced: Any = sum(a * np.sin(2 * np.pi * f * seconds * (1 + 0.02 * np.sin(9 * seconds))) for f, a in partials)
+    envelope = np.clip(np.sin(2 * np.pi * 2.1 * seconds), 0, 1)
+    return (voiced * envelope + 0.02 * rng.standard_normal(len(seconds)) * (1 - envelope)).astype(np.float32)
+
+
+def hexes(values: Any) -> list[str]:
+    return [float(value).hex() for value in np.asarray(values, np.float64).ravel()]
+
+
+def digest(array: Any) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array, np.float32).tobytes()).hexdigest()
+
+
+def translator() -> dict[str, Any]:
+    from tasks.translator.inference import PairScorer, Translator
+
+    outputs: dict[str, Any] = {}
+    for name, sentences in (("multi30k-de-en", GERMAN), ("multi30k-en-de", ENGLISH), ("multi30k-en-fr", ENGLISH)):
+        outputs[name] = [
+            [
+                {
+                    "text": found.text,
+                    "log_prob": found.log_prob.hex(),
+                    "score": found.score.hex(),
+                    "tokens": found.tokens,
+                    "probabilities": hexes(found.probabilities),
+                    "attention": digest(found.attention),
+                    "alignment": [list(pair) for pair in found.alignment],
+                }
+                for found in translations[:3]
+            ]
+            for translations in Translator.load(name, n_best=3)(sentences)
+        ]
+    pairs = [("Ein Hund.", "A dog."), ("Ein Hund läuft über eine Wiese.", "A dog runs.")]
+    outputs["score"] = [
+        {"tokens": score.tokens, "log_probs": hexes(score.log_probs), "attention": digest(score.attention)}
+        for score in PairScorer.load("multi30k-de-en")(pairs)
+    ]
+    return outputs
+
+
+def language_model() -> dict[str, Any]:
+    from tasks.language_model.inference import BlankFiller, Sampling, TextGenerator, TextScorer
+
+    outputs: dict[str, Any] = {}
+    for name, carry in (("score", False), ("score carried", True)):
+        outputs[name] = [
+            {"tokens": score.tokens, "log_probs": hexes(score.log_probs), "unknown": score.unknown}
+            for score in TextScorer.load("wikitext2", carry=carry)(TEXTS)
+        ]
+    generator = TextGenerator.load("wikitext2")
+    generator.read("The river")
+    drawn = list(generator.draw(20, 2, Sampling(temperature=0.8, top_k=50, top_p=0.95), 3))
+    outputs["generate"] = [
+        {
+            "tokens": [int(tokens[i]) for tokens, _ in drawn],
+            "log_probs": hexes([log_probs[i] for _, log_probs in drawn]),
+        }
+        for i in range(2)
+    ]
+    filler = BlankFiller.load("wikitext2_fill")
+    outputs["fill"] = [
+        [[[word, probability.hex()] for word, probability in words] for words in filler(text).blanks] for text in BLANKS
+    ]
+    return outputs
+
+
+def phoneme_recognizer() -> dict[str, Any]:
+    from tasks.phoneme_recognizer.inference import Recognition, SoundRecognizer
+
+    def described(recognition: Recognition) -> dict[str, Any]:
+        phones = [
+            [phone.phone, *(x.hex() for x in (phone.start, phone.end, phone.probability))]
+            for phone in recognition.phones
+        ]
+        return {"phones": phones, "log_prob": recognition.log_prob.hex()}
+
+    recognizer = SoundRecognizer.load("speechocean762", n_best=2)
+    return {
+        "recognize": [described(found) for found in recognizer([make_sound()])[0][:2]],
+        "align": [described(recognizer.align(make_sound(), ["s", "m", "ao", "l"]))],
+        "posteriors": digest(recognizer.posteriors(make_sound())),
+    }
+
+
+def captioner() -> dict[str, Any]:
+    from tasks.captioner.inference import ImageCaptioner
+
+    image = make_image()
+    images = [image, np.ascontiguousarray(image[::-1, ::-1][:100])]
+    return {
+        "caption": [
+            [
+                {
+                    "text": caption.text,
+                    "tokens": caption.tokens,
+                    "log_prob": caption.log_prob.hex(),
+                    "attention": digest(caption.attention),
+                    "sentinel": hexes(caption.sentinel),
+                }
+                for caption in captions
+            ]
+            for captions in ImageCaptioner.load("flickr8k")(images)
+        ]
+    }
+
+
+MODELS = {function.__name__: function for function in (captioner, language_model, phoneme_recognizer, translator)}
+
+
+def main(names: list[str]) -> None:
+    """Records the outputs of the named models, or of all."""
+    record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    for name in names or MODELS:
+        record[name] = {"processor": processor(), "outputs": MODELS[name]()}
+    RECORD.write_text(json.dumps(record, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

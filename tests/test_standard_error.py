@@ -1,0 +1,94 @@
+"""A command that succeeds writes nothing to standard error but its own words; so file descriptor 2 is compared byte by
+byte, which also has what C++ code writes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.golden import make_image, make_sound
+
+ROOT = Path(__file__).parents[1]
+HAS_IMAGENET = any((Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models").glob("mobilenet_v2*"))
+RELEASED = {
+    "captioner": "flickr8k",
+    "language_model": "wikitext2",
+    "phoneme_recognizer": "speechocean762",
+    "translator": "multi30k-de-en",
+}
+NAMES = {"KERAS_HOME", "QUATRAIN_DATA", "QUATRAIN_PREPARED", "PATH", "HOME", "CI"}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name in NAMES}
+
+
+def run(folder: Path, *commands: list[str]) -> subprocess.CompletedProcess:
+    """Runs commands of `quatrain` in one process, in a folder that is not the checkout."""
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import quatrain\n" + "\n".join(
+        f"sys.argv = {['quatrain', *command]!r}; assert quatrain.main() == 0, {command!r}" for command in commands
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, timeout=600, env=ENVIRONMENT
+    )
+
+
+def test_verbs_are_quiet_and_take_paths_from_the_current_folder(tmp_path):
+    import soundfile
+
+    soundfile.write(tmp_path / "speech.wav", make_sound(), 16_000)
+    (tmp_path / "lines.txt").write_text("Ein Hund läuft.\n\nZwei Frauen kochen.\n", encoding="utf-8")
+    done = run(
+        tmp_path,
+        ["translate", "--file", "lines.txt", "--output", "translations.txt", "--alignment", "alignment.png"],
+        ["score", "translator", "Ein Hund läuft.", "A dog is running."],
+        ["score", "--file", "lines.txt", "--html", "surprisal.html"],
+        ["generate", "--prompt", "The river", "--max-tokens", "5"],
+        ["fill", "the ___ of the city"],
+        ["recognize", "speech.wav", "--textgrid", "speech.TextGrid", "--plot", "speech.png"],
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    translations = (tmp_path / "translations.txt").read_text(encoding="utf-8").splitlines()
+    assert translations[0] == "A dog is running."
+    assert translations[1] == ""
+    assert {"surprisal.html", "speech.TextGrid", "speech.png", "alignment-1.png"} <= {
+        p.name for p in tmp_path.iterdir()
+    }
+
+
+@pytest.mark.skipif(not HAS_IMAGENET, reason="no ImageNet weights in KERAS_HOME")
+def test_caption_is_quiet(tmp_path):
+    Image.fromarray(make_image()).save(tmp_path / "photo.png")
+    done = run(tmp_path, ["caption", "photo.png", "--attention", "attention.png", "--gallery", "gallery.html"])
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"photo.png: a ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", RELEASED)
+def test_export_is_quiet(task, tmp_path):
+    if task == "captioner" and not HAS_IMAGENET:
+        pytest.skip("no ImageNet weights in KERAS_HOME")
+    copy = tmp_path / RELEASED[task]
+    shutil.copytree(ROOT / "saved_models" / task / copy.name, copy, ignore=shutil.ignore_patterns("export"))
+    done = run(tmp_path, ["export", task, str(copy)])
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert Path(done.stdout.decode().strip()) == copy / "export" / "1"
+
+
+def test_doctor_is_quiet(tmp_path):
+    done = run(tmp_path, ["doctor"])
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_errors_are_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "quatrain.py"), "caption", "missing.jpg"],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: missing.jpg does not exist")
+    assert done.stderr.count(b"\n") == 1
