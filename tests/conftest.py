@@ -1,4 +1,4 @@
-"""What all tests share: in which order they run, and which of them together."""
+"""The order of all tests, which of them run in one process, and which are slow."""
 
 import pytest
 
@@ -8,13 +8,16 @@ def is_of_a_task(path: str) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tasks' come first, for they take longest."""
+    """The tests of tasks take longest and come first; those of a trained run are slow."""
     items.sort(key=lambda item: not is_of_a_task(item.nodeid))
+    for item in items:
+        if "trained" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """All tests of a task go to one worker, so that what they share is trained once; of the others all of a file."""
+    """Gives all tests of a task to one worker, so that their run is trained once; of the others all of a file."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):

@@ -2,6 +2,7 @@
 byte, which also has what C++ code writes."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ RELEASED = {
     "phoneme_recognizer": "speechocean762",
     "translator": "multi30k-de-en",
 }
+PREPARING = re.compile(rb"\w+: (preparing /|test has \d|train [\d,]+, dev)")
 NAMES = {"KERAS_HOME", "QUATRAIN_DATA", "QUATRAIN_PREPARED", "PATH", "HOME", "CI"}
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name in NAMES}
 
@@ -34,6 +36,7 @@ def run(folder: Path, *commands: list[str]) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_verbs_are_quiet_and_take_paths_from_the_current_folder(tmp_path):
     import soundfile
 
@@ -57,6 +60,7 @@ def test_verbs_are_quiet_and_take_paths_from_the_current_folder(tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_IMAGENET, reason="no ImageNet weights in KERAS_HOME")
 def test_caption_is_quiet(tmp_path):
     Image.fromarray(make_image()).save(tmp_path / "photo.png")
@@ -73,10 +77,12 @@ def test_export_is_quiet(task, tmp_path):
     copy = tmp_path / RELEASED[task]
     shutil.copytree(ROOT / "saved_models" / task / copy.name, copy, ignore=shutil.ignore_patterns("export"))
     done = run(tmp_path, ["export", task, str(copy)])
-    assert (done.returncode, done.stderr) == (0, b"")
+    own = [line for line in done.stderr.splitlines() if not PREPARING.match(line)]  # examples are of the run's corpus
+    assert (done.returncode, own) == (0, [])
     assert Path(done.stdout.decode().strip()) == copy / "export" / "1"
 
 
+@pytest.mark.slow
 def test_doctor_is_quiet(tmp_path):
     done = run(tmp_path, ["doctor"])
     assert (done.returncode, done.stderr) == (0, b"")

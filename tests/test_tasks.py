@@ -2,12 +2,14 @@
 
 import dataclasses
 import inspect
+import json
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from shared.cli import EvaluationOptions
+from shared.runs import Run
 from tasks.__main__ import COMMON, EXAMPLES, OTHER, find, run
 
 ROOT = Path(__file__).parent.parent
@@ -81,6 +83,17 @@ def test_inference_classes_load_a_model_and_answer(task, name):
     assert next(iter(inspect.signature(inference.load).parameters)) in ("model", "models")
     assert callable(inference.load)
     assert name == "TextGenerator" or "__call__" in vars(inference)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "saved_models").glob("*/*/config.json")), ids=lambda path: path.parent.name
+)
+def test_released_runs_are_read_whatever_their_fields_are_called(path):
+    """Runs of before a field was renamed have its former name, and the value is found under the current one."""
+    config_class = import_module(f"tasks.{path.parts[-3]}.config").Config
+    saved, config = json.loads(path.read_text())["config"], Run(path.parent).read_config(config_class)
+    for name, value in saved.items():
+        assert getattr(config, config_class.RENAMED.get(name, name)) == value
 
 
 @pytest.mark.parametrize("task", EXAMPLES)

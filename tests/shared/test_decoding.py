@@ -182,6 +182,7 @@ def test_each_example_ends_at_its_own_limit():
         )
 
 
+@pytest.mark.slow
 def test_num_exact_ends_earlier_with_the_same_best_hypothesis():
     table = trigrams(40)
     all_, one = (search(beam_search, table, beam=4, length_penalty=1.0, num_exact=count) for count in (None, 1))
@@ -289,6 +290,7 @@ def test_examples_that_leave_the_batch_change_nothing(length, limits):
             np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_saved_model_with_dynamic_batch_and_length(tmp_path):
     class Server(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec((None, VOCAB, VOCAB, VOCAB)), tf.TensorSpec((), tf.int32)])

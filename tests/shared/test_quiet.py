@@ -51,6 +51,7 @@ tensorflow.io.decode_jpeg(b"")
 """
 
 
+@pytest.mark.slow
 def test_other_lines_of_the_import_and_later_errors_are_kept():
     process = run_python(REAL_LINE)
     assert process.returncode == 1
@@ -64,6 +65,7 @@ def test_an_error_of_the_import_is_kept():
     assert process.stderr.endswith(b"ImportError: error: a library is damaged\n\n")
 
 
+@pytest.mark.slow
 def test_a_closed_standard_error_works():
     process = run_python("import shared, tensorflow; print(tensorflow.constant(1).numpy())", "2>&-")
     assert (process.returncode, process.stdout) == (0, b"1\n")
@@ -75,6 +77,7 @@ def test_a_log_level_of_the_user_is_kept():
     assert run_python(f"import os; os.environ.pop('TF_CPP_MIN_LOG_LEVEL', None); {script}").stdout == b"2\n"
 
 
+@pytest.mark.slow
 def test_operations_write_nothing():
     script = """
 import shared, tensorflow as tf

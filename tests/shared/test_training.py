@@ -289,6 +289,7 @@ def rewarded(root: Path, killed_save: int = 0) -> State:
         model.compile(compiled(0.9)[1], SequenceCrossEntropy(0.1), metrics=[nats_per_token])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("save_every_step")
 def test_an_on_policy_second_stage_resumes_with_the_same_bits(tmp_path):
     rewarded(tmp_path / "whole")

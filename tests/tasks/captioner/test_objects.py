@@ -50,6 +50,7 @@ def test_the_loss_weights_objects_and_empty_cells_equally():
     assert loss == pytest.approx(-np.mean(objects) - np.mean(empty), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_network_learns_objects_and_is_frozen_afterwards():
     examples = [make_record("train", index) for index in range(4)]
     images = np.stack([read_image(example["image"]) for example in examples]).astype(np.uint8)

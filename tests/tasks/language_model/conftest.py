@@ -21,7 +21,7 @@ CONFIG = replace(
     learning_rate=0.02,
     warmup_steps=2,
 )
-NOUNS, VERBS = ("cat", "dog", "cow", "hen", "fox"), ("sees", "likes", "feeds", "hunts")
+NOUNS, VERBS = ("cat", "dog", "cow", "hen", "fox"), ("sees", "likes", "feeds", "hugs")
 
 
 def sentences() -> list[str]:

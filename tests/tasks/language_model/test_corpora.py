@@ -39,6 +39,7 @@ def test_the_lines_of_a_folder_are_split_without_overlap(book):
     assert len(train) == (len(lines) + 2) * 18 // 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", ["characters", "subwords"])
 def test_subwords_and_characters_know_any_text(vocabulary, book, small_manual, capsys):
     config = replace(CONFIG, corpus=str(book), vocabulary=vocabulary, vocabulary_size=290, epochs=2)

@@ -12,6 +12,7 @@ from tasks.language_model.fill import main
 from tasks.language_model.score import main as score
 
 
+@pytest.mark.slow
 def test_the_command(bidirectional, capsys, monkeypatch):
     lines = b"the ___ .\nno blank\n\xff ___ \xe7\x8c\xab\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))

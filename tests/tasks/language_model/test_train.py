@@ -81,6 +81,7 @@ CAUSAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [CAUSAL, {"reads": "both ways"}], ids=["causal", "bidirectional"])
 def test_a_killed_run_resumes_to_equal_bits(changed, small_manual, monkeypatch):
     """With carried states, dropout, random lengths and samples."""
@@ -108,6 +109,7 @@ def test_a_killed_run_resumes_to_equal_bits(changed, small_manual, monkeypatch):
         np.testing.assert_array_equal(weight, killed[name])
 
 
+@pytest.mark.slow
 def test_averaging_starts_when_the_development_score_stalls(small_manual, monkeypatch):
     monkeypatch.setattr("shared.training.STALLED", 0)
     config = replace(CONFIG, optimizer="sgd", schedule="averaging", learning_rate=20.0, clip_norm=0.25, epochs=8)

@@ -84,6 +84,7 @@ def test_a_killed_and_resumed_training_gives_the_same_bits(trained):
         np.testing.assert_array_equal(weight, resumed[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_an_initial_run_provides_weights_and_times(trained, spoken_words, monkeypatch, capsys):
     splits = []
 
