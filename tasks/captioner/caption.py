@@ -28,12 +28,9 @@ from tasks.captioner.gallery import Gallery
 if TYPE_CHECKING:
     from tasks.captioner.inference import Caption
 
+MAX_PIXELS = 50_000_000  # in memory at a time, plus one image; 32 images are enough for all cores
 READER = Reader(
-    kind=IMAGES,
-    read=read_image,
-    size=lambda image: image.shape[0] * image.shape[1],
-    max_size=50_000_000,  # pixels in memory at a time, plus one image
-    max_items=32,  # enough for all cores
+    kind=IMAGES, read=read_image, size=lambda image: image.shape[0] * image.shape[1], max_size=MAX_PIXELS, max_items=32
 )
 
 

@@ -72,11 +72,9 @@ class Config(Recipe):
     """Exponent of the length penalty in beam search; higher values favour longer captions."""
 
     RENAMED: ClassVar[dict[str, str]] = {
-        "words": "encoder_words",
-        "word_penalty": "ridge_penalty",
-        "word_scale": "embedding_stddev",
-        "counts": "sum_pooling",
-    }
+        "words": "encoder_words", "word_penalty": "ridge_penalty",
+        "word_scale": "embedding_stddev", "counts": "sum_pooling",
+    }  # fmt: skip
     """Former names of fields, as the config.json of older runs has them, and their current names."""
 
     def __post_init__(self):

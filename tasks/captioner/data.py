@@ -39,16 +39,13 @@ ENCODE_BATCH = 32  # images encoded at a time: enough for all cores
 class Split:
     """One split of a corpus, ready for the model.
 
-    Attributes:
-        records: the result of `datasets.load`, read on access.
-        captions: the references of each image, as the corpus has them.
-        inputs: `(images, views, height, width, channels)`: uint8 images or float16 features, memory-mapped, or float16
-            grids. View 1, if there is one, is the mirrored image.
+    The inputs are uint8 images or float16 features, memory-mapped, or float16 grids. View 1, if there is one, is the
+    mirrored image.
     """
 
-    records: Sequence[dict[str, Any]]
-    captions: list[list[str]]
-    inputs: np.ndarray
+    records: Sequence[dict[str, Any]]  # the result of `datasets.load`, read on access
+    captions: list[list[str]]  # the references of each image, as the corpus has them
+    inputs: np.ndarray  # `(images, views, height, width, channels)`
 
 
 def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
@@ -76,11 +73,8 @@ def load_split(config: Config, split: str, data_dir: Path | None = None) -> Spli
     if not (path / "inputs.npy").exists():
         with atomic_folder(path) as temporary:
             _write_inputs(temporary / "inputs.npy", records, config, views)
-    return Split(
-        records=records,
-        captions=read_references(config, records),
-        inputs=np.load(path / "inputs.npy", mmap_mode="r", allow_pickle=False),
-    )
+    inputs = np.load(path / "inputs.npy", mmap_mode="r", allow_pickle=False)
+    return Split(records=records, captions=read_references(config, records), inputs=inputs)
 
 
 def _write_inputs(path: Path, records: Sequence[dict[str, Any]], config: Config, views: int) -> None:
@@ -135,9 +129,7 @@ def training_batches(config: Config, train: Split, vocabulary: WordVocabulary) -
         padded = pad([token_ids[index] for index in indices])[:, None]
         batch_images = np.array([images[index] for index in indices])
         views = rng.integers(train.inputs.shape[1], size=len(indices))
-        grid = train.inputs[batch_images, views].astype(
-            np.float32
-        )  # oneDNN logs an error for float16 on some processors
+        grid = train.inputs[batch_images, views].astype(np.float32)  # for float16, oneDNN logs errors on some CPUs
         return {"grid": grid, "token_ids": padded[:, :, :-1]}, padded[:, :, 1:]
 
     return BucketedBatches([len(ids) for ids in token_ids], config.batch_size, make_batch, config.seed)

@@ -106,12 +106,11 @@ def _mobilenet_v2(image_size: int) -> keras.Model:
 
     The features are those of the last layer and of the widest layer before it. Keras downloads the weights if needed.
     """
-    inputs = keras.Input((image_size, image_size, 3), name="image")
+    shape = image_size, image_size, 3
+    inputs = keras.Input(shape, name="image")
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras reports downloads there; standard output is for results
-            network = keras.applications.MobileNetV2(
-                input_shape=(image_size, image_size, 3), include_top=False, weights="imagenet"
-            )
+            network = keras.applications.MobileNetV2(input_shape=shape, include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises no narrower one when a download fails
         raise UserError(
             f"no ImageNet weights of MobileNetV2, neither in Keras' cache (KERAS_HOME) nor online: {error}"

@@ -14,11 +14,7 @@ from tasks.captioner.words import learn_words, word_fractions
 
 
 def learned_encoder(run: Run, config: Config, train: Split, vocabulary: WordVocabulary) -> keras.Sequential:
-    """The encoder of a run; if the run has none, its last layer is learned and saved.
-
-    Args:
-        train: the training split with the cached inputs of `load_split`.
-    """
+    """The encoder of a run; if it has none, the last layer is learned from the result of `load_split` and saved."""
     if (run.path / "encoder.safetensors").exists():
         return load_encoder(run, config)
     encoder = build_encoder(config)

@@ -33,8 +33,7 @@ class Arguments(EvaluationOptions):
 def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None) -> dict[str, Any]:
     """The metrics of a run on a split; unless the run is released, they are saved with it and its card is written.
 
-    Args:
-        model: the result of `load_model`, if it is in memory.
+    `model` is the result of `load_model`, if it is in memory.
     """
     import datasets
     from shared.metrics import CAPTION_PROTOCOL, novelty

@@ -33,11 +33,7 @@ TOLERANCE = 1e-3  # of log-probabilities and attention; the two graphs may add i
 
 
 def export(model: str | None = None, beam: int | None = None) -> Path:
-    """Export a run; returns the folder of the SavedModel.
-
-    Args:
-        model: name or folder of the run; default: the released run, else the newest.
-        beam: beam width; default: the value in the run's config.
+    """Export a run, by default the released one, else the newest, and return the folder of the SavedModel.
 
     Raises:
         RunError: there is no such run, or its files do not fit together.

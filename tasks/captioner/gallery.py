@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from math import exp
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,31 +19,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 320  # pixels on the longer side
 
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Captions</title>
-<style>
-  body {{ margin: 2rem; font: 16px/1.4 system-ui, sans-serif; background: #fafafa; color: #222 }}
-  main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(260px, 1fr)); gap: 1.5rem }}
-  figure {{ margin: 0; background: #fff; border-radius: 6px; overflow: hidden; box-shadow: 0 1px 4px #0003 }}
-  img {{ width: 100%; height: 220px; object-fit: contain; background: #eee }}
-  figcaption {{ padding: .6rem .9rem .9rem }}
-  ol {{ margin: .3rem 0 0; padding-left: 1.2rem }}
-  small {{ color: #777; overflow-wrap: anywhere }}
-</style>
-<h1>{title}</h1>
-<main>
-{figures}
-</main>
-</html>
-"""
-
-FIGURE = """<figure>
-  <img src="data:image/jpeg;base64,{thumbnail}" alt="{best}" loading="lazy">
-  <figcaption><strong>{best}</strong>{others}<br><small>{name} · probability {probability:.2g}</small></figcaption>
-</figure>"""
+PAGE = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 
 
 class Gallery:
@@ -58,20 +35,16 @@ class Gallery:
         encoded = io.BytesIO()
         picture.save(encoded, "JPEG", quality=85)
         others = "".join(f"<li>{html.escape(caption.text)}</li>" for caption in captions[1:])
-        self.figures.append(
-            FIGURE.format(
-                thumbnail=base64.b64encode(encoded.getvalue()).decode(),
-                best=html.escape(captions[0].text),
-                others=others and f'<ol start="2">{others}</ol>',
-                name=html.escape(name),
-                probability=exp(captions[0].log_prob),
-            )
-        )
+        thumbnail = base64.b64encode(encoded.getvalue()).decode()
+        best, probability = html.escape(captions[0].text), f"probability {exp(captions[0].log_prob):.2g}"
+        others = others and f'<ol start="2">{others}</ol>'
+        self.figures.append(f"""<figure>
+  <img src="data:image/jpeg;base64,{thumbnail}" alt="{best}" loading="lazy">
+  <figcaption><strong>{best}</strong>{others}<br><small>{html.escape(name)} · {probability}</small></figcaption>
+</figure>""")
 
     def write(self, path: Path) -> None:
         """Write the page atomically."""
-        page = PAGE.format(
-            title="1 image" if len(self.figures) == 1 else f"{len(self.figures)} images",
-            figures="\n".join(self.figures),
-        )
+        title = "1 image" if len(self.figures) == 1 else f"{len(self.figures)} images"
+        page = PAGE.substitute(title=title, figures="\n".join(self.figures))
         write_bytes(path, page.encode(errors="replace"))  # file names need not be valid Unicode

@@ -16,29 +16,19 @@ from tasks.captioner.model import CaptionSearch, LoadedCaptioner, load_model, re
 
 @dataclass(frozen=True, kw_only=True)
 class Caption:
-    """One caption of an image.
+    """One caption of an image."""
 
-    Attributes:
-        text: the caption in ordinary spelling.
-        tokens: its words.
-        log_prob: natural logarithm of its probability, end token included.
-        attention: `(target, rows, columns)`, the attention weights over the grid for each word.
-        sentinel: `(target,)`, the attention weight of the sentinel, which stands for the previous words.
-    """
-
-    text: str
-    tokens: list[str]
-    log_prob: float
-    attention: np.ndarray
-    sentinel: np.ndarray
+    text: str  # in ordinary spelling
+    tokens: list[str]  # its words
+    log_prob: float  # natural logarithm of its probability, end token included
+    attention: np.ndarray  # `(target, rows, columns)`, the attention weights over the grid for each word
+    sentinel: np.ndarray  # `(target,)`, the attention weight of the sentinel, which stands for the previous words
 
 
 def read_captions(result: dict[str, Any], vocabulary: WordVocabulary, grid: tuple[int, int]) -> list[list[Caption]]:
-    """The captions of each image, best first.
+    """The captions of each image, best first, from the output of `CaptionSearch` and the rows and columns of the grid.
 
-    Args:
-        result: the output of `CaptionSearch`; hypotheses of length 0, which fill up the beam, are left out.
-        grid: rows and columns.
+    Hypotheses of length 0, which fill up the beam, are left out.
     """
     arrays = [np.asarray(result[name]) for name in ("token_ids", "lengths", "log_probs", "extras")]
     images = [list(zip(*image, strict=True)) for image in zip(*arrays, strict=True)]
@@ -72,12 +62,9 @@ class ImageCaptioner:
 
     @classmethod
     def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "ImageCaptioner":
-        """Load a run.
+        """Load a run by name or folder; default: the released run, else the newest.
 
-        Args:
-            model: name or folder of the run; default: the released run, else the newest.
-            beam: beam width; default: the value in the run's config, at least `n_best`.
-            n_best: number of captions needed per image.
+        The default beam is the value in the run's config, at least `n_best`, the number of captions needed per image.
 
         Raises:
             UserError: there is no such run, or its files do not fit together.

@@ -56,16 +56,7 @@ State = tuple[Any, ...]  # hidden and cell state of each LSTM, `(batch, captions
 class Captioner(keras.Model):
     """Grids and token ids -> logits of the next words.
 
-    Args:
-        vocab_size: number of token ids.
-        units: width of embedding, LSTMs and attention.
-        embedding_stddev: initial standard deviation of the embedding.
-        sum_pooling: pool the grid by its sum, which allows counting objects, instead of its mean.
-        language_lstm: add the language LSTM.
-        dropout: dropout rate before the output layer.
-
-    Attributes:
-        disable_dropout: train without dropout, so that training computes the same function as inference.
+    `vocab_size` is the number of token ids; the other arguments are the fields of `Config` with these names.
     """
 
     def __init__(
@@ -81,7 +72,7 @@ class Captioner(keras.Model):
         super().__init__(**keras_options)
         self.vocab_size, self.units, self.embedding_stddev = vocab_size, units, embedding_stddev
         self.sum_pooling, self.dropout = sum_pooling, dropout
-        self.disable_dropout = False
+        self.disable_dropout = False  # if True, training computes the same function as inference
         self.values = keras.layers.Dense(units, activation="relu", name="values")
         self.summary = keras.layers.Dense(units, activation="relu", name="summary")
         initializer: Any = keras.initializers.RandomNormal(stddev=embedding_stddev)
@@ -143,9 +134,8 @@ class Captioner(keras.Model):
         sequences = batch * captions
 
         summary = ops.broadcast_to(memory.summary[:, None, None, :], (batch, captions, target, self.units))
-        inputs = ops.reshape(
-            ops.concatenate([self.embedding(token_ids), summary], axis=-1), (sequences, target, 2 * self.units)
-        )
+        inputs = ops.concatenate([self.embedding(token_ids), summary], axis=-1)
+        inputs = ops.reshape(inputs, (sequences, target, 2 * self.units))
         state = self.initial_state(batch, captions) if state is None else state
         first_hidden, first_cell, *language = (ops.reshape(part, (sequences, self.units)) for part in state)
         hidden, cells, *last = self.lstm(inputs, initial_state=[first_hidden, first_cell])
@@ -191,15 +181,9 @@ class Captioner(keras.Model):
         return SearchSpace(step, initial_state, batch_size, *special_ids, max_length + 1, forbidden_ids)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "vocab_size": self.vocab_size,
-            "units": self.units,
-            "embedding_stddev": self.embedding_stddev,
-            "sum_pooling": self.sum_pooling,
-            "language_lstm": self.language_lstm is not None,
-            "dropout": self.dropout,
-        }
+        names = ("vocab_size", "units", "embedding_stddev", "sum_pooling", "language_lstm", "dropout")
+        fields = {name: getattr(self, name) for name in names}
+        return super().get_config() | fields | {"language_lstm": self.language_lstm is not None}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -208,21 +192,15 @@ class Captioner(keras.Model):
 
 
 class CaptionSearch(keras.Model):
-    """Beam search from images, or from their grids, compiled once: call `predict_on_batch` with NumPy arrays.
+    """Beam search from images or, if `encoder` is None, from grids; call `predict_on_batch` with NumPy arrays.
 
-    Args:
-        captioner: the trained decoder.
-        encoder: images -> grids; None if the inputs are grids.
-        config: beam width, maximum length, length penalty and the shape of the grid.
-
-    Attributes:
-        grid_shape: rows and columns of the grid.
+    Compiled once. `config` has beam width, maximum length, length penalty and the shape of the grid.
     """
 
     def __init__(self, captioner: Captioner, encoder: keras.Model | None, config: Config):
         super().__init__()
         self.captioner, self.encoder, self.config = captioner, encoder, config
-        self.grid_shape = grid_shape(config)[:2]
+        self.grid_shape = grid_shape(config)[:2]  # rows and columns
 
     def call(self, inputs):
         """Images in 0..255 or grids -> the fields of Hypotheses.

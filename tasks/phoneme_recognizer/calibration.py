@@ -11,14 +11,13 @@ import keras
 import numpy as np
 
 from shared import ctc
-from shared.any_size import AnySize
 from shared.audio import pad_samples
 from shared.runs import Run
 from shared.training import weights_as_arrays
 from tasks.phoneme_recognizer.data import Split
 from tasks.phoneme_recognizer.evaluate import recognize_split
 from tasks.phoneme_recognizer.inference import SoundRecognizer, batch_indices
-from tasks.phoneme_recognizer.model import LoadedRecognizer, PhonemeRecognizer
+from tasks.phoneme_recognizer.model import LoadedRecognizer, RecognizerFunction
 from tasks.phoneme_recognizer.scoring import align_words, score
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -27,15 +26,11 @@ MAX_UTTERANCES = 200  # utterances that the temperature is fitted to
 TEMPERATURES = np.geomspace(0.5, 4, 25).astype(np.float32)
 
 
-class TemperatureFitter(AnySize):
-    """The best path, and the probability of each label at each of `TEMPERATURES`, compiled once for all sizes.
+class TemperatureFitter(RecognizerFunction):
+    """The best path, and the probability of each label at each of `TEMPERATURES`.
 
     The best path and the segments of its labels do not depend on the temperature.
     """
-
-    def __init__(self, model: PhonemeRecognizer):
-        super().__init__()
-        self.model = model
 
     def call(self, inputs: dict[str, Any]) -> tuple[Any, Any, Any]:
         """`samples`, `lengths` -> label ids `(batch, target)`, their number, probabilities for each temperature."""

@@ -24,7 +24,7 @@ PUBLISHED = {
         "CTC, 3 x 250 (Graves et al. 2013)": {"PER with silence": 0.186},
         "pretrained transducer (Graves et al. 2013)": {"PER with silence": 0.177},
         "CTC CRDNN (SpeechBrain)": {"PER with silence": 0.148},
-    },
+    }
 }
 
 REMARKS = (

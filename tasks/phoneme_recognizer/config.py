@@ -112,11 +112,7 @@ class Config(Recipe):
 
 
 def find_run(model: str | None = None) -> Run:
-    """The run that a name or a folder means; by default the released model, else the newest run.
-
-    Raises:
-        RunError: the run does not exist or cannot be opened.
-    """
+    """The run of a name or folder, by default the released one, else the newest; raises RunError if there is none."""
     return Run.find(model, TASK, RELEASED)
 
 
@@ -124,79 +120,36 @@ SPOKEN_SCENES = Config()
 
 # A large vocabulary in varied sentences: the initial run for people's speech.
 SPOKEN_MANUAL = replace(
-    SPOKEN_SCENES,
-    corpus="spoken_manual+spoken_scenes",
-    auxiliary_fraction=0.4,
-    front_channels=32,
-    units=224,
-    num_layers=3,
-    dropout=0.2,
-    augment_probability=0.7,
-    min_snr_db=10.0,
-    speed_range=0.25,
-    frequency_mask_width=12,
-    time_mask_width=20,
-    beam=0,
-    epochs=4,
-    learning_rate=2e-3,
-    warmup_steps=200,
-)
+    SPOKEN_SCENES, corpus="spoken_manual+spoken_scenes", auxiliary_fraction=0.4,
+    front_channels=32, units=224, num_layers=3, dropout=0.2,
+    augment_probability=0.7, min_snr_db=10.0, speed_range=0.25, frequency_mask_width=12, time_mask_width=20,
+    beam=0, epochs=4, learning_rate=2e-3, warmup_steps=200,
+)  # fmt: skip
+
+# Few speakers, hard to understand: without this much augmentation the model overfits to each of them.
+SPEECHOCEAN762 = replace(
+    SPOKEN_MANUAL, corpus="speechocean762+spoken_manual", auxiliary_fraction=0.1, initial_run="spoken_manual",
+    dropout=0.25, frame_only_steps=0, consistency_weight=0.2,
+    augment_probability=0.8, speed_range=0.2, max_crop=1.0, vocal_tract_range=0.1, time_mask_width=25,
+    beam=20, ngram_weight=0.6, phone_bonus=2.5,
+    epochs=28, learning_rate=1.5e-3, warmup_steps=300, weight_average=0.998,
+)  # fmt: skip
+
+# The same recipe on the corpus of the published results.
+TIMIT = replace(
+    SPOKEN_SCENES, corpus="timit", front_channels=32, step_ms=20, units=256, num_layers=4,
+    dropout=0.25, consistency_weight=0.2,
+    augment_probability=0.8, min_snr_db=10.0, speed_range=0.15, frequency_mask_width=12, time_mask_width=25,
+    beam=0, epochs=40, learning_rate=2e-3, warmup_steps=300, weight_average=0.998,
+)  # fmt: skip
+
+# One direction, and statistics known in advance: recognizes a stream while it arrives.
+STREAMING = replace(
+    SPOKEN_SCENES, normalisation="corpus", front_channels=16, step_ms=20, bidirectional=False, units=256,
+    beam=0, epochs=6,
+)  # fmt: skip
 
 PRESETS = {
-    "spoken_scenes": SPOKEN_SCENES,
-    "spoken_manual": SPOKEN_MANUAL,
-    # Few speakers, hard to understand: without this much augmentation the model overfits to each of them.
-    "speechocean762": replace(
-        SPOKEN_MANUAL,
-        corpus="speechocean762+spoken_manual",
-        auxiliary_fraction=0.1,
-        initial_run="spoken_manual",
-        dropout=0.25,
-        frame_only_steps=0,
-        consistency_weight=0.2,
-        augment_probability=0.8,
-        speed_range=0.2,
-        max_crop=1.0,
-        vocal_tract_range=0.1,
-        time_mask_width=25,
-        beam=20,
-        ngram_weight=0.6,
-        phone_bonus=2.5,
-        epochs=28,
-        learning_rate=1.5e-3,
-        warmup_steps=300,
-        weight_average=0.998,
-    ),
-    # The same recipe on the corpus of the published results.
-    "timit": replace(
-        SPOKEN_SCENES,
-        corpus="timit",
-        front_channels=32,
-        step_ms=20,
-        units=256,
-        num_layers=4,
-        dropout=0.25,
-        consistency_weight=0.2,
-        augment_probability=0.8,
-        min_snr_db=10.0,
-        speed_range=0.15,
-        frequency_mask_width=12,
-        time_mask_width=25,
-        beam=0,
-        epochs=40,
-        learning_rate=2e-3,
-        warmup_steps=300,
-        weight_average=0.998,
-    ),
-    # One direction, and statistics known in advance: recognizes a stream while it arrives.
-    "streaming": replace(
-        SPOKEN_SCENES,
-        normalisation="corpus",
-        front_channels=16,
-        step_ms=20,
-        bidirectional=False,
-        units=256,
-        beam=0,
-        epochs=6,
-    ),
-}
+    "spoken_scenes": SPOKEN_SCENES, "spoken_manual": SPOKEN_MANUAL, "speechocean762": SPEECHOCEAN762, "timit": TIMIT,
+    "streaming": STREAMING,
+}  # fmt: skip

@@ -41,20 +41,15 @@ SNR_RANGE = 25.0  # dB above the minimum signal-to-noise ratio
 class Utterance:
     """One utterance without its sound.
 
-    Attributes:
-        index: index of its record.
-        length: samples of its sound.
-        phones: of the set `config.classes`, without silences.
-        spans: `(spans, 3)` int32: id, first sample, sample after the last; None if times are unknown. The id is 0 for
-            silence, -1 for a label outside the set.
-        reference: of the 39 scored classes, with silences if the corpus has them.
+    Spans are int32 `(spans, 3)`: id, first sample, sample after the last. The id is 0 for silence, -1 for a label
+    outside the set.
     """
 
-    index: int
-    length: int
-    phones: tuple[str, ...]
-    spans: np.ndarray | None
-    reference: tuple[str, ...]
+    index: int  # of its record
+    length: int  # samples of its sound
+    phones: tuple[str, ...]  # of the set `config.classes`, without silences
+    spans: np.ndarray | None  # None if times are unknown
+    reference: tuple[str, ...]  # of the 39 scored classes, with silences if the corpus has them
 
     def scored(self, silence: bool = False) -> list[str]:
         """The phones of the 39 scored classes, with or without silences."""

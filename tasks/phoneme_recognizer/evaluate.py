@@ -51,8 +51,7 @@ class Arguments(EvaluationOptions):
 def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = None) -> dict[str, Any]:
     """The metrics of a run on a split; saves them with the run and writes its card unless the run is released.
 
-    Args:
-        model: the result of `load_model`, if it is in memory.
+    `model` is the result of `load_model`, if it is in memory.
     """
     from tasks.phoneme_recognizer import card
     from tasks.phoneme_recognizer.data import CORPORA, load_split

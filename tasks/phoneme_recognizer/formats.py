@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from shared.phones import IPA, SILENCE
 
 if TYPE_CHECKING:
-    from tasks.phoneme_recognizer.inference import Recognition
+    from tasks.phoneme_recognizer.inference import Phone, Recognition
 
 Spelling = Callable[[str], str]  # of a phone of ARPAbet
 
@@ -18,25 +18,16 @@ def ipa(phone: str) -> str:
 
 def as_record(name: str, recognitions: "list[Recognition]", spell: Spelling) -> dict[str, Any]:
     """The hypotheses of a sound as a JSON object."""
-    return {
-        "sound": name,
-        "seconds": round(recognitions[0].seconds, 3),
-        "recognitions": [
-            {
-                "log_prob": round(recognition.log_prob, 4),
-                "phones": [
-                    {
-                        "phone": spell(phone.phone),
-                        "start": round(phone.start, 3),
-                        "end": round(phone.end, 3),
-                        "probability": round(phone.probability, 4),
-                    }
-                    for phone in recognition.phones
-                ],
-            }
-            for recognition in recognitions
-        ],
-    }
+
+    def as_phone(phone: "Phone") -> dict[str, Any]:
+        times = {"start": round(phone.start, 3), "end": round(phone.end, 3)}
+        return {"phone": spell(phone.phone), **times, "probability": round(phone.probability, 4)}
+
+    hypotheses = [
+        {"log_prob": round(recognition.log_prob, 4), "phones": [as_phone(phone) for phone in recognition.phones]}
+        for recognition in recognitions
+    ]
+    return {"sound": name, "seconds": round(recognitions[0].seconds, 3), "recognitions": hypotheses}
 
 
 def as_text(name: str, recognitions: "list[Recognition]", spell: Spelling, brief: bool) -> str:
@@ -68,12 +59,8 @@ def as_textgrid(recognition: "Recognition", spell: Spelling) -> str:
     ]  # fmt: skip
     for i, span in enumerate(spans, start=1):
         text = "" if span.phone == SILENCE else spell(span.phone).replace('"', '""')
-        lines += [
-            f"        intervals [{i}]:",
-            f"            xmin = {span.start:.6f}",
-            f"            xmax = {span.end:.6f}",
-            f'            text = "{text}"',
-        ]
+        lines += [f"        intervals [{i}]:", f"            xmin = {span.start:.6f}"]
+        lines += [f"            xmax = {span.end:.6f}", f'            text = "{text}"']
     return "\n".join(lines) + "\n"
 
 

@@ -35,17 +35,11 @@ class Phone(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Recognition:
-    """The phones of a sound.
+    """The phones of a sound."""
 
-    Attributes:
-        phones: in order; what lies between them is silence.
-        log_prob: natural logarithm of the probability of the whole sequence.
-        seconds: duration of the sound.
-    """
-
-    phones: list[Phone]
-    log_prob: float
-    seconds: float
+    phones: list[Phone]  # in order, with silence between them
+    log_prob: float  # natural logarithm of the probability of the whole sequence
+    seconds: float  # duration of the sound
 
     def scored(self, silence: bool = False) -> list[str]:
         """The phones folded to the 39 scored classes, with or without silences."""
@@ -108,9 +102,9 @@ class SoundRecognizer:
         of_pieces: dict[int, list[Recognition]] = {}
         for indices in batch_indices([len(piece) for *_, piece in pieces]):
             of_pieces |= zip(indices, self._recognize([pieces[i][2] for i in indices]), strict=True)
-        parts: list[list[list[Recognition]]] = [[] for _ in sounds]
+        parts: list[list[tuple[float, list[Recognition]]]] = [[] for _ in sounds]
         for i, (sound_index, start, _) in enumerate(pieces):
-            parts[sound_index].append([_shifted(recognition, start / SAMPLE_RATE) for recognition in of_pieces[i]])
+            parts[sound_index].append((start / SAMPLE_RATE, of_pieces[i]))
         return [_joined(of_sound, len(sound) / SAMPLE_RATE) for of_sound, sound in zip(parts, sounds, strict=True)]
 
     def _recognize(self, sounds: list[np.ndarray]) -> list[list[Recognition]]:
@@ -186,32 +180,23 @@ def read_segments(
         columns = (segments[name][index] for name in ("label_ids", "starts", "ends", "probabilities"))
         return [Phone(vocabulary.table[label], *map(float, values)) for label, *values in zip(*columns, strict=True)]
 
-    return [
-        [
-            Recognition(
-                phones=phones(row, rank, slice(count)),
-                log_prob=float(segments["log_probs"][row, rank]),
-                seconds=length / SAMPLE_RATE,
-            )
-            for rank, count in enumerate(segments["label_lengths"][row])
+    def hypothesis(row: int, rank: int, count: int) -> Recognition:
+        log_prob, seconds = float(segments["log_probs"][row, rank]), lengths[row] / SAMPLE_RATE
+        return Recognition(phones=phones(row, rank, slice(count)), log_prob=log_prob, seconds=seconds)
+
+    counts = segments["label_lengths"]
+    return [[hypothesis(row, rank, n) for rank, n in enumerate(counts[row])] for row in range(len(lengths))]
+
+
+def _joined(parts: list[tuple[float, list[Recognition]]], seconds: float) -> list[Recognition]:
+    """The hypotheses of a sound from the start in seconds and the hypotheses of each of its pieces."""
+
+    def joined(pieces: Sequence[Recognition]) -> Recognition:
+        shifted = [
+            phone._replace(start=phone.start + start, end=phone.end + start)
+            for (start, _), piece in zip(parts, pieces, strict=True)
+            for phone in piece.phones
         ]
-        for row, length in enumerate(lengths)
-    ]
+        return Recognition(phones=shifted, log_prob=sum(piece.log_prob for piece in pieces), seconds=seconds)
 
-
-def _shifted(recognition: Recognition, seconds: float) -> Recognition:
-    phones = [phone._replace(start=phone.start + seconds, end=phone.end + seconds) for phone in recognition.phones]
-    return Recognition(phones=phones, log_prob=recognition.log_prob, seconds=recognition.seconds)
-
-
-def _joined(parts: list[list[Recognition]], seconds: float) -> list[Recognition]:
-    """The hypotheses of a sound from those of its pieces."""
-    ranks = zip(*parts, strict=True) if parts else [()]
-    return [
-        Recognition(
-            phones=[phone for piece in pieces for phone in piece.phones],
-            log_prob=sum(piece.log_prob for piece in pieces),
-            seconds=seconds,
-        )
-        for pieces in ranks
-    ]
+    return [joined(pieces) for pieces in zip(*(hypotheses for _, hypotheses in parts), strict=True)] or [joined(())]

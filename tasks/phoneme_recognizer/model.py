@@ -100,9 +100,8 @@ class PhonemeRecognizer(keras.Model):
         self.output_dropout = keras.layers.Dropout(config.dropout, name="output_dropout")
         initializer = "zeros" if config.frame_weight else "glorot_uniform"
         self.ctc_head = keras.layers.Dense(num_classes, kernel_initializer=initializer, name="ctc_head")
-        self.frame_head = keras.layers.Dense(
-            config.frames * num_classes, name="frame_head", trainable=config.frame_weight > 0
-        )
+        by_frame, trainable = config.frames * num_classes, config.frame_weight > 0
+        self.frame_head = keras.layers.Dense(by_frame, name="frame_head", trainable=trainable)
         self.mean = self.add_weight(shape=(config.mels,), initializer="zeros", trainable=False, name="mean")
         self.deviation = self.add_weight(shape=(config.mels,), initializer="ones", trainable=False, name="deviation")
         self.temperature = self.add_weight(shape=(), initializer="ones", trainable=False, name="temperature")
@@ -112,8 +111,7 @@ class PhonemeRecognizer(keras.Model):
 
     def build(self, input_shape: Any = None):
         del input_shape
-        config = self.config
-        channels = 1
+        config, channels = self.config, 1
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             convolution.build((None, None, None, channels))
             channels = config.front_channels
@@ -284,12 +282,16 @@ def _seconds(frames: Any, samples: Any) -> Any:
 LoadedRecognizer = Loaded[Config, PhoneVocabulary, PhonemeRecognizer]
 
 
-class PhoneDecoder(AnySize):
-    """`PhonemeRecognizer.decode`, compiled once for all sizes; call `predict_on_batch` with NumPy arrays."""
+class RecognizerFunction(AnySize):
+    """A function of a recognizer, compiled once for all sizes; call `predict_on_batch` with NumPy arrays."""
 
     def __init__(self, model: PhonemeRecognizer, **search: Any):
         super().__init__()
         self.model, self.search = model, search
+
+
+class PhoneDecoder(RecognizerFunction):
+    """`PhonemeRecognizer.decode` with the options `search`."""
 
     def decode(self, samples: Any, lengths: Any) -> Segments:
         """`PhonemeRecognizer.decode` with this decoder's search."""
@@ -300,12 +302,8 @@ class PhoneDecoder(AnySize):
         return self.decode(inputs["samples"], inputs["lengths"])._asdict()
 
 
-class BestPathDecoder(AnySize):
-    """The labels of the best path without times, compiled once for all sizes."""
-
-    def __init__(self, model: PhonemeRecognizer):
-        super().__init__()
-        self.model = model
+class BestPathDecoder(RecognizerFunction):
+    """The labels of the best path without times."""
 
     def call(self, inputs: dict[str, Any]) -> tuple[Any, Any]:
         """`samples` and `lengths` -> label ids `(batch, time)` and their number `(batch,)`."""
@@ -313,12 +311,8 @@ class BestPathDecoder(AnySize):
         return ctc.best_path(logits.ctc_logits, logits.ctc_lengths)
 
 
-class PhoneAligner(AnySize):
-    """`PhonemeRecognizer.align` of known labels, compiled once for all sizes."""
-
-    def __init__(self, model: PhonemeRecognizer):
-        super().__init__()
-        self.model = model
+class PhoneAligner(RecognizerFunction):
+    """`PhonemeRecognizer.align` of known labels."""
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """`samples`, `lengths`, `label_ids` `(batch, target)`, `label_lengths` `(batch,)` -> fields of `Segments`."""
@@ -334,12 +328,8 @@ def build_model(config: Config, vocabulary: PhoneVocabulary) -> PhonemeRecognize
     return model
 
 
-def load_model(run: Run) -> Loaded[Config, PhoneVocabulary, PhonemeRecognizer]:
-    """The configuration, vocabulary and trained model of a run.
-
-    Raises:
-        RunError: the run's files are missing or do not fit together.
-    """
+def load_model(run: Run) -> LoadedRecognizer:
+    """The configuration, vocabulary and trained model of a run; raises RunError if they do not fit together."""
     config = run.read_config(Config)
     vocabulary = PhoneVocabulary(config.classes)
     model = build_model(config, vocabulary)

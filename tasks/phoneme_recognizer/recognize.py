@@ -39,13 +39,8 @@ if TYPE_CHECKING:
     from tasks.phoneme_recognizer.inference import Recognition, SoundRecognizer
     from tasks.phoneme_recognizer.streaming import Peak
 
-READER = Reader(
-    kind=SOUNDS,
-    read=read_sound,
-    size=len,
-    max_size=300 * SAMPLE_RATE,  # samples in memory at a time, plus one file
-    max_items=1000,
-)
+MAX_SAMPLES = 300 * SAMPLE_RATE  # in memory at a time, plus one file
+READER = Reader(kind=SOUNDS, read=read_sound, size=len, max_size=MAX_SAMPLES, max_items=1000)
 MAX_DRAWN = 600 * SAMPLE_RATE  # samples; plots of longer sounds would show nothing
 
 
@@ -75,6 +70,9 @@ class Arguments(ModelOptions, OutputOptions):
     """Read raw samples (16 bits, 16,000 Hz, one channel) from standard input; print phones as they are recognized."""
 
 
+PhonesOf = Callable[[str], list[str]]  # from the name of a sound to the phones to align; may raise UserError
+
+
 def parse_phones(text: str, classes: int) -> list[str]:
     """The phones of words, or of phones in brackets, in the set of `classes`; raises UserError for unknown ones."""
     from datasets.cmudict import pronounce
@@ -100,8 +98,8 @@ def read_transcript(path: Path | None) -> str:
     return transcript.read_text(encoding="utf-8", errors="replace")
 
 
-def known_phones(options: Arguments, inputs: Sequence[Input], classes: int) -> Callable[[str], list[str]] | None:
-    """A function from the name of a sound to the phones to align, which may raise UserError; None without alignment."""
+def known_phones(options: Arguments, inputs: Sequence[Input], classes: int) -> PhonesOf | None:
+    """The phones to align, by the name of a sound; None without alignment."""
     if options.align is not None:
         try:
             phones = parse_phones(options.align, classes)
@@ -169,10 +167,7 @@ def main(arguments: list[str]) -> int:
 
 
 def recognize(
-    recognizer: "SoundRecognizer",
-    batch: "list[tuple[str, np.ndarray]]",
-    phones_of: Callable[[str], list[str]] | None,
-    failed: list[str],
+    recognizer: "SoundRecognizer", batch: "list[tuple[str, np.ndarray]]", phones_of: PhonesOf | None, failed: list[str]
 ) -> "Iterator[tuple[str, np.ndarray, list[Recognition]]]":
     """Name, samples and hypotheses of each sound; with `phones_of`, the alignment of those phones if they fit."""
     if phones_of is None:

@@ -5,6 +5,7 @@ References and hypotheses are sequences of the 39 scored classes, aligned with t
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -88,19 +89,13 @@ def align_words(reference: Phones, hypothesis: Phones) -> Iterator[tuple[int | N
     import jiwer
 
     if not reference or not hypothesis:
-        yield from ((i, None) for i in range(len(reference)))
-        yield from ((None, j) for j in range(len(hypothesis)))
+        yield from zip_longest(range(len(reference)), range(len(hypothesis)))
         return
     (chunks,) = jiwer.process_words(" ".join(reference), " ".join(hypothesis)).alignments
     for chunk in chunks:
+        # One of the ranges is empty for a deletion or an insertion; otherwise they have the same length.
         in_reference = range(chunk.ref_start_idx, chunk.ref_end_idx)
-        in_hypothesis = range(chunk.hyp_start_idx, chunk.hyp_end_idx)
-        if chunk.type == "delete":
-            yield from ((i, None) for i in in_reference)
-        elif chunk.type == "insert":
-            yield from ((None, j) for j in in_hypothesis)
-        else:
-            yield from zip(in_reference, in_hypothesis, strict=True)
+        yield from zip_longest(in_reference, range(chunk.hyp_start_idx, chunk.hyp_end_idx))
 
 
 def confusions(references: Sequence[Phones], hypotheses: Sequence[Phones]) -> Counter[tuple[str, str]]:
@@ -115,13 +110,10 @@ def confusions(references: Sequence[Phones], hypotheses: Sequence[Phones]) -> Co
 def error_rates(counts: Counter[tuple[str, str]]) -> dict[str, float]:
     """PER and its parts, as fractions of the phones in the references."""
     total = sum(count for (reference, _), count in counts.items() if reference)
-    kinds = {
-        "substitutions": sum(
-            n for (reference, phone), n in counts.items() if reference and phone not in ("", reference)
-        ),
-        "deletions": sum(n for (reference, phone), n in counts.items() if reference and not phone),
-        "insertions": sum(n for (reference, phone), n in counts.items() if phone and not reference),
-    }
+    kinds = {"substitutions": 0, "deletions": 0, "insertions": 0}
+    for (reference, phone), count in counts.items():
+        if reference != phone:
+            kinds["insertions" if not reference else "substitutions" if phone else "deletions"] += count
     return {"PER": sum(kinds.values()) / max(total, 1)} | {name: n / max(total, 1) for name, n in kinds.items()}
 
 

@@ -30,13 +30,17 @@ BAND_UTTERANCES = 500  # approximate number of utterances that the statistics of
 
 
 def train(config: Config, options: TrainingOptions) -> None:
-    """Train to the end, calibrate the probabilities, and report on the development split."""
+    """Train to the end, calibrate the probabilities, and measure the run on the development split."""
+    from shared.plots import draw_history
     from tasks.phoneme_recognizer.calibration import calibrate
+    from tasks.phoneme_recognizer.evaluate import Arguments, measure
 
     run, loaded, training, dev = prepare(config, options)
     state = fit(run, loaded, training, dev, options)
     calibrate(run, loaded, dev)
-    report(run, loaded, state, options)
+    draw_history(state.history, ["perplexity", "dev PER"], run.path / "plots" / "history.png")
+    measure(run, Arguments(data_dir=options.data_dir), loaded)
+    print(f"trained: {run.path}")
 
 
 def prepare(config: Config, options: TrainingOptions) -> "tuple[Run, LoadedRecognizer, Split, Split]":
@@ -115,16 +119,6 @@ def fit(run: Run, loaded: "LoadedRecognizer", training: "Split", dev: "Split", o
     batches = training_batches(config, training, vocabulary)
     trainer = Trainer(trained, batches, run, evaluate, config, model_to_save=model, tensorboard=options.tensorboard)
     return trainer.fit()
-
-
-def report(run: Run, loaded: "LoadedRecognizer", state: "State", options: TrainingOptions) -> None:
-    """Draw the history, measure the run on the development split, and write its card."""
-    from shared.plots import draw_history
-    from tasks.phoneme_recognizer.evaluate import Arguments, measure
-
-    draw_history(state.history, ["perplexity", "dev PER"], run.path / "plots" / "history.png")
-    measure(run, Arguments(data_dir=options.data_dir), loaded)
-    print(f"trained: {run.path}")
 
 
 def run_name(config: Config) -> str:
