@@ -23,8 +23,11 @@ STARTUP = re.compile(
     rb"|cpu_feature_guard\.cc|^To enable the following instructions|cuda_platform\.cc:\d+\] failed call to cuInit"
     rb"|Unable to register cu\w+ factory|TF-TRT Warning|oneDNN supports DT_\w+ only on platforms"
 )
-# Of a loaded SavedModel, which is not trained; of a TFDS builder with a configuration, as intended.
-HARMLESS = re.compile("with ops with unsaved custom gradients|^Using custom data configuration")
+# Of a loaded SavedModel, which is not trained; of a TFDS builder with a configuration, as intended; of several models
+# in one process, each of which is traced once.
+HARMLESS = re.compile(
+    "with ops with unsaved custom gradients|^Using custom data configuration|triggered tf.function retracing"
+)
 
 
 class QuietImport(importlib.abc.MetaPathFinder):

@@ -76,7 +76,10 @@ def run(arguments: list[str], program: str = "quatrain") -> int:
         cli.print_error(str(error))
         return cli.USAGE
     cli.invoked_as = f"{program} {verb} {task}" if is_task else f"{program} {verb}"
-    return importlib.import_module(module).main(rest[is_task:])
+    try:
+        return importlib.import_module(module).main(rest[is_task:])
+    finally:
+        cli.invoked_as = None
 
 
 if __name__ == "__main__":

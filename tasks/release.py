@@ -55,6 +55,9 @@ def round_weights(run: Run, name: str) -> str:
 
 @command
 def main(arguments: list[str]) -> None:
+    if "-h" in arguments or "--help" in arguments:
+        print(__doc__)
+        return
     if len(arguments) < 2:
         raise UserError("usage: python -m tasks.release TASK RUN [OPTION ...]")
     task, name, *options = arguments
