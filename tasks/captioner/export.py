@@ -35,6 +35,8 @@ TOLERANCE = 1e-3  # of log-probabilities and attention; the two graphs may add i
 def export(model: str | None = None, beam: int | None = None) -> Path:
     """Export a run, by default the released one, else the newest, and return the folder of the SavedModel.
 
+    The default beam is the value in the run's config.
+
     Raises:
         RunError: there is no such run, or its files do not fit together.
         ParityError: the SavedModel and the Python model caption an image differently.

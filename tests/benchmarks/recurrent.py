@@ -1,10 +1,10 @@
-"""Times recurrent layers: ours beside Keras' own and torch.nn's, in turn within one run; writes RESULTS.md.
+"""Times recurrent layers of Quatrain, Keras and torch.nn in alternation; writes RESULTS.md.
 
     python -m tests.benchmarks.recurrent [--no-torch]
 
-Also draws docs/recurrent_speed.png, which README shows. A training step is forward and backward of one layer, to the
-gradients of its weights and its input. torch is installed into an environment of its own, .venv-torch; where that fails
-it is left out.
+Also draws docs/recurrent_speed.png. A training step is the forward and backward pass of one layer, to the gradients of
+its weights and its input. torch is installed into an environment of its own, .venv-torch; without it, its columns are
+empty.
 """
 
 import math
@@ -45,7 +45,7 @@ KINDS = ("train", "infer")
 def steps_of(
     made: keras.layers.Layer, batch: int, length: int, units: int, kinds: Sequence[str] = KINDS
 ) -> dict[str, Callable[[], float]]:
-    """A training step and an inference step, each returning the seconds that it took."""
+    """A training step and an inference step; each returns its duration in seconds."""
     outputs = made(keras.Input((None, units)))
     rng = np.random.default_rng(0)
     x = tf.constant(rng.standard_normal((batch, length, units), np.float32))
@@ -55,7 +55,7 @@ def steps_of(
     def train(x, y):
         weights = [weight.value for weight in made.trainable_variables]
         with tf.GradientTape() as tape:
-            tape.watch(x)  # as if a layer lay below
+            tape.watch(x)  # as for the layer below
             loss = tf.reduce_mean((tf.cast(made(x, training=True), y.dtype) - y) ** 2)
         return tape.gradient(loss, [x, *weights])
 
@@ -76,7 +76,7 @@ def steps_of(
 
 
 def torch_steps_of(torch: Torch, cell: str, batch: int, length: int, units: int) -> dict[str, Callable[[], float]]:
-    """`steps_of` a layer of torch's."""
+    """`steps_of` for a layer of torch."""
     torch.ask(f"{cell}\t{batch}\t{length}\t{units}")
     steps = {kind: lambda kind=kind: float(torch.ask(kind)) for kind in KINDS}
     for step in steps.values():
@@ -92,12 +92,13 @@ class Timing:
     seconds: dict[str, float]  # by peer
 
     def rate(self, peer: str) -> float:
-        """FLOP/s of its matrix products, input and state as wide as each other."""
+        """FLOP/s of the matrix products; input and state have the same width."""
         batch, length, units = self.size
         passes = 3 if self.kind == "train" else 1
         return passes * 2 * GATES[self.cell] * 2 * units**2 * batch * length / self.seconds[peer]
 
     def against(self, peer: str) -> float:
+        """Time of the peer divided by ours."""
         return self.seconds[peer] / self.seconds["ours"]
 
     def row(self) -> str:
@@ -121,7 +122,7 @@ def compare(torch: Torch | None) -> list[Timing]:
 
 
 def table(timings: list[Timing]) -> list[str]:
-    """A row per cell and size; then geometric means."""
+    """A row per cell and size, then geometric means."""
     rows = [
         "| layer | batch, time, units | | Keras, ms | torch, ms | ours, ms | Keras / ours | torch / ours | GFLOP/s |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -138,7 +139,7 @@ def table(timings: list[Timing]) -> list[str]:
 
 
 def draw(timings: list[Timing], path: Path) -> None:
-    """A panel per layer: the rate of a training step of each peer, by size."""
+    """Draws a panel per layer: FLOP/s of a training step of each peer, by size."""
     figure = Figure(figsize=(11, 3), layout="constrained")
     for axes, cell in zip(figure.subplots(1, len(CELLS), sharey=True), CELLS, strict=True):
         shown = [timing for timing in timings if timing.cell == cell and timing.kind == "train"]
@@ -156,7 +157,7 @@ def draw(timings: list[Timing], path: Path) -> None:
 
 
 def scaling() -> list[str]:
-    """Share of the GEMM rate, bfloat16 against float32, twice the length."""
+    """Fraction of the GEMM rate, bfloat16 against float32, and the time for twice the length."""
     size = (64, 70, 1024)
     steps = {
         "ours": steps_of(layer("LSTM", True, size[-1]), *size)["train"],
@@ -166,7 +167,7 @@ def scaling() -> list[str]:
     found = Timing("LSTM", size, "train", medians(steps))
     rate = 2 * 2048**3 / found.seconds["gemm"]
     lengths = {str(n): steps_of(layer("LSTM", True, 256), 32, n, 256, ["train"])["train"] for n in (200, 400, 800)}
-    doubled = medians(lengths, most=60)  # what is asked for is a ratio to some percent
+    doubled = medians(lengths, max_seconds=60)  # a ratio of few percent needs more rounds
     return [
         f"- a plain 2048^3 float32 product: {rate / 1e9:.0f} GFLOP/s; LSTM of 1024 units, training:"
         f" {found.rate('ours') / rate:.0%}",
@@ -177,10 +178,10 @@ def scaling() -> list[str]:
 
 
 def memory() -> list[str]:
-    """Peak memory of a process that trains, beyond that of one that only imports; each in a process of its own.
+    """Peak memory of a process that trains, minus that of one that only imports.
 
-    Memory that was freed goes back to the system at once: what the C library would keep of it differs more from run to
-    run than from layer to layer.
+    Freed memory is returned to the system at once; otherwise the part that the C library keeps differs more between
+    runs than between layers.
     """
 
     def peak(name: str) -> int:
@@ -204,7 +205,7 @@ def main() -> None:
             step = steps_of(layer("LSTM", name == "ours", 1024), 64, 70, 1024, ["train"])["train"]
             for _ in range(5):
                 step()
-        status = Path("/proc/self/status").read_text()  # `getrusage` would tell of the parent's peak too
+        status = Path("/proc/self/status").read_text()  # `getrusage` would include the parent's peak
         print(status.split("VmHWM:")[1].split()[0])
         return
     torch = None if "--no-torch" in sys.argv else Torch.start("torch_peer.py")

@@ -1,4 +1,4 @@
-"""What the side-by-side timings share: torch in a process of its own, medians taken in turn, results on paper."""
+"""Common parts of the side-by-side benchmarks: torch in a process of its own, alternating medians, files of results."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-ROUNDS, SECONDS = 25, 5  # the median of so many of each, in turn, or of as many as so many seconds allow; at least 5
+ROUNDS, SECONDS = 25, 5  # maximum number of alternating rounds, and of seconds; at least 5 rounds
 
 HERE = Path(__file__).parent
 TORCH_ENVIRONMENT = HERE.parents[1] / ".venv-torch"
@@ -20,7 +20,7 @@ TORCH = "torch==2.13.0"
 
 
 class Torch:
-    """A script of torch's in a process of its own, which answers each line with a line."""
+    """A script for torch in a process of its own; it answers each line with a line."""
 
     def __init__(self, python: Path, script: str):
         self.process = subprocess.Popen(
@@ -29,7 +29,7 @@ class Torch:
 
     @classmethod
     def start(cls, script: str) -> "Torch | None":
-        """None, with a word, where torch cannot be had."""
+        """Starts a script; None, with a message, if torch cannot be installed."""
         python = TORCH_ENVIRONMENT / "bin" / "python"
         try:
             if not python.exists():
@@ -42,6 +42,7 @@ class Torch:
         return cls(python, script)
 
     def ask(self, line: str) -> str:
+        """Sends a line; returns the answer."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(line + "\n")
@@ -49,12 +50,14 @@ class Torch:
         return self.process.stdout.readline()
 
 
-def medians(steps: Mapping[str, Callable[[], float]], rounds: int = ROUNDS, most: float = SECONDS) -> dict[str, float]:
-    """The median seconds of each, taken in turn."""
+def medians(
+    steps: Mapping[str, Callable[[], float]], rounds: int = ROUNDS, max_seconds: float = SECONDS
+) -> dict[str, float]:
+    """The median seconds of each step, measured in alternation."""
     taken: dict[str, list[float]] = {name: [] for name in steps}
     began = time.monotonic()
     for round_ in range(rounds):
-        if round_ >= 5 and time.monotonic() - began > most:
+        if round_ >= 5 and time.monotonic() - began > max_seconds:
             break
         for name, step in steps.items():
             taken[name].append(step())
@@ -70,7 +73,7 @@ def gemm() -> float:
 
 
 def circumstances(torch: Torch | None) -> str:
-    """By what the results were written, where and of which versions."""
+    """Command, processor and versions of a file of results."""
     return (
         f"Written by `make bench` on {os.cpu_count()} cores of {_processor()}, keras {keras.__version__}, tensorflow"
         f" {tf.__version__}{', ' + TORCH.replace('==', ' ') if torch else ''}. Medians, taken in turn within one run."
@@ -85,7 +88,7 @@ def _processor() -> str:
 
 
 def write_results(name: str, lines: list[str]) -> None:
-    """Writes a file of results beside this one; what was tried is written by hand, below, and stays."""
+    """Writes a file of results in this folder; its section "Tried", written by hand, is kept."""
     results = HERE / name
     _, tried, notes = (results.read_text() if results.exists() else "").partition("\n## Tried")
     results.write_text("\n".join(lines) + "\n" + tried + notes)

@@ -1,7 +1,7 @@
-"""The peer of `tests.benchmarks.recurrent`: the same work in torch.nn, told what to do on standard input.
+"""The peer of `tests.benchmarks.recurrent`: the same steps in torch.nn, controlled through standard input.
 
-It runs in an environment of its own, which has torch alone. A line `cell batch time units` makes a layer, answered by
-`ready`; a line `train` or `infer` runs it once, answered by the seconds it took.
+It runs in an environment that has only torch. A line `cell batch time units` makes a layer; the answer is `ready`. A
+line `train` or `infer` runs one step; the answer is its duration in seconds.
 """
 
 import sys
