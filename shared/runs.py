@@ -13,12 +13,14 @@
       README.md             model card
       export/<version>/     SavedModels
 
-Files are atomic: each is written to a temporary file, synced, and renamed. No file holds a pickle. Temporary files
-start with a dot; the next training of the run removes those that a killed process left.
+Files and folders are atomic: each is written under a temporary name, synced, and renamed. No file holds a pickle.
+Temporary names start with a dot; the next command that locks the run removes those that a killed process left.
 """
 
 import csv
+import ctypes
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import io
@@ -31,7 +33,7 @@ import tempfile
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -42,6 +44,7 @@ from shared.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent / "saved_models"
 NAME = re.compile(r"\w[\w.+-]*")  # a run's name: one folder, neither hidden nor like an option
+TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}(\.\w+)?")  # a name that `tempfile` makes for an atomic file or folder
 
 Tensors = dict[str, np.ndarray]
 Config = TypeVar("Config")
@@ -64,11 +67,91 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _locked_temporary(make: Callable[[], str]) -> tuple[Path, int]:
+    """A new temporary file or folder, and an open descriptor that locks it: `remove_temporaries` keeps it."""
+    while True:
+        path = Path(make())
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:  # it was removed before it was locked
+            continue
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if path.exists():
+            return path, descriptor
+        os.close(descriptor)  # as above
+
+
+def remove_temporaries(folder: Path, name: str | None = None) -> None:
+    """Removes the temporary files and folders that killed processes left in a folder; those of living ones stay.
+
+    With a name, only those of the atomic folder `folder / name`.
+    """
+    if name and (folder / name).exists():
+        shutil.rmtree(_before(folder / name), ignore_errors=True)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        temporary = TEMPORARY.fullmatch(path.name)
+        if not temporary or path.is_symlink() or (name and (temporary[1] != name or not path.is_dir())):
+            continue
+        with suppress(OSError):  # locked by a living process, or gone
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _exchange(first: Path, second: Path) -> None:
+    """Exchanges two folders in one step; raises OSError where the system cannot."""
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of <fcntl.h> and <stdio.h>
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux
+    if renameat2 is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _before(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}.before"
+
+
+def _restore(folder: Path) -> None:
+    """Undoes a replacement in two steps that was interrupted between them."""
+    if not folder.exists() and _before(folder).exists():
+        with suppress(OSError):  # another process has restored it, or completed the replacement
+            os.rename(_before(folder), folder)
+
+
+def _replace(folder: Path, written: Path) -> None:
+    """Exchanges `written` and `folder`, or moves `written` there if it does not exist."""
+    if not folder.exists():
+        os.rename(written, folder)
+        return
+    with suppress(OSError):
+        _exchange(written, folder)
+        return
+    os.rename(folder, _before(folder))
+    try:
+        os.rename(written, folder)
+        with suppress(FileNotFoundError):  # another process has removed it
+            os.rename(_before(folder), written)
+    finally:
+        _restore(folder)
+
+
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yields a temporary folder of the same name, which replaces `folder` when the block ends without an error."""
+    """Yields a temporary folder of the same name, which replaces `folder` when the block ends without an error.
+
+    A process that is killed leaves the old folder or the new one, and the temporary folder, which the next writer of
+    `folder` removes.
+    """
+    folder = folder.resolve()  # a symbolic link stays; its target is replaced
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    _restore(folder)
+    remove_temporaries(folder.parent, folder.name)
+    temporary, lock = _locked_temporary(lambda: tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         written = temporary / folder.name
         written.mkdir()
@@ -76,21 +159,24 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         for path in written.rglob("*"):
             _sync(path)
         _sync(written)
-        if folder.exists():  # a rename cannot replace a folder that holds something
-            os.replace(folder, temporary / f"{folder.name}.old")
-        os.replace(written, folder)
+        _replace(folder, written)
         _sync(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary file of the same suffix, which replaces `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
+
+    def make() -> str:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        os.close(descriptor)
+        return name
+
+    temporary, lock = _locked_temporary(make)
     try:
         yield temporary
         temporary.chmod(0o644)
@@ -99,6 +185,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(lock)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -226,6 +313,7 @@ class Run:
 
     def __init__(self, path: Path):
         self.path = path
+        _restore(path)
         self.checkpoints = Checkpoints(path / "checkpoints")
 
     @property
@@ -316,6 +404,15 @@ class Run:
         return run
 
     @classmethod
+    def trained(cls, task: str, root: Path | None = None) -> list["Run"]:
+        """The runs of a task that have weights, by name."""
+        folder = (root or ROOT) / task
+        for path in folder.glob(".*.before"):
+            _restore(folder / path.name[1 : -len(".before")])
+        # A hidden folder is not a run.
+        return [cls(path.parent) for path in sorted(folder.glob("[!.]*/weights.safetensors"))]
+
+    @classmethod
     def find(
         cls,
         model: str | None,
@@ -328,25 +425,28 @@ class Run:
 
         Raises RunError if there is none, or if the named one cannot be opened.
         """
-        runs = (root or ROOT) / task
+        runs, trained = (root or ROOT) / task, cls.trained(task, root)
         if model is not None:
             if NAME.fullmatch(model) and (runs / model).is_dir():
                 return cls.open(runs / model, task)
-            if not Path(model).is_dir():
-                names = ", ".join(sorted(path.parent.name for path in runs.glob("*/weights.safetensors")))
+            if not cls(Path(model)).path.is_dir():
+                names = ", ".join(run.name for run in trained)
                 raise RunError(f"{model}: neither a folder nor a run of task {task}; there are {names or 'none yet'}")
             return cls.open(Path(model), task)
         if (runs / released / "weights.safetensors").exists():
             return cls.open(runs / released, task)
-        trained = sorted(runs.glob("*/weights.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for run in (cls.open(path.parent, task) for path in trained):
+        trained.sort(key=lambda run: (run.path / "weights.safetensors").stat().st_mtime, reverse=True)
+        for run in (cls.open(run.path, task) for run in trained):
             if suits(run):
                 return run
         raise RunError(f"no trained model under {runs}; train one with: python -m tasks.{task}.train")
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Locks the run for its training, and removes temporary files of a killed one; raises RunError if locked."""
+        """Locks the run, and removes the temporary files of killed processes.
+
+        Raises RunError if the run is locked, or if another process has just released it.
+        """
         with open(self.path / ".training", "wb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -355,12 +455,19 @@ class Run:
                 raise RunError(f"run {self.path} {problem}") from None
             except OSError:
                 pass  # a file system without locks
-            for pattern in (".weights.*.safetensors", ".model.*.keras", ".history.*.csv"):
-                for leftover in self.path.glob(pattern):
-                    leftover.unlink()
-            for leftover in self.path.glob("checkpoints*/.*"):
-                shutil.rmtree(leftover)
+            if not self._holds(lock) or ((self.path / "config.json").exists() and self.is_released):
+                raise RunError(f"run {self.path} was just released; choose another --run name")
+            remove_temporaries(self.path.resolve().parent, self.path.resolve().name)  # of releases
+            for folder in (self.path, *self.path.iterdir()):
+                remove_temporaries(folder)
             yield
+
+    def _holds(self, lock: typing.IO[bytes]) -> bool:
+        """Whether an open file is still inside the run."""
+        try:
+            return os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name))
+        except FileNotFoundError:
+            return False
 
     def save_weights(self, tensors: Tensors, name: str = "weights") -> None:
         """Writes `<name>.safetensors`: the best weights, or another learned part of the model."""

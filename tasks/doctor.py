@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.cli import command, parse
-from shared.runs import ROOT
+from shared.runs import ROOT, Run
 
 PACKAGES = ("tensorflow", "keras", "numpy", "numba", "tensorflow-datasets", "safetensors", "librosa", "pillow")
 OPTIONAL = {"tensorboard": "tensorboard", "espeakng_loader": "speech-synthesis"}  # module -> extra
@@ -70,8 +70,7 @@ def rows_of_layers() -> Iterator[tuple[str, str]]:
 def rows_of_models() -> Iterator[tuple[str, str]]:
     """The runs of each task, and Keras' cache of ImageNet weights."""
     for task in sorted(path.parent.name for path in Path(__file__).parent.glob("*/config.py")):
-        runs = sorted(path.parent.name for path in (ROOT / task).glob("*/weights.safetensors"))
-        yield task, f"{', '.join(runs) or 'none'} in {ROOT / task}"
+        yield task, f"{', '.join(run.name for run in Run.trained(task)) or 'none'} in {ROOT / task}"
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     found = any((home / "models").glob("mobilenet_v2*"))
     yield "ImageNet weights", f"{'found' if found else 'fetched on first use'}, {home / 'models'} (KERAS_HOME)"

@@ -5,9 +5,11 @@
 
 Weights are rounded to float16, dev and test are measured with the rounded weights, the card is written, and the SHA-256
 of the weights is recorded in config.json; checkpoints and exports are removed. All of it happens in a copy, which
-replaces the run at the end: an error or an interruption leaves the run as it was. A released run is never written to.
+replaces the run at the end: after an error, an interruption or a kill the run is as it was or released. A released run
+is never written to.
 """
 
+import inspect
 import shutil
 import sys
 from collections.abc import Sequence
@@ -15,10 +17,11 @@ from importlib import import_module
 
 from shared.cli import command
 from shared.errors import UserError
-from shared.runs import Run, RunError, atomic_folder, write_json, write_tensors
+from shared.runs import Run, RunError, atomic_folder, remove_temporaries, write_json, write_tensors
 
 KEPT = ("config.json", "metrics.json", "history.csv", "README.md", "plots")  # besides the task's RELEASED_FILES
 SPLITS = ("dev", "test")
+OWN_OPTIONS = ("--model", "--split", "--output")  # the model is the copy, and every split is measured
 
 
 def release(task: str, name: str, options: Sequence[str] = ()) -> None:
@@ -26,30 +29,50 @@ def release(task: str, name: str, options: Sequence[str] = ()) -> None:
 
     Raises RunError if the run cannot be opened, is in training or is released, UserError if a split cannot be measured.
     """
+    for option in options:
+        if option.partition("=")[0] in OWN_OPTIONS:
+            raise UserError(f"{option}: the run itself is measured, on {' and '.join(SPLITS)}; leave this option out")
     run = Run.find(name, task, name)
     if run.is_released:
+        remove_temporaries(run.path.resolve().parent, run.path.resolve().name)  # of a release killed at its very end
         raise RunError(f"{run.path}: released already")
     files = {*KEPT, *import_module(f"tasks.{task}.config").RELEASED_FILES}
     with run.training(), atomic_folder(run.path) as folder:
         for path in run.path.iterdir():
-            if path.name in files:
-                (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name)
+            if path.is_dir() and path.name in files:
+                shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns(".*"))
+            elif path.name in files:
+                shutil.copy2(path, folder / path.name)
         copy = Run(folder)
         names = sorted(path.stem for path in folder.glob("*.safetensors"))
         sha256 = {f"{name}_sha256": round_weights(copy, name) for name in names}
         for split in SPLITS:
-            if import_module(f"tasks.{task}.evaluate").main(["--model", str(folder), "--split", split, *options]):
-                raise UserError(f"{run.path}: not released, {split} could not be measured")
+            measure(task, run, copy, ["--split", split, *options])
+        for path in folder.glob(".*"):  # such as the lock of a measurement
+            path.unlink()
         write_json(folder / "config.json", copy.config | sha256)
     print(run.path)
 
 
+def measure(task: str, run: Run, copy: Run, options: Sequence[str]) -> None:
+    """Measures the copy of a run; raises UserError that names the run if this fails."""
+    evaluate = inspect.unwrap(import_module(f"tasks.{task}.evaluate").main)  # without its handling of errors
+    try:
+        code = evaluate(["--model", str(copy.path), *options])
+    except (UserError, OSError) as error:
+        reason = str(error).replace(str(copy.path), str(run.path))
+        raise UserError(f"{run.path}: not released, because it cannot be measured: {reason}") from None
+    if code:
+        raise UserError(f"{run.path}: not released, because `evaluate {' '.join(options)}` ended with exit code {code}")
+
+
 def round_weights(run: Run, name: str) -> str:
-    """Rounds float32 tensors of `<name>.safetensors` to float16; returns the SHA-256 of the file."""
+    """Rounds float32 tensors of `<name>.safetensors` to float16, except those beyond its range; returns the SHA-256."""
     import numpy as np
 
     tensors = run.load_weights(name)
-    half = {key: x.astype(np.float16) if x.dtype == np.float32 else x for key, x in tensors.items()}
+    fits = {key for key, x in tensors.items() if x.dtype == np.float32 and np.abs(x).max(initial=0) < 65_504}
+    half = {key: x.astype(np.float16) if key in fits else x for key, x in tensors.items()}
     return write_tensors(run.path / f"{name}.safetensors", half)
 
 

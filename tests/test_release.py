@@ -2,8 +2,13 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
+import os
+import shutil
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -11,8 +16,9 @@ import numpy as np
 import pytest
 
 import shared.runs
+from shared.cli import command
 from shared.errors import UserError
-from shared.runs import Run, RunError, read_tensors, write_json, write_tensors
+from shared.runs import Run, RunError, atomic_folder, read_tensors, write_json, write_tensors
 from tasks.__main__ import EXAMPLES
 from tasks.release import main, release
 
@@ -31,7 +37,9 @@ def run(tmp_path, monkeypatch) -> Run:
 
     def measure(arguments: list[str]) -> int:
         split, options = arguments[3], arguments[4:]
-        Run(Path(arguments[1])).save_metrics(split, {"verses": 4, "options": options})
+        copy = Run(Path(arguments[1]))
+        with copy.training():  # leaves its lock in the copy
+            copy.save_metrics(split, {"verses": 4, "options": options})
         return 0
 
     evaluate.main = measure
@@ -46,7 +54,9 @@ def run(tmp_path, monkeypatch) -> Run:
     (run.path / "export" / "1").mkdir(parents=True)
     (run.path / "plots").mkdir()
     (run.path / "plots" / "history.png").write_bytes(b"png")
-    write_tensors(run.path / ".weights.1.safetensors", {"kernel": np.zeros(2, np.float32)})  # of a killed training
+    write_tensors(
+        run.path / ".weights.11111111.safetensors", {"kernel": np.zeros(2, np.float32)}
+    )  # of a killed training
     return run
 
 
@@ -74,27 +84,139 @@ def test_a_released_run_is_rounded_measured_and_signed(run, capsys):
     assert not list(run.path.parent.glob(".*"))
 
 
-@pytest.mark.parametrize("failure", ["exit code", "exception", "interruption"])
+def visible(folder: Path) -> dict[str, bytes]:
+    return {name: value for name, value in content(folder).items() if not Path(name).name.startswith(".")}
+
+
+@pytest.mark.parametrize("failure", ["exit code", "exception", "missing corpus", "wrong option", "interruption"])
 def test_a_failed_release_leaves_the_run_as_it_was(run, failure, monkeypatch):
-    before = content(run.path)
+    before, evaluate = visible(run.path), sys.modules["tasks.poet.evaluate"]
+    errors = {
+        "exception": ValueError("no verses"),
+        "missing corpus": UserError(f"{run.path}: the corpus is missing"),
+        "wrong option": SystemExit(2),
+        "interruption": KeyboardInterrupt(),
+    }
 
     def fail(arguments: list[str]) -> int:
-        if arguments[3] == "test":
-            if failure == "exit code":
-                return 2
-            raise KeyboardInterrupt if failure == "interruption" else ValueError("no verses")
-        return 0
+        if arguments[3] == "test" and failure in errors:
+            raise errors[failure]
+        return 2 if arguments[3] == "test" else 0
 
-    monkeypatch.setattr(sys.modules["tasks.poet.evaluate"], "main", fail)
-    errors = {"exit code": UserError, "exception": ValueError, "interruption": KeyboardInterrupt}
-    with pytest.raises(errors[failure]):
+    measure = evaluate.main
+    evaluate.main = fail
+    with pytest.raises(UserError if failure == "exit code" else type(errors[failure])):
         release("poet", "sonnets")
-    after = content(run.path)
-    assert {name: after[name] for name in before if not name.startswith(".")} == {
-        name: value for name, value in before.items() if not name.startswith(".")
-    }
+    assert visible(run.path) == before
     assert not run.is_released
-    monkeypatch.undo()
+    assert not list(run.path.parent.glob(".*"))
+    evaluate.main = measure
+    release("poet", "sonnets")
+    assert run.is_released
+
+
+def test_what_cannot_be_measured_is_said_in_one_line_about_the_run_itself(run, capsys):
+    def fail(arguments: list[str]) -> int:
+        raise UserError(f"{arguments[1]}: another corpus")
+
+    sys.modules["tasks.poet.evaluate"].main = command(fail)
+    assert main(["poet", "sonnets"]) == 2
+    reason = f"not released, because it cannot be measured: {run.path}: another corpus"
+    assert capsys.readouterr().err == f"error: {run.path}: {reason}\n"
+
+
+def test_weights_beyond_the_range_of_float16_stay_float32(run):
+    weights = {"large": np.array([1e5, 1], np.float32), "small": np.array([65_503, 1 / 3], np.float32)}
+    run.save_weights(weights)
+    release("poet", "sonnets")
+    assert run.load_weights()["large"].tolist() == [1e5, 1]
+    assert read_tensors(run.path / "weights.safetensors")["small"].dtype == np.float16
+
+
+def test_a_linked_run_is_replaced_where_it_is(run, tmp_path):
+    elsewhere = tmp_path / "elsewhere" / "sonnets"
+    elsewhere.parent.mkdir()
+    run.path.rename(elsewhere)
+    run.path.symlink_to(elsewhere)
+    release("poet", "sonnets")
+    assert run.path.is_symlink()
+    assert Run(elsewhere).is_released
+    assert [path.name for path in elsewhere.parent.iterdir()] == ["sonnets"]
+
+
+def test_a_run_that_is_released_meanwhile_is_not_trained(run):
+    (run.path / ".training").touch()
+    with open(run.path / ".training", "rb") as opened:  # by a training that has not locked it yet
+        release("poet", "sonnets")
+        assert not run._holds(opened)
+    with pytest.raises(RunError, match="was just released"), run.training():
+        pass
+
+
+# --- killed ----------------------------------------------------------------------------------------------------------
+
+
+def is_killed(event: int, action: Callable[[], None]) -> bool:
+    """Runs an action in a child process, which is killed just before its n-th operation on files, if it has as many."""
+    child = os.fork()
+    if not child:
+        events = itertools.count()
+
+        def hook(name: str, _: object) -> None:
+            if name.startswith(("open", "os.", "shutil.")) and next(events) == event:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            sys.addaudithook(hook)
+            action()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+def fail(*_: object) -> None:
+    raise OSError("not supported")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("exchanges", [True, False], ids=["exchange", "two steps"])
+def test_a_release_killed_at_any_moment_can_be_repeated(run, exchanges, tmp_path, monkeypatch):
+    if not exchanges:
+        monkeypatch.setattr(shared.runs, "_exchange", fail)
+    before, safe, outcomes = visible(run.path), tmp_path / "safe", []
+    shutil.copytree(run.path, safe)
+    while is_killed(len(outcomes), lambda: release("poet", "sonnets")):
+        assert [run.name for run in Run.trained("poet")] == ["sonnets"]
+        found = Run.find("sonnets", "poet", "sonnets")
+        outcomes.append(found.is_released)
+        if found.is_released:
+            with pytest.raises(RunError, match="released already"):
+                release("poet", "sonnets")
+        else:
+            assert visible(run.path) == before
+            assert is_killed(10_000, lambda: release("poet", "sonnets")) is False
+        assert set(run.load_weights()) == {"kernel", "step"}  # the SHA-256 is checked
+        assert set(run.load_metrics()) == {"dev", "test"}
+        assert [path.name for path in run.path.parent.iterdir()] == ["sonnets"]
+        shutil.rmtree(run.path)
+        shutil.copytree(safe, run.path)
+    assert len(outcomes) > 50
+    assert outcomes == sorted(outcomes)  # as before until the replacement, released afterwards
+    assert {False, True} == set(outcomes)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_next_command_that_locks_the_run_removes_what_a_killed_one_left(run):
+    assert is_killed(60, lambda: release("poet", "sonnets"))
+    assert list(run.path.parent.glob(".sonnets.*"))
+    with atomic_folder(run.path.with_name("odes")), run.training():  # a living process keeps its folder
+        assert not list(run.path.parent.glob(".sonnets.*"))
+        assert not list(run.path.glob(".weights.*"))
+        assert list(run.path.parent.glob(".odes.*"))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +224,9 @@ def test_a_failed_release_leaves_the_run_as_it_was(run, failure, monkeypatch):
     [
         (["poet"], "usage: python -m tasks.release TASK RUN"),
         (["painter", "sonnets"], "painter: no such task"),
-        (["poet", "odes"], "odes: neither a folder nor a run of task poet"),
+        (["poet", "odes"], "odes: neither a folder nor a run of task poet; there are sonnets"),
+        (["poet", "sonnets", "--split", "test"], "--split: the run itself is measured, on dev and test"),
+        (["poet", "sonnets", "--model=odes"], "--model=odes: the run itself is measured, on dev and test"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(run, arguments, message, capsys):

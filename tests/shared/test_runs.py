@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -372,6 +373,24 @@ def test_find_names_the_existing_runs_if_none_matches(tmp_path, model):
     with pytest.raises(RunError) as error:
         Run.find(model, "tagger", "released", tmp_path)
     assert one_line(error) == f"{model}: neither a folder nor a run of task tagger; there are first"
+
+
+def test_a_hidden_folder_is_not_a_run(tmp_path):
+    trained(tmp_path)
+    shutil.copytree(tmp_path / "tagger" / "first", tmp_path / "tagger" / ".first.k3_9x0ab")
+    assert [run.name for run in Run.trained("tagger", tmp_path)] == ["first"]
+    assert Run.find(None, "tagger", "released", tmp_path).name == "first"
+    shutil.rmtree(tmp_path / "tagger" / "first")
+    with pytest.raises(RunError, match="no trained model"):
+        Run.find(None, "tagger", "released", tmp_path)
+
+
+@pytest.mark.parametrize("model", [None, "first", "folder"])
+def test_a_run_whose_replacement_was_interrupted_is_found(tmp_path, model):
+    run = trained(tmp_path)
+    run.path.rename(run.path.with_name(".first.before"))
+    assert Run.find(str(run.path) if model == "folder" else model, "tagger", "first", tmp_path).path == run.path
+    assert files(run.path.parent) == ["first"]
 
 
 def test_find_without_any_run_says_how_to_train_one(tmp_path):

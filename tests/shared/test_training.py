@@ -221,9 +221,9 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(tmp_path, ca
 
 def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     run = trainer(tmp_path).run
-    (run.checkpoints.folder / ".000000009.x1").mkdir(parents=True)
-    (run.checkpoints.folder / ".000000009.x1" / "tensors.safetensors").write_bytes(b"half")
-    (run.path / ".weights.x1.safetensors").write_bytes(b"half")
+    (run.checkpoints.folder / ".000000009.x1x1x1x1").mkdir(parents=True)
+    (run.checkpoints.folder / ".000000009.x1x1x1x1" / "tensors.safetensors").write_bytes(b"half")
+    (run.path / ".weights.x1x1x1x1.safetensors").write_bytes(b"half")
     trainer(tmp_path, epochs=1).fit()
     assert sorted(path.name for path in run.path.iterdir()) == [
         ".training",
@@ -295,7 +295,7 @@ def test_an_on_policy_second_stage_resumes_with_the_same_bits(tmp_path):
     rewarded(tmp_path / "whole")
     with pytest.raises(Killed):
         rewarded(tmp_path / "killed", killed_save=3)
-    (run_at(tmp_path / "killed").path / "checkpoints-2" / ".000000009.x1").mkdir()
+    (run_at(tmp_path / "killed").path / "checkpoints-2" / ".000000009.x1x1x1x1").mkdir()
     rewarded(tmp_path / "killed")
     whole, killed = (outcome(root, checkpoints="checkpoints-2") for root in (tmp_path / "whole", tmp_path / "killed"))
     assert killed == whole
