@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from shared.completeness import check_complete
 from shared.files import FileKind, MediaError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
@@ -58,8 +59,8 @@ def read_image(source: Path | bytes) -> np.ndarray:
 
     The format (JPEG, PNG, WebP, BMP, GIF) is detected from the content, not the name. The EXIF orientation is applied.
     Transparent pixels are blended with white; 16-bit samples keep their high byte; animations give their first frame.
-    Raises MediaError if the file is missing, a folder, unreadable, empty, not an image, truncated, damaged, or over
-    `MAX_PIXELS` (checked before decoding).
+    Raises MediaError if the file is missing, a folder, unreadable, empty, not an image, truncated or damaged
+    (`check_complete`), or over `MAX_PIXELS` (checked before decoding).
     """
     encoded = source if isinstance(source, bytes) else IMAGES.read(Path(source))
     if not encoded:
@@ -78,6 +79,7 @@ def read_image(source: Path | bytes) -> np.ndarray:
             raise MediaError(f"has {width} x {height} pixels; at least 1 x 1 was expected")
         try:
             image.load()
+            check_complete(encoded, image)
             return np.ascontiguousarray(_to_rgb(_upright(image)))
         except Exception as error:  # as above
             reason = " ".join(str(error).split()) or type(error).__name__

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from shared.completeness import END, FILLER
 from shared.media import MAX_PIXELS
 
 
@@ -38,7 +39,39 @@ def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([_check_pixels(shape[0], shape[1])]):
         # Pillow uses the accurate transform; TensorFlow's faster default differs by a few levels.
         image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+    is_whole = tf.logical_not(_is_cut(encoded, image))
+    with tf.control_dependencies([tf.debugging.Assert(is_whole, ["Expected a complete JPEG. Received a cut one."])]):
+        image = tf.identity(image)
     return _upright_in_graph(image, _find_exif(encoded, 2, _jpeg_segment))
+
+
+def _is_cut(encoded: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+    """Whether pixels of a JPEG are missing: the decoder then takes them from codes that are added before the end.
+
+    libjpeg reports codes that it skips, so they are added only if a cut is possible. A sequential file that is cut ends
+    in grey. Many zeros before the end are padding or, if some of them were decoded and others were not, replace a lost
+    part.
+    """
+    content = tf.io.decode_raw(encoded, tf.uint8)
+
+    def indices_of(marker: bytes) -> tf.Tensor:
+        return tf.where((content[:-1] == marker[0]) & (content[1:] == marker[1]))[:, 0]
+
+    end = tf.reduce_max(tf.concat([[0], indices_of(END)], axis=0))
+    zeros = end - tf.reduce_max(tf.concat([[0], tf.where(content[:end] != 0)[:, 0] + 1], axis=0))
+
+    def is_changed(length: tf.Tensor) -> tf.Tensor:
+        longer = tf.strings.join([tf.strings.substr(encoded, tf.constant(0, tf.int64), length), FILLER, END])
+        return tf.reduce_any(tf.io.decode_jpeg(longer, channels=3, dct_method="INTEGER_ACCURATE") != image)
+
+    last = tf.cast(image[-1, -1], tf.int32)
+    is_grey = tf.reduce_all(last == 128) | tf.reduce_all(last == 128 * 128 // 255)  # the second: of CMYK
+    is_progressive = tf.size(indices_of(b"\xff\xc2")) > 0
+    is_short = tf.cond(is_grey | is_progressive, lambda: is_changed(end), lambda: False)
+    is_replaced = tf.cond(
+        zeros > 64, lambda: tf.logical_not(is_changed(end - 32)) & is_changed(end - zeros + 8), lambda: False
+    )
+    return is_short | is_replaced
 
 
 def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
@@ -162,9 +195,11 @@ def decode_image_in_graph(encoded: tf.Tensor) -> tf.Tensor:
     - WebP is refused: `tf.io.decode_webp` of TensorFlow 2.21 corrupts memory on an animation;
     - transparent pixels of a GIF are black instead of white;
     - BMP must be uncompressed with 8, 24 or 32 bits per pixel; the fourth channel is ignored;
-    - the orientation is read from the EXIF record of a JPEG or PNG, not from XMP.
+    - the orientation is read from the EXIF record of a JPEG or PNG, not from XMP;
+    - a JPEG that is damaged inside, lacks whole scans or part of its last block, or is cut and followed by another
+      JPEG is decoded, not refused.
 
-    Raises tf.errors.InvalidArgumentError if the bytes are not an image, damaged, or over `MAX_PIXELS`.
+    Raises tf.errors.InvalidArgumentError if the bytes are not an image, damaged, cut, or over `MAX_PIXELS`.
     """
     signatures = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"")  # b"": any other format
     matches = [tf.equal(_bytes_at(encoded, 0, len(signature)), signature) for signature in signatures]
