@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.cli import command, parse
+from shared.machine import has_imagenet_weights, imagenet_folder
 from shared.runs import ROOT, Run
 
 PACKAGES = ("tensorflow", "keras", "numpy", "numba", "tensorflow-datasets", "safetensors", "librosa", "pillow")
@@ -71,9 +72,8 @@ def rows_of_models() -> Iterator[tuple[str, str]]:
     """The runs of each task, and Keras' cache of ImageNet weights."""
     for task in sorted(path.parent.name for path in Path(__file__).parent.glob("*/config.py")):
         yield task, f"{', '.join(run.name for run in Run.trained(task)) or 'none'} in {ROOT / task}"
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    found = any((home / "models").glob("mobilenet_v2*"))
-    yield "ImageNet weights", f"{'found' if found else 'fetched on first use'}, {home / 'models'} (KERAS_HOME)"
+    found = "found" if has_imagenet_weights() else "fetched on first use"
+    yield "ImageNet weights", f"{found}, {imagenet_folder()} (KERAS_HOME)"
 
 
 def rows_of_corpora() -> Iterator[tuple[str, str]]:

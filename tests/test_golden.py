@@ -4,17 +4,15 @@ To the last bit on the processor that it names; on others with the same text and
 """
 
 import json
-import os
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from shared.machine import has_imagenet_weights
 from tests.golden import MODELS, RECORD, processor
 
-HAS_IMAGENET = any((Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models").glob("mobilenet_v2*"))
 DIGEST = re.compile("[0-9a-f]{64}")
 NUMBER = re.compile(r"-?0x[01]\.[0-9a-f]+p[+-]\d+")
 
@@ -33,7 +31,7 @@ def same(output: Any, recorded: Any) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_outputs_are_those_recorded(model):
-    if model == "captioner" and not HAS_IMAGENET:
+    if model == "captioner" and not has_imagenet_weights():
         pytest.skip("no ImageNet weights in KERAS_HOME")
     record = json.loads(RECORD.read_text(encoding="utf-8"))[model]
     outputs = json.loads(json.dumps(MODELS[model]()))

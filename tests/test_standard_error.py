@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from shared.machine import has_imagenet_weights
 from tests.golden import make_image, make_sound
 
 ROOT = Path(__file__).parents[1]
-HAS_IMAGENET = any((Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models").glob("mobilenet_v2*"))
 RELEASED = {
     "captioner": "flickr8k",
     "language_model": "wikitext2",
@@ -61,7 +61,7 @@ def test_verbs_are_quiet_and_take_paths_from_the_current_folder(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not HAS_IMAGENET, reason="no ImageNet weights in KERAS_HOME")
+@pytest.mark.skipif(not has_imagenet_weights(), reason="no ImageNet weights in KERAS_HOME")
 def test_caption_is_quiet(tmp_path):
     Image.fromarray(make_image()).save(tmp_path / "photo.png")
     done = run(tmp_path, ["caption", "photo.png", "--attention", "attention.png", "--gallery", "gallery.html"])
@@ -72,7 +72,7 @@ def test_caption_is_quiet(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("task", RELEASED)
 def test_export_is_quiet(task, tmp_path):
-    if task == "captioner" and not HAS_IMAGENET:
+    if task == "captioner" and not has_imagenet_weights():
         pytest.skip("no ImageNet weights in KERAS_HOME")
     copy = tmp_path / RELEASED[task]
     shutil.copytree(ROOT / "saved_models" / task / copy.name, copy, ignore=shutil.ignore_patterns("export"))

@@ -2,13 +2,13 @@
 
 import contextlib
 import io
-import os
 import re
 from pathlib import Path
 
 import pytest
 
 import quatrain
+from shared.machine import has_imagenet_weights
 from shared.runs import ROOT as RUNS
 
 ROOT = Path(__file__).parents[2]
@@ -17,9 +17,8 @@ EXAMPLES = {
     title.split("\n", 1)[0]: (code, output)
     for title, code, output in re.findall(r"^## (.+?)```python\n(.+?)```\n\n```text\n(.*?)```", PAGE, re.M | re.S)
 }
-HAS_IMAGENET = any((Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models").glob("mobilenet_v2*"))
 MISSING = {
-    "ImageCaptioner": None if HAS_IMAGENET else "no ImageNet weights of MobileNetV2 in KERAS_HOME",
+    "ImageCaptioner": None if has_imagenet_weights() else "no ImageNet weights of MobileNetV2 in KERAS_HOME",
     "BlankFiller": None
     if any(RUNS.glob("language_model/*_fill/weights.safetensors"))
     else "no model that fills blanks",

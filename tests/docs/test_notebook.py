@@ -2,19 +2,16 @@
 
 import copy
 import json
-import os
-from pathlib import Path
 
 import pytest
 
 from docs.notebook import TOUR, execute
-
-HAS_IMAGENET = any((Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models").glob("mobilenet_v2*"))
+from shared.machine import has_imagenet_weights
 
 
 def is_skipped(cell: dict) -> bool:
     """Without the ImageNet weights of MobileNetV2 there is no captioner."""
-    return "imagenet" in cell["metadata"].get("tags", []) and not HAS_IMAGENET
+    return "imagenet" in cell["metadata"].get("tags", []) and not has_imagenet_weights()
 
 
 def shown(cell: dict) -> list[str]:
