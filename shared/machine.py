@@ -1,6 +1,7 @@
-"""What the machine has: the ImageNet weights in Keras' cache."""
+"""What the machine has: its processor, and the ImageNet weights in Keras' cache."""
 
 import os
+import platform
 from pathlib import Path
 
 
@@ -12,3 +13,15 @@ def imagenet_folder() -> Path:
 def has_imagenet_weights() -> bool:
     """Whether the weights of MobileNetV2, the captioner's encoder, are in Keras' cache; else Keras fetches them."""
     return any(imagenet_folder().glob("mobilenet_v2*"))
+
+
+def processor_fields() -> dict[str, str]:
+    """The fields of the first core in /proc/cpuinfo; empty where the system has no such file."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return dict(reversed([[part.strip() for part in line.split(":", 1)] for line in lines if ":" in line]))
+
+
+def processor_name() -> str:
+    """The processor as its maker calls it."""
+    return processor_fields().get("model name") or platform.processor() or platform.machine()

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.cli import command, parse
-from shared.machine import has_imagenet_weights, imagenet_folder
+from shared.machine import has_imagenet_weights, imagenet_folder, processor_fields, processor_name
 from shared.runs import ROOT, Run
 
 PACKAGES = ("tensorflow", "keras", "numpy", "numba", "tensorflow-datasets", "safetensors", "librosa", "pillow")
@@ -42,12 +42,8 @@ def rows_of_versions() -> Iterator[tuple[str, str]]:
 
 def rows_of_devices() -> Iterator[tuple[str, str]]:
     """Processor, cores, and the accelerators that the backend uses."""
-    path = Path("/proc/cpuinfo")
-    text = path.read_text() if path.exists() else ""
-    pairs = [[part.strip() for part in line.split(":", 1)] for line in text.splitlines() if ":" in line]
-    fields = dict(reversed(pairs))  # of the first core
-    yield "processor", fields.get("model name") or platform.processor() or platform.machine()
-    flags = fields.get("flags", "").split()
+    yield "processor", processor_name()
+    flags = processor_fields().get("flags", "").split()
     yield "instructions", " ".join(name for name in INSTRUCTIONS if name in flags) or "unknown"
     yield "cores", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     import keras

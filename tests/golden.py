@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from shared.machine import processor_fields
+
 RECORD = Path(__file__).with_name("golden.json")
 GERMAN = ["Ein Hund läuft über eine Wiese.", "Zwei Frauen kochen Suppe.", "", "Xyzzy!"]
 ENGLISH = ["Two dogs play in the snow.", "A man in a blue shirt is standing on a ladder cleaning a window."]
@@ -24,9 +26,7 @@ TEXTS = ["the cat sat on the mat", "", "The river , which flows through <unk> , 
 
 def processor() -> str:
     """Vendor, family and model of the processor."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    fields = dict(reversed([[part.strip() for part in line.split(":", 1)] for line in lines if ":" in line]))
+    fields = processor_fields()
     names = ("vendor_id", "cpu family", "model")
     return " ".join(fields[name] for name in names if name in fields) or platform.processor()
 

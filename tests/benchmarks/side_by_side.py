@@ -1,7 +1,6 @@
 """Common parts of the side-by-side benchmarks: torch in a process of its own, alternating medians, files of results."""
 
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+
+from shared.machine import processor_name
 
 ROUNDS, SECONDS = 25, 5  # maximum number of alternating rounds, and of seconds; at least 5 rounds
 
@@ -75,16 +76,10 @@ def gemm() -> float:
 def circumstances(torch: Torch | None) -> str:
     """Command, processor and versions of a file of results."""
     return (
-        f"Written by `make bench` on {os.cpu_count()} cores of {_processor()}, keras {keras.__version__}, tensorflow"
-        f" {tf.__version__}{', ' + TORCH.replace('==', ' ') if torch else ''}. Medians, taken in turn within one run."
+        f"Written by `make bench` on {os.cpu_count()} cores of {processor_name()}, keras {keras.__version__},"
+        f" tensorflow {tf.__version__}{', ' + TORCH.replace('==', ' ') if torch else ''}. Medians, taken in turn within"
+        " one run."
     )
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor()
 
 
 def write_results(name: str, lines: list[str]) -> None:
