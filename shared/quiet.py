@@ -2,7 +2,8 @@
 
 `import tensorflow` writes to file descriptor 2 from C++ before any log level applies. The first search for a GPU, and
 the first use of some operations, log errors without consequences. `install` adds an import hook that captures
-descriptor 2 during all of these and writes back every line that is not one of their messages.
+descriptor 2 during all of these and writes back every line that is not one of their messages. A program that imports
+TensorFlow before this package sees the messages.
 """
 
 import importlib.abc
