@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
@@ -175,6 +175,17 @@ def _user_dir(name: str, data_dir: str | Path | None) -> Path | None:
     subfolder = find_corpus(name).folder
     folder = Path(root).expanduser() / subfolder if root and subfolder else None
     return folder if folder and folder.is_dir() else None
+
+
+def user_paths(names: Iterable[str], data_dir: str | Path | None = None) -> list[Path]:
+    """Return the user's files and folders that corpora are read from; a name that is not in NAMES is a path."""
+    root = os.environ.get("QUATRAIN_DATA")
+    folders = {corpus.folder for corpus in CORPORA.values() if corpus.folder} | {"cmudict"} if root else set()
+    paths = [name for name in names if name and name.partition("/")[0] not in CORPORA]
+    return [Path(path).expanduser() for path in (*paths, *(Path(root or "", folder) for folder in folders))] + [
+        prepared_folder(),
+        *([Path(data_dir).expanduser()] if data_dir else []),
+    ]
 
 
 def _help(name: str) -> str:

@@ -6,12 +6,16 @@ python -m datasets sounds spoken_scenes test folder --count 8
 """
 
 import argparse
+import io
+import os
 import sys
 from pathlib import Path
 
 import datasets
 from shared.audio import SAMPLE_RATE
 from shared.cli import command
+from shared.errors import UserError
+from shared.outputs import check_outputs, write_output
 
 
 def prepare(name: str, data_dir: Path | None, register_checksums: bool) -> None:
@@ -23,7 +27,7 @@ def images(name: str, split: str, folder: Path, count: int, data_dir: Path | Non
     """Write the first images of a split to files named after their records."""
     for record in _first_records(name, split, folder, count, data_dir, "image"):
         suffix = ".png" if record["image"].startswith(b"\x89PNG") else ".jpg"
-        (folder / record["name"]).with_suffix(suffix).write_bytes(record["image"])
+        _write((folder / record["name"]).with_suffix(suffix), record["image"])
     print(folder)
 
 
@@ -32,8 +36,10 @@ def sounds(name: str, split: str, folder: Path, count: int, data_dir: Path | Non
     import soundfile
 
     for record in _first_records(name, split, folder, count, data_dir, "audio"):
-        soundfile.write(folder / f"{record['name']}.wav", record["audio"], SAMPLE_RATE)
-        (folder / f"{record['name']}.txt").write_text(record["text"] + "\n", encoding="utf-8")
+        sound = io.BytesIO()
+        soundfile.write(sound, record["audio"], SAMPLE_RATE, format="WAV")
+        _write(folder / f"{record['name']}.wav", sound.getvalue())
+        _write(folder / f"{record['name']}.txt", (record["text"] + "\n").encode())
     print(folder)
 
 
@@ -44,6 +50,15 @@ def _first_records(name: str, split: str, folder: Path, count: int, data_dir: Pa
     if records and key not in records[0]:
         raise datasets.CorpusError(f"{name} has no {key}; its records have {', '.join(records[0])}")
     return records
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file unless it exists with this content; raises UserError if it exists with another one."""
+    check_outputs({"the file": [path]})
+    if not os.path.lexists(path):
+        write_output(path, content)
+    elif not path.is_file() or path.read_bytes() != content:
+        raise UserError(f"{path} exists with another content; another folder was expected")
 
 
 def positive_integer(text: str) -> int:

@@ -9,15 +9,20 @@ import functools
 import io
 import json as json_format
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 
 import tyro
 
 from shared.errors import UserError
+from shared.outputs import Output
 
+Parameters = ParamSpec("Parameters")
 Arguments = TypeVar("Arguments")
 
 USAGE = 2  # exit code
@@ -80,26 +85,155 @@ class TrainingOptions(DataOptions):
     """Write TensorBoard summaries into the run (needs the extra `tensorboard`)."""
 
 
-def command(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], int]:
-    """Makes `main(arguments)` return an exit code, and reports errors that a user can fix in one line."""
+def command(main: Callable[Parameters, int | None]) -> Callable[Parameters, int]:
+    """Makes an entry point return an exit code, and reports errors that a user can fix in one line.
+
+    A pipe whose reader, such as `head`, has closed it is no error.
+    """
 
     @functools.wraps(main)
-    def wrapped(arguments: list[str]) -> int:
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> int:
+        _repair_streams()
         try:
-            code = main(arguments) or 0
-            sys.stdout.flush()  # so that a closed pipe is noticed here
-            return code
+            with _stopped_in_order():
+                code = main(*args, **kwargs) or 0
         except KeyboardInterrupt:
             print_error("interrupted")
-            return 130
-        except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        except (UserError, OSError) as error:  # OSError: such as a full disk or a folder without write permission
+            code = 130
+        except BrokenPipeError:
+            code = 0
+        except UserError as error:
             print_error(str(error))
-            return USAGE
+            code = USAGE
+        except OSError as error:  # such as a full disk or a folder without write permission
+            code = _flush_output()
+            if not code:  # not an error of standard output
+                print_error(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+                code = USAGE
+        except SystemExit:  # after --help or wrong usage
+            if code := _flush_output():
+                return code
+            raise
+        return _flush_output() or code
 
     return wrapped
+
+
+def _repair_streams() -> None:
+    """Gives closed standard streams a descriptor, so that no file that is opened later receives their contents.
+
+    Standard input keeps being None. Writing to closed standard output is an error, as in other programs.
+    """
+    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, flags)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+    sys.stdout = _repaired(_StandardOutput, 1, sys.stdout, sys.__stdout__)
+    sys.stderr = _repaired(_StandardError, 2, sys.stderr, sys.__stderr__)
+
+
+class _StandardOutput(io.TextIOWrapper):
+    """Standard output, which remembers an error: some libraries ignore it."""
+
+    error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        with self._errors():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with self._errors():
+            super().flush()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.error = error
+            raise
+
+
+class _StandardError(io.TextIOWrapper):
+    """Standard error, which drops what cannot be written: no work ends for a message."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            _drop(self)
+
+
+def _repaired(kind: type[io.TextIOWrapper], descriptor: int, stream: TextIO | None, original: TextIO | None) -> TextIO:
+    """A standard stream as one of `kind`, unless a test or a notebook has replaced it."""
+    if stream is None:
+        return kind(open(descriptor, "wb", closefd=False), errors="backslashreplace")
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    if stream is not original:
+        stream.reconfigure(errors="backslashreplace")  # names of files need not be valid Unicode
+        return stream
+    with suppress(OSError):
+        stream.flush()
+    return kind(
+        open(descriptor, "wb", buffering=0 if stream.write_through else -1, closefd=False),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+@contextmanager
+def _stopped_in_order() -> Iterator[None]:
+    """Makes SIGTERM and SIGHUP end the block by an exception, so that results so far are kept."""
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    replaced = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]  # nohup ignores SIGHUP
+    for number in replaced:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in replaced:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _flush_output() -> int:
+    """Writes what standard output holds back; returns 0 or, after an error, reports it and returns `USAGE`."""
+    error = None
+    try:
+        sys.stdout.flush()
+    except OSError as failure:
+        error = failure
+    if isinstance(sys.stdout, _StandardOutput):
+        error, sys.stdout.error = error or sys.stdout.error, None
+    if error is None:
+        return 0
+    _drop(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        return 0
+    print_error(f"standard output: cannot be written ({error.strerror})")
+    return USAGE
+
+
+def _drop(stream: TextIO) -> None:
+    """Drops what a stream holds back, and all that follows; else the exit would try to write it again, and complain."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def print_error(message: str) -> None:
@@ -159,18 +293,15 @@ def training_arguments(
 class Results:
     """Writes results as they come, as text or as one JSON object a line, to a file or standard output.
 
-    A context manager that closes the file. Raises UserError if the file cannot be written.
+    A context manager that keeps the results so far, also after an error; without any, an earlier file stays as it was.
+    Raises UserError if the file cannot be written.
     """
 
     def __init__(self, as_json: bool, output: Path | None):
         self.as_json = as_json
-        try:
-            # File names need not be valid Unicode; backslashreplace keeps them readable and the JSON valid.
-            self._file = open(output, "w", encoding="utf-8", errors="backslashreplace") if output else sys.stdout  # noqa: SIM115
-        except OSError as error:
-            raise UserError(f"{output}: cannot be written ({error.strerror})") from None
-        if isinstance(self._file, io.TextIOWrapper) and not output:
-            self._file.reconfigure(encoding="utf-8" if as_json else None, errors="backslashreplace")
+        self._output = None if output is None else Output(output)
+        if as_json and output is None and isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
 
     def __enter__(self) -> "Results":
         return self
@@ -180,9 +311,19 @@ class Results:
 
     def write(self, record: Mapping[str, Any], text: str) -> None:
         """Writes the record as JSON or, without `--json`, the text."""
-        print(json_format.dumps(record, ensure_ascii=False) if self.as_json else text, file=self._file, flush=True)
+        self._write((json_format.dumps(record, ensure_ascii=False) if self.as_json else text) + "\n")
+
+    def end(self) -> None:
+        """States that all results are written: without any, the file becomes empty."""
+        self._write("")
+
+    def _write(self, content: str) -> None:
+        if self._output is None:
+            print(content, end="", flush=True)
+        else:  # names of files need not be valid Unicode; backslashreplace keeps them readable and the JSON valid
+            self._output.write(content.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         """Closes the file; standard output stays open."""
-        if self._file is not sys.stdout:
-            self._file.close()
+        if self._output is not None:
+            self._output.close()

@@ -1,24 +1,41 @@
 """The commands that every task has with the same options: evaluate and export."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.cli import EvaluationOptions, ExportOptions, Results, check_beam, parse
-from shared.inputs import check_outputs
+from shared.outputs import check_outputs
 from shared.runs import Run
 
 Options = TypeVar("Options", bound=EvaluationOptions)
 
 
 def evaluate(
-    options: Options, run: Run, measure: Callable[[Run, Options], Mapping[str, Any]], name: str | None = None
+    options: Options,
+    run: Run,
+    measure: Callable[[Run, Options], Mapping[str, Any]],
+    name: str | None = None,
+    models: Iterable[Path] = (),
+    corpora: Iterable[Path] = (),
+    pictures: Iterable[Path] = (),
 ) -> None:
-    """Writes the metrics that `measure` returns for a run, under `name` or the run's own name.
+    """Writes the metrics that `measure` returns for a run.
 
-    Raises UserError if the output cannot be written.
+    Args:
+        options: the options of the command.
+        run: the run.
+        measure: measures it.
+        name: of what is measured; default: the run's.
+        models: folders of further models that are read.
+        corpora: the user's files and folders that are read.
+        pictures: files of `--plots`.
+
+    Raises:
+        UserError: an output cannot be written, or would replace a file that is read.
     """
-    check_outputs([options.output] if options.output else [], [], "")
+    reads = {"a file of the model": [run.path, *models], "a file of the corpus": corpora}
+    check_outputs({"--output": [options.output], "--plots": pictures}, reads)
     record = {"run": name or run.name, "split": options.split, **measure(run, options)}
     with Results(options.json, options.output) as results:
         results.write(record, as_lines(record))

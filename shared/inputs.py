@@ -1,17 +1,13 @@
-"""Inputs and outputs of commands: files, folders and standard input, and the files that results are written to."""
+"""Inputs of commands: files, folders and standard input."""
 
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from shared.cli import print_error
-from shared.errors import UserError
 from shared.files import FileKind, MediaError
-
-PICTURES = (".png", ".jpg", ".pdf", ".svg")  # formats of plots
 
 
 class Input(NamedTuple):
@@ -38,7 +34,10 @@ def read_standard_input(kind: FileKind) -> bytes:
     """All of standard input; raises MediaError when it is closed or larger than a file of that kind may be."""
     if sys.stdin is None:
         raise MediaError("cannot be read: standard input is closed")
-    content = sys.stdin.buffer.read(kind.max_bytes + 1)
+    try:
+        content = sys.stdin.buffer.read(kind.max_bytes + 1)
+    except OSError as error:
+        raise kind.error(error) from None
     if len(content) > kind.max_bytes:
         raise MediaError(f"has more than {kind.max_bytes:,} bytes; {kind.remedy}")
     return content
@@ -73,32 +72,3 @@ class Reader:
                 batch, size = [], 0
         if batch:
             yield batch
-
-
-def numbered_paths(option: str, path: Path, count: int, suffixes: Sequence[str]) -> list[Path]:
-    """One output path for each of `count` inputs: `a.png`, or `a-1.png`, `a-2.png` and so on.
-
-    Raises UserError if the path given to `option` has another suffix.
-    """
-    if path.suffix not in suffixes and path.suffix.lower() not in suffixes:
-        raise UserError(f"{option} {path}: a name that ends in {' '.join(suffixes)} was expected")
-    if count == 1:
-        return [path]
-    return [path.with_stem(f"{path.stem}-{number:0{len(str(count))}}") for number in range(1, count + 1)]
-
-
-def check_outputs(outputs: Iterable[Path], inputs: Iterable[Input], description: str) -> None:
-    """Raises UserError, before any work is done, for an output that cannot be written or would replace an input.
-
-    `description` names the inputs, such as "the images to caption".
-    """
-    read = {path.resolve() for _, path, _ in inputs if path is not None}
-    for path in outputs:
-        if path.is_dir():
-            raise UserError(f"{path} is a folder; the name of a file to write was expected")
-        if not path.parent.is_dir():
-            raise UserError(f"{path} cannot be written: there is no folder {path.parent}")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise UserError(f"{path} cannot be written: permission denied")
-        if path.resolve() in read:
-            raise UserError(f"{path} is one of {description}; another name to write to was expected")

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from shared.errors import UserError
-from shared.runs import write_bytes
+from shared.outputs import write_output
 
 # Image attention, in inches.
 PANEL = 1.7  # maximum width of a panel; its maximum height is 1.5 times as much
@@ -28,16 +28,17 @@ DARK, PALE = "#b5651d", "#eee0d3"  # colours of the sentinel's bar
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure atomically in the format of the file's suffix, by default PNG.
+    """Write a figure as an output in the format of the file's suffix, by default PNG.
 
     Raises UserError if the format is unknown or the file cannot be written.
     """
     buffer = io.BytesIO()
     try:
         figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=110, bbox_inches="tight")
-        write_bytes(path, buffer.getvalue())
+        path.parent.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: cannot be drawn ({error})") from None
+    write_output(path, buffer.getvalue())
 
 
 def draw_history(rows: Sequence[dict[str, Any]], names: Sequence[str], path: Path) -> None:

@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -72,7 +72,8 @@ def startup_messages_dropped() -> Iterator[None]:
             captured.seek(0)
             for line in captured:
                 if not STARTUP.search(line):
-                    os.write(2, line)
+                    with suppress(OSError):  # standard error cannot be written to
+                        os.write(2, line)
 
 
 def filter_logs() -> None:

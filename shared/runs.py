@@ -41,6 +41,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from shared.errors import UserError
+from shared.outputs import replacement
 
 ROOT = Path(__file__).resolve().parent.parent / "saved_models"
 NAME = re.compile(r"\w[\w.+-]*")  # a run's name: one folder, neither hidden nor like an option
@@ -170,22 +171,10 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary file of the same suffix, which replaces `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-
-    def make() -> str:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-        os.close(descriptor)
-        return name
-
-    temporary, lock = _locked_temporary(make)
-    try:
+    with replacement(path) as temporary:
         yield temporary
-        temporary.chmod(0o644)
         _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.close(lock)
+    _sync(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -212,11 +201,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def write_tensors(path: Path, tensors: Tensors) -> str:
-    """Writes tensors as safetensors and returns the SHA-256 of the file."""
+def as_safetensors(tensors: Tensors) -> bytes:
+    """The content of a safetensors file."""
     from safetensors.numpy import save
 
-    content = save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()})
+    return save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()})
+
+
+def write_tensors(path: Path, tensors: Tensors) -> str:
+    """Writes tensors as safetensors and returns the SHA-256 of the file."""
+    content = as_safetensors(tensors)
     write_bytes(path, content)
     return hashlib.sha256(content).hexdigest()
 

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,11 +23,10 @@ def read_lines(source: str) -> Iterator[str]:
     LF or CRLF ends a line; a leading byte order mark is removed. Invalid UTF-8 becomes U+FFFD and is reported once.
     Raises UserError if the file cannot be read.
     """
-    if source == "-":
-        yield from _decoded(source, sys.stdin.buffer)
-        return
+    if source == "-" and sys.stdin is None:
+        raise UserError(f"{source}: cannot be read (standard input is closed)")
     try:
-        with open(source, "rb") as file:
+        with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
             yield from _decoded(source, file)
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({error.strerror})") from None

@@ -34,6 +34,13 @@ class TrainingError(UserError):
     """Training cannot continue; the message says where it stopped and what is kept."""
 
 
+class _Console(Console):
+    """A console that leaves a closed pipe to the command."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # the BrokenPipeError that is being handled
+
+
 class Interrupted(SystemExit):
     """Ctrl-C or SIGTERM, raised after the checkpoint is saved; its code is the shell's for the signal."""
 
@@ -186,7 +193,7 @@ class Trainer:
     ):
         self.model_to_save = model if model_to_save is None else model_to_save
         self.model, self.batches, self.run, self.evaluate, self.recipe = model, batches, run, evaluate, recipe
-        self.console = Console(highlight=False, markup=False, soft_wrap=True)
+        self.console = _Console(highlight=False, markup=False, soft_wrap=True)
         self.writer = _summary_writer(run) if tensorboard else None
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)  # a checkpoint needs its slots before the first step

@@ -63,6 +63,7 @@ def find(verb: str, task: str | None = None) -> tuple[str, str | None]:
     return f"tasks.{task}.{verb}", task
 
 
+@cli.command
 def run(arguments: list[str], program: str = "quatrain") -> int:
     """Runs `VERB [TASK] [ARGUMENT ...]`; returns its exit code."""
     if arguments in HELP:
@@ -70,11 +71,7 @@ def run(arguments: list[str], program: str = "quatrain") -> int:
         return 0
     verb, *rest = arguments
     is_task = bool(rest) and verb in EXAMPLES.get(rest[0], {})
-    try:
-        module, task = find(verb, rest[0] if is_task else None)
-    except cli.UserError as error:
-        cli.print_error(str(error))
-        return cli.USAGE
+    module, task = find(verb, rest[0] if is_task else None)
     cli.invoked_as = f"{program} {verb} {task}" if is_task else f"{program} {verb}"
     try:
         return importlib.import_module(module).main(rest[is_task:])

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from shared.cli import command, parse
 from shared.errors import UserError
+from shared.outputs import check_outputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,6 +177,7 @@ def main(arguments: list[str]) -> None:
             raise UserError(f"--{name} {getattr(options, name)}: at least 2 was expected")
     if options.steps < 0:
         raise UserError(f"--steps {options.steps}: at least 0 was expected")
+    check_outputs({"--plot": [options.plot]})
     flows = {}
     print(f"{'norm of the gradient':22}{'T - t = 0':>12}{options.length // 2:>12}{options.length - 1:>12}")
     for cell in dict.fromkeys(options.cell):

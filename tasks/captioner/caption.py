@@ -10,7 +10,7 @@ An image that cannot be read is reported on standard error; the others are capti
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
 from pathlib import Path
@@ -20,8 +20,9 @@ import tyro
 
 from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_beam, command, parse
 from shared.errors import UserError
-from shared.inputs import PICTURES, Input, Reader, check_outputs, find_inputs, numbered_paths
+from shared.inputs import Reader, find_inputs
 from shared.media import IMAGES, read_image
+from shared.outputs import PICTURES, check_outputs, numbered_paths
 from tasks.captioner.config import find_run
 from tasks.captioner.gallery import Gallery
 
@@ -61,49 +62,43 @@ def as_text(name: str, captions: "Sequence[Caption]") -> str:
     return "\n".join([f"{name}:", *(f"  {exp(caption.log_prob):<8.2g}{caption.text}" for caption in captions)])
 
 
-def check(options: Arguments, inputs: Sequence[Input], pictures: Iterable[Path]) -> None:
-    """Raise UserError for options that are wrong whatever the model is."""
-    if not options.images:
-        raise UserError("no images given; name files, folders, or - for standard input")
-    check_beam(options.beam, options.n_best)
-    outputs = [path for path in (options.output, options.gallery, *pictures) if path]
-    check_outputs(outputs, inputs, "the images to caption")
-
-
 @command
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.captioner.caption", __doc__)
     inputs = find_inputs(IMAGES, options.images)
     pictures = numbered_paths("--attention", options.attention, len(inputs), PICTURES) if options.attention else []
-    check(options, inputs, pictures)
+    if not options.images:
+        raise UserError("no images given; name files, folders, or - for standard input")
+    check_beam(options.beam, options.n_best)
     run = find_run(options.model)
+    check_outputs(
+        {"--output": [options.output], "--gallery": [options.gallery], "--attention": pictures},
+        {"one of the images to caption": [image.path for image in inputs], "a file of the model": [run.path]},
+    )
 
     failed: list[str] = []
-    captioner = results = None
-    gallery, count = Gallery(), 0
-    try:
-        for batch in READER.batches(inputs, failed):
-            from tasks.captioner.inference import ImageCaptioner
+    captioner, gallery, count = None, Gallery(), 0
+    with Results(options.json, options.output) as results:
+        try:
+            for batch in READER.batches(inputs, failed):
+                from tasks.captioner.inference import ImageCaptioner
 
-            # Loaded only if an image can be read; an older output is replaced only if there is a new one.
-            captioner = captioner or ImageCaptioner.load(str(run.path), options.beam, options.n_best)
-            results = results or Results(options.json, options.output)
-            for (name, image), captions in zip(batch, captioner([image for _, image in batch]), strict=True):
-                captions = captions[: options.n_best]
-                results.write(as_record(name, captions), as_text(name, captions))
-                if options.gallery:
-                    gallery.add(name, image, captions)
-                if options.attention:
-                    from shared.plots import draw_image_attention
+                # Loaded only if an image can be read.
+                captioner = captioner or ImageCaptioner.load(str(run.path), options.beam, options.n_best)
+                for (name, image), captions in zip(batch, captioner([image for _, image in batch]), strict=True):
+                    captions = captions[: options.n_best]
+                    results.write(as_record(name, captions), as_text(name, captions))
+                    if options.gallery:
+                        gallery.add(name, image, captions)
+                    if options.attention:
+                        from shared.plots import draw_image_attention
 
-                    best = captions[0]
-                    draw_image_attention(image, best.text, best.tokens, best.attention, best.sentinel, pictures[count])
-                count += 1
-    finally:  # after an interruption too: finished captions are kept
-        if results:
-            results.close()
-        if options.gallery and count:
-            gallery.write(options.gallery)
+                        best, path = captions[0], pictures[count]
+                        draw_image_attention(image, best.text, best.tokens, best.attention, best.sentinel, path)
+                    count += 1
+        finally:  # after an interruption too: finished captions are kept
+            if options.gallery and gallery.figures:
+                gallery.write(options.gallery)
     return 0 if not failed else 1 if count else USAGE
 
 

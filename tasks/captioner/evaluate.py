@@ -116,7 +116,11 @@ def scene_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split") -> di
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.captioner.evaluate", __doc__)
     check_beam(options.beam)
-    commands.evaluate(options, find_run(options.model), measure)
+    import datasets
+
+    run = find_run(options.model)
+    corpora = datasets.user_paths([run.read_config(Config).corpus], options.data_dir)
+    commands.evaluate(options, run, measure, corpora=corpora)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from shared.runs import write_bytes
+from shared.outputs import write_output
 
 if TYPE_CHECKING:
     from tasks.captioner.inference import Caption
@@ -44,7 +44,7 @@ class Gallery:
 </figure>""")
 
     def write(self, path: Path) -> None:
-        """Write the page atomically."""
+        """Write the page."""
         title = "1 image" if len(self.figures) == 1 else f"{len(self.figures)} images"
         page = PAGE.substitute(title=title, figures="\n".join(self.figures))
-        write_bytes(path, page.encode(errors="replace"))  # file names need not be valid Unicode
+        write_output(path, page.encode(errors="replace"))  # file names need not be valid Unicode

@@ -157,10 +157,13 @@ def _rounded(value: float) -> float:
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.language_model.evaluate", __doc__)
     run = find_run(options.model, reads=None)
+    config = run.read_config(Config)
     adapts = options.cache or options.dynamic or options.fit_temperature
-    if adapts and run.read_config(Config).reads == "both ways":
+    if adapts and config.reads == "both ways":
         raise UserError(f"{run.path}: adaptive evaluation needs a causal model")
-    commands.evaluate(options, run, measure)
+    import datasets
+
+    commands.evaluate(options, run, measure, corpora=datasets.user_paths([config.corpus], options.data_dir))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ import tyro
 
 from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_range, command, parse, print_error
 from shared.errors import UserError
-from shared.inputs import check_outputs
+from shared.outputs import check_outputs
 from shared.text import check_readable, read_lines
+from tasks.language_model.config import find_run
 
 if TYPE_CHECKING:
     from tasks.language_model.inference import Filled
@@ -39,7 +40,6 @@ def check(options: Arguments) -> None:
     check_range("--top", options.top, 1)
     if options.file:
         check_readable(options.file)
-    check_outputs([options.output] if options.output else [], [], "")
 
 
 def as_record(filled: "Filled") -> dict[str, Any]:
@@ -59,9 +59,14 @@ def as_text(filled: "Filled") -> str:
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.language_model.fill", __doc__)
     check(options)
+    run = find_run(options.model, "both ways")
+    check_outputs(
+        {"--output": [options.output]},
+        {"the file that --file names": [options.file], "a file of the model": [run.path]},
+    )
     from tasks.language_model.inference import BlankFiller
 
-    filler = BlankFiller.load(options.model, options.top)
+    filler = BlankFiller.load(str(run.path), options.top)
     done = failed = 0
     with Results(options.json, options.output) as results:
         for text in read_lines(options.file) if options.file else options.texts:

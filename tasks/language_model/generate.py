@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from shared.cli import ModelOptions, OutputOptions, Results, check_range, command, parse
 from shared.errors import UserError
-from shared.inputs import check_outputs
+from shared.outputs import check_outputs
+from tasks.language_model.config import find_run
 
 if TYPE_CHECKING:
     from tasks.language_model.inference import Sampling, TextGenerator
@@ -57,7 +58,6 @@ def check(options: Arguments) -> "Sampling":
         check_range(f"--{name.replace('_', '-')}", getattr(options, name), minimum)
     if options.load_state and not options.load_state.is_file():
         raise UserError(f"--load-state {options.load_state}: no such file")
-    check_outputs([path for path in (options.output, options.save_state) if path], [], "")
     if "" in options.stop:
         raise UserError("--stop '': a text was expected")
     return Sampling(options.temperature, options.top_k, options.top_p, options.min_p)
@@ -76,9 +76,14 @@ def write_as_sampled(generator: "TextGenerator", options: Arguments, sampling: "
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.language_model.generate", __doc__)
     sampling = check(options)
+    run = find_run(options.model)
+    check_outputs(
+        {"--output": [options.output], "--save-state": [options.save_state]},
+        {"the file that --load-state names": [options.load_state], "a file of the model": [run.path]},
+    )
     from tasks.language_model.inference import TextGenerator
 
-    generator = TextGenerator.load(options.model)
+    generator = TextGenerator.load(str(run.path))
     if options.load_state:
         generator.restore(options.load_state)
     generator.read(options.prompt)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.errors import UserError, expect
-from shared.runs import read_tensors, write_tensors
+from shared.outputs import write_output
+from shared.runs import as_safetensors, read_tensors
 from tasks.language_model.config import Config, find_run
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ class TextGenerator:
     def save(self, path: Path) -> None:
         """Writes the states, the last token, and a hash of the model."""
         states = {f"state_{i}": np.asarray(state) for i, state in enumerate(self.states)}
-        write_tensors(path, states | {"token": np.array(self.token), "model": self._model_hash()})
+        write_output(path, as_safetensors(states | {"token": np.array(self.token), "model": self._model_hash()}))
 
     def restore(self, path: Path) -> None:
         """Reads what `save` wrote.

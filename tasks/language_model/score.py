@@ -29,9 +29,9 @@ import tyro
 
 from shared.cli import ModelOptions, OutputOptions, Results, command, parse
 from shared.errors import UserError
-from shared.inputs import check_outputs
-from shared.runs import write_bytes
+from shared.outputs import check_outputs, write_output
 from shared.text import check_readable, read_lines
+from tasks.language_model.config import find_run
 
 if TYPE_CHECKING:
     from tasks.language_model.inference import TextScore, TextScorer
@@ -71,7 +71,6 @@ def check(options: Arguments) -> None:
         raise UserError("--tsv and --json: one of the two was expected")
     if options.nbest and (options.carry or options.html or options.tsv or options.by_token):
         raise UserError("--nbest: only --weight, --model, --json and --output go with it")
-    check_outputs([path for path in (options.output, options.html) if path], [], "")
 
 
 def as_record(score: "TextScore") -> dict[str, Any]:
@@ -145,29 +144,40 @@ def score_lines(scorer: "TextScorer", options: Arguments, results: Results) -> N
 
     lines = read_lines(options.file) if options.file else iter(options.texts)
     total, paragraphs = defaultdict(float), []
-    if not options.json:
-        results.write({}, heading(options))
-    for number, score in enumerate(scorer.stream(lines), 1):
-        results.write(as_record(score), as_text(number, score, options))
-        add(total, score)
-        if options.html:
-            paragraphs.append(surprisal_page.paragraph(score))
-    if not total:
-        raise UserError(f"{options.file}: no lines to score")
-    if not options.json and not options.tsv:
-        results.write({}, total_as_text(total))
-    if options.html:
-        write_bytes(options.html, surprisal_page.page(total_as_text(total), paragraphs))
+    try:
+        for number, score in enumerate(scorer.stream(lines), 1):
+            if not total and not options.json:
+                results.write({}, heading(options))
+            results.write(as_record(score), as_text(number, score, options))
+            add(total, score)
+            if options.html:
+                paragraphs.append(surprisal_page.paragraph(score))
+        if not total:
+            raise UserError(f"{options.file}: no lines to score")
+        if not options.json and not options.tsv:
+            results.write({}, total_as_text(total))
+    finally:  # after an interruption too: finished lines are kept
+        if options.html and total:
+            write_output(options.html, surprisal_page.page(total_as_text(total), paragraphs))
 
 
 @command
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.language_model.score", __doc__)
     check(options)
+    run = find_run(options.model)
+    check_outputs(
+        {"--output": [options.output], "--html": [options.html]},
+        {
+            "the file that --file names": [options.file],
+            "the file that --nbest names": [options.nbest],
+            "a file of the model": [run.path],
+        },
+    )
     from tasks.language_model.inference import TextScorer
     from tasks.language_model.rescoring import rescore
 
-    scorer = TextScorer.load(options.model, options.carry)
+    scorer = TextScorer.load(str(run.path), options.carry)
     with Results(options.json, options.output) as results:
         if options.nbest:
             for record, text in rescore(scorer, read_lines(options.nbest), options.weight):

@@ -19,7 +19,7 @@ from shared.cli import EvaluationOptions, check_beam, check_range, command, pars
 from shared.commands import evaluate
 from shared.phones import fold_all
 from shared.runs import Run
-from tasks.phoneme_recognizer.config import find_run
+from tasks.phoneme_recognizer.config import Config, find_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     `model` is the result of `load_model`, if it is in memory.
     """
     from tasks.phoneme_recognizer import card
-    from tasks.phoneme_recognizer.data import CORPORA, load_split
+    from tasks.phoneme_recognizer.data import load_split
     from tasks.phoneme_recognizer.inference import SoundRecognizer
     from tasks.phoneme_recognizer.model import load_model
     from tasks.phoneme_recognizer.plots import draw_confusions, draw_reliability
@@ -63,9 +63,7 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     loaded = model or load_model(run)
     recognizer, config = SoundRecognizer.of(loaded, run, options.beam), loaded.config
     corpus = options.corpus or config.corpora[0]
-    is_unseen_folder = corpus not in (*CORPORA, *config.corpora)
-    part = "all" if is_unseen_folder else options.split
-    name = part if options.corpus is None else f"{Path(corpus).name} {part}"
+    part, name = part_and_name(options, config)
     split = load_split(replace(config, corpus=corpus), part, options.data_dir)
     recognitions = recognize_split(recognizer, split)
     scores = score(split.utterances, recognitions, recognizer.vocabulary)
@@ -83,10 +81,24 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
             run.save_metrics(f"{name} in noise", noisy)
         card.write(run)
     for folder in folders:
-        draw_confusions(scores.confusions, folder / f"confusions-{name.replace(' ', '-')}.png")
-        draw_reliability(scores.probabilities, scores.is_right, folder / f"reliability-{name.replace(' ', '-')}.png")
+        confusions, reliability = plot_paths(folder, name)
+        draw_confusions(scores.confusions, confusions)
+        draw_reliability(scores.probabilities, scores.is_right, reliability)
     worst = {"worst": worst_utterances(split, recognitions, options.worst)} if options.worst else {}
     return {"split": part, **record, **noisy, **worst}
+
+
+def part_and_name(options: Arguments, config: Config) -> tuple[str, str]:
+    """The part of the corpus that is measured, and the name of its metrics."""
+    from tasks.phoneme_recognizer.data import CORPORA
+
+    part = options.split if options.corpus in (None, *CORPORA, *config.corpora) else "all"
+    return part, part if options.corpus is None else f"{Path(options.corpus).name} {part}"
+
+
+def plot_paths(folder: Path, name: str) -> list[Path]:
+    """The files of the plots of confusions and reliability."""
+    return [folder / f"{plot}-{name.replace(' ', '-')}.png" for plot in ("confusions", "reliability")]
 
 
 def measure_noise(recognizer: "SoundRecognizer", split: "Split") -> dict[str, float]:
@@ -147,7 +159,16 @@ def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.phoneme_recognizer.evaluate", __doc__)
     check_beam(options.beam, minimum=0)
     check_range("--worst", options.worst, 0)
-    evaluate(options, find_run(options.model), measure)
+    import datasets
+
+    run = find_run(options.model)
+    config = run.read_config(Config)
+    corpora = datasets.user_paths([options.corpus or config.corpora[0]], options.data_dir)
+    pictures = []
+    if options.plots:
+        options.plots.mkdir(parents=True, exist_ok=True)
+        pictures = plot_paths(options.plots, part_and_name(options, config)[1])
+    evaluate(options, run, measure, corpora=corpora, pictures=pictures)
 
 
 if __name__ == "__main__":

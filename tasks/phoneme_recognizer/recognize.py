@@ -17,7 +17,8 @@ and skipped.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,9 +28,9 @@ import tyro
 from shared.audio import SAMPLE_RATE, SOUNDS, read_sound
 from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_beam, command, parse, print_error
 from shared.errors import UserError
-from shared.inputs import PICTURES, Input, Reader, check_outputs, find_inputs, numbered_paths
+from shared.inputs import Input, Reader, find_inputs
+from shared.outputs import PICTURES, Output, check_outputs, numbered_paths, write_output
 from shared.phones import fold
-from shared.runs import write_bytes
 from tasks.phoneme_recognizer.config import Config, find_run
 from tasks.phoneme_recognizer.formats import as_ctm, as_record, as_text, as_textgrid, ipa
 
@@ -90,9 +91,14 @@ def parse_phones(text: str, classes: int) -> list[str]:
     return [phone for phone in folded if phone is not None]
 
 
+def transcript_of(path: Path) -> Path:
+    """The text file beside a sound."""
+    return path.with_suffix(".txt")
+
+
 def read_transcript(path: Path | None) -> str:
     """The content of the text file beside a sound; raises UserError if it does not exist."""
-    transcript = None if path is None else path.with_suffix(".txt")
+    transcript = path and transcript_of(path)
     if transcript is None or not transcript.is_file():
         raise UserError(f"has no transcript{f': there is no {transcript}' if transcript else ''}")
     return transcript.read_text(encoding="utf-8", errors="replace")
@@ -112,8 +118,8 @@ def known_phones(options: Arguments, inputs: Sequence[Input], classes: int) -> P
     return None
 
 
-def check(options: Arguments, inputs: Sequence[Input], outputs: Iterable[Path | None]) -> None:
-    """Raise UserError for errors that need no model."""
+def check(options: Arguments) -> None:
+    """Raise UserError for options that are wrong whatever the model is."""
     allowed = {name: getattr(options, name) for name in ("live", "model", "ipa", "json", "output")}
     if options.live and options != Arguments(sounds=(), **allowed):
         raise UserError("--live reads standard input alone, and goes with --model, --ipa, --json and --output")
@@ -124,45 +130,49 @@ def check(options: Arguments, inputs: Sequence[Input], outputs: Iterable[Path | 
         raise UserError("an alignment has one hypothesis; --n-best does not go with it")
     if options.align is not None and options.transcripts:
         raise UserError("--align and --transcripts both give the phones; one was expected")
-    check_outputs([path for path in outputs if path], inputs, "the sounds to recognize")
 
 
 @command
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.phoneme_recognizer.recognize", __doc__)
+    check(options)
     inputs = find_inputs(SOUNDS, options.sounds)
     grids = numbered_paths("--textgrid", options.textgrid, len(inputs), (".TextGrid",)) if options.textgrid else []
     plots = numbered_paths("--plot", options.plot, len(inputs), PICTURES) if options.plot else []
-    check(options, inputs, (options.output, options.ctm, *grids, *plots))
     run = find_run(options.model)
+    paths = [sound.path for sound in inputs if sound.path]
+    check_outputs(
+        {"--output": [options.output], "--textgrid": grids, "--ctm": [options.ctm], "--plot": plots},
+        {
+            "one of the sounds to recognize": paths,
+            "one of the transcripts": map(transcript_of, paths) if options.transcripts else (),
+            "a file of the model": [run.path],
+        },
+    )
     if options.live:
         return recognize_live(str(run.path), options)
     phones_of = known_phones(options, inputs, run.read_config(Config).classes)
 
     spell = ipa if options.ipa else str
     failed: list[str] = []
-    recognizer = results = None
-    ctm, count = [], 0
-    try:
+    recognizer, count = None, 0
+    with ExitStack() as stack:  # closes the outputs, so that an interrupted command keeps the results so far
+        results = stack.enter_context(Results(options.json, options.output))
+        ctm = stack.enter_context(Output(options.ctm)) if options.ctm else None
         for batch in READER.batches(inputs, failed):
-            if recognizer is None or results is None:  # only now, so that a failure keeps an earlier output file
-                from tasks.phoneme_recognizer.inference import SoundRecognizer
+            from tasks.phoneme_recognizer.inference import SoundRecognizer
 
-                recognizer = SoundRecognizer.load(str(run.path), options.beam, options.n_best)
-                results = Results(options.json, options.output)
+            # Loaded only if a sound can be read.
+            recognizer = recognizer or SoundRecognizer.load(str(run.path), options.beam, options.n_best)
             for name, sound, recognitions in recognize(recognizer, batch, phones_of, failed):
                 results.write(as_record(name, recognitions, spell), as_text(name, recognitions, spell, options.brief))
-                ctm.append(as_ctm(name, recognitions[0], spell))
+                if ctm:
+                    ctm.write(as_ctm(name, recognitions[0], spell).encode("utf-8", "backslashreplace"))
                 if grids:
-                    write_bytes(grids[count], as_textgrid(recognitions[0], spell).encode())
+                    write_output(grids[count], as_textgrid(recognitions[0], spell).encode())
                 if plots:
                     draw(recognizer, sound, recognitions[0], plots[count])
                 count += 1
-    finally:  # an interrupted command keeps the results so far
-        if results:
-            results.close()
-        if options.ctm and count:
-            write_bytes(options.ctm, "".join(ctm).encode("utf-8", "backslashreplace"))
     return 0 if not failed else 1 if count else USAGE
 
 

@@ -24,7 +24,7 @@ from shared import commands
 from shared.cli import EvaluationOptions, command, parse
 from shared.runs import Run
 from tasks.translator import card
-from tasks.translator.config import find_run
+from tasks.translator.config import Config, find_run
 from tasks.translator.options import SearchOptions
 
 if TYPE_CHECKING:
@@ -122,7 +122,17 @@ def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.translator.evaluate", __doc__)
     options.check()
     runs = [find_run(model) for model in options.model or (None,)]
-    commands.evaluate(options, runs[0], measure, " + ".join(run.name for run in runs))
+    import datasets
+
+    config = runs[0].read_config(Config)
+    commands.evaluate(
+        options,
+        runs[0],
+        measure,
+        " + ".join(run.name for run in runs),
+        models=[*(run.path for run in runs[1:]), *options.language_models()],
+        corpora=datasets.user_paths([config.source_file, config.target_file], options.data_dir),
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """The options that `translate` and `evaluate` have in common."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.cli import check_beam
 from shared.errors import UserError
+from shared.runs import Run
 
 if TYPE_CHECKING:
     from tasks.translator.fusion import LanguageModel
@@ -28,6 +30,10 @@ class SearchOptions:
         check_beam(self.beam, n_best)
         if not self.language_model_weight >= 0:
             raise UserError(f"--language-model-weight {self.language_model_weight}: 0 or more was expected")
+
+    def language_models(self) -> list[Path]:
+        """The folder of the language model, if one is given; RunError if it does not exist."""
+        return [Run.find(self.language_model, "language_model", "").path] if self.language_model else []
 
     def load_language_model(self) -> "LanguageModel | None":
         """The language model that rescores, if one is given."""

@@ -19,7 +19,7 @@ import tyro
 
 from shared.cli import ModelOptions, OutputOptions, Results, command, parse
 from shared.errors import UserError
-from shared.inputs import check_outputs
+from shared.outputs import check_outputs
 from shared.text import check_readable, read_lines
 from tasks.translator.config import find_run
 
@@ -74,16 +74,24 @@ def read_pairs(options: Arguments) -> list[tuple[str, str]]:
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.translator.score", __doc__)
     pairs = read_pairs(options)
-    check_outputs([options.output] if options.output else [], [], "")
     run = find_run(options.model)
+    check_outputs(
+        {"--output": [options.output]},
+        {
+            "the file that --source-file names": [options.source_file],
+            "the file that --target-file names": [options.target_file],
+            "a file of the model": [run.path],
+        },
+    )
     from tasks.translator.inference import PairScorer
 
     scorer = PairScorer.load(str(run.path))
     with Results(options.json, options.output) as results:
-        if not options.json:
-            results.write({}, f"{'log_prob':>10} {'perplexity':>11} {'unknown':>8}  translation")
         for start in range(0, len(pairs), CHUNK):
-            for score in scorer(pairs[start : start + CHUNK]):
+            scores = scorer(pairs[start : start + CHUNK])
+            if not start and not options.json:
+                results.write({}, f"{'log_prob':>10} {'perplexity':>11} {'unknown':>8}  translation")
+            for score in scores:
                 record = as_record(score)
                 cells = f"{record['log_prob']:10.2f} {record['perplexity']:11.2f} {record['unknown']:8}"
                 results.write(record, f"{cells}  {score.target}")

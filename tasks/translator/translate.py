@@ -12,7 +12,7 @@ error, and the other sentences are translated.
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from math import exp
@@ -23,7 +23,7 @@ import tyro
 
 from shared.cli import USAGE, OutputOptions, Results, command, parse, print_error
 from shared.errors import UserError
-from shared.inputs import PICTURES, check_outputs, numbered_paths
+from shared.outputs import PICTURES, Output, check_outputs, numbered_paths
 from shared.text import check_readable, read_lines
 from tasks.translator.config import find_run
 from tasks.translator.options import SearchOptions
@@ -104,48 +104,58 @@ def translate_lines(
         yield from ((line, [] if number in refused else next(results)) for number, line in chunk)
 
 
-def check(options: Arguments, pictures: Iterable[Path]) -> None:
+def check(options: Arguments) -> None:
     """Raises UserError for wrong arguments, before a model is loaded."""
     if bool(options.sentences) == bool(options.file):
         raise UserError("name either sentences, or --file, or - for standard input")
     if options.file:
         check_readable(options.file)
     options.check(options.n_best)
-    outputs = [path for path in (options.output, options.pharaoh, *pictures) if path]
-    check_outputs(outputs, [], "")
-    if options.file not in (None, "-") and Path(options.file).resolve() in [path.resolve() for path in outputs]:
-        raise UserError(f"{options.file} is the file to translate; another name to write to was expected")
 
 
 @command
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.translator.translate", __doc__)
+    check(options)
+    runs = [find_run(model) for model in options.model or (None,)]
     source = "-" if options.sentences == ("-",) else options.file
     lines: Iterable[str] = read_lines(source) if source else options.sentences
     pictures: list[Path] = []
     if options.alignment:
         lines = list(lines)  # their number decides the names of the pictures
         pictures = numbered_paths("--alignment", options.alignment, len(lines), PICTURES)
-    check(options, pictures)
-    runs = [str(find_run(model).path) for model in options.model or (None,)]
+    check_outputs(
+        {"--output": [options.output], "--alignment": pictures, "--pharaoh": [options.pharaoh]},
+        {
+            "the file to translate": [options.file],
+            "a file of the model": [*(run.path for run in runs), *options.language_models()],
+        },
+    )
     from tasks.translator.inference import Translator
 
     language_model = options.load_language_model()
-    translator = Translator.load(*runs, beam=options.beam, n_best=options.n_best, language_model=language_model)
+    paths = [str(run.path) for run in runs]
+    translator = Translator.load(*paths, beam=options.beam, n_best=options.n_best, language_model=language_model)
     failed: list[int] = []
     count = 0
-    pharaoh_file = open(options.pharaoh, "w", encoding="utf-8") if options.pharaoh else nullcontext()  # noqa: SIM115
-    with Results(options.json, options.output) as results, pharaoh_file as pharaoh:
+    with ExitStack() as stack:
+        results = stack.enter_context(Results(options.json, options.output))
+        pharaoh = stack.enter_context(Output(options.pharaoh)) if options.pharaoh else None
         for index, (line, translations) in enumerate(translate_lines(translator, lines, failed)):
             best = translations[: options.n_best]
             results.write(as_record(line, best), as_text(index, line, best, options))
             if pharaoh:
-                print(*(f"{i}-{j}" for i, j in (best[0].alignment if best else ())), file=pharaoh)
+                links = " ".join(f"{i}-{j}" for i, j in (best[0].alignment if best else ()))
+                pharaoh.write(f"{links}\n".encode())
             if pictures and best:
                 from shared.plots import draw_alignment
 
                 draw_alignment(best[0].source_words, best[0].words, best[0].attention, pictures[index])
             count += 1
+        if not count:  # no lines are no translations
+            results.end()
+            if pharaoh:
+                pharaoh.write(b"")
     return 0 if not failed else 1 if count > len(failed) else USAGE
 
 

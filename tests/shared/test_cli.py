@@ -63,7 +63,7 @@ def test_exit_code_of_a_command(returned, code):
     [
         (UserError("x.jpg: truncated;\n  send it\tagain"), 2, "error: x.jpg: truncated; send it again\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
-        (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "error: [Errno 13] Permission denied: 'out'\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "error: out: Permission denied\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
     ],
 )
@@ -221,7 +221,7 @@ def test_json_lines_to_a_file(tmp_path):
 
 def test_an_unwritable_output_is_reported(tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
-        Results(True, tmp_path / "no folder" / "out.jsonl")
+        Results(True, tmp_path / "no folder" / "out.jsonl").write(RECORD, "unused")
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -1,15 +1,13 @@
-"""Inputs and outputs of commands."""
+"""Inputs of commands."""
 
 import io
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from shared.errors import UserError
 from shared.files import FileKind, MediaError
-from shared.inputs import Reader, check_outputs, find_inputs, numbered_paths, read_standard_input
+from shared.inputs import Reader, find_inputs, read_standard_input
 
 WORDS = FileKind(name="a word file", suffixes=frozenset({".word"}), max_bytes=8, remedy="split it first")
 
@@ -79,30 +77,3 @@ def test_batches_are_limited_in_number_and_size(tmp_path, sizes, batches):
         (tmp_path / str(i)).write_bytes(b"xx")
     inputs = [item._replace(name=item.path.name) for item in find_inputs(WORDS, map(str, sorted(tmp_path.iterdir())))]
     assert batch_names(inputs, [], **sizes) == batches
-
-
-def test_output_paths_are_numbered():
-    assert numbered_paths("--plot", Path("a.PNG"), 1, (".png",)) == [Path("a.PNG")]
-    assert numbered_paths("--plot", Path("x/a.png"), 2, (".png",)) == [Path("x/a-1.png"), Path("x/a-2.png")]
-    assert numbered_paths("--plot", Path("a.png"), 10, (".png",))[::9] == [Path("a-01.png"), Path("a-10.png")]
-    with pytest.raises(UserError, match=r"--plot a\.txt: a name that ends in \.png \.pdf was expected"):
-        numbered_paths("--plot", Path("a.txt"), 1, (".png", ".pdf"))
-
-
-def test_outputs_must_be_writable_and_not_inputs(folder):
-    inputs = find_inputs(WORDS, [str(folder), "-"])
-    check_outputs([folder / "new.word", folder / "other.txt"], inputs, "the words")
-    for path, message in [
-        (folder, "is a folder; the name of a file to write was expected"),
-        (folder / "missing" / "a", "cannot be written: there is no folder"),
-        (folder / ".." / folder.name / "a.word", "is one of the words; another name to write to was expected"),
-    ]:
-        with pytest.raises(UserError, match=message):
-            check_outputs([path], inputs, "the words")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root can write every file")
-def test_outputs_need_permission(folder):
-    (folder / "a.word").chmod(0o444)
-    with pytest.raises(UserError, match="permission denied"):
-        check_outputs([folder / "a.word"], [], "")
