@@ -36,6 +36,19 @@ def test_count_limits_the_number_of_images(corpus, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
+def test_files_of_the_user_are_not_replaced(corpus, tmp_path, capsys):
+    arguments = ["images", "scenes", "test", str(tmp_path)]
+    assert main(arguments) == main(arguments) == 0  # the same files
+    (tmp_path / "b.jpg").write_bytes(b"mine")
+    capsys.readouterr()
+    assert main(arguments) == 2
+    assert (
+        capsys.readouterr().err
+        == f"error: {tmp_path / 'b.jpg'} exists with another content; another folder was expected\n"
+    )
+    assert (tmp_path / "b.jpg").read_bytes() == b"mine"
+
+
 @pytest.mark.parametrize("count", ["0", "-1", "x"])
 def test_an_invalid_count_is_refused(corpus, tmp_path, capsys, count):
     with pytest.raises(SystemExit) as caught:

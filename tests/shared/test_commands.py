@@ -45,6 +45,18 @@ def test_evaluate_checks_the_output_before_measuring(tmp_path):
         evaluate(options, Run(tmp_path), lambda *_: pytest.fail("measured"))
 
 
+def test_evaluate_keeps_an_earlier_output_when_measuring_fails(tmp_path):
+    output = tmp_path / "metrics.txt"
+    output.write_text("earlier")
+    with pytest.raises(UserError, match="no corpus"):
+        evaluate(EvaluationOptions(output=output), Run(tmp_path / "first"), fails)
+    assert output.read_text() == "earlier"
+
+
+def fails(*_):
+    raise UserError("no corpus")
+
+
 def test_evaluate_passes_the_options_of_the_task(tmp_path, capsys):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Options(EvaluationOptions):
