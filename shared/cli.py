@@ -8,19 +8,16 @@ import dataclasses
 import functools
 import io
 import json as json_format
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TextIO, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import tyro
 
 from shared.errors import UserError
 from shared.outputs import Output
+from shared.streams import flush_output, repair_streams, stopped_in_order
 
 Parameters = ParamSpec("Parameters")
 Arguments = TypeVar("Arguments")
@@ -93,9 +90,9 @@ def command(main: Callable[Parameters, int | None]) -> Callable[Parameters, int]
 
     @functools.wraps(main)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> int:
-        _repair_streams()
+        repair_streams()
         try:
-            with _stopped_in_order():
+            with stopped_in_order():
                 code = main(*args, **kwargs) or 0
         except KeyboardInterrupt:
             print_error("interrupted")
@@ -106,134 +103,26 @@ def command(main: Callable[Parameters, int | None]) -> Callable[Parameters, int]
             print_error(str(error))
             code = USAGE
         except OSError as error:  # such as a full disk or a folder without write permission
-            code = _flush_output()
+            code = _end(0)
             if not code:  # not an error of standard output
                 print_error(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
                 code = USAGE
         except SystemExit:  # after --help or wrong usage
-            if code := _flush_output():
+            if code := _end(0):
                 return code
             raise
-        return _flush_output() or code
+        return _end(code)
 
     return wrapped
 
 
-def _repair_streams() -> None:
-    """Gives closed standard streams a descriptor, so that no file that is opened later receives their contents.
-
-    Standard input keeps being None. Writing to closed standard output is an error, as in other programs.
-    """
-    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            opened = os.open(os.devnull, flags)
-            if opened != descriptor:
-                os.dup2(opened, descriptor)
-                os.close(opened)
-    sys.stdout = _repaired(_StandardOutput, 1, sys.stdout, sys.__stdout__)
-    sys.stderr = _repaired(_StandardError, 2, sys.stderr, sys.__stderr__)
-
-
-class _StandardOutput(io.TextIOWrapper):
-    """Standard output, which remembers an error: some libraries ignore it."""
-
-    error: OSError | None = None
-
-    def write(self, text: str) -> int:
-        with self._errors():
-            return super().write(text)
-
-    def flush(self) -> None:
-        with self._errors():
-            super().flush()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self.error = error
-            raise
-
-
-class _StandardError(io.TextIOWrapper):
-    """Standard error, which drops what cannot be written: no work ends for a message."""
-
-    def write(self, text: str) -> int:
-        with suppress(OSError):
-            super().write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        try:
-            super().flush()
-        except OSError:
-            _drop(self)
-
-
-def _repaired(kind: type[io.TextIOWrapper], descriptor: int, stream: TextIO | None, original: TextIO | None) -> TextIO:
-    """A standard stream as one of `kind`, unless a test or a notebook has replaced it."""
-    if stream is None:
-        return kind(open(descriptor, "wb", closefd=False), errors="backslashreplace")
-    if not isinstance(stream, io.TextIOWrapper):
-        return stream
-    if stream is not original:
-        stream.reconfigure(errors="backslashreplace")  # names of files need not be valid Unicode
-        return stream
-    with suppress(OSError):
-        stream.flush()
-    return kind(
-        open(descriptor, "wb", buffering=0 if stream.write_through else -1, closefd=False),
-        encoding=stream.encoding,
-        errors="backslashreplace",
-        line_buffering=stream.line_buffering,
-        write_through=stream.write_through,
-    )
-
-
-@contextmanager
-def _stopped_in_order() -> Iterator[None]:
-    """Makes SIGTERM and SIGHUP end the block by an exception, so that results so far are kept."""
-
-    def stop(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
-    replaced = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]  # nohup ignores SIGHUP
-    for number in replaced:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number in replaced:
-            signal.signal(number, signal.SIG_DFL)
-
-
-def _flush_output() -> int:
-    """Writes what standard output holds back; returns 0 or, after an error, reports it and returns `USAGE`."""
-    error = None
-    try:
-        sys.stdout.flush()
-    except OSError as failure:
-        error = failure
-    if isinstance(sys.stdout, _StandardOutput):
-        error, sys.stdout.error = error or sys.stdout.error, None
-    if error is None:
-        return 0
-    _drop(sys.stdout)
-    if isinstance(error, BrokenPipeError):
-        return 0
+def _end(code: int) -> int:
+    """Flushes standard output; returns the exit code or, if that fails, reports it and returns `USAGE`."""
+    error = flush_output()
+    if error is None or isinstance(error, BrokenPipeError):
+        return code
     print_error(f"standard output: cannot be written ({error.strerror})")
     return USAGE
-
-
-def _drop(stream: TextIO) -> None:
-    """Drops what a stream holds back, and all that follows; else the exit would try to write it again, and complain."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, stream.fileno())
-    os.close(null)
 
 
 def print_error(message: str) -> None:
