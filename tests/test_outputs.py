@@ -75,7 +75,7 @@ def shell(pipeline: str) -> subprocess.CompletedProcess:
         ["bash", "-c", f"set -o pipefail; {pipeline}"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "Q": quatrain},
     )
 
@@ -106,7 +106,7 @@ def test_errors_need_no_standard_error():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", ["doctor", "generate --max-tokens 20", "translate Hund", "score dog"])
+@pytest.mark.parametrize("verb", ["doctor", "generate --max-tokens 20", "translate Hund"])
 def test_verbs_report_a_standard_output_that_is_closed_or_full(verb):
     for redirection, code, error in ((">&-", 2, CLOSED), ("> /dev/full", 2, FULL), ("| head -c 1", 0, "")):
         done = shell(f"$Q {verb} {redirection}")
