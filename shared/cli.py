@@ -11,11 +11,12 @@ import json as json_format
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 import tyro
 
-from shared.errors import UserError
+from shared.bounds import MAX_BEAM, Bounds, check_bounds
+from shared.errors import FieldError, UserError
 from shared.outputs import Output
 from shared.streams import flush_output, repair_streams, stopped_in_order
 
@@ -23,7 +24,6 @@ Parameters = ParamSpec("Parameters")
 Arguments = TypeVar("Arguments")
 
 USAGE = 2  # exit code
-MAX_BEAM = 100  # wider beams do not help; a typing error must not exhaust the memory
 
 invoked_as: str | None = None  # how help names the command, instead of `python -m tasks...`; set by `quatrain`
 
@@ -68,8 +68,16 @@ class ExportOptions:
 
     model: tyro.conf.Positional[str | None] = None
     """Run or folder; default: the released model, else the newest run."""
-    beam: int | None = None
+    beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
     """Beam width; default: the value in the run's config."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BestPathExportOptions(ExportOptions):
+    """The same for a model that may also take the best path."""
+
+    beam: Annotated[int | None, Bounds(0, MAX_BEAM)] = None
+    """Beam width, 0 for the best path; default: the value in the run's config."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,32 +141,31 @@ def print_error(message: str) -> None:
 def parse(kind: type[Arguments], arguments: list[str], program: str, description: str | None) -> Arguments:
     """Reads arguments into the dataclass `kind`; exits with code 2 and a usage message when they do not fit.
 
+    Raises UserError, which names the option, for a number out of its bounds.
+
     `program` is the module, such as `tasks.captioner.caption`, and positional arguments that `kind` does not have;
     `--help` shows `description`, whose examples start with `python -m <module>`.
     """
     module, _, positional = program.partition(" ")
     name = invoked_as or f"python -m {module}"
-    return tyro.cli(
-        kind,
-        prog=f"{name} {positional}".strip(),
-        args=arguments,
-        description=description and description.replace(f"python -m {module}", name),
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    try:
+        options = tyro.cli(
+            kind,
+            prog=f"{name} {positional}".strip(),
+            args=arguments,
+            description=description and description.replace(f"python -m {module}", name),
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+        check_bounds(options)  # those of a configuration are checked when it is made
+    except FieldError as error:
+        raise error.of_option() from None
+    return options
 
 
-def check_range(option: str, value: int | None, minimum: int, maximum: int | None = None, limit: str = "") -> None:
-    """Raises UserError unless the value of an option, if it is given, is in its range; `limit` names the maximum."""
-    if value is not None and (value < minimum or (maximum is not None and value > maximum)):
-        limit = f", {limit}," if limit else ""
-        expected = f"{minimum} or more" if maximum is None else f"a number from {minimum} to {maximum}{limit}"
-        raise UserError(f"{option} {value}: {expected} was expected")
-
-
-def check_beam(beam: int | None, n_best: int = 1, minimum: int = 1) -> None:
-    """Raises UserError unless `--beam` and `--n-best` are in their ranges."""
-    check_range("--beam", beam, minimum, MAX_BEAM)
-    check_range("--n-best", n_best, 1, beam or MAX_BEAM, "the beam")
+def check_n_best(n_best: int, beam: int | None) -> None:
+    """Raises UserError if more hypotheses are wanted than a beam that is given keeps."""
+    if beam and n_best > beam:
+        raise UserError(f"--n-best {n_best}: a number from 1 to {beam}, the beam, was expected")
 
 
 def training_arguments(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shared.cli import EvaluationOptions, ExportOptions, Results, check_beam, parse
+from shared.cli import EvaluationOptions, ExportOptions, Results, parse
 from shared.outputs import check_outputs
 from shared.runs import Run
 
@@ -53,9 +53,12 @@ def _as_line(value: Any) -> str:
 
 
 def export(
-    arguments: list[str], program: str, description: str | None, write: Callable[..., Path], minimum_beam: int = 1
+    arguments: list[str],
+    program: str,
+    description: str | None,
+    write: Callable[..., Path],
+    kind: type[ExportOptions] = ExportOptions,
 ) -> None:
     """Reads the options of an export and writes the SavedModel with the task's `write(model, beam)`."""
-    options = parse(ExportOptions, arguments, program, description)
-    check_beam(options.beam, minimum=minimum_beam)
+    options = parse(kind, arguments, program, description)
     print(write(options.model, options.beam))

@@ -1,26 +1,24 @@
 """Errors that a user can fix, reported as one line without a traceback."""
 
+MAX_SHOWN = 80  # characters of a value in a message
+
 
 class UserError(Exception):
     """An error that a user can fix; its message is one line: what is wrong, and what is expected."""
 
 
-RANGES = {
-    "at least 1": lambda value: value >= 1,
-    "at least 2": lambda value: value >= 2,
-    "0 or more": lambda value: value >= 0,
-    "above 0": lambda value: value > 0,
-    "from 0 to 1": lambda value: 0 <= value <= 1,
-    "from 0 to below 1": lambda value: 0 <= value < 1,
-}
+class FieldError(UserError):
+    """A field has a wrong value; `problem` says what was expected."""
+
+    def __init__(self, name: str, value: object, problem: str):
+        super().__init__(f"{name} {shortened(str(value))}: {problem}")
+        self.name, self.value, self.problem = name, value, problem
+
+    def of_option(self) -> "FieldError":
+        """The same error, with the name of the option that sets the field."""
+        return FieldError(f"--{self.name.replace('_', '-')}", self.value, self.problem)
 
 
-def expect(expected: str, config: object, names: str) -> None:
-    """Raises UserError unless each field in `names` (separated by spaces) of `config` is in the range `expected`.
-
-    Args:
-        expected: a key of `RANGES`.
-    """
-    for name in names.split():
-        if not RANGES[expected](value := getattr(config, name)):
-            raise UserError(f"{name} {value}: {expected} was expected")
+def shortened(text: str) -> str:
+    """The text, cut if it is too long for a message."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

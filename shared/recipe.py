@@ -1,45 +1,43 @@
 """How a model is optimized: the fields that the configurations of all tasks have."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from shared.errors import UserError, expect
+from shared.bounds import Bounds, Count, CountOrZero, DropoutRate, LearningRate, Seed, check_bounds
+from shared.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The optimization of a model; a task's Config adds its own fields, and reasons for its own defaults."""
 
-    batch_size: int = 64
+    batch_size: Annotated[int, Bounds(1, 10_000)] = 64
     """Examples per batch."""
-    epochs: int = 1
+    epochs: Count = 1
     """Maximum number of epochs."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Adam converges faster; SGD, averaged at the end, set the records in language modelling."""
-    learning_rate: float = 3e-3
+    learning_rate: LearningRate = 3e-3
     """Peak learning rate."""
-    warmup_steps: int = 100
+    warmup_steps: CountOrZero = 100
     """Steps of linear warm-up to the peak rate."""
     schedule: Literal["cosine", "plateau", "averaging"] = "cosine"
     """`cosine` decays to zero over all epochs; `plateau` halves the rate after an epoch without a better development
     score; `averaging` keeps the rate, and begins to average the weights after an epoch with a score below the best of
     all but the last 5 (NT-ASGD; Merity et al. 2018, algorithm 1)."""
-    patience: int = 5
+    patience: Count = 5
     """Epochs without a better development score after which training stops."""
-    weight_average: float = 0.0
+    weight_average: DropoutRate = 0.0
     """Momentum of the moving average of weights that is evaluated and kept; 0 for none."""
-    clip_norm: float = 1.0
+    clip_norm: Annotated[float, Bounds(0, 1_000_000, above=True)] = 1.0
     """Global norm to which gradients are clipped."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Bounds(0, 1)] = 0.0
     """Fraction of every weight that a step subtracts, times the learning rate."""
-    seed: int = 1
+    seed: Seed = 1
     """Seed of weights, dropout, augmentation and order."""
 
     def __post_init__(self):
-        expect("at least 1", self, "batch_size epochs patience")
-        expect("above 0", self, "learning_rate clip_norm")
-        expect("0 or more", self, "warmup_steps weight_decay seed")
-        expect("from 0 to below 1", self, "weight_average")
+        check_bounds(self)
         if self.schedule == "averaging" and (self.optimizer != "sgd" or self.weight_average):
             raise UserError("schedule averaging needs optimizer sgd and weight_average 0")
 

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_beam, command, parse
+from shared.bounds import MAX_BEAM, Beam, Bounds
+from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_n_best, command, parse
 from shared.errors import UserError
 from shared.inputs import Reader, find_inputs
 from shared.media import IMAGES, read_image
@@ -39,9 +40,9 @@ READER = Reader(
 class Arguments(ModelOptions, OutputOptions):
     images: tyro.conf.Positional[tuple[str, ...]]
     """Image files, folders of them, or - for one image on standard input."""
-    beam: int | None = None
+    beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
     """Beam width; default: the value in the run's config, or --n-best if that is higher."""
-    n_best: int = 1
+    n_best: Beam = 1
     """Number of captions per image; with more than one, their probabilities are shown."""
     attention: Path | None = None
     """Plot the attention weights for each word; for several inputs, numbered files in the order of the output."""
@@ -69,7 +70,7 @@ def main(arguments: list[str]) -> int:
     pictures = numbered_paths("--attention", options.attention, len(inputs), PICTURES) if options.attention else []
     if not options.images:
         raise UserError("no images given; name files, folders, or - for standard input")
-    check_beam(options.beam, options.n_best)
+    check_n_best(options.n_best, options.beam)
     run = find_run(options.model)
     check_outputs(
         {"--output": [options.output], "--gallery": [options.gallery], "--attention": pictures},

@@ -1,9 +1,21 @@
 """The captioner's configuration: every number of a run, with its reason."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from shared.errors import UserError, expect
+from shared.bounds import (
+    Beam,
+    Bounds,
+    Count,
+    CountOrZero,
+    DropoutRate,
+    LearningRate,
+    MaxLength,
+    Units,
+    check_product,
+    check_recurrence,
+)
+from shared.errors import FieldError
 from shared.recipe import Recipe
 from shared.runs import Run
 
@@ -18,57 +30,57 @@ class Config(Recipe):
 
     corpus: Literal["scenes", "flickr8k"] = "scenes"
     """Training corpus."""
-    image_size: int = 96
+    image_size: Annotated[int, Bounds(8, 512)] = 96
     """Height and width of the encoder's input in pixels; other images are resized to this square, without cropping."""
     encoder: Literal["cnn", "mobilenet_v2"] = "cnn"
     """`cnn` first learns to detect objects in scenes; `mobilenet_v2`, with ImageNet weights, to predict words."""
-    encoder_words: int = 1024
+    encoder_words: Annotated[int, Bounds(1, 20_000)] = 1024
     """Number of words, the most frequent ones, that the encoder `mobilenet_v2` predicts."""
-    ridge_penalty: float = 2.0
+    ridge_penalty: Annotated[float, Bounds(0, 1_000_000, above=True)] = 2.0
     """L2 penalty of that ridge regression; of values from 0.1 to 30 the best on photos outside its training data."""
-    encoder_epochs: int = 2
+    encoder_epochs: Count = 2
     """Epochs of object detection; 96 % of the test scenes, 89 % of those with new pairs, are then fully correct."""
-    encoder_batch_size: int = 16
+    encoder_batch_size: Annotated[int, Bounds(1, 1000)] = 16
     """Images per batch in object detection."""
-    encoder_learning_rate: float = 4e-3
+    encoder_learning_rate: LearningRate = 4e-3
     """Peak learning rate of Adam in object detection."""
-    encoder_warmup_steps: int = 50
+    encoder_warmup_steps: CountOrZero = 50
     """Steps of linear warm-up in object detection."""
     mirror: bool = False
     """Also train on mirrored images; wrong where captions say left and right."""
 
-    min_count: int = 1
+    min_count: Count = 1
     """Words with fewer occurrences in the training captions become unknown."""
-    max_length: int = 32
+    max_length: MaxLength = 32
     """Maximum number of words of a caption, in training and in search."""
 
-    units: int = 192
+    units: Units = 192
     """Width of embedding, LSTMs and attention."""
-    embedding_stddev: float = 1.0
+    embedding_stddev: Annotated[float, Bounds(0, 100, above=True)] = 1.0
     """Initial standard deviation of word embeddings. At 0.03, 4 epochs are too few for the relations of scenes."""
     sum_pooling: bool = True
     """Pool the grid by its sum, which allows counting objects, instead of its mean."""
     language_lstm: bool = True
     """Add a second LSTM over the attended contexts; captions that relate objects to each other need it."""
-    dropout: float = 0.0
+    dropout: DropoutRate = 0.0
     """Dropout rate before the output layer."""
-    label_smoothing: float = 0.0
+    label_smoothing: DropoutRate = 0.0
     """Fraction of the target probability that is spread over all words; the captions of scenes have no noise."""
 
     epochs: int = 3
     warmup_steps: int = 200  # Adam's second moments are inaccurate at first
     weight_average: float = 0.99  # about 1 / (1 - momentum) steps long
     clip_norm: float = 5.0
-    reward_epochs: int = 0
+    reward_epochs: CountOrZero = 0
     """Maximum number of epochs of self-critical training after cross-entropy training; see `self_critical.py`."""
-    reward_samples: int = 5
+    reward_samples: Annotated[int, Bounds(2, 100)] = 5
     """Sampled captions per image; the baseline of each is the mean reward of the others."""
-    reward_learning_rate: float = 3e-5
+    reward_learning_rate: LearningRate = 3e-5
     """Learning rate of self-critical training. Policy gradients are noisy: 1e-4 made captions of photos worse."""
 
-    beam: int = 3
+    beam: Beam = 3
     """Beam width; 3 to 5 are best on Flickr8k, 20 is worse."""
-    length_penalty: float = 0.0
+    length_penalty: Annotated[float, Bounds(0, 100)] = 0.0
     """Exponent of the length penalty in beam search; higher values favour longer captions."""
 
     RENAMED: ClassVar[dict[str, str]] = {
@@ -79,14 +91,15 @@ class Config(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        expect("at least 1", self, "encoder_words encoder_epochs encoder_batch_size min_count max_length units beam")
-        expect("at least 2", self, "reward_samples")
-        expect("from 0 to below 1", self, "dropout label_smoothing")
-        expect("above 0", self, "encoder_learning_rate reward_learning_rate ridge_penalty embedding_stddev")
-        expect("0 or more", self, "encoder_warmup_steps reward_epochs length_penalty")
         stride = {"cnn": 8, "mobilenet_v2": 32}[self.encoder]
-        if self.image_size < stride or self.image_size % stride:
-            raise UserError(f"image_size {self.image_size}: a multiple of {stride} was expected ({self.encoder})")
+        if self.image_size % stride:
+            raise FieldError("image_size", self.image_size, f"a multiple of {stride} was expected ({self.encoder})")
+        check_recurrence(2, self.units)
+        cells = ("cells", (self.image_size // stride) ** 2)
+        lengths = ("beam", self.beam), ("max_length", self.max_length)
+        check_product("attention weights of an image", 2_000_000, *lengths, cells)
+        pixels = ("image_size", self.image_size), ("image_size", self.image_size)
+        check_product("pixels of a batch", 10_000_000, ("encoder_batch_size", self.encoder_batch_size), *pixels)
 
 
 SCENES = Config()

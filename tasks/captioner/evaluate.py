@@ -8,10 +8,11 @@ The metrics are added to the run's metrics.json, unless the run is a released mo
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from shared import commands
-from shared.cli import EvaluationOptions, check_beam, command, parse
+from shared.bounds import MAX_BEAM, Bounds
+from shared.cli import EvaluationOptions, command, parse
 from shared.runs import Run
 from tasks.captioner.config import Config, find_run
 
@@ -26,7 +27,7 @@ BATCH = 50  # images per search
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(EvaluationOptions):
-    beam: int | None = None
+    beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
     """Beam width; default: the value in the run's config."""
 
 
@@ -115,7 +116,6 @@ def scene_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split") -> di
 @command
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.captioner.evaluate", __doc__)
-    check_beam(options.beam)
     import datasets
 
     run = find_run(options.model)

@@ -1,15 +1,33 @@
 """The configuration of a run: every number with its reason."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from shared.errors import UserError, expect
+from shared.bounds import (
+    MAX_PARAMETERS,
+    MAX_VOCABULARY,
+    Bounds,
+    Count,
+    DropoutRate,
+    Fraction,
+    Layers,
+    Units,
+    VocabularySize,
+    Weight,
+    check_product,
+    check_recurrence,
+)
+from shared.errors import FieldError, UserError
 from shared.recipe import Recipe
 from shared.runs import Run, RunError
 from shared.vocabulary import SubwordVocabulary
 
 TASK = "language_model"
 Reads = Literal["forwards", "both ways"]
+Temperature = Annotated[float, Bounds(0.001, 1000)]
+TopK = Annotated[int, Bounds(0, MAX_VOCABULARY)]
+TopP = Annotated[float, Bounds(0, 1, above=True)]
+MinP = Fraction
 RELEASED: dict[Reads, str] = {"forwards": "wikitext2", "both ways": "wikitext2_fill"}  # the default of --model
 RELEASED_FILES = ("vocabulary.json", "weights.safetensors")
 
@@ -22,52 +40,52 @@ class Config(Recipe):
     """python_manual, penn_treebank, wikitext2, or the path of a text file or of a folder with .txt files."""
     vocabulary: Literal["words", "subwords", "characters"] = "words"
     """Tokens; subwords and characters encode any text without unknown tokens."""
-    vocabulary_size: int = 8000
+    vocabulary_size: VocabularySize = 8000
     """Maximum size of a subword vocabulary."""
-    min_count: int = 2
+    min_count: Count = 2
     """Rarer words become unknown, rarer characters are spelt in bytes; the public corpora contain <unk> already."""
 
     reads: Reads = "forwards"
     """`forwards`: a causal model, for `score` and `generate`; `both ways`: a bidirectional one, for `fill`."""
-    blank_fraction: float = 0.2
+    blank_fraction: Fraction = 0.2
     """Fraction of the words that is masked in the training of a bidirectional model."""
     cell: Literal["simple_rnn", "lstm", "gru", "mogrifier_lstm"] = "lstm"
     """Recurrent cell of all layers."""
-    units: int = 256
+    units: Units = 256
     """Width of the recurrent layers, of each direction if bidirectional."""
-    num_layers: int = 1
+    num_layers: Layers = 1
     """Number of recurrent layers."""
-    embedding_units: int = 256
+    embedding_units: Units = 256
     """Width of the word embedding."""
     tied: bool = True
     """Tie the softmax weights to the embedding (Press & Wolf 2017); a causal model's last layer then has its width."""
 
-    sampled_softmax_size: int = 0
+    sampled_softmax_size: Annotated[int, Bounds(0, MAX_VOCABULARY)] = 0
     """Number of words sampled for the training softmax of a batch, frequent ones more often; 0: the full softmax."""
 
-    embedding_dropout: float = 0.1
+    embedding_dropout: DropoutRate = 0.1
     """Fraction of the vocabulary whose embedding is dropped for a whole batch (Gal & Ghahramani 2016)."""
-    input_dropout: float = 0.3
+    input_dropout: DropoutRate = 0.3
     """Dropout of the embedding units; one mask for all steps, as in the two below."""
-    layer_dropout: float = 0.2
+    layer_dropout: DropoutRate = 0.2
     """Dropout of the units between layers."""
-    output_dropout: float = 0.3
+    output_dropout: DropoutRate = 0.3
     """Dropout of the units before the softmax."""
-    weight_drop: float = 0.0
+    weight_drop: DropoutRate = 0.0
     """Dropout of the recurrent weights, one mask per batch (Merity et al. 2018, section 2)."""
-    activation_penalty: float = 0.0
+    activation_penalty: Weight = 0.0
     """Weight of AR, the mean square of the outputs after dropout (Merity et al. 2018, section 4.6)."""
-    temporal_penalty: float = 0.0
+    temporal_penalty: Weight = 0.0
     """Weight of TAR, the mean squared difference of consecutive outputs before dropout (same section)."""
 
     batch_size: int = 16
     """Number of parallel streams; of segments if bidirectional."""
-    sequence_length: int = 35
+    sequence_length: Annotated[int, Bounds(1, 10_000)] = 35
     """Steps of truncated back-propagation through time; length of a segment if bidirectional."""
     random_length: bool = False
     """Draw the length of each batch near `sequence_length` and scale the learning rate with it, so that batch
     boundaries differ between epochs."""
-    state_reset_probability: float = 0.0
+    state_reset_probability: DropoutRate = 0.0
     """Probability that a stream starts a batch with a zero state, to learn starts of texts (Melis et al. 2020)."""
     epochs: int = 9
     learning_rate: float = 5e-3
@@ -84,17 +102,18 @@ class Config(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        expect("at least 1", self, "vocabulary_size min_count units num_layers embedding_units sequence_length")
-        expect("0 or more", self, "sampled_softmax_size activation_penalty temporal_penalty")
-        expect("from 0 to below 1", self, "embedding_dropout input_dropout layer_dropout output_dropout weight_drop")
-        expect("from 0 to below 1", self, "state_reset_probability")
         reserved = len(SubwordVocabulary.reserved)
         if self.vocabulary == "subwords" and self.vocabulary_size <= reserved:
-            raise UserError(f"vocabulary_size {self.vocabulary_size}: above {reserved} was expected")
+            raise FieldError("vocabulary_size", self.vocabulary_size, f"above {reserved} was expected")
+        check_recurrence(self.num_layers, self.units)
+        embedding = ("vocabulary_size", self.vocabulary_size), ("embedding_units", self.embedding_units)
+        check_product("parameters of the embedding", MAX_PARAMETERS, *embedding)
+        batch = ("batch_size", self.batch_size), ("sequence_length", self.sequence_length)
+        check_product("tokens of a batch", 100_000, *batch)
         if self.reads == "both ways":
             self._check_bidirectional()
         if self.weight_drop and self.cell == "mogrifier_lstm":
-            raise UserError("cell mogrifier_lstm does not support weight_drop: 0 was expected")
+            raise FieldError("cell", self.cell, f"does not support weight_drop {self.weight_drop}; 0 was expected")
 
     def _check_bidirectional(self) -> None:
         if self.vocabulary != "words" or not 0 < self.blank_fraction < 1:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_range, command, parse, print_error
+from shared.bounds import Count
+from shared.cli import USAGE, ModelOptions, OutputOptions, Results, command, parse, print_error
 from shared.errors import UserError
 from shared.outputs import check_outputs
 from shared.text import check_readable, read_lines
@@ -29,7 +30,7 @@ class Arguments(ModelOptions, OutputOptions):
     """Texts with blanks, ___."""
     file: str | None = None
     """Fill the lines of a file; - is standard input."""
-    top: int = 5
+    top: Count = 5
     """Number of words for each blank."""
 
 
@@ -37,7 +38,6 @@ def check(options: Arguments) -> None:
     """Raises UserError for invalid options."""
     if bool(options.texts) == bool(options.file):
         raise UserError('one of the two was expected: texts, such as "the ___ sat on the mat", or --file')
-    check_range("--top", options.top, 1)
     if options.file:
         check_readable(options.file)
 

@@ -13,34 +13,37 @@ object for each sample: prompt, text (after the prompt), tokens, log_prob (of th
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from shared.cli import ModelOptions, OutputOptions, Results, check_range, command, parse
+from shared.bounds import Bounds, CountOrZero, Seed, check_product
+from shared.cli import ModelOptions, OutputOptions, Results, command, parse
 from shared.errors import UserError
 from shared.outputs import check_outputs
-from tasks.language_model.config import find_run
+from tasks.language_model.config import MinP, Temperature, TopK, TopP, find_run
 
 if TYPE_CHECKING:
     from tasks.language_model.inference import Sampling, TextGenerator
+
+MAX_TOKENS = 10_000_000  # of all continuations together
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(ModelOptions, OutputOptions):
     prompt: str = ""
     """Text to continue; may be empty."""
-    max_tokens: int = 50
+    max_tokens: CountOrZero = 50
     """Maximum number of tokens to sample."""
-    samples: int = 1
+    samples: Annotated[int, Bounds(1, 1000)] = 1
     """Number of continuations."""
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
     """Divides the logits; 0.01 is almost greedy."""
-    top_k: int = 0
+    top_k: TopK = 0
     """Sample among this number of most probable tokens; 0: among all."""
-    top_p: float = 1.0
+    top_p: TopP = 1.0
     """Sample among the most probable tokens whose total probability reaches this value."""
-    min_p: float = 0.0
+    min_p: MinP = 0.0
     """Sample among tokens with at least this fraction of the highest probability."""
-    seed: int = 0
+    seed: Seed = 0
     """Equal seeds give equal results."""
     stop: tuple[str, ...] = ()
     """Stop before any of these texts; a line break is $'\\n' in most shells."""
@@ -54,8 +57,8 @@ def check(options: Arguments) -> "Sampling":
     """Raises UserError for invalid options; returns how to sample."""
     from tasks.language_model.inference import Sampling
 
-    for name, minimum in (("max_tokens", 0), ("samples", 1), ("seed", 0)):
-        check_range(f"--{name.replace('_', '-')}", getattr(options, name), minimum)
+    sizes = ("--samples", options.samples), ("--max-tokens", options.max_tokens)
+    check_product("tokens", MAX_TOKENS, *sizes)
     if options.load_state and not options.load_state.is_file():
         raise UserError(f"--load-state {options.load_state}: no such file")
     if "" in options.stop:

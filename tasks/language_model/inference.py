@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shared.errors import UserError, expect
+from shared.bounds import check_bounds, check_product
+from shared.errors import UserError
 from shared.outputs import write_output
 from shared.runs import as_safetensors, read_tensors
-from tasks.language_model.config import Config, find_run
+from tasks.language_model.config import Config, MinP, Temperature, TopK, TopP, find_run
 
 if TYPE_CHECKING:
     from shared.training import Loaded
@@ -160,6 +161,7 @@ class TextScorer:
 # --- generating ----------------------------------------------------------------------------------------------------
 
 PART = 64  # tokens of a prompt per call
+MAX_SCORES = 50_000_000  # of a step, or of a text with blanks; several copies are in memory
 
 
 @dataclass(frozen=True)
@@ -170,15 +172,13 @@ class Sampling:
         UserError: a value is out of range.
     """
 
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
+    temperature: Temperature = 1.0
+    top_k: TopK = 0
+    top_p: TopP = 1.0
+    min_p: MinP = 0.0
 
     def __post_init__(self):
-        expect("above 0", self, "temperature top_p")
-        expect("0 or more", self, "top_k")
-        expect("from 0 to 1", self, "top_p min_p")
+        check_bounds(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,6 +281,7 @@ class TextGenerator:
         The state does not change. The first sample of a seed does not depend on the number of samples.
         """
         kinds = {"temperature": np.float32, "top_k": np.int32, "top_p": np.float32, "min_p": np.float32}
+        check_product("scores of a step", MAX_SCORES, ("samples", samples), ("tokens known", len(self.vocabulary)))
         options = {name: kinds[name](value) for name, value in asdict(sampling or Sampling()).items()}
         generators = [np.random.default_rng([seed, index]) for index in range(samples)]
         states = [np.repeat(state, samples, axis=0) for state in self.states]
@@ -400,6 +401,7 @@ class BlankFiller:
         first, *others = BLANK.split(text)
         if not others:
             raise UserError(f"{text!r}: no blank in it; write one as ___")
+        check_product("scores", MAX_SCORES, ("blanks", len(others)), ("tokens known", len(vocabulary)))
         ids, indices = [vocabulary.end_id, *vocabulary.encode(first)], []  # a line follows the end of another
         for part in others:
             indices.append(len(ids))

@@ -30,6 +30,8 @@ def rescore(scorer: "TextScorer", lines: Iterable[str], weight: float) -> Iterat
         fields = [field.strip() for field in line.split("|||")]
         if len(fields) < 4 or not _is_finite(fields[3]):
             raise UserError(f"line {number}: expected {FORMAT}, received {line[:80]!r}")
+        if any(_is_number(feature) and not _is_finite(feature) for feature in fields[2].split()):
+            raise UserError(f"line {number}: finite features were expected, received {fields[2][:80]!r}")
         if group and group[0][0] != fields[0]:
             yield from _rescore_group(scorer, group, weight)
             group = []
@@ -37,11 +39,16 @@ def rescore(scorer: "TextScorer", lines: Iterable[str], weight: float) -> Iterat
     yield from _rescore_group(scorer, group, weight)
 
 
-def _is_finite(text: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        float(text)
     except ValueError:
         return False
+    return True
+
+
+def _is_finite(text: str) -> bool:
+    return _is_number(text) and math.isfinite(float(text))
 
 
 def _rescore_group(scorer: "TextScorer", group: list[list[str]], weight: float) -> list[tuple[dict, str]]:

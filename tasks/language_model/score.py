@@ -23,10 +23,11 @@ import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from shared.bounds import Bounds
 from shared.cli import ModelOptions, OutputOptions, Results, command, parse
 from shared.errors import UserError
 from shared.outputs import check_outputs, write_output
@@ -48,7 +49,7 @@ class Arguments(ModelOptions, OutputOptions):
     """Score the lines of a file; - is standard input."""
     nbest: str | None = None
     """Rescore an n-best list in the format of Moses; - is standard input."""
-    weight: float = 1.0
+    weight: Annotated[float, Bounds(-1000, 1000)] = 1.0
     """Weight of log_prob in the score of an n-best list."""
     carry: bool = False
     """Score consecutive lines as one text."""

@@ -1,9 +1,21 @@
 """Configuration of the phoneme recognizer: the settings of a run, the presets, and finding a run."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from shared.errors import UserError, expect
+from shared.bounds import (
+    BeamOrBestPath,
+    Bounds,
+    CountOrZero,
+    DropoutRate,
+    Fraction,
+    Layers,
+    Units,
+    Weight,
+    check_product,
+    check_recurrence,
+)
+from shared.errors import UserError
 from shared.recipe import Recipe
 from shared.runs import Run
 
@@ -19,18 +31,18 @@ class Config(Recipe):
     corpus: str = "spoken_scenes"
     """Training corpus: spoken_scenes, spoken_manual, spoken_tatoeba, speechocean762, timit, or a folder of sounds with
     transcripts. Several are joined by +; evaluation uses the first."""
-    auxiliary_fraction: float = 1.0
+    auxiliary_fraction: Fraction = 1.0
     """Fraction of each corpus after the first that is trained on."""
     initial_run: str = ""
     """Run that provides the initial weights, and phone times for corpora without them."""
     classes: Literal[61, 48, 39] = 39
     """Phone set of the labels; evaluation always uses 39 (Lee and Hon 1989)."""
 
-    mels: int = 64
+    mels: Annotated[int, Bounds(1, 256)] = 64
     """Number of mel bands."""
     normalisation: Literal["utterance", "corpus"] = "utterance"
     """Whether bands have mean 0 and standard deviation 1 per utterance or per corpus; streaming needs `corpus`."""
-    front_channels: int = 8
+    front_channels: Annotated[int, Bounds(1, 1000)] = 8
     """Channels of each convolution. Each halves the bands; each but the first halves the frames."""
     step_ms: Literal[20, 40] = 40
     """Milliseconds per step of the recurrent layers; 40 takes half the time of 20."""
@@ -38,43 +50,43 @@ class Config(Recipe):
     """Cell of the recurrent layers."""
     bidirectional: bool = True
     """Whether each recurrent layer reads in both directions; streaming needs one direction."""
-    units: int = 128
+    units: Units = 128
     """Units of a recurrent layer, per direction."""
-    num_layers: int = 2
+    num_layers: Layers = 2
     """Number of recurrent layers."""
 
-    dropout: float = 0.1
+    dropout: DropoutRate = 0.1
     """Dropout between layers, with the same mask at all steps of an utterance."""
-    frame_weight: float = 0.5
+    frame_weight: Weight = 0.5
     """Weight of the per-frame phone loss, beside CTC; used where times are known."""
-    frame_only_steps: int = 200
+    frame_only_steps: CountOrZero = 200
     """Initial steps that train on the per-frame loss alone; without them CTC outputs only blanks for a long time."""
-    consistency_weight: float = 0.0
+    consistency_weight: Weight = 0.0
     """Weight of the divergence between two views of each utterance, which differ in masks and dropout (CR-CTC; Yao et
     al. 2024). Above 0, a step does twice the work."""
-    augment_probability: float = 0.5
+    augment_probability: Fraction = 0.5
     """Probability that an utterance is cropped, resampled, scaled and mixed with noise."""
-    min_snr_db: float = 5.0
+    min_snr_db: Annotated[float, Bounds(-100, 100)] = 5.0
     """Minimum signal-to-noise ratio of an augmented utterance in dB; the maximum is 25 dB higher."""
-    speed_range: float = 0.1
+    speed_range: Annotated[float, Bounds(0, 0.9)] = 0.1
     """Maximum relative change of an augmented utterance's speed."""
-    max_crop: float = 0.0
+    max_crop: Fraction = 0.0
     """Maximum fraction of an augmented utterance's leading and trailing silence that is cut; used where times are
     known."""
-    vocal_tract_range: float = 0.0
+    vocal_tract_range: Annotated[float, Bounds(0, 0.9)] = 0.0
     """Maximum relative shift of all frequencies, as by another vocal tract (Jaitly and Hinton 2013)."""
-    frequency_mask_width: int = 8
+    frequency_mask_width: Annotated[int, Bounds(0, 256)] = 8
     """Maximum width, in mel bands, of each of the two SpecAugment frequency masks (Park et al. 2019)."""
-    time_mask_width: int = 10
+    time_mask_width: Annotated[int, Bounds(0, 10_000)] = 10
     """Maximum width, in frames of 10 ms, of each of the two SpecAugment time masks."""
 
-    beam: int = 10
+    beam: BeamOrBestPath = 10
     """Beam width of the prefix search after training; 0 selects the best path."""
-    ngram_order: int = 5
+    ngram_order: Annotated[int, Bounds(1, 10)] = 5
     """Order of the phone n-grams, counted in the training corpus, that the search uses."""
-    ngram_weight: float = 0.8
+    ngram_weight: Weight = 0.8
     """Weight of the n-gram log-probability in the search."""
-    phone_bonus: float = 1.5
+    phone_bonus: Weight = 1.5
     """Score added per phone in the search, against the n-grams' preference for few phones."""
 
     batch_size: int = 8
@@ -92,11 +104,9 @@ class Config(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        expect("at least 1", self, "mels front_channels units num_layers ngram_order")
-        expect("0 or more", self, "frame_weight frame_only_steps consistency_weight beam ngram_weight phone_bonus")
-        expect("0 or more", self, "frequency_mask_width time_mask_width")
-        expect("from 0 to below 1", self, "dropout speed_range vocal_tract_range")
-        expect("from 0 to 1", self, "augment_probability max_crop auxiliary_fraction")
+        check_recurrence(self.num_layers, self.units)
+        width = ("mels", self.mels), ("front_channels", self.front_channels)
+        check_product("values of a frame", 20_000, *width)
         if not all(self.corpora):
             raise UserError(f"corpus {self.corpus!r}: a name or a path was expected, or several joined by +")
 

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from shared.cli import EvaluationOptions, check_beam, check_range, command, parse
+from shared.bounds import MAX_BEAM, Bounds, CountOrZero
+from shared.cli import EvaluationOptions, command, parse
 from shared.commands import evaluate
 from shared.phones import fold_all
 from shared.runs import Run
@@ -38,11 +39,11 @@ MAX_CONFUSIONS = 10  # the most frequent ones
 class Arguments(EvaluationOptions):
     corpus: str | None = None
     """Corpus or folder to measure on; default: the run's first. All of an unknown folder is measured."""
-    beam: int | None = None
+    beam: Annotated[int | None, Bounds(0, MAX_BEAM)] = None
     """Beam width of the prefix search, 0 for the best path; default: the value in the run's config."""
     noise: bool = False
     """Also measure in noise of 20, 10, 5 and 0 dB."""
-    worst: int = 0
+    worst: CountOrZero = 0
     """Number of utterances with the highest PER to print."""
     plots: Path | None = None
     """Also draw confusions and reliability into this folder."""
@@ -157,8 +158,6 @@ def worst_utterances(split: "Split", recognitions: "list[Recognition]", count: i
 @command
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.phoneme_recognizer.evaluate", __doc__)
-    check_beam(options.beam, minimum=0)
-    check_range("--worst", options.worst, 0)
     import datasets
 
     run = find_run(options.model)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from shared import commands
-from shared.cli import command
+from shared.cli import BestPathExportOptions, command
 from tasks.phoneme_recognizer.config import find_run
 
 EXAMPLES = 4  # sounds in the parity check
@@ -112,7 +112,7 @@ def export(model: str | None = None, beam: int | None = None) -> Path:
 
 @command
 def main(arguments: list[str]) -> None:
-    commands.export(arguments, "tasks.phoneme_recognizer.export", __doc__, export, minimum_beam=0)
+    commands.export(arguments, "tasks.phoneme_recognizer.export", __doc__, export, BestPathExportOptions)
 
 
 if __name__ == "__main__":

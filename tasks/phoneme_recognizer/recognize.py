@@ -21,12 +21,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from shared.audio import SAMPLE_RATE, SOUNDS, read_sound
-from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_beam, command, parse, print_error
+from shared.bounds import MAX_BEAM, Beam, Bounds
+from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_n_best, command, parse, print_error
 from shared.errors import UserError
 from shared.inputs import Input, Reader, find_inputs
 from shared.outputs import PICTURES, Output, check_outputs, numbered_paths, write_output
@@ -49,9 +50,9 @@ MAX_DRAWN = 600 * SAMPLE_RATE  # samples; plots of longer sounds would show noth
 class Arguments(ModelOptions, OutputOptions):
     sounds: tyro.conf.Positional[tuple[str, ...]]
     """Sound files, folders of them, or - for one sound on standard input."""
-    beam: int | None = None
+    beam: Annotated[int | None, Bounds(0, MAX_BEAM)] = None
     """Beam width of the prefix search, 0 for the best path; default: the value in the run's config."""
-    n_best: int = 1
+    n_best: Beam = 1
     """Number of hypotheses for each sound, ordered by the score of the search."""
     align: str | None = None
     """Words, or phones in brackets, to align with each sound."""
@@ -125,7 +126,7 @@ def check(options: Arguments) -> None:
         raise UserError("--live reads standard input alone, and goes with --model, --ipa, --json and --output")
     if not options.live and not options.sounds:
         raise UserError("no sounds given; name files, folders, or - for standard input")
-    check_beam(options.beam, options.n_best, minimum=0)
+    check_n_best(options.n_best, options.beam)
     if (options.align is not None or options.transcripts) and options.n_best > 1:
         raise UserError("an alignment has one hypothesis; --n-best does not go with it")
     if options.align is not None and options.transcripts:

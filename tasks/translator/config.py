@@ -1,9 +1,23 @@
 """The configuration of the translator, with a reason beside each number."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from shared.errors import UserError, expect
+from shared.bounds import (
+    MAX_PARAMETERS,
+    Beam,
+    Bounds,
+    Count,
+    DropoutRate,
+    Layers,
+    MaxLength,
+    Units,
+    VocabularySize,
+    Weight,
+    check_product,
+    check_recurrence,
+)
+from shared.errors import FieldError, UserError
 from shared.recipe import Recipe
 from shared.runs import Run
 
@@ -29,48 +43,48 @@ class Config(Recipe):
 
     vocabulary: Literal["words", "subwords"] = "words"
     """Kind of tokens; subwords have no unknown text."""
-    vocabulary_size: int = 8000
+    vocabulary_size: VocabularySize = 8000
     """Maximum number of tokens of each language, or of both together with a joint vocabulary."""
     joint_vocabulary: bool = False
     """One vocabulary and one embedding for both languages: names, digits and cognates have the same spelling."""
-    min_count: int = 1
+    min_count: Count = 1
     """Words with fewer occurrences are unknown."""
-    max_length: int = 80
+    max_length: MaxLength = 80
     """Maximum number of tokens: longer pairs are left out of training, and translations end there."""
 
     decoder: Literal["inside", "between", "fixed"] = "inside"
     """Position of attention: inside the recurrence (a conditional GRU); between two LSTMs, so that no recurrence waits
     for it; or none, with the source as one fixed vector (Sutskever et al. 2014)."""
-    attention_hops: int = 2
+    attention_hops: Layers = 2
     """Number of attention layers of the decoder `between`."""
-    embedding_units: int = 96
+    embedding_units: Units = 96
     """Width of the embeddings."""
-    units: int = 96
+    units: Units = 96
     """Width of the decoder, and of each direction of the encoder."""
-    num_layers: int = 1
+    num_layers: Layers = 1
     """Layers of the encoder."""
     tied: bool = True
     """Use the target embedding as the kernel of the softmax (Press & Wolf 2017)."""
 
-    embedding_dropout: float = 0.0
+    embedding_dropout: DropoutRate = 0.0
     """Dropout of the embeddings; all dropouts use one mask for all steps of a sentence."""
-    memory_dropout: float = 0.0
+    memory_dropout: DropoutRate = 0.0
     """Dropout of the encoder's output."""
-    output_dropout: float = 0.0
+    output_dropout: DropoutRate = 0.0
     """Dropout of the input of the softmax."""
-    word_dropout: float = 0.05
+    word_dropout: DropoutRate = 0.05
     """Fraction of the input tokens of both languages replaced by the unknown token in training."""
-    label_smoothing: float = 0.0
+    label_smoothing: DropoutRate = 0.0
     """Probability spread over all tokens."""
-    alignment_weight: float = 0.5
+    alignment_weight: Weight = 0.5
     """Weight of the attention loss: cross-entropy against a word alignment (Chen et al. 2016); 0 for none."""
 
     learning_rate: float = 6e-3
     weight_average: float = 0.99
 
-    beam: int = 5
+    beam: Beam = 5
     """Beam width."""
-    length_penalty: float = 1.0
+    length_penalty: Annotated[float, Bounds(0, 100)] = 1.0
     """Exponent of the length penalty of the search (Wu et al. 2016, section 7); larger values favour longer output."""
 
     RENAMED: ClassVar[dict[str, str]] = {
@@ -82,14 +96,14 @@ class Config(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        expect("at least 1", self, "vocabulary_size min_count max_length beam")
-        expect("at least 1", self, "attention_hops embedding_units units num_layers")
-        expect("from 0 to below 1", self, "embedding_dropout memory_dropout output_dropout word_dropout")
-        expect("from 0 to below 1", self, "label_smoothing")
-        expect("0 or more", self, "length_penalty alignment_weight")
+        check_recurrence(self.num_layers, self.units)
+        embedding = ("vocabulary_size", self.vocabulary_size), ("embedding_units", self.embedding_units)
+        check_product("parameters of the embedding", MAX_PARAMETERS, *embedding)
+        check_product("tokens of a search", 20_000, ("beam", self.beam), ("max_length", self.max_length))
+        check_product("tokens of a batch", 200_000, ("batch_size", self.batch_size), ("max_length", self.max_length))
         if self.alignment_weight and self.decoder == "fixed":
-            weight = self.alignment_weight
-            raise UserError(f"alignment_weight {weight}: the decoder fixed has no attention; 0 was expected")
+            problem = "the decoder fixed has no attention; 0 was expected"
+            raise FieldError("alignment_weight", self.alignment_weight, problem)
         if self.source == self.target:
             raise UserError(f"source and target are both {self.source}; two languages were expected")
         files = self.source_file, self.target_file

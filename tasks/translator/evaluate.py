@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import commands
+from shared.bounds import CountOrZero
 from shared.cli import EvaluationOptions, command, parse
 from shared.runs import Run
 from tasks.translator import card
@@ -36,7 +37,7 @@ LENGTHS = (1, 8, 12, 16, 24)  # words of a sentence at which the buckets start
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(SearchOptions, EvaluationOptions):
-    worst: int = 0
+    worst: CountOrZero = 0
     """Print this number of translations, those with the lowest chrF."""
 
 
@@ -120,7 +121,6 @@ def print_worst(count: int, outputs: Sequence[str], sources: Sequence[str], refe
 @command
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.translator.evaluate", __doc__)
-    options.check()
     runs = [find_run(model) for model in options.model or (None,)]
     import datasets
 

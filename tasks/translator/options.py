@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from shared.cli import check_beam
-from shared.errors import UserError
+from shared.bounds import MAX_BEAM, Bounds, Weight
 from shared.runs import Run
 
 if TYPE_CHECKING:
@@ -18,18 +17,12 @@ class SearchOptions:
 
     model: tuple[str, ...] = ()
     """Run or folder, or several that form an ensemble; default: the released model, else the newest run."""
-    beam: int | None = None
+    beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
     """Beam width; default: the value in the run's config."""
     language_model: str | None = None
     """Run or folder of an exported language model that rescores the translations."""
-    language_model_weight: float = 0.2
+    language_model_weight: Weight = 0.2
     """Weight of the language model's log-probability beside the translator's."""
-
-    def check(self, n_best: int = 1) -> None:
-        """Raises UserError for an option that is out of range."""
-        check_beam(self.beam, n_best)
-        if not self.language_model_weight >= 0:
-            raise UserError(f"--language-model-weight {self.language_model_weight}: 0 or more was expected")
 
     def language_models(self) -> list[Path]:
         """The folder of the language model, if one is given; RunError if it does not exist."""

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from shared.cli import USAGE, OutputOptions, Results, command, parse, print_error
+from shared.bounds import Beam
+from shared.cli import USAGE, OutputOptions, Results, check_n_best, command, parse, print_error
 from shared.errors import UserError
 from shared.outputs import PICTURES, Output, check_outputs, numbered_paths
 from shared.text import check_readable, read_lines
@@ -40,7 +41,7 @@ class Arguments(SearchOptions, OutputOptions):
     """Sentences, or - for the lines of standard input."""
     file: str | None = None
     """Translate the lines of this file, or of standard input for -."""
-    n_best: int = 1
+    n_best: Beam = 1
     """Number of translations of each sentence; with more than one, their probabilities are written too."""
     moses: bool = False
     """Write `index ||| translation ||| features ||| score`, the format of Moses, which `language_model.score` reads."""
@@ -110,7 +111,7 @@ def check(options: Arguments) -> None:
         raise UserError("name either sentences, or --file, or - for standard input")
     if options.file:
         check_readable(options.file)
-    options.check(options.n_best)
+    check_n_best(options.n_best, options.beam)
 
 
 @command

@@ -13,11 +13,9 @@ import pytest
 
 from shared import cli
 from shared.cli import (
-    MAX_BEAM,
     Results,
     TrainingOptions,
-    check_beam,
-    check_range,
+    check_n_best,
     command,
     parse,
     print_error,
@@ -165,35 +163,11 @@ def test_parse_reads_a_dataclass():
     assert parse(Config, ["--units", "3"], "tasks.tagger.tag", None) == Config(units=3)
 
 
-@pytest.mark.parametrize(("value", "maximum"), [(None, 5), (2, 5), (5, 5), (99, None)])
-def test_values_in_their_range_are_accepted(value, maximum):
-    check_range("--size", value, 2, maximum)
-
-
-@pytest.mark.parametrize(
-    ("value", "maximum", "limit", "message"),
-    [
-        (1, None, "", "--size 1: 2 or more was expected"),
-        (6, 5, "", "--size 6: a number from 2 to 5 was expected"),
-        (0, 5, "the beam", "--size 0: a number from 2 to 5, the beam, was expected"),
-    ],
-)
-def test_values_outside_their_range_are_refused(value, maximum, limit, message):
-    with pytest.raises(UserError) as error:
-        check_range("--size", value, 2, maximum, limit)
-    assert str(error.value) == message
-
-
-def test_beams_are_limited_and_n_best_fits_into_them():
-    check_beam(None)
-    check_beam(MAX_BEAM, MAX_BEAM)
-    check_beam(0, minimum=0)
-    with pytest.raises(UserError, match=f"--beam {MAX_BEAM + 1}: a number from 1 to {MAX_BEAM} was expected"):
-        check_beam(MAX_BEAM + 1)
-    with pytest.raises(UserError, match="--beam 0"):
-        check_beam(0)
-    with pytest.raises(UserError, match="--n-best 4: a number from 1 to 3, the beam, was expected"):
-        check_beam(3, 4)
+def test_no_more_hypotheses_than_the_beam_keeps():
+    for n_best, beam in ((3, 3), (3, None), (3, 0)):
+        check_n_best(n_best, beam)
+    with pytest.raises(UserError, match=r"^--n-best 4: a number from 1 to 3, the beam, was expected$"):
+        check_n_best(4, 3)
 
 
 # --- results -------------------------------------------------------------------------------------------------------

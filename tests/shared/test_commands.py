@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.cli import EvaluationOptions
+from shared.cli import BestPathExportOptions, EvaluationOptions, ExportOptions
 from shared.commands import as_lines, evaluate, export
 from shared.errors import UserError
 from shared.runs import Run
@@ -70,21 +70,21 @@ def test_as_lines_of_a_nested_record():
     assert as_lines({"run": "a", "per class": {"x": 1, "y": 2}}) == "run       a\nper class x 1, y 2"
 
 
-def exported(*arguments: str, minimum_beam: int = 1) -> list[tuple[str | None, int | None]]:
+def exported(*arguments: str, kind: type[ExportOptions] = ExportOptions) -> list[tuple[str | None, int | None]]:
     calls = []
 
     def write(model: str | None, beam: int | None) -> Path:
         calls.append((model, beam))
         return Path("exported/1")
 
-    export(list(arguments), "tasks.tagger.export", "Exports the tagger.", write, minimum_beam)
+    export(list(arguments), "tasks.tagger.export", "Exports the tagger.", write, kind)
     return calls
 
 
 def test_export_reads_model_and_beam_and_prints_the_folder(capsys):
     assert exported() == [(None, None)]
     assert exported("first", "--beam", "4") == [("first", 4)]
-    assert exported("--beam", "0", minimum_beam=0) == [(None, 0)]
+    assert exported("--beam", "0", kind=BestPathExportOptions) == [(None, 0)]
     assert capsys.readouterr().out == "exported/1\n" * 3
 
 

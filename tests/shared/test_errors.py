@@ -1,26 +1,16 @@
-"""Ranges of configuration fields."""
-
-from types import SimpleNamespace
+"""Errors of fields, as those of a configuration and of an option."""
 
 import pytest
 
-from shared.errors import UserError, expect
-
-RANGES = [
-    ("at least 1", [1, 7], [0, -1]),
-    ("at least 2", [2], [1]),
-    ("0 or more", [0, 0.5], [-1]),
-    ("above 0", [1e-9], [0, -1.0]),
-    ("from 0 to 1", [0, 0.5, 1], [-0.1, 1.1]),
-    ("from 0 to below 1", [0, 0.99], [1, -0.1]),
-]
+from shared.errors import MAX_SHOWN, FieldError, shortened
 
 
-@pytest.mark.parametrize(("expected", "valid", "invalid"), RANGES)
-def test_fields_outside_their_range_are_refused(expected, valid, invalid):
-    for value in valid:
-        expect(expected, SimpleNamespace(units=value), "units")
-    for value in [*invalid, float("nan")]:
-        with pytest.raises(UserError) as error:
-            expect(expected, SimpleNamespace(layers=valid[0], units=value), "layers units")
-        assert str(error.value) == f"units {value}: {expected} was expected"
+def test_a_field_and_its_option():
+    error = FieldError("image_size", 4, "a multiple of 8 was expected")
+    assert str(error) == "image_size 4: a multiple of 8 was expected"
+    assert str(error.of_option()) == "--image-size 4: a multiple of 8 was expected"
+
+
+@pytest.mark.parametrize(("length", "shown"), [(MAX_SHOWN, MAX_SHOWN), (MAX_SHOWN + 1, MAX_SHOWN + 3)])
+def test_long_values_are_cut(length, shown):
+    assert len(shortened("x" * length)) == shown

@@ -16,22 +16,33 @@ def test_presets_are_named_after_their_corpora():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"batch_size": 0}, "batch_size 0: at least 1 was expected"),
-        ({"reward_samples": 1}, "reward_samples 1: at least 2 was expected"),  # its advantage is over the others' mean
-        ({"dropout": 1.0}, "dropout 1.0: from 0 to below 1 was expected"),
-        ({"learning_rate": 0.0}, "learning_rate 0.0: above 0 was expected"),
-        ({"encoder_learning_rate": float("nan")}, "encoder_learning_rate nan: above 0 was expected"),
-        ({"reward_learning_rate": -1.0}, "reward_learning_rate -1.0: above 0 was expected"),
-        ({"clip_norm": 0.0}, "clip_norm 0.0: above 0 was expected"),
-        ({"ridge_penalty": 0.0}, "ridge_penalty 0.0: above 0 was expected"),
-        ({"embedding_stddev": 0.0}, "embedding_stddev 0.0: above 0 was expected"),
-        ({"warmup_steps": -1}, "warmup_steps -1: 0 or more was expected"),
-        ({"encoder_warmup_steps": -1}, "encoder_warmup_steps -1: 0 or more was expected"),
-        ({"reward_epochs": -1}, "reward_epochs -1: 0 or more was expected"),
-        ({"length_penalty": -0.5}, "length_penalty -0.5: 0 or more was expected"),
-        ({"seed": -1}, "seed -1: 0 or more was expected"),
-        ({"image_size": 4}, "image_size 4: a multiple of 8 was expected (cnn)"),
-        ({"image_size": 0}, "image_size 0: a multiple of 8 was expected (cnn)"),
+        ({"batch_size": 0}, "batch_size 0: a number from 1 to 10,000 was expected"),
+        (
+            {"reward_samples": 1},
+            "reward_samples 1: a number from 2 to 100 was expected",
+        ),  # its advantage is over the others' mean
+        ({"dropout": 1.0}, "dropout 1.0: a number from 0 to below 1 was expected"),
+        ({"learning_rate": 0.0}, "learning_rate 0.0: a number above 0 and at most 1,000 was expected"),
+        (
+            {"encoder_learning_rate": float("nan")},
+            "encoder_learning_rate nan: a number above 0 and at most 1,000 was expected",
+        ),
+        ({"reward_learning_rate": -1.0}, "reward_learning_rate -1.0: a number above 0 and at most 1,000 was expected"),
+        ({"clip_norm": 0.0}, "clip_norm 0.0: a number above 0 and at most 1,000,000 was expected"),
+        ({"ridge_penalty": 0.0}, "ridge_penalty 0.0: a number above 0 and at most 1,000,000 was expected"),
+        ({"embedding_stddev": 0.0}, "embedding_stddev 0.0: a number above 0 and at most 100 was expected"),
+        ({"warmup_steps": -1}, "warmup_steps -1: a number from 0 to 1,000,000 was expected"),
+        ({"encoder_warmup_steps": -1}, "encoder_warmup_steps -1: a number from 0 to 1,000,000 was expected"),
+        ({"reward_epochs": -1}, "reward_epochs -1: a number from 0 to 1,000,000 was expected"),
+        ({"length_penalty": -0.5}, "length_penalty -0.5: a number from 0 to 100 was expected"),
+        ({"seed": -1}, "seed -1: a number from 0 to 4,294,967,295 was expected"),
+        ({"image_size": 4}, "image_size 4: a number from 8 to 512 was expected"),
+        ({"image_size": 100}, "image_size 100: a multiple of 8 was expected (cnn)"),
+        (
+            {"image_size": 512, "beam": 100},
+            "beam 100 x max_length 32 x cells 4,096: 13,107,200 attention weights of an image; at most 2,000,000 were"
+            " expected",
+        ),
         (
             {"image_size": 200, "encoder": "mobilenet_v2"},
             "image_size 200: a multiple of 32 was expected (mobilenet_v2)",

@@ -34,7 +34,7 @@ def test_the_command(bidirectional, capsys, monkeypatch):
     [
         ([], "texts, such as"),
         (["no blank"], "'no blank': no blank in it"),
-        (["a ___", "--top", "0"], "--top 0: 1 or more was expected"),
+        (["a ___", "--top", "0"], "--top 0: a number from 1 to 1,000,000 was expected"),
         (["--file", "nowhere"], "nowhere: no such file"),
         (["a ___", "--model", "tiny"], "a causal model, for score and generate"),
     ],

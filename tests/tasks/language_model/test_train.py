@@ -126,8 +126,8 @@ def test_averaging_starts_when_the_development_score_stalls(small_manual, monkey
     ("arguments", "message"),
     [
         (["--schedule", "averaging"], "schedule averaging needs optimizer sgd"),
-        (["--units", "0"], "units 0: at least 1 was expected"),
-        (["--vocabulary", "subwords", "--vocabulary-size", "200"], "vocabulary_size 200: above 260 was expected"),
+        (["--units", "0"], "--units 0: a number from 1 to 10,000 was expected"),
+        (["--vocabulary", "subwords", "--vocabulary-size", "200"], "--vocabulary-size 200: above 260 was expected"),
         (["fill", "--state-reset-probability", "0.1"], "reads both ways does not support state_reset_probability 0.1"),
         (["--corpus", __file__, "--data-dir", "."], "is a path itself"),
         (["war_and_peace"], "preset 'war_and_peace' does not exist"),

@@ -24,8 +24,9 @@ def test_presets_have_the_languages_of_their_names():
         ({"source_file": "a.en", "target_file": "a.de"}, "--corpus files, --source-file and --target-file were"),
         ({"corpus": "files", "source_file": "a.en"}, "--corpus files, --source-file and --target-file were"),
         ({"corpus": "files"}, "--corpus files, --source-file and --target-file were"),
-        ({"beam": 0}, "beam 0: at least 1 was expected"),
-        ({"label_smoothing": 1.0}, "label_smoothing 1.0: from 0 to below 1 was expected"),
+        ({"beam": 0}, "beam 0: a number from 1 to 100 was expected"),
+        ({"vocabulary_size": 100_000, "embedding_units": 10_000}, "1,000,000,000 parameters of the embedding; at most"),
+        ({"label_smoothing": 1.0}, "label_smoothing 1.0: a number from 0 to below 1 was expected"),
     ],
 )
 def test_wrong_values_are_refused(fields, message):
