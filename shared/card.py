@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.runs import Run, read_json, write_bytes
+from shared.runs import Run, RunError, write_bytes
 
 CARD = """# {title}
 
@@ -39,7 +39,9 @@ def write_card(
 
     The texts are Markdown; `usage` is commands. `published` has results of other systems on the same split.
     """
-    numbers, training = _table(read_json(run.path / "metrics.json"), published or {}), _training(run)
+    if not (metrics := run.load_metrics()):
+        raise RunError(f"{run.path / 'metrics.json'}: no such file, or no metrics in it; the run is incomplete")
+    numbers, training = _table(metrics, published or {}), _training(run)
     remarks = f"\n{remarks}\n" if remarks else ""
     texts = {"title": title, "summary": summary, "terms": terms, "remarks": remarks, "usage": usage}
     card = CARD.format(**texts, numbers=numbers, training=training)
@@ -63,10 +65,15 @@ def _cell(value: Any) -> str:
 
 
 def _training(run: Run) -> str:
-    rows = run.load_history()
-    saved = run.config
+    rows, saved = run.load_history(), run.config
+    for part in ("data", "config", "versions"):
+        if not isinstance(saved.get(part), dict):
+            raise RunError(f"{run.path / 'config.json'}: expected an object under {part}; the run is damaged")
     data = ", ".join(f"{name} (fingerprint {fingerprint})" for name, fingerprint in saved["data"].items())
     config = "\n".join(f"| {name} | {value} |" for name, value in saved["config"].items())
     versions = ", ".join(f"{name} {version}" for name, version in saved["versions"].items())
-    trained = f"{len(rows)} epochs in {float(rows[-1]['minutes']):.0f} minutes" if rows else "Less than an epoch"
+    try:
+        trained = f"{len(rows)} epochs in {float(rows[-1]['minutes']):.0f} minutes" if rows else "Less than an epoch"
+    except (KeyError, TypeError, ValueError):
+        raise RunError(f"{run.path / 'history.csv'}: minutes were expected; the run is damaged") from None
     return f"{trained} on {data}, with {versions}.\n\n| configuration | |\n|---|---|\n{config}"

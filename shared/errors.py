@@ -19,6 +19,11 @@ class FieldError(UserError):
         return FieldError(f"--{self.name.replace('_', '-')}", self.value, self.problem)
 
 
+def shown(value: object) -> str:
+    """A value of an untrusted file in a message."""
+    return shortened(repr(value))
+
+
 def shortened(text: str) -> str:
     """The text, cut if it is too long for a message."""
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

@@ -1,12 +1,14 @@
 """Untrusted files: found by name or in folders, read whole, with one line for each that cannot be read."""
 
+import json
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from shared.errors import UserError
+from shared.errors import UserError, shown
 
 
 class MediaError(UserError, ValueError):
@@ -16,6 +18,41 @@ class MediaError(UserError, ValueError):
 class FoundFile(NamedTuple):
     path: Path
     error: MediaError | None  # None: it can be read
+
+
+def read_regular(path: Path, max_bytes: int, count: int | None = None) -> bytes:
+    """The content of a file, or its first `count` bytes; never waits, as the reader of a FIFO or a terminal would.
+
+    Raises MediaError for anything but a regular file of at most `max_bytes`, OSError if it cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise MediaError("is not a regular file, which was expected")
+        if status.st_size > max_bytes:
+            raise MediaError(f"has {status.st_size:,} bytes; at most {max_bytes:,} were expected")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(max_bytes if count is None else count)
+    finally:
+        os.close(descriptor)
+
+
+def parse_json(content: bytes) -> Any:
+    """The value of JSON in UTF-8; raises ValueError for anything else, and for an object that repeats a name."""
+    try:
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_without_repetitions)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _without_repetitions(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an object has {shown(repeated)} twice")
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

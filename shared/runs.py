@@ -36,16 +36,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from shared.errors import UserError
+from shared.bounds import MAX_PARAMETERS
+from shared.errors import UserError, shortened, shown
+from shared.files import MediaError, parse_json, read_regular
 from shared.outputs import replacement
 
 ROOT = Path(__file__).resolve().parent.parent / "saved_models"
 NAME = re.compile(r"\w[\w.+-]*")  # a run's name: one folder, neither hidden nor like an option
 TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}(\.\w+)?")  # a name that `tempfile` makes for an atomic file or folder
+
+MAX_JSON = 2**20  # bytes of a JSON file, which take up to 30 times that in memory
+MAX_HISTORY = 2**24  # bytes of `state.json` and `history.csv`, which grow with every epoch
+MAX_HEADER = 2**20  # bytes of the header of a safetensors file
+MAX_TENSORS = 4 * MAX_PARAMETERS + MAX_HEADER  # bytes of a safetensors file
+MAX_CHECKPOINT = 5 * MAX_TENSORS  # with gradients' moments and averages
 
 Tensors = dict[str, np.ndarray]
 Config = TypeVar("Config")
@@ -188,13 +196,23 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object; raises RunError when the file is missing, damaged or holds another value."""
+def read_file(path: Path, max_bytes: int, count: int | None = None) -> bytes:
+    """The content of a file of a run, or its first `count` bytes; raises RunError for one that is not as expected."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path}: no such file; the run is incomplete") from None
-    except (OSError, ValueError, RecursionError) as error:
+        return read_regular(path, max_bytes, count)
+    except MediaError as error:
+        raise RunError(f"{path} {error}") from None
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}") from None
+
+
+def read_json(path: Path, max_bytes: int = MAX_JSON) -> dict[str, Any]:
+    """Reads a JSON object; raises RunError when the file is missing, damaged, too large or holds another value."""
+    if not path.exists():
+        raise RunError(f"{path}: no such file; the run is incomplete")
+    try:
+        value = parse_json(read_file(path, max_bytes))
+    except ValueError as error:
         raise RunError(f"{path}: not readable as JSON ({error}); the run is damaged") from None
     if not isinstance(value, dict):
         raise RunError(f"{path}: expected a JSON object, received {type(value).__name__}")
@@ -215,21 +233,49 @@ def write_tensors(path: Path, tensors: Tensors) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read_tensors(path: Path, sha256: str | None = None) -> Tensors:
-    """Reads safetensors; raises RunError when the file is damaged or its SHA-256 is not `sha256`."""
+class TensorSpec(NamedTuple):
+    """Type, as safetensors writes it, and shape of a tensor in a file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read_specs(path: Path) -> dict[str, TensorSpec]:
+    """The tensors that safetensors declare, read from the header alone; raises RunError when it is damaged."""
+    content = read_file(path, MAX_TENSORS, 8 + MAX_HEADER)
+    length = int.from_bytes(content[:8], "little")
+    try:
+        if not 2 <= length <= len(content) - 8:
+            raise ValueError("its header is cut short or too long")
+        header = parse_json(content[8 : 8 + length])
+        header.pop("__metadata__", None)
+        size = 8 + length + max((value["data_offsets"][1] for value in header.values()), default=0)
+        if size != path.stat().st_size:
+            raise ValueError(f"its header declares {size:,} bytes, it has {path.stat().st_size:,}")
+        return {name: _spec(value) for name, value in header.items()}
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise RunError(f"{path}: not a safetensors file ({shortened(str(error))})") from None
+
+
+def _spec(value: dict[str, Any]) -> TensorSpec:
+    shape = tuple(value["shape"])
+    if not isinstance(value["dtype"], str) or any(type(size) is not int or size < 0 for size in shape):
+        raise ValueError("it declares an impossible tensor")
+    return TensorSpec(value["dtype"], shape)
+
+
+def read_tensors(path: Path, sha256: str | None = None, max_bytes: int = MAX_TENSORS) -> Tensors:
+    """Reads safetensors; raises RunError when the file is damaged, too large, or its SHA-256 is not `sha256`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path}: {error.strerror}") from None
+    content = read_file(path, max_bytes)
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise RunError(f"{path}: its SHA-256 differs from the recorded one; the file is damaged or was replaced")
     try:
         return load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise RunError(f"{path}: not a safetensors file ({error})") from None
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:  # such as an unknown type
+        raise RunError(f"{path}: not a safetensors file ({shortened(str(error))})") from None
 
 
 def _sha256(state: dict[str, Any]) -> str:
@@ -245,7 +291,7 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """The steps of all checkpoints, in ascending order."""
         names = [path.name for path in self.folder.glob("[0-9]*")] if self.folder.is_dir() else []
-        return sorted(int(name) for name in names if name.isdigit())
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def _folder(self, step: int) -> Path:
         return self.folder / f"{step:09d}"
@@ -264,11 +310,12 @@ class Checkpoints:
     def load(self, step: int) -> tuple[Tensors, dict[str, Any]]:
         """Reads checkpoint `step`; raises RunError when it is damaged."""
         path = self._folder(step) / "state.json"
-        written = read_json(path)
+        written = read_json(path, MAX_HISTORY)
         state = written.get("state")
         if not isinstance(state, dict) or _sha256(state) != written.get("sha256"):
             raise RunError(f"{path}: its SHA-256 differs from the recorded one; the file is damaged")
-        return read_tensors(path.with_name("tensors.safetensors"), state["tensors_sha256"]), state
+        sha256 = str(state.get("tensors_sha256"))
+        return read_tensors(path.with_name("tensors.safetensors"), sha256, MAX_CHECKPOINT), state
 
     def latest(self, report: Callable[[str], None] = print) -> tuple[Tensors, dict[str, Any]] | None:
         """Reads the newest intact checkpoint and reports each damaged one; None if there is none."""
@@ -322,7 +369,7 @@ class Run:
     @property
     def weights_fingerprint(self) -> str:
         """A hash of the weights, recorded by runs that start from them."""
-        return hashlib.sha256((self.path / "weights.safetensors").read_bytes()).hexdigest()[:16]
+        return hashlib.sha256(read_file(self.path / "weights.safetensors", MAX_TENSORS)).hexdigest()[:16]
 
     @property
     def config(self) -> dict[str, Any]:
@@ -337,14 +384,15 @@ class Run:
         """
         path, saved = self.path / "config.json", self.config.get("config")
         if not isinstance(saved, dict):
-            raise RunError(f"{path}: expected an object under config, received {saved!r}")
+            raise RunError(f"{path}: expected an object under config, received {shown(saved)}")
         hints = typing.get_type_hints(config_class)
         saved = current_fields(config_class, saved)
         for name, value in saved.items():
             if name not in hints:
-                raise RunError(f"{path}: field {name} is unknown; the run may be of a newer version")
+                raise RunError(f"{path}: field {shortened(name)} is unknown; the run may be of a newer version")
             if not _fits(value, hints[name]):
-                raise RunError(f"{path}: field {name} cannot be {value!r}; it is {_described(hints[name])}")
+                received = shown(value)
+                raise RunError(f"{path}: field {name} cannot be {received}; it is {_described(hints[name])}")
         try:
             return config_class(**saved)
         except (TypeError, ValueError, UserError) as error:  # a missing field, or an invalid value
@@ -380,7 +428,9 @@ class Run:
             before = defaults | current_fields(type(config), before) if part == "config" else before
             differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
             if differing:
-                changes = ", ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in differing)
+                changes = ", ".join(
+                    f"{shortened(key)} {shown(before.get(key))} -> {shown(now.get(key))}" for key in differing
+                )
                 raise RunError(f"run {self.path} exists with another {part}: {changes}; choose another --run name")
         if self.is_released:
             raise RunError(f"run {self.path} is a released model and is not trained further; choose another --run name")
@@ -392,7 +442,7 @@ class Run:
         if not path.is_dir():
             raise RunError(f"{path}: no such run")
         if (run_task := run.config.get("task")) != task:
-            raise RunError(f"{path}: a run of task {run_task!r}, not of {task!r}")
+            raise RunError(f"{path}: a run of task {shown(run_task)}, not of {task!r}")
         if not (path / "weights.safetensors").exists():
             raise RunError(f"{path}: no weights.safetensors; its training has not finished an epoch")
         return run
@@ -430,10 +480,15 @@ class Run:
         if (runs / released / "weights.safetensors").exists():
             return cls.open(runs / released, task)
         trained.sort(key=lambda run: (run.path / "weights.safetensors").stat().st_mtime, reverse=True)
-        for run in (cls.open(run.path, task) for run in trained):
-            if suits(run):
-                return run
-        raise RunError(f"no trained model under {runs}; train one with: python -m tasks.{task}.train")
+        damaged = ""
+        for run in trained:
+            try:
+                run = cls.open(run.path, task)
+                if suits(run):
+                    return run
+            except RunError as error:  # another run may do
+                damaged = f"; damaged: {error}"
+        raise RunError(f"no trained model under {runs}; train one with: python -m tasks.{task}.train{damaged}")
 
     @contextmanager
     def training(self) -> Iterator[None]:
@@ -472,11 +527,21 @@ class Run:
         with atomic_file(self.path / "model.keras") as temporary:
             model.save(temporary)
 
+    def weight_specs(self, name: str = "weights") -> dict[str, TensorSpec]:
+        """Types and shapes in `<name>.safetensors`, which take no memory; see `read_specs`."""
+        return read_specs(self.path / f"{name}.safetensors")
+
     def load_weights(self, name: str = "weights") -> Tensors:
-        """Reads `<name>.safetensors`, float16 as float32; checks the SHA-256 of a released model."""
-        config = self.config
+        """Reads `<name>.safetensors`, float16 as float32; checks the SHA-256 of a released model.
+
+        Raises RunError if the file is damaged, or a value is not finite.
+        """
+        config, path = self.config, self.path / f"{name}.safetensors"
         sha256 = str(config[f"{name}_sha256"]) if f"{name}_sha256" in config else None
-        tensors = read_tensors(self.path / f"{name}.safetensors", sha256)
+        tensors = read_tensors(path, sha256)
+        for weight, tensor in tensors.items():
+            if tensor.dtype.kind in "fc" and not np.isfinite(tensor).all():
+                raise RunError(f"{path}: {shortened(weight)} has values that are not finite; finite ones were expected")
         halves = {name: tensor.astype(np.float32) for name, tensor in tensors.items() if tensor.dtype == np.float16}
         return tensors | halves
 
@@ -489,14 +554,24 @@ class Run:
         write_bytes(self.path / "history.csv", text.getvalue().encode())
 
     def load_history(self) -> list[dict[str, str]]:
-        """The rows of `history.csv`; empty before the end of the first epoch."""
+        """The rows of `history.csv`; empty before the end of the first epoch. Raises RunError if it is damaged."""
         path = self.path / "history.csv"
-        return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+        if not path.exists():
+            return []
+        try:
+            return list(csv.DictReader(read_file(path, MAX_HISTORY).decode("utf-8").splitlines()))
+        except (ValueError, csv.Error) as error:
+            raise RunError(f"{path}: not readable as CSV ({error}); the run is damaged") from None
 
     def load_metrics(self) -> dict[str, Any]:
-        """The metrics of each split that was measured."""
+        """The metrics of each split that was measured; raises RunError if the file is damaged."""
         path = self.path / "metrics.json"
-        return read_json(path) if path.exists() else {}
+        metrics = read_json(path) if path.exists() else {}
+        for split, values in metrics.items():
+            if not isinstance(values, dict):
+                problem = f"expected an object under {shortened(split)}, received {shown(values)}"
+                raise RunError(f"{path}: {problem}; the run is damaged")
+        return metrics
 
     def save_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
         """Adds the metrics of a split to `metrics.json`, and keeps those of the others."""

@@ -6,9 +6,10 @@ again ends with the same weights, bit for bit, as an uninterrupted one (on the s
 
 import math
 import os
+import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -19,9 +20,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from shared.errors import UserError
+from shared.bounds import MAX_PARAMETERS
+from shared.errors import UserError, shortened
 from shared.recipe import Recipe
-from shared.runs import Checkpoints, Run, RunError, Tensors
+from shared.runs import Checkpoints, Run, RunError, Tensors, TensorSpec
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -114,20 +116,71 @@ def weights_as_arrays(model: keras.Model) -> Tensors:
 def assign_weights(model: keras.Model, tensors: Tensors) -> None:
     """Sets the model's weights; raises RunError naming a weight that does not fit."""
     weights = model_weights(model)
-    misfits = sorted(weights.keys() ^ tensors.keys())
-    if misfits:
-        raise RunError(f"the weights do not fit the model: {misfits[0]} is in one of the two only")
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    _check_fit(shapes, {name: tensor.shape for name, tensor in tensors.items()})
     for name, weight in weights.items():
-        received, shape = tensors[name].shape, tuple(weight.shape)
-        if received != shape:
-            raise RunError(f"the weights do not fit the model: {name} has shape {received}, not {shape}")
         weight.assign(tensors[name])
+
+
+def _check_fit(expected: Mapping[str, tuple[int, ...]], received: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises RunError naming a weight whose shape is another than that of the model."""
+    misfits = sorted(expected.keys() ^ received.keys())
+    if misfits:
+        raise RunError(f"the weights do not fit the model: {shortened(misfits[0])} is in one of the two only")
+    for name, shape in expected.items():
+        if received[name] != shape:
+            found = shortened(str(received[name]))
+            raise RunError(f"the weights do not fit the model: {name} has shape {found}, not {shape}")
+
+
+KerasModel = TypeVar("KerasModel", bound=keras.Model)
+
+
+def shapes_of(build: Callable[[], keras.Model]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the weights of the model that `build` makes; nothing is allocated for them."""
+    state = random.getstate()  # initial weights draw their seeds from it
+    with keras.StatelessScope(initialize_variables=False):
+        weights = model_weights(build())
+    random.setstate(state)
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
+
+
+def build_bounded(build: Callable[[], KerasModel]) -> KerasModel:
+    """The model that `build` makes; raises UserError instead if it would have more than `MAX_PARAMETERS`."""
+    count = sum(map(math.prod, shapes_of(build).values()))
+    if count > MAX_PARAMETERS:
+        raise UserError(f"the model would have {count:,} parameters; at most {MAX_PARAMETERS:,} were expected")
+    return build()
+
+
+def build_trained(run: Run, build: Callable[[], KerasModel]) -> KerasModel:
+    """The model that `build` makes, with the weights of a run; raises RunError if they do not fit.
+
+    Shapes and types are compared before the model or the weights take memory.
+    """
+    specs = run.weight_specs()
+    try:
+        _check_fit(shapes_of(build), {name: spec.shape for name, spec in specs.items()})
+        check_types(specs)
+    except UserError as error:
+        raise RunError(f"{run.path}: {error}") from None
+    model = build()
+    load_trained(run, model)
+    return model
+
+
+def check_types(specs: Mapping[str, TensorSpec]) -> None:
+    """Raises RunError naming a weight that is not a floating-point number of 16 or 32 bits."""
+    for name, spec in specs.items():
+        if spec.dtype not in ("F16", "F32"):
+            raise RunError(f"{name} has the type {shortened(spec.dtype)}; F16 or F32 was expected")
 
 
 def load_trained(run: Run, model: keras.Model) -> None:
     """Sets the model's weights to those of the run; raises RunError naming the run when they do not fit."""
+    tensors = run.load_weights()
     try:
-        assign_weights(model, run.load_weights())
+        assign_weights(model, tensors)
     except RunError as error:
         raise RunError(f"{run.path}: {error}") from None
 

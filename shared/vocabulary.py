@@ -21,11 +21,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Self, TypeVar
 
+from shared.bounds import MAX_VOCABULARY
+from shared.errors import shortened, shown
+from shared.files import parse_json, read_regular
 from shared.metrics import caption_tokens
 from shared.runs import Run, RunError, write_bytes
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
 REPLACEMENT = "\ufffd"  # replaces lone surrogates and invalid UTF-8
+MAX_BYTES = 2**25  # of a vocabulary file: 100 for each of `MAX_VOCABULARY` tokens
 SPACE = r"[ \t\n\r\f\v]+"  # white space between words, for Python's `re` and TensorFlow's RE2
 
 # By name, because vocabularies save the name.
@@ -59,18 +63,22 @@ class Vocabulary(ABC):
         self.table = tuple(table)
         self.normalisation = normalisation
         if normalisation not in NORMALISATIONS:
-            raise ValueError(f"Expected a normalisation among {sorted(NORMALISATIONS)}. Received: {normalisation!r}")
+            raise ValueError(
+                f"Expected a normalisation among {sorted(NORMALISATIONS)}. Received: {shown(normalisation)}"
+            )
         for index, token in enumerate(self.table):
             if not isinstance(token, str) or not token or _LONE_SURROGATE.search(token):
-                raise ValueError(f"Expected every token to be a non-empty text. Received: {token!r} for id {index}")
+                raise ValueError(
+                    f"Expected every token to be a non-empty text. Received: {shown(token)} for id {index}"
+                )
         if self.table[: len(self.reserved)] != self.reserved:
             raise ValueError(
                 f"Expected a {self.kind} table to start with {' '.join(self.reserved[:5])} ... "
-                f"({len(self.reserved)} reserved tokens). Received: {list(self.table[:5])}"
+                f"({len(self.reserved)} reserved tokens). Received: {shortened(str(list(self.table[:5])))}"
             )
         if len(set(self.table)) != len(self.table):
             token, count = Counter(self.table).most_common(1)[0]
-            raise ValueError(f"Expected every token once. Received: {token!r} {count} times")
+            raise ValueError(f"Expected every token once. Received: {shown(token)} {count} times")
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
@@ -128,8 +136,8 @@ class Vocabulary(ABC):
         Raises ValueError, naming the file, if it is not a vocabulary of this kind; OSError if it cannot be read.
         """
         try:
-            vocabulary = _from_contents(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (ValueError, RecursionError) as error:  # json and UTF-8 errors are ValueErrors
+            vocabulary = _from_contents(parse_json(read_regular(Path(path), MAX_BYTES)))
+        except ValueError as error:  # those of JSON and UTF-8 are ValueErrors too
             raise ValueError(f"{path} is not a vocabulary: {error}") from None
         if not isinstance(vocabulary, cls):
             raise ValueError(f"{path} holds a vocabulary of {vocabulary.kind}. Expected: {cls.kind}")
@@ -169,7 +177,7 @@ class WordVocabulary(Vocabulary):
         super().__init__(table, normalisation)
         for token in self.table:
             if _SPACE.search(token):
-                raise ValueError(f"Expected words without white space. Received: {token!r}")
+                raise ValueError(f"Expected words without white space. Received: {shown(token)}")
         self._ids = {word: index for index, word in enumerate(self.table) if word not in SPECIALS}
 
     @classmethod
@@ -323,19 +331,23 @@ def load_vocabulary(run: Run, kind: type[Kind], name: str = "vocabulary") -> Kin
     path = run.path / f"{name}.json"
     try:
         return kind.load(path)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: {error}") from None
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # it names the file
+        raise RunError(str(error)) from None
 
 
 def _from_contents(contents: object) -> Vocabulary:
     if not isinstance(contents, dict) or contents.keys() != {"kind", "normalisation", "tokens"}:
-        received = sorted(contents) if isinstance(contents, dict) else type(contents).__name__
+        received = shortened(str(sorted(contents))) if isinstance(contents, dict) else type(contents).__name__
         raise ValueError(f"Expected an object with kind, normalisation and tokens. Received: {received}")
     kinds = {kind.kind: kind for kind in (WordVocabulary, SubwordVocabulary)}
     if not isinstance(contents["kind"], str) or contents["kind"] not in kinds:
-        raise ValueError(f"Expected a kind among {sorted(kinds)}. Received: {contents['kind']!r}")
+        raise ValueError(f"Expected a kind among {sorted(kinds)}. Received: {shown(contents['kind'])}")
     if not isinstance(contents["normalisation"], str):
-        raise ValueError(f"Expected the name of a normalisation. Received: {contents['normalisation']!r}")
+        raise ValueError(f"Expected the name of a normalisation. Received: {shown(contents['normalisation'])}")
     if not isinstance(contents["tokens"], list):
         raise ValueError(f"Expected tokens to be a list. Received: {type(contents['tokens']).__name__}")
+    if len(contents["tokens"]) > MAX_VOCABULARY:
+        raise ValueError(f"Expected at most {MAX_VOCABULARY:,} tokens. Received: {len(contents['tokens']):,}")
     return kinds[contents["kind"]](contents["tokens"], contents["normalisation"])

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 
 from shared.errors import UserError
-from shared.runs import Run
-from shared.training import assign_weights
+from shared.runs import Run, RunError
+from shared.training import assign_weights, check_types
 from tasks.captioner.config import Config
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -146,6 +146,11 @@ def build_encoder(config: Config) -> keras.Sequential:
 
 def load_encoder(run: Run, config: Config) -> keras.Sequential:
     """The encoder of a run; raises RunError if its weights are missing or do not fit."""
+    specs, tensors = run.weight_specs("encoder"), run.load_weights("encoder")
     encoder = build_encoder(config)
-    assign_weights(encoder.layers[-1], run.load_weights("encoder"))
+    try:
+        check_types(specs)
+        assign_weights(encoder.layers[-1], tensors)
+    except RunError as error:
+        raise RunError(f"{run.path / 'encoder.safetensors'}: {error}") from None
     return encoder

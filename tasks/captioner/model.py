@@ -23,16 +23,18 @@ from typing import Any, NamedTuple
 import keras
 
 from shared.attention import AdaptiveAttention
+from shared.bounds import check_product
 from shared.decoding import SearchSpace, beam_search
 from shared.recurrent import LSTM
 from shared.runs import Run, current_fields
-from shared.training import Loaded, load_trained
+from shared.training import Loaded, build_bounded, build_trained
 from shared.vocabulary import Vocabulary, WordVocabulary, load_vocabulary
 from tasks.captioner.config import Config
 from tasks.captioner.encoder import grid_shape
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
+MAX_SCORES = 4_000_000  # of an image at each step of a search; about 50 images are searched at once
 SPLIT_OFF = r" ((?:'s|'m|'d|'re|'ll|'ve|n't)\b|[.,:;?!])"  # tokens without a space before them; for `re` and RE2 alike
 
 
@@ -194,13 +196,16 @@ class Captioner(keras.Model):
 class CaptionSearch(keras.Model):
     """Beam search from images or, if `encoder` is None, from grids; call `predict_on_batch` with NumPy arrays.
 
-    Compiled once. `config` has beam width, maximum length, length penalty and the shape of the grid.
+    Compiled once. `config` has beam width, maximum length, length penalty and the shape of the grid. Raises
+    UserError if the beam is too wide for the vocabulary.
     """
 
     def __init__(self, captioner: Captioner, encoder: keras.Model | None, config: Config):
         super().__init__()
         self.captioner, self.encoder, self.config = captioner, encoder, config
         self.grid_shape = grid_shape(config)[:2]  # rows and columns
+        sizes = ("beam", config.beam), ("words known", captioner.vocab_size)
+        check_product("scores of an image", MAX_SCORES, *sizes)
 
     def call(self, inputs):
         """Images in 0..255 or grids -> the fields of Hypotheses.
@@ -214,11 +219,16 @@ class CaptionSearch(keras.Model):
 
 
 def build_model(config: Config, vocabulary: WordVocabulary) -> Captioner:
-    """An untrained captioner for the grids of the configured encoder."""
+    """An untrained captioner for the grids of the configured encoder; raises UserError if it would be too large."""
     options = {name: getattr(config, name) for name in ("embedding_stddev", "sum_pooling", "language_lstm", "dropout")}
-    model = Captioner(len(vocabulary), config.units, **options, name="captioner")
-    model.build({"grid": (None, None, None, grid_shape(config)[-1]), "token_ids": (None, None, None)})
-    return model
+    shapes = {"grid": (None, None, None, grid_shape(config)[-1]), "token_ids": (None, None, None)}
+
+    def build() -> Captioner:
+        model = Captioner(len(vocabulary), config.units, **options, name="captioner")
+        model.build(shapes)
+        return model
+
+    return build_bounded(build)
 
 
 LoadedCaptioner = Loaded[Config, WordVocabulary, Captioner]
@@ -228,6 +238,5 @@ def load_model(run: Run) -> LoadedCaptioner:
     """The configuration, vocabulary and trained model of a run; raises RunError if they do not fit together."""
     config = run.read_config(Config)
     vocabulary = load_vocabulary(run, WordVocabulary)
-    model = build_model(config, vocabulary)
-    load_trained(run, model)
+    model = build_trained(run, lambda: build_model(config, vocabulary))
     return Loaded(config, vocabulary, model)

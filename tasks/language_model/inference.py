@@ -310,7 +310,12 @@ class TextGenerator:
         fits = fits and np.array_equal(tensors["model"], self._model_hash()) and tensors["token"].shape == ()
         if not fits or any(tensors[name].shape != shape for name, shape in shapes.items()):
             raise UserError(f"{path}: the state of another model; load it with the model that saved it")
-        self.states, self.token = [tensors[name] for name in shapes], int(tensors["token"])
+        states, token = [tensors[name] for name in shapes], tensors["token"]
+        if any(state.dtype != np.float32 or not np.isfinite(state).all() for state in states):
+            raise UserError(f"{path}: the file is damaged; states of finite float32 values were expected")
+        if token.dtype.kind not in "iu" or not 0 <= token < len(self.vocabulary):
+            raise UserError(f"{path}: the file is damaged; a token from 0 to {len(self.vocabulary) - 1} was expected")
+        self.states, self.token = states, int(token)
 
     def _model_hash(self) -> np.ndarray:
         """SHA-256 of the vocabulary and the weights, uint8 `(32,)`."""

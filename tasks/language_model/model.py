@@ -18,7 +18,7 @@ from shared.any_size import AnySize
 from shared.decoding import choose
 from shared.recurrent import Stack
 from shared.runs import Run, current_fields
-from shared.training import Loaded, load_trained
+from shared.training import Loaded, build_bounded, build_trained
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary, load_vocabulary
 from tasks.language_model.config import Config
 
@@ -301,10 +301,17 @@ class TokenSampler(AnySize):
 
 
 def build_model(config: Config, vocabulary: Vocabulary) -> LanguageModel | FillModel:
-    """An untrained model: causal, or bidirectional if the configuration reads both ways."""
-    model = (LanguageModel if config.reads == "forwards" else FillModel)(config, len(vocabulary))
-    model.build()
-    return model
+    """An untrained model: causal, or bidirectional if the configuration reads both ways.
+
+    Raises UserError if it would be too large.
+    """
+
+    def build() -> LanguageModel | FillModel:
+        model = (LanguageModel if config.reads == "forwards" else FillModel)(config, len(vocabulary))
+        model.build()
+        return model
+
+    return build_bounded(build)
 
 
 def load_model(run: Run) -> Loaded[Config, Vocabulary, Any]:
@@ -315,6 +322,5 @@ def load_model(run: Run) -> Loaded[Config, Vocabulary, Any]:
     """
     config = run.read_config(Config)
     vocabulary = load_vocabulary(run, WordVocabulary if config.vocabulary == "words" else SubwordVocabulary)
-    model = build_model(config, vocabulary)
-    load_trained(run, model)
+    model = build_trained(run, lambda: build_model(config, vocabulary))
     return Loaded(config, vocabulary, model)

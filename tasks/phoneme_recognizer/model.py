@@ -28,8 +28,8 @@ from shared.features import HOP, WINDOW, frame_count, log_mel
 from shared.ngrams import NGrams
 from shared.phones import PhoneVocabulary
 from shared.recurrent import Stack
-from shared.runs import Run, current_fields
-from shared.training import Loaded, load_trained
+from shared.runs import Run, RunError, current_fields
+from shared.training import Loaded, build_bounded, build_trained
 from tasks.phoneme_recognizer.config import Config
 from tasks.phoneme_recognizer.spectrum import SpectrumMask, VocalTract
 
@@ -322,24 +322,40 @@ class PhoneAligner(RecognizerFunction):
 
 
 def build_model(config: Config, vocabulary: PhoneVocabulary) -> PhonemeRecognizer:
-    """An untrained recognizer."""
-    model = PhonemeRecognizer(config, len(vocabulary))
-    model.build()
-    return model
+    """An untrained recognizer; raises UserError if it would be too large."""
+
+    def build() -> PhonemeRecognizer:
+        model = PhonemeRecognizer(config, len(vocabulary))
+        model.build()
+        return model
+
+    return build_bounded(build)
 
 
 def load_model(run: Run) -> LoadedRecognizer:
     """The configuration, vocabulary and trained model of a run; raises RunError if they do not fit together."""
     config = run.read_config(Config)
     vocabulary = PhoneVocabulary(config.classes)
-    model = build_model(config, vocabulary)
-    load_trained(run, model)
+    model = build_trained(run, lambda: build_model(config, vocabulary))
+    if not float(model.temperature) > 0 or not bool(ops.all(model.deviation > 0)):
+        raise RunError(f"{run.path}: a temperature and deviations above 0 were expected in weights.safetensors")
     return Loaded(config, vocabulary, model)
 
 
 def load_ngrams(run: Run) -> NGrams:
-    """The phone n-grams of the run's training corpus."""
-    return NGrams(**run.load_weights("ngrams"))
+    """The phone n-grams of the run's training corpus; raises RunError if they do not fit the vocabulary."""
+    path, vocab = run.path / "ngrams.safetensors", len(PhoneVocabulary(run.read_config(Config).classes))
+    specs = run.weight_specs("ngrams")
+    shapes = {spec.shape for spec in specs.values()}
+    if specs.keys() != set(NGrams._fields) or len(shapes) != 1 or next(iter(shapes))[1:] != (vocab,):
+        raise RunError(f"{path}: log_probs and following of shape (states, {vocab}) were expected")
+    ngrams = NGrams(**run.load_weights("ngrams"))
+    if ngrams.log_probs.dtype != np.float32 or ngrams.following.dtype.kind not in "iu":
+        raise RunError(f"{path}: float32 for log_probs and integers for following were expected")
+    states = len(ngrams.following)
+    if not states or not np.isin(ngrams.following, np.arange(states)).all():
+        raise RunError(f"{path}: states from 0 to {states - 1} were expected in following")
+    return ngrams
 
 
 def measure_bands(model: PhonemeRecognizer, sounds: Iterable[np.ndarray]) -> None:

@@ -9,6 +9,7 @@ The notation is that of `shared.decoding.beam_search`. The language model is the
 from collections.abc import Sequence
 
 from shared.decoding import length_penalty
+from shared.errors import shortened
 from shared.runs import Run, RunError
 
 
@@ -29,7 +30,10 @@ class LanguageModel:
         import tensorflow as tf
 
         self.weight = weight
-        self._score = tf.saved_model.load(str(path)).score
+        try:
+            self._score = tf.saved_model.load(str(path)).score
+        except Exception as error:  # TensorFlow raises many kinds for a damaged folder
+            raise RunError(f"{path}: not a SavedModel of a language model ({shortened(str(error))})") from None
 
     def log_probs(self, texts: Sequence[str]) -> list[float]:
         """Log-probabilities of lines, in nats."""

@@ -25,7 +25,7 @@ from shared.decoding import Hypotheses, SearchSpace, Step, beam_search
 from shared.losses import token_nats
 from shared.recurrent import Stack
 from shared.runs import Run, current_fields
-from shared.training import Loaded, load_trained
+from shared.training import Loaded, build_bounded, build_trained
 from shared.vocabulary import Vocabulary, load_vocabulary
 from tasks.translator.config import Config
 from tasks.translator.decoders import BetweenDecoder, Decoded, FixedDecoder, InsideDecoder, Memory
@@ -159,10 +159,14 @@ class EncoderDecoder(keras.Model):
 
 
 def build_model(config: Config, vocabulary: Vocabularies) -> EncoderDecoder:
-    """An untrained model."""
-    model = EncoderDecoder(config, len(vocabulary.source), len(vocabulary.target), name="translator")
-    model.build()
-    return model
+    """An untrained model; raises UserError if it would be too large."""
+
+    def build() -> EncoderDecoder:
+        model = EncoderDecoder(config, len(vocabulary.source), len(vocabulary.target), name="translator")
+        model.build()
+        return model
+
+    return build_bounded(build)
 
 
 def load_model(run: Run) -> Loaded[Config, Vocabularies, EncoderDecoder]:
@@ -171,8 +175,7 @@ def load_model(run: Run) -> Loaded[Config, Vocabularies, EncoderDecoder]:
     source = load_vocabulary(run, Vocabulary)
     target = source if config.joint_vocabulary else load_vocabulary(run, Vocabulary, "target_vocabulary")
     vocabulary = Vocabularies(source, target)
-    model = build_model(config, vocabulary)
-    load_trained(run, model)
+    model = build_trained(run, lambda: build_model(config, vocabulary))
     return Loaded(config, vocabulary, model)
 
 

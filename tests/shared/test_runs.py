@@ -19,7 +19,9 @@ from shared.runs import (
     atomic_file,
     atomic_folder,
     current_fields,
+    read_file,
     read_json,
+    read_specs,
     read_tensors,
     write_bytes,
     write_json,
@@ -172,6 +174,76 @@ def test_unreadable_tensors_are_refused(tmp_path, content, sha256, message):
     with pytest.raises(RunError) as error:
         read_tensors(path, sha256)
     assert one_line(error).startswith(f"{path}: {message}")
+
+
+def with_header(header: bytes, length: int | None = None, values: int = 24) -> bytes:
+    """A safetensors file with a header, its length, and the bytes of the values."""
+    return (len(header) if length is None else length).to_bytes(8, "little") + header + bytes(values)
+
+
+def test_types_and_shapes_are_read_from_the_header_alone(tmp_path, monkeypatch):
+    path = tmp_path / "tensors.safetensors"
+    write_tensors(path, TENSORS)
+    monkeypatch.setattr(runs, "MAX_HEADER", path.stat().st_size - 8 - 24 * 2 - 16)  # the values are not read
+    assert read_specs(path)["transposed"] == ("F32", (3, 2))
+    assert read_specs(path)["seed"] == ("U32", (2,))
+    assert read_specs(path)["scalar"].shape == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        with_header(b"{}", 2**63),
+        with_header(b"{}", 2**20),
+        with_header(b"[]"),
+        with_header(b'{"a": {"dtype": "F32", "shape": [2, 3]'),
+        with_header(b'{"a": {"dtype": "F32", "shape": [-2, 3], "data_offsets": [0, 24]}}'),
+        with_header(b'{"a": {"dtype": "F32", "shape": [2.5], "data_offsets": [0, 24]}}'),
+        with_header(b'{"a": {"dtype": 7, "shape": [6], "data_offsets": [0, 24]}}'),
+        with_header(b'{"a": {"shape": [6], "data_offsets": [0, 24]}}'),
+        with_header(b'{"a": 6}'),
+        with_header(b'{"a": {}, "a": {}}'),
+    ],
+)
+def test_impossible_headers_are_refused(tmp_path, content):
+    path = tmp_path / "tensors.safetensors"
+    path.write_bytes(content)
+    for read in (read_specs, read_tensors):
+        with pytest.raises(RunError) as error:
+            read(path)
+        assert one_line(error).startswith(f"{path}: not a safetensors file")
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        b'"a": {"dtype": "F32", "shape": [1000000000, 1000000000], "data_offsets": [0, 24]}',  # more than the file has
+        b'"a": {"dtype": "F32", "shape": [6], "data_offsets": [0, 20]}',
+        b'"a": {"dtype": "F32", "shape": [6], "data_offsets": [8, 32]}',  # beyond the end
+        b'"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]},'
+        b'"b": {"dtype": "F32", "shape": [4], "data_offsets": [8, 24]}',  # overlapping
+        b'"a": {"dtype": "BF16", "shape": [12], "data_offsets": [0, 24]}',
+        b'"a": {"dtype": "X9", "shape": [12], "data_offsets": [0, 24]}',
+    ],
+)
+def test_headers_that_lie_are_refused_without_memory(tmp_path, tensors):
+    path = tmp_path / "tensors.safetensors"
+    path.write_bytes(with_header(b"{" + tensors + b"}"))
+    with pytest.raises(RunError, match="not a safetensors file"):
+        read_tensors(path)
+
+
+def test_files_of_a_run_are_regular_and_bounded(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    with pytest.raises(RunError, match=r"a\.json has 8 bytes; at most 7 were expected"):
+        read_json(tmp_path / "a.json", 7)
+    os.mkfifo(tmp_path / "fifo")
+    for read in (read_json, read_tensors, read_specs):
+        with pytest.raises(RunError, match="fifo is not a regular file, which was expected"):
+            read(tmp_path / "fifo")
+    with pytest.raises(RunError, match="missing: No such file or directory"):
+        read_file(tmp_path / "missing", 9)
 
 
 def test_truncated_tensors_are_refused_without_a_hash(tmp_path):
@@ -427,6 +499,51 @@ def test_released_weights_are_verified_and_converted_to_float32(tmp_path):
         write_json(run.path / "config.json", {**run.config, "weights_sha256": wrong})
         with pytest.raises(RunError, match="its SHA-256 differs from the recorded one"):
             run.load_weights()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value, dtype):
+    run = trained(tmp_path)
+    run.save_weights({"bias": np.zeros(2, dtype), "kernel": np.array([[1, value]], dtype)})
+    with pytest.raises(RunError) as error:
+        run.load_weights()
+    assert one_line(error).endswith(": kernel has values that are not finite; finite ones were expected")
+
+
+def test_the_newest_run_is_passed_over_if_it_is_damaged(tmp_path):
+    for time, name in ((1, "old"), (2, "damaged")):
+        os.utime(trained(tmp_path, name).path / "weights.safetensors", (time, time))
+    (tmp_path / "tagger" / "damaged" / "config.json").write_text("[]")
+    assert Run.find(None, "tagger", "released", tmp_path).name == "old"
+    (tmp_path / "tagger" / "old" / "config.json").write_text("{}")
+    with pytest.raises(RunError, match=r"no trained model .*; damaged: .*old: a run of task None, not of 'tagger'"):
+        Run.find(None, "tagger", "released", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b'{"dev": 0.2}', b'{"dev": ["PER"]}', b'{"dev": {}, "dev": {}}', b"\xff"])
+def test_damaged_metrics_are_refused(tmp_path, content):
+    run = trained(tmp_path)
+    (run.path / "metrics.json").write_bytes(content)
+    with pytest.raises(RunError, match=r"metrics\.json.*the run is damaged"):
+        run.load_metrics()
+
+
+@pytest.mark.parametrize("content", [b"epoch\n\xff\n", b"epoch\n" + b"9" * 200_000 + b"\n"])
+def test_a_damaged_history_is_refused(tmp_path, content):
+    run = trained(tmp_path)
+    (run.path / "history.csv").write_bytes(content)
+    with pytest.raises(RunError, match=r"history\.csv: not readable as CSV"):
+        run.load_history()
+
+
+def test_long_values_are_cut_in_messages(tmp_path):
+    run = trained(tmp_path)
+    for config in ({"units": "9" * 999}, {"x" * 999: 1}, "x" * 999):
+        write_json(run.path / "config.json", {**run.config, "config": config})
+        with pytest.raises(RunError) as error:
+            run.read_config(Settings)
+        assert len(one_line(error).removeprefix(str(tmp_path))) < 250
 
 
 def test_metrics_of_splits_are_merged(tmp_path):

@@ -23,11 +23,23 @@ import pytest
 
 from shared import training
 from shared.batching import BucketedBatches, pad
+from shared.errors import UserError
 from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
 from shared.recipe import Recipe
 from shared.recurrent import LSTM
 from shared.runs import Checkpoints, Run, RunError
-from shared.training import Evaluation, Interrupted, State, Trainer, TrainingError, averaged_weights, model_weights
+from shared.training import (
+    Evaluation,
+    Interrupted,
+    State,
+    Trainer,
+    TrainingError,
+    averaged_weights,
+    build_bounded,
+    build_trained,
+    model_weights,
+    shapes_of,
+)
 from tests.shared.test_runs import Settings
 
 VOCAB, EXAMPLES, BATCH, EPOCHS = 7, 18, 4, 3
@@ -97,6 +109,61 @@ def trainer(root: Path, name: str = "run", model: keras.Model | None = None, eva
     recipe = Recipe(**{"epochs": EPOCHS, "learning_rate": 0.02, "warmup_steps": 3, "patience": 9} | options)
     evaluate = evaluate or likelihood_on_development(model)
     return Trainer(model, batches(), run, evaluate, recipe, tensorboard=tensorboard)
+
+
+def dense(units: int) -> keras.Model:
+    """A model of one layer, with 3 inputs."""
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(units, name="output")], name="dense")
+
+
+def test_shapes_take_no_memory_and_leave_the_seeds_alone():
+    before = random.getstate()
+    assert shapes_of(lambda: dense(2 * 10**9)) == {"output/kernel": (3, 2 * 10**9), "output/bias": (2 * 10**9,)}
+    assert random.getstate() == before
+
+
+def test_a_model_of_bounded_size_is_built(monkeypatch):
+    monkeypatch.setattr(training, "MAX_PARAMETERS", 28)
+    assert build_bounded(lambda: dense(7)).count_params() == 28
+    with pytest.raises(UserError, match="the model would have 32 parameters; at most 28 were expected"):
+        build_bounded(lambda: dense(8))
+
+
+def test_a_model_is_built_with_the_weights_of_a_run(tmp_path):
+    run = Run.create("tagger", "dense", Settings(), {}, tmp_path)
+    tensors = {"output/kernel": np.arange(6, dtype=np.float32).reshape(3, 2), "output/bias": np.ones(2, np.float16)}
+    run.save_weights(tensors)
+    model = build_trained(run, lambda: dense(2))
+    np.testing.assert_array_equal(model.layers[0].kernel, tensors["output/kernel"])
+    np.testing.assert_array_equal(model.layers[0].bias, [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"output/kernel": np.zeros((2, 3), np.float32)}, r"output/kernel has shape \(2, 3\), not \(3, 2\)"),
+        ({"output/bias": np.zeros((), np.float32)}, r"output/bias has shape \(\), not \(2,\)"),
+        ({"extra": np.zeros(2, np.float32)}, "extra is in one of the two only"),
+        ({"output/bias": np.zeros(2, np.float64)}, "output/bias has the type F64; F16 or F32 was expected"),
+        ({"output/bias": np.zeros(2, np.int32)}, "output/bias has the type I32; F16 or F32 was expected"),
+        ({"output/bias": np.zeros(2, bool)}, "output/bias has the type BOOL; F16 or F32 was expected"),
+        ({"output/bias": np.zeros(2, np.complex64)}, "output/bias has the type C64; F16 or F32 was expected"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_before_the_model_is_built(tmp_path, changes, message):
+    run = Run.create("tagger", "dense", Settings(), {}, tmp_path)
+    tensors = {"output/kernel": np.zeros((3, 2), np.float32), "output/bias": np.zeros(2, np.float32)}
+    run.save_weights(tensors | changes)
+    built = []
+
+    def build() -> keras.Model:
+        model = dense(2)
+        built.append(model.weights[0]._value)
+        return model
+
+    with pytest.raises(RunError, match=message):
+        build_trained(run, build)
+    assert built == [None]  # for its shapes alone
 
 
 def run_at(root: Path, name: str = "run") -> Run:

@@ -8,7 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from shared.errors import UserError
+from shared.runs import read_tensors, write_tensors
 from shared.training import Loaded
+from tasks.language_model import inference
 from tasks.language_model.adapt import stream_nats
 from tasks.language_model.inference import BlankFiller, Sampling, TextGenerator, TextScorer, text_before
 from tasks.language_model.model import build_model, load_model
@@ -195,6 +198,38 @@ def test_the_state_of_another_model_is_refused(generator, tmp_path):
     generator.vocabulary = type(generator.vocabulary)([*generator.vocabulary.table, "more"])
     with pytest.raises(Exception, match="the state of another model"):
         generator.restore(tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"token": np.array(-1)}, "a token from 0 to"),
+        ({"token": np.array(10**6)}, "a token from 0 to"),
+        ({"token": np.array(1.5)}, "a token from 0 to"),
+        ({"state_0": np.full((1, 24), np.nan, np.float32)}, "states of finite float32 values were expected"),
+        ({"state_0": np.zeros((1, 24), np.int32)}, "states of finite float32 values were expected"),
+        ({"state_0": np.zeros((2, 24), np.float32)}, "the state of another model"),
+    ],
+)
+def test_damaged_states_are_refused(generator, tmp_path, changes, message):
+    path = tmp_path / "state"
+    generator.save(path)
+    units = read_tensors(path)["state_0"].shape[1]
+    write_tensors(path, read_tensors(path) | {name: x[:, :units] if x.ndim else x for name, x in changes.items()})
+    token = generator.token
+    with pytest.raises(UserError, match=message):
+        generator.restore(path)
+    assert generator.token == token
+
+
+def test_samples_and_blanks_are_bounded_by_the_vocabulary(generator, bidirectional, monkeypatch):
+    monkeypatch.setattr(inference, "MAX_SCORES", 3 * len(generator.vocabulary))
+    assert len(generator("a", max_tokens=1, samples=3)) == 3
+    with pytest.raises(UserError, match="samples 4 x tokens known"):
+        generator("a", max_tokens=1, samples=4)
+    filler = BlankFiller.load("fill")
+    with pytest.raises(UserError, match="blanks 9 x tokens known"):
+        filler("the " + "___ " * 9)
 
 
 def test_stop_texts():

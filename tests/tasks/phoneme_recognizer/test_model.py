@@ -8,7 +8,10 @@ import pytest
 
 from shared.audio import pad_samples
 from shared.features import log_mel
-from tasks.phoneme_recognizer.model import PhonemeRecognizer, build_model, load_model, measure_bands
+from shared.ngrams import count_ngrams
+from shared.runs import Run, RunError
+from shared.training import weights_as_arrays
+from tasks.phoneme_recognizer.model import PhonemeRecognizer, build_model, load_model, load_ngrams, measure_bands
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY, say, sound
 
 STREAMING = replace(CONFIG, bidirectional=False, normalisation="corpus", num_layers=2)
@@ -98,3 +101,44 @@ def test_configurations_of_older_model_files_are_read():
     former = {current: name for name, current in CONFIG.RENAMED.items()}
     older = {former.get(name, name): value for name, value in saved["config"].items()}
     assert PhonemeRecognizer.from_config({"config": older, "name": "older"}).config == CONFIG
+
+
+@pytest.fixture
+def run(tmp_path):
+    """An untrained run with the n-grams of two sequences."""
+    run = Run.create("phoneme_recognizer", "untrained", CONFIG, {}, tmp_path)
+    run.save_weights(weights_as_arrays(build_model(CONFIG, VOCABULARY)))
+    run.save_weights(count_ngrams([[1, 2, 3], [2, 3]], len(VOCABULARY), 2)._asdict(), "ngrams")
+    return run
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0), ("temperature", -1), ("deviation", 0)])
+def test_a_temperature_and_deviations_above_0_are_expected(run, name, value):
+    load_model(run)
+    weights = run.load_weights()
+    run.save_weights(weights | {name: np.full_like(weights[name], value)})
+    with pytest.raises(RunError, match=r"a temperature and deviations above 0 were expected in weights\.safetensors"):
+        load_model(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x | {"following": x["following"] + 5}, "states from 0 to 3 were expected in following"),
+        (lambda x: x | {"following": x["following"].astype(np.int8) - 1}, "states from 0 to 3 were expected"),
+        (lambda x: x | {"following": x["following"].astype(np.float32)}, "integers for following were expected"),
+        (lambda x: x | {"log_probs": x["log_probs"].astype(np.float64)}, "float32 for log_probs"),
+        (lambda x: x | {"log_probs": x["log_probs"] * np.nan}, "values that are not finite"),
+        (lambda x: x | {"log_probs": x["log_probs"][1:]}, "were expected"),
+        (lambda x: {name: value[:, 1:] for name, value in x.items()}, r"of shape \(states, 40\) were expected"),
+        (lambda x: {name: value[:0] for name, value in x.items()}, "were expected"),
+        (lambda x: {"log_probs": x["log_probs"]}, "log_probs and following"),
+        (lambda x: x | {"more": x["log_probs"]}, "log_probs and following"),
+    ],
+)
+def test_ngrams_that_do_not_fit_are_refused(run, change, message):
+    ngrams = load_ngrams(run)
+    assert ngrams.following.max() == len(ngrams.following) - 1 == 3
+    run.save_weights(change(ngrams._asdict()), "ngrams")
+    with pytest.raises(RunError, match=message):
+        load_ngrams(run)
