@@ -22,6 +22,7 @@ from tasks.translator.fusion import LanguageModel
 from tasks.translator.model import EncoderDecoder, ScoringModel, SearchModel, Vocabularies, load_model, source_batch
 
 BATCH_TOKENS = 2000  # of either language, padding included
+MAX_SCORES = 80_000_000  # of a batch at each step of a search
 
 LoadedTranslator = Loaded[Config, Vocabularies, EncoderDecoder]
 
@@ -134,7 +135,7 @@ class Translator:
                 raise UserError(reason)
         encoded = [self.vocabulary.source.encode(sentence) for sentence in different]
         translations = {"": [_empty_translation()]}
-        for indices in packed([len(ids) + 1 for ids in encoded], BATCH_TOKENS):
+        for indices in packed([len(ids) + 1 for ids in encoded], self._batch_tokens):
             result = self.search.predict_on_batch(source_batch([encoded[i] for i in indices]))
             for row, i in enumerate(indices):
                 tokens = self.vocabulary.source.pieces(different[i])
@@ -142,6 +143,11 @@ class Translator:
                 best = [self._translation(result, row, rank, encoded[i], tokens) for rank in ranks]
                 translations[different[i]] = self._rescored(best)
         return [translations[sentence] for sentence in sentences]
+
+    @property
+    def _batch_tokens(self) -> int:
+        """Tokens of a batch; fewer with a wide beam and a large vocabulary, whose scores would fill the memory."""
+        return max(1, min(BATCH_TOKENS, MAX_SCORES // (self.config.beam * len(self.vocabulary.target))))
 
     def refusal(self, sentence: str) -> str | None:
         """Why a sentence cannot be translated: it is more than twice as long as those of training."""

@@ -130,7 +130,7 @@ def test_a_temperature_and_deviations_above_0_are_expected(run, name, value):
         (lambda x: x | {"log_probs": x["log_probs"].astype(np.float64)}, "float32 for log_probs"),
         (lambda x: x | {"log_probs": x["log_probs"] * np.nan}, "values that are not finite"),
         (lambda x: x | {"log_probs": x["log_probs"][1:]}, "were expected"),
-        (lambda x: {name: value[:, 1:] for name, value in x.items()}, r"of shape \(states, 40\) were expected"),
+        (lambda x: {name: value[:, 1:] for name, value in x.items()}, r"of shape \(states, 39\) were expected"),
         (lambda x: {name: value[:0] for name, value in x.items()}, "were expected"),
         (lambda x: {"log_probs": x["log_probs"]}, "log_probs and following"),
         (lambda x: x | {"more": x["log_probs"]}, "log_probs and following"),

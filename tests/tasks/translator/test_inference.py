@@ -9,6 +9,7 @@ from shared.errors import UserError
 from shared.runs import write_json
 from shared.training import Loaded
 from shared.vocabulary import SubwordVocabulary, WordVocabulary
+from tasks.translator import inference
 from tasks.translator.config import SCENES
 from tasks.translator.inference import Translator, hard_alignment, word_attention, word_indices
 from tasks.translator.model import Vocabularies, build_model
@@ -138,3 +139,11 @@ def test_other_pairs_change_no_score(scorer):
     assert in_batch[0].log_prob == pytest.approx(in_batch[3].log_prob, abs=1e-5)
     assert in_batch[1].tokens == ["</s>"]
     assert in_batch[2].unknown == [True, False, False, False, False]
+
+
+def test_batches_are_smaller_with_a_wide_beam(translator, monkeypatch):
+    sentences = ["one two", "three", "four five one", ""]
+    expected = [best[0].text for best in translator(sentences)]
+    monkeypatch.setattr(inference, "MAX_SCORES", translator.config.beam * len(translator.vocabulary.target) * 4)
+    assert translator._batch_tokens == 4
+    assert [best[0].text for best in translator(sentences)] == expected
