@@ -157,13 +157,12 @@ def test_weights_that_do_not_fit_are_refused_before_the_model_is_built(tmp_path,
     built = []
 
     def build() -> keras.Model:
-        model = dense(2)
-        built.append(model.weights[0]._value)
-        return model
+        built.append(dense(2))
+        return built[-1]
 
     with pytest.raises(RunError, match=message):
         build_trained(run, build)
-    assert built == [None]  # for its shapes alone
+    assert len(built) == 1  # for its shapes alone
 
 
 def run_at(root: Path, name: str = "run") -> Run:
