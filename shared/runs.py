@@ -212,6 +212,7 @@ def read_json(path: Path, max_bytes: int = MAX_JSON) -> dict[str, Any]:
         raise RunError(f"{path}: no such file; the run is incomplete")
     try:
         value = parse_json(read_file(path, max_bytes))
+        json.dumps(value, ensure_ascii=False).encode()  # half of a character could not be written again
     except ValueError as error:
         raise RunError(f"{path}: not readable as JSON ({error}); the run is damaged") from None
     if not isinstance(value, dict):

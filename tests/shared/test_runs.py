@@ -136,6 +136,7 @@ def test_json_round_trip_is_readable_text(tmp_path):
         (b'{"a": 1', "not readable as JSON"),
         (b"\xff\xfe", "not readable as JSON"),
         (b"[" * 100_000, "not readable as JSON"),
+        (b'{"a": "\\ud800"}', "not readable as JSON"),
         (b"[1]", "expected a JSON object, received list"),
     ],
 )
