@@ -1,73 +1,229 @@
-"""Reads untrusted sound files as mono samples at one rate; a truncated file is an error."""
+"""Reads untrusted sound files as mono samples at one rate; a file that is cut short is an error."""
 
-import io
-import re
+import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from shared import containers, ffmpeg, mpeg
 from shared.files import FileKind, MediaError
+from shared.mpeg import Part
+from shared.quiet import standard_error_captured
 
 SAMPLE_RATE = 16_000  # Hz
 MAX_SECONDS = 4 * 60 * 60  # 920 MB of samples
-FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "NIST", "FLAC", "OGG", "MP3")  # libsndfile's names
+MAX_VALUES = 2**31  # samples x channels of a file; 4 hours at 48,000 Hz in three channels
+MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
+MAX_CHANNELS = 1024  # libsndfile's limit
+MAX_AMPLITUDE = 100.0  # 1 is full scale
+CANCELLED = 0.1  # power of the mean of the channels, relative to that of channels that have nothing in common
+CANCELLATION = "has channels of opposite phase, which cancel out in their mean; choose one, as with --channel 1"
 SOUNDS = FileKind(
     name="a sound file",
-    suffixes=frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph", ".nist"}),
+    suffixes=frozenset(
+        {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph", ".nist", *ffmpeg.SUFFIXES}
+    ),
     max_bytes=2 * 1024**3,
     remedy="cut it into parts first",
 )
+HEADERLESS_SOUNDS = replace(SOUNDS, suffixes=frozenset({".raw", ".pcm", ".ul", ".al", ".ulaw", ".alaw"}))
+ENCODINGS = {  # ffmpeg's name of an encoding: libsndfile's name, byte order, and bytes of a sample
+    "s8": ("PCM_S8", "LITTLE", 1),
+    "u8": ("PCM_U8", "LITTLE", 1),
+    "s16le": ("PCM_16", "LITTLE", 2),
+    "s16be": ("PCM_16", "BIG", 2),
+    "s24le": ("PCM_24", "LITTLE", 3),
+    "s24be": ("PCM_24", "BIG", 3),
+    "s32le": ("PCM_32", "LITTLE", 4),
+    "s32be": ("PCM_32", "BIG", 4),
+    "f32le": ("FLOAT", "LITTLE", 4),
+    "f32be": ("FLOAT", "BIG", 4),
+    "f64le": ("DOUBLE", "LITTLE", 8),
+    "f64be": ("DOUBLE", "BIG", 8),
+    "mulaw": ("ULAW", "LITTLE", 1),
+    "alaw": ("ALAW", "LITTLE", 1),
+}
 
 
-def read_sound(source: Path | bytes) -> np.ndarray:
+@dataclass(frozen=True)
+class Headerless:
+    """How samples without a header are encoded."""
+
+    rate: int = SAMPLE_RATE
+    """Hz."""
+    channels: int = 1
+    encoding: str = "s16le"
+    """A key of `ENCODINGS`."""
+
+    @property
+    def frame_size(self) -> int:
+        """Bytes of one sample of each channel."""
+        return self.channels * ENCODINGS[self.encoding][2]
+
+    @property
+    def in_sndfile(self) -> dict[str, Any]:
+        """The same in libsndfile's words."""
+        subtype, endian, _ = ENCODINGS[self.encoding]
+        return {
+            "format": "RAW", "subtype": subtype, "endian": endian, "samplerate": self.rate, "channels": self.channels
+        }  # fmt: skip
+
+    def decode(self, content: bytes) -> np.ndarray:
+        """The samples, float32 `(samples, channels)`; an incomplete last one is left out."""
+        from shared.sndfile import Stream
+
+        whole = content[: len(content) // self.frame_size * self.frame_size]
+        with Stream(whole, headerless=self.in_sndfile) as stream:
+            return np.concatenate([np.zeros((0, self.channels), np.float32), *stream.blocks()])
+
+    def check(self, content: bytes) -> None:
+        """Raises MediaError for a file that has a header, or ends within a sample."""
+        kind = ffmpeg.demuxer(content)
+        if containers.has_header(content) or (kind and kind[0] != "aac"):  # AAC starts with bytes that samples may have
+            raise MediaError("has a header that says how it is encoded; --rate is for files without")
+        if rest := len(content) % self.frame_size:
+            expected = f"a multiple of {self.frame_size} bytes ({self.encoding}, {self.channels} channels) was expected"
+            raise MediaError(f"has {len(content):,} bytes, {rest} behind the last whole sample; {expected}")
+
+
+def read_sound(source: Path | bytes, channel: int | None = None, headerless: Headerless | None = None) -> np.ndarray:
     """Return the samples of a sound file, given by path or content, at `SAMPLE_RATE`: float32 `(samples,)` in -1..1.
 
-    The format (WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, AU, NIST SPHERE) is detected from the content, not the name.
-    Channels are averaged. Other sample rates are resampled (soxr, high quality).
+    The format (WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, AU, NIST SPHERE; by `ffmpeg` MPEG-4, AAC, WebM, AMR, Windows
+    Media) is detected from the content, not the name. Other sample rates are resampled (soxr, high quality).
+
+    Args:
+        channel: the channel to return, from 1; by default their mean.
+        headerless: the encoding of a file that has no header.
 
     Raises:
         MediaError: the file is missing, a folder, unreadable, empty, not a sound file, damaged, shorter than its header
-            says, longer than `MAX_SECONDS`, or holds values that are not finite.
+            says, longer than `MAX_SECONDS` or `MAX_VALUES`, has a rate that is not in `MIN_RATE`..`MAX_RATE`, lacks the
+            channel, has channels that cancel out, or holds values that are not finite or above `MAX_AMPLITUDE`.
     """
-    import soundfile
-
     content = source if isinstance(source, bytes) else SOUNDS.read(Path(source))
     if not content:
         raise MediaError("is empty (0 bytes); a sound file was expected")
-    try:
-        with soundfile.SoundFile(_Seekable(content)) as file:
-            if file.format not in FORMATS:
-                raise MediaError(f"is a {file.format} file; one of {', '.join(FORMATS)} was expected")
-            rate, expected = file.samplerate, _expected_samples(file, content)
-            if expected > MAX_SECONDS * rate:
-                hours = expected / rate / 3600
-                raise MediaError(f"lasts {hours:.1f} hours, the limit is {MAX_SECONDS // 3600}; {SOUNDS.remedy}")
-            samples = file.read(dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise MediaError(f"is not a sound file that can be read ({_reason(error)})") from None
-    if len(samples) < expected:
-        raise MediaError(f"is cut short: {len(samples):,} of {expected:,} samples; a complete file was expected")
+    kind = None if headerless else ffmpeg.demuxer(content)
+    if kind:
+        name = "FILE" if isinstance(source, bytes) else str(source)
+        with tempfile.TemporaryDirectory(prefix="quatrain-") as folder:
+            decoded = ffmpeg.decode(content, kind, name, Path(folder), 2 * MAX_VALUES, MAX_SECONDS)
+            sounds = [_read(decoded, channel)]
+    elif headerless:
+        headerless.check(content)
+        sounds = [_read(content, channel, headerless=headerless)]
+    else:
+        sounds = [_read(part.content, channel, part) for part in containers.parts(content)]
+    samples = sounds[0] if len(sounds) == 1 else np.concatenate([np.zeros(0, np.float32), *sounds])
     if not len(samples):
         raise MediaError("holds no samples; a sound file was expected")
-    return resampled(samples.mean(axis=1), rate)
+    _check_length(len(samples), SAMPLE_RATE)
+    return samples
+
+
+def _read(
+    source: Path | bytes, channel: int | None, part: Part | None = None, headerless: Headerless | None = None
+) -> np.ndarray:
+    """Decode a stream block by block, so that memory holds the result and one block."""
+    from shared import sndfile
+
+    is_mpeg = part is not None and mpeg.is_frame(part.content)  # its decoder writes to standard error
+    try:
+        with (
+            standard_error_captured() if is_mpeg else nullcontext([]) as lines,
+            sndfile.Stream(source, part, headerless.in_sndfile if headerless else None) as stream,
+        ):
+            rate, channels = stream.samplerate, stream.channels
+            mono = Mono(rate, channels, channel)
+            _check_length(stream.expected, rate, channels)
+            pieces = []
+            for block in stream.blocks():
+                pieces.append(mono.feed(block))
+                _check_length(mono.frames, rate, channels)
+    except MediaError:
+        raise
+    except sndfile.ERRORS as error:
+        raise MediaError(f"is not a sound file that can be read ({sndfile.reason(error)})") from None
+    if errors := [line for line in lines if b"error:" in line]:
+        reason = errors[0].decode("utf-8", "replace").partition("error:")[2].strip()
+        raise MediaError(f"is damaged ({reason}); a file without errors was expected")
+    rest = mono.feed(np.zeros((0, channels), np.float32), is_last=True)
+    if mono.has_cancelled:
+        raise MediaError(CANCELLATION)
+    return pieces[0] if len(pieces) == 1 and not len(rest) else np.concatenate([*pieces, rest])
+
+
+def _check_length(frames: int, rate: int, channels: int = 1) -> None:
+    if frames > MAX_SECONDS * rate:
+        hours = frames / rate / 3600
+        raise MediaError(f"lasts {hours:.1f} hours, the limit is {MAX_SECONDS // 3600}; {SOUNDS.remedy}")
+    if frames * channels > MAX_VALUES:
+        raise MediaError(f"has {frames:,} samples in {channels} channels, the limit is {MAX_VALUES:,}; {SOUNDS.remedy}")
+
+
+class Mono:
+    """Turns blocks of samples into one channel at `SAMPLE_RATE`; the size of the blocks does not change the result.
+
+    Raises:
+        MediaError: the rate is not in `MIN_RATE`..`MAX_RATE`, or there is no such channel.
+    """
+
+    def __init__(self, rate: int, channels: int = 1, channel: int | None = None):
+        if not MIN_RATE <= rate <= MAX_RATE:
+            raise MediaError(f"has a sample rate of {rate:,} Hz; {MIN_RATE:,} to {MAX_RATE:,} Hz was expected")
+        if channel is not None and not 1 <= channel <= channels:
+            has = "1 channel" if channels == 1 else f"{channels} channels"
+            raise MediaError(f"has {has}, so there is no channel {channel}")
+        self.rate, self.channel = rate, channel
+        self.frames = 0  # so far
+        self._power = self._mean_power = 0.0
+        self._resampler = None
+        if rate != SAMPLE_RATE:
+            import soxr
+
+            self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
+
+    def feed(self, block: np.ndarray, is_last: bool = False) -> np.ndarray:
+        """float32 `(samples, channels)` -> float32 `(samples,)`.
+
+        Raises:
+            MediaError: a value is not finite, or is above `MAX_AMPLITUDE`.
+        """
+        if self.channel is not None or block.shape[1] == 1:
+            samples = np.ascontiguousarray(block[:, (self.channel or 1) - 1])
+            self._check(samples)
+        else:
+            with np.errstate(all="ignore"):
+                samples = block.mean(axis=1)
+                self._check(samples)
+                self._power += float(np.vdot(block, block)) / block.shape[1] ** 2  # of the mean of independent channels
+                self._mean_power += float(np.vdot(samples, samples))
+        self.frames += len(samples)
+        return samples if self._resampler is None else self._resampler.resample_chunk(samples, last=is_last)
+
+    @property
+    def has_cancelled(self) -> bool:
+        """Whether the mean of the channels is much weaker than they are: one is the inverse of the other."""
+        return self._mean_power < CANCELLED * self._power
+
+    def _check(self, samples: np.ndarray) -> None:
+        if not len(samples) or max(samples.max(), -samples.min()) <= MAX_AMPLITUDE:  # False for NaN
+            return
+        index = int(np.argmin(np.abs(samples) <= MAX_AMPLITUDE))
+        value, expected = samples[index], "finite samples were expected"
+        if np.isfinite(value):
+            expected = f"samples from -1 to 1 were expected, {MAX_AMPLITUDE:.0f} at most; scale them first"
+        raise MediaError(f"holds {value:g} at {(self.frames + index) / self.rate:.3f} s; {expected}")
 
 
 def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Resample float32 `(samples,)` from `rate` Hz to `SAMPLE_RATE`.
-
-    Raises:
-        MediaError: a value is not finite.
-    """
-    if not np.isfinite(samples).all():
-        index = int(np.argmin(np.isfinite(samples)))
-        raise MediaError(f"holds {samples[index]} at {index / rate:.3f} s; finite samples were expected")
-    if rate == SAMPLE_RATE:
-        return samples
-    import soxr
-
-    return soxr.resample(samples, rate, SAMPLE_RATE)
+    """Resample float32 `(samples,)` from `rate` Hz to `SAMPLE_RATE`; raises MediaError as `Mono` does."""
+    return Mono(rate).feed(samples[:, None], is_last=True)
 
 
 def pad_samples(sounds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -77,34 +233,3 @@ def pad_samples(sounds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     for row, sound in zip(samples, sounds, strict=True):
         row[: len(sound)] = sound
     return samples, lengths
-
-
-class _Seekable(io.BytesIO):
-    """Bytes as a file. libsndfile's MP3 reader seeks to negative positions; they are clipped to 0."""
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        base = {0: 0, 1: self.tell(), 2: len(self.getbuffer())}[whence]
-        return super().seek(max(0, base + offset))
-
-
-_TRUNCATED_CHUNK = re.compile(r": (\d+) \(should be (\d+)\)")  # in libsndfile's log: "data : 32000 (should be 15978)"
-_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's length of a FLAC stream whose header has none
-_UNKNOWN_BYTES = 0x7FFF_0000  # a chunk size of at least this marks a stream of unknown length
-
-
-def _expected_samples(file: Any, content: bytes) -> int:
-    """The samples per channel that the header announces; `file.frames` counts only those that are present."""
-    if file.frames == _UNKNOWN_FRAMES:
-        raise MediaError("is FLAC without a length, as written to a pipe; write FLAC to a file, or pipe WAV")
-    if file.format == "NIST":
-        header = re.search(rb"sample_count -i (\d+)", content[:1024])
-        return max(file.frames, int(header[1])) if header else file.frames
-    expected = [file.frames]
-    for announced, present in (map(int, sizes) for sizes in _TRUNCATED_CHUNK.findall(file.extra_info)):
-        if 0 < present < announced < _UNKNOWN_BYTES:
-            expected.append(max(file.frames + 1, file.frames * announced // present))
-    return max(expected)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "error_string", error)).split()).rstrip(".") or type(error).__name__

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
@@ -54,26 +55,45 @@ class QuietImport(importlib.abc.MetaPathFinder):
         return spec
 
 
+_DESCRIPTOR = threading.Lock()  # one capture at a time: each puts back what it found
+
+
+@contextmanager
+def standard_error_captured() -> Iterator[list[bytes]]:
+    """Captures file descriptor 2 within the block, whatever the language that writes to it.
+
+    Yields a list that has the lines after the block.
+    """
+    lines: list[bytes] = []
+    with _DESCRIPTOR:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # standard error is closed
+            yield lines
+            return
+        with tempfile.TemporaryFile() as captured:
+            os.dup2(captured.fileno(), 2)
+            try:
+                yield lines
+            finally:
+                os.dup2(stderr, 2)
+                os.close(stderr)
+                captured.seek(0)
+                lines += captured
+
+
 @contextmanager
 def startup_messages_dropped() -> Iterator[None]:
     """Captures file descriptor 2 within the block; afterwards writes the lines that do not match `STARTUP` to it."""
+    lines: list[bytes] = []
     try:
-        stderr = os.dup(2)
-    except OSError:  # standard error is closed
-        yield
-        return
-    with tempfile.TemporaryFile() as captured:
-        os.dup2(captured.fileno(), 2)
-        try:
+        with standard_error_captured() as lines:
             yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            captured.seek(0)
-            for line in captured:
-                if not STARTUP.search(line):
-                    with suppress(OSError):  # standard error cannot be written to
-                        os.write(2, line)
+    finally:
+        for line in lines:
+            if not STARTUP.search(line):
+                with suppress(OSError):  # standard error cannot be written to
+                    os.write(2, line)
 
 
 def filter_logs() -> None:

@@ -64,10 +64,10 @@ def as_textgrid(recognition: "Recognition", spell: Spelling) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_ctm(name: str, recognition: "Recognition", spell: Spelling) -> str:
+def as_ctm(name: str, recognition: "Recognition", spell: Spelling, channel: int = 1) -> str:
     """CTM lines: file, channel, start, duration, phone, probability."""
-    sound = "_".join(name.split()) or "-"
+    prefix = f"{'_'.join(name.split()) or '-'} {channel}"
     return "".join(
-        f"{sound} 1 {phone.start:.3f} {phone.end - phone.start:.3f} {spell(phone.phone)} {phone.probability:.4f}\n"
+        f"{prefix} {phone.start:.3f} {phone.end - phone.start:.3f} {spell(phone.phone)} {phone.probability:.4f}\n"
         for phone in recognition.phones
     )

@@ -7,25 +7,38 @@
     python -m tasks.phoneme_recognizer.recognize speech.wav --align "[s m ao l]" --ipa
     python -m tasks.phoneme_recognizer.recognize recordings/ --transcripts --textgrid recordings.TextGrid
     cat speech.flac | python -m tasks.phoneme_recognizer.recognize -
+    python -m tasks.phoneme_recognizer.recognize call.wav --channel 2
+    python -m tasks.phoneme_recognizer.recognize call.raw --rate 8000 --encoding mulaw
     arecord -q -t raw -f S16_LE -r 16000 | python -m tasks.phoneme_recognizer.recognize --live --model RUN
 
-Reads WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, AU and NIST SPHERE, of any rate, of up to 4 hours. A probability is
-that of the phone, and no other, in its segment. --align gives the phones, as words or in brackets; --transcripts reads
-them from a text file beside each sound; the probability is then a score of how well each was pronounced. JSON objects
-have sound, seconds, and recognitions, each with log_prob and phones. Unreadable sounds are reported on standard error
-and skipped.
+Reads WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, AU and NIST SPHERE, of any rate, of up to 4 hours; by ffmpeg, where it
+is installed, m4a, AAC, WebM, AMR and Windows Media; with --rate, samples without a header. A probability is that of the
+phone, and no other, in its segment. --align gives the phones, as words or in brackets; --transcripts reads them from a
+text file beside each sound; the probability is then a score of how well each was pronounced. JSON objects have sound,
+seconds, and recognitions, each with log_prob and phones. Unreadable sounds are reported on standard error and skipped.
 """
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from shared.audio import SAMPLE_RATE, SOUNDS, read_sound
+from shared.audio import (
+    ENCODINGS,
+    HEADERLESS_SOUNDS,
+    MAX_CHANNELS,
+    MAX_RATE,
+    MIN_RATE,
+    SAMPLE_RATE,
+    SOUNDS,
+    Headerless,
+    read_sound,
+)
 from shared.bounds import MAX_BEAM, Beam, Bounds
 from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_n_best, command, parse, print_error
 from shared.errors import UserError
@@ -42,7 +55,6 @@ if TYPE_CHECKING:
     from tasks.phoneme_recognizer.streaming import Peak
 
 MAX_SAMPLES = 300 * SAMPLE_RATE  # in memory at a time, plus one file
-READER = Reader(kind=SOUNDS, read=read_sound, size=len, max_size=MAX_SAMPLES, max_items=1000)
 MAX_DRAWN = 600 * SAMPLE_RATE  # samples; plots of longer sounds would show nothing
 
 
@@ -68,8 +80,24 @@ class Arguments(ModelOptions, OutputOptions):
     """Write lines of file, channel, start, duration, phone and probability."""
     plot: Path | None = None
     """Draw spectrum, posteriors and phones; files of several inputs are numbered."""
+    channel: Annotated[int | None, Bounds(1, MAX_CHANNELS)] = None
+    """The channel to recognize, from 1; default: the mean of all channels."""
+    rate: Annotated[int | None, Bounds(MIN_RATE, MAX_RATE)] = None
+    """Read samples without a header, at this rate in Hz."""
+    channels: Annotated[int | None, Bounds(1, MAX_CHANNELS)] = None
+    """Number of channels of samples without a header; default: 1."""
+    encoding: str | None = None
+    """Encoding of samples without a header, by ffmpeg's name, such as s16be, f32le, u8, mulaw; default: s16le."""
     live: bool = False
-    """Read raw samples (16 bits, 16,000 Hz, one channel) from standard input; print phones as they are recognized."""
+    """Read samples without a header (default: 16,000 Hz) from standard input; print phones as they are recognized."""
+
+    @property
+    def headerless(self) -> Headerless | None:
+        """How the samples are encoded, if they have no header."""
+        if self.rate is None and not self.live:
+            return None
+        given = {"rate": self.rate, "channels": self.channels, "encoding": self.encoding}
+        return Headerless(**{name: value for name, value in given.items() if value is not None})
 
 
 PhonesOf = Callable[[str], list[str]]  # from the name of a sound to the phones to align; may raise UserError
@@ -121,23 +149,38 @@ def known_phones(options: Arguments, inputs: Sequence[Input], classes: int) -> P
 
 def check(options: Arguments) -> None:
     """Raise UserError for options that are wrong whatever the model is."""
-    allowed = {name: getattr(options, name) for name in ("live", "model", "ipa", "json", "output")}
-    if options.live and options != Arguments(sounds=(), **allowed):
-        raise UserError("--live reads standard input alone, and goes with --model, --ipa, --json and --output")
+    names = ("live", "model", "ipa", "json", "output", "channel", "rate", "channels", "encoding")
+    if options.live and options != Arguments(sounds=(), **{name: getattr(options, name) for name in names}):
+        raise UserError(f"--live reads standard input alone, and goes with {', '.join(f'--{n}' for n in names[1:])}")
     if not options.live and not options.sounds:
         raise UserError("no sounds given; name files, folders, or - for standard input")
     check_n_best(options.n_best, options.beam)
+    check_samples(options)
     if (options.align is not None or options.transcripts) and options.n_best > 1:
         raise UserError("an alignment has one hypothesis; --n-best does not go with it")
     if options.align is not None and options.transcripts:
         raise UserError("--align and --transcripts both give the phones; one was expected")
 
 
+def check_samples(options: Arguments) -> None:
+    """Raise UserError for options of samples without a header that do not fit together."""
+    headerless = options.headerless
+    if headerless is None and (options.channels is not None or options.encoding is not None):
+        raise UserError("--channels and --encoding describe samples without a header; --rate was expected with them")
+    if headerless and headerless.encoding not in ENCODINGS:
+        raise UserError(f"--encoding {headerless.encoding}: one of {', '.join(ENCODINGS)} was expected")
+    if headerless and options.channel is not None and options.channel > headerless.channels:
+        raise UserError(
+            f"--channel {options.channel}: a number from 1 to {headerless.channels}, --channels, was expected"
+        )
+
+
 @command
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.phoneme_recognizer.recognize", __doc__)
     check(options)
-    inputs = find_inputs(SOUNDS, options.sounds)
+    kind = HEADERLESS_SOUNDS if options.headerless else SOUNDS
+    inputs = find_inputs(kind, options.sounds)
     grids = numbered_paths("--textgrid", options.textgrid, len(inputs), (".TextGrid",)) if options.textgrid else []
     plots = numbered_paths("--plot", options.plot, len(inputs), PICTURES) if options.plot else []
     run = find_run(options.model)
@@ -154,13 +197,15 @@ def main(arguments: list[str]) -> int:
         return recognize_live(str(run.path), options)
     phones_of = known_phones(options, inputs, run.read_config(Config).classes)
 
+    read = partial(read_sound, channel=options.channel, headerless=options.headerless)
+    reader = Reader(kind=kind, read=read, size=len, max_size=MAX_SAMPLES, max_items=1000)
     spell = ipa if options.ipa else str
     failed: list[str] = []
     recognizer, count = None, 0
     with ExitStack() as stack:  # closes the outputs, so that an interrupted command keeps the results so far
         results = stack.enter_context(Results(options.json, options.output))
         ctm = stack.enter_context(Output(options.ctm)) if options.ctm else None
-        for batch in READER.batches(inputs, failed):
+        for batch in reader.batches(inputs, failed):
             from tasks.phoneme_recognizer.inference import SoundRecognizer
 
             # Loaded only if a sound can be read.
@@ -168,7 +213,8 @@ def main(arguments: list[str]) -> int:
             for name, sound, recognitions in recognize(recognizer, batch, phones_of, failed):
                 results.write(as_record(name, recognitions, spell), as_text(name, recognitions, spell, options.brief))
                 if ctm:
-                    ctm.write(as_ctm(name, recognitions[0], spell).encode("utf-8", "backslashreplace"))
+                    record = as_ctm(name, recognitions[0], spell, options.channel or 1)
+                    ctm.write(record.encode("utf-8", "backslashreplace"))
                 if grids:
                     write_output(grids[count], as_textgrid(recognitions[0], spell).encode())
                 if plots:
@@ -219,7 +265,7 @@ def recognize_live(model: str, options: Arguments) -> int:
             for phone, second in peaks:
                 results.write({"phone": spell(phone), "second": round(second, 3)}, f"{second:8.3f}  {spell(phone)}")
 
-        listen(recognizer, write)
+        listen(recognizer, write, options.headerless, options.channel)
     return 0
 
 

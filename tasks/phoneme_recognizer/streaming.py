@@ -13,9 +13,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from shared.audio import SAMPLE_RATE
+from shared.audio import CANCELLATION, SAMPLE_RATE, Headerless, Mono
+from shared.cli import print_error
 from shared.errors import UserError
 from shared.features import HOP, WINDOW, frame_count, log_mel
+from shared.files import MediaError
 from tasks.phoneme_recognizer.config import find_run
 from tasks.phoneme_recognizer.model import LoadedRecognizer, PhonemeRecognizer, convolutions, front_widths, load_model
 
@@ -104,21 +106,45 @@ class StreamRecognizer:
             self.step, self.label = self.step + 1, label
 
 
-def listen(recognizer: StreamRecognizer, write: Callable[[list[Peak]], None]) -> None:
-    """Recognize raw samples on standard input until it ends or Ctrl-C; `write` is called after each piece."""
-    with suppress(KeyboardInterrupt):
-        for samples in read_live():
-            write(recognizer.feed(samples))
+def listen(
+    recognizer: StreamRecognizer,
+    write: Callable[[list[Peak]], None],
+    encoding: Headerless | None = None,
+    channel: int | None = None,
+) -> None:
+    """Recognize raw samples on standard input until it ends or Ctrl-C; `write` is called after each piece.
+
+    Args:
+        encoding: by default 16 bits, 16,000 Hz, one channel.
+        channel: the channel to recognize, from 1; by default their mean.
+
+    Raises:
+        UserError: standard input is closed, or holds values that are not finite.
+    """
+    encoding = encoding or Headerless()
+    mono = Mono(encoding.rate, encoding.channels, channel)
+    try:
+        with suppress(KeyboardInterrupt):
+            for content in read_live(encoding):
+                write(recognizer.feed(mono.feed(encoding.decode(content))))
+    except MediaError as error:
+        raise UserError(f"standard input {error}") from None
+    rest = mono.feed(np.zeros((0, encoding.channels), np.float32), is_last=True)
+    if len(rest):
+        write(recognizer.feed(rest))
     write(recognizer.finish())
+    if mono.has_cancelled:
+        print_error(f"standard input {CANCELLATION}")
 
 
-def read_live() -> Iterator[np.ndarray]:
-    """The 16-bit samples on standard input as float32 `(samples,)`, in pieces of at most 0.1 s."""
+def read_live(encoding: Headerless) -> Iterator[bytes]:
+    """The content of standard input in pieces of whole samples, of at most 0.1 s."""
     if sys.stdin is None:
         raise UserError("--live: standard input is closed")
+    size = encoding.frame_size
     rest = b""
-    while content := sys.stdin.buffer.read1(SAMPLE_RATE // 5):
+    while content := sys.stdin.buffer.read1(encoding.rate // 10 * size):
         content = rest + content
-        whole = len(content) // 2 * 2
+        whole = len(content) // size * size
         rest = content[whole:]
-        yield np.frombuffer(content[:whole], "<i2").astype(np.float32) / 32_768
+        yield content[:whole]

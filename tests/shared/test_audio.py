@@ -1,14 +1,15 @@
-"""Sound files: equal samples from all formats; truncated and damaged files are refused."""
+"""Sound files: equal samples from all formats; cut and damaged files are refused; samples without a header."""
 
 import contextlib
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import soundfile
 
 from shared import audio
-from shared.audio import SAMPLE_RATE, SOUNDS, pad_samples, read_sound
+from shared.audio import ENCODINGS, SAMPLE_RATE, SOUNDS, Headerless, Mono, pad_samples, read_sound
 from shared.files import MediaError
 
 TONE = (0.4 * np.sin(2 * np.pi * 440 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)).astype("float32")
@@ -82,12 +83,105 @@ def test_a_stream_of_unknown_length_is_complete():
         np.testing.assert_array_equal(read_sound(bytes(content)), read_sound(encoded()))
 
 
-def test_flac_without_a_length_is_refused():
-    content = bytearray(encoded(kind=("FLAC", "PCM_16")))
-    content[21] &= 0xF0  # the 36 bits of the number of samples
-    content[22:26] = bytes(4)
-    with pytest.raises(MediaError, match="is FLAC without a length, as written to a pipe; write FLAC to a file"):
+@pytest.mark.parametrize("kind", [("GSM610", "WAV"), ("G721_32", "AU"), ("G723_24", "AU"), ("NMS_ADPCM_16", "WAV")])
+def test_formats_without_seeking_are_read(kind):
+    subtype, name = kind
+    samples = read_sound(encoded(kind=(name, subtype), rate=SAMPLE_RATE))
+    assert len(TONE) <= len(samples) <= len(TONE) + 320  # whole blocks
+    assert np.argmax(np.abs(np.fft.rfft(samples[: len(TONE)]))) == pytest.approx(440, abs=2)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 768_001, 2_000_000_000])
+def test_rates_that_no_sound_has_are_refused(rate):
+    content = bytearray(encoded())
+    content[24:28] = rate.to_bytes(4, "little")
+    with pytest.raises(MediaError, match=rf"has a sample rate of {rate:,} Hz; 1,000 to 768,000 Hz was expected"):
         read_sound(bytes(content))
+
+
+def test_a_header_that_announces_gigabytes_is_refused():
+    content = bytearray(encoded(np.stack([TONE] * 8, axis=1), kind=("FLAC", "PCM_16")))
+    content[18:26] = ((655_350 << 44) | (7 << 41) | (15 << 36) | (3 * 3600 * 655_350)).to_bytes(8, "big")
+    with pytest.raises(
+        MediaError, match=r"has 7,077,780,000 samples in 8 channels, the limit is 2,147,483,648; cut it"
+    ):
+        read_sound(bytes(content))
+
+
+def test_memory_is_bounded_by_samples_and_not_by_the_header(monkeypatch):
+    content = bytearray(encoded())
+    content[40:44] = (0xFFFF_FFFF).to_bytes(4, "little")  # of unknown length, so only reading tells
+    monkeypatch.setattr(audio, "MAX_VALUES", 15_999)
+    with pytest.raises(MediaError, match="has 16,000 samples in 1 channels, the limit is 15,999"):
+        read_sound(bytes(content))
+
+
+@pytest.mark.parametrize(("value", "is_read"), [(1.5, True), (99.0, True), (101.0, False), (-1e29, False)])
+def test_values_far_above_full_scale_are_refused(value, is_read):
+    loud = TONE.copy()
+    loud[8_000] = value
+    content = encoded(loud, kind=("WAV", "FLOAT"))
+    if is_read:
+        np.testing.assert_array_equal(read_sound(content), loud)
+    else:
+        with pytest.raises(
+            MediaError, match=r"holds (101|-1e\+29) at 0\.500 s; samples from -1 to 1 were expected, 100 at most"
+        ):
+            read_sound(content)
+
+
+def test_one_channel_and_channels_that_cancel_out():
+    both = np.stack([TONE, -TONE, 0.5 * TONE], axis=1)
+    np.testing.assert_allclose(read_sound(encoded(both), channel=3), TONE / 2, atol=1 / 2**15)
+    np.testing.assert_allclose(read_sound(encoded(both[:, :2]), channel=2), -TONE, atol=1 / 2**15)
+    with pytest.raises(
+        MediaError, match=r"has channels of opposite phase, which cancel out.*; choose one, as with --ch"
+    ):
+        read_sound(encoded(both[:, :2] + np.float32([0, 0.05])))
+    rng = np.random.default_rng(0)
+    independent = rng.normal(size=(16_000, 5)).astype(np.float32) / 8
+    np.testing.assert_allclose(read_sound(encoded(independent)), independent.mean(axis=1), atol=1e-4)
+    with pytest.raises(MediaError, match="has 2 channels, so there is no channel 3"):
+        read_sound(encoded(both[:, :2]), channel=3)
+
+
+@pytest.mark.parametrize("name", sorted(ENCODINGS))
+def test_samples_without_a_header(name):
+    subtype, endian, size = ENCODINGS[name]
+    both = np.stack([TONE[:7_000], TONE[:7_000] / 3], axis=1)
+    file = io.BytesIO()
+    soundfile.write(file, both, 8_000, format="RAW", subtype=subtype, endian=endian)
+    content = file.getvalue()
+    assert len(content) == 7_000 * 2 * size
+    headerless = Headerless(8_000, 2, name)
+    samples = read_sound(content, 2, headerless)
+    assert len(samples) == 14_000
+    np.testing.assert_allclose(samples[200:-200:2], both[100:-100, 1], atol=0.02)
+    np.testing.assert_allclose(headerless.decode(content[: -2 * size + 1]), both[:-1], atol=0.02)
+    if size > 1:
+        with pytest.raises(MediaError, match=rf", 1 behind the last whole sample; a multiple of {2 * size} bytes"):
+            read_sound(content[: -2 * size + 1], headerless=headerless)
+
+
+def test_a_header_and_the_option_for_files_without_exclude_each_other():
+    with pytest.raises(MediaError, match="has a header that says how it is encoded; --rate is for files without"):
+        read_sound(encoded(), headerless=Headerless(8_000))
+    with pytest.raises(
+        MediaError, match=r"is not a sound file that can be read; .*--rate for samples without a header"
+    ):
+        read_sound(b"\1\2" * 100)
+
+
+def test_a_stream_gives_the_samples_of_the_whole():
+    rng = np.random.default_rng(1)
+    both = rng.normal(size=(44_100, 2)).astype(np.float32) / 8
+    whole = Mono(44_100, 2).feed(both, is_last=True)
+    mono = Mono(44_100, 2)
+    edges = [0, 1, 2, 500, 30_000, 44_100]
+    pieces = [mono.feed(both[a:b]) for a, b in pairwise(edges)]
+    pieces.append(mono.feed(both[:0], is_last=True))
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    assert len(whole) == SAMPLE_RATE
 
 
 def test_one_sample_and_silence_are_accepted():
@@ -138,4 +232,4 @@ def test_a_folder_is_searched_for_sounds(tmp_path):
     assert [path.name for path, _ in SOUNDS.find([tmp_path])] == ["a.opus", "b.WAV"]
     (tmp_path / "empty").mkdir()
     ((_, error),) = SOUNDS.find([tmp_path / "empty"])
-    assert "is a folder without sound files (.aif" in str(error)
+    assert "is a folder without sound files (.aac .aif" in str(error)
