@@ -178,6 +178,43 @@ def test_rates_channels_and_sample_formats(warm, folder, capsys):
         assert {"aa", "iy", "m", "s"} & set(phones), name
 
 
+def test_one_channel_of_a_call(warm, folder, tmp_path, capsys):
+    first, second = sound("aims"), sound("si am")
+    length = max(len(first), len(second))
+    both = np.stack([np.pad(each, (0, length - len(each))) for each in (first, second)], axis=1)
+    soundfile.write(folder / "call.wav", both, SAMPLE_RATE)
+    for channel, phones in enumerate(["aa iy m s", "s iy aa m"], start=1):
+        ctm = tmp_path / "call.ctm"
+        code, out, _ = run(capsys, folder / "call.wav", "--brief", "--channel", channel, "--ctm", ctm)
+        assert (code, out) == (0, f"{folder / 'call.wav'}: {phones}\n")
+        assert {line.split()[1] for line in ctm.read_text().splitlines()} == {str(channel)}
+    code, _, err = run(capsys, folder / "call.wav", "--channel", 3)
+    assert (code, err) == (2, f"error: {folder / 'call.wav'} has 2 channels, so there is no channel 3\n")
+
+
+def test_samples_without_a_header(warm, tmp_path, capsys, monkeypatch):
+    content = (sound("aims") * 32_767).astype(">i2").tobytes()
+    (tmp_path / "a.raw").write_bytes(content)
+    (tmp_path / "b.wav").write_bytes(b"no sound")  # a folder is searched for other suffixes
+    arguments = ("--rate", SAMPLE_RATE, "--encoding", "s16be", "--brief")
+    assert run(capsys, tmp_path, *arguments) == (0, f"{tmp_path / 'a.raw'}: aa iy m s\n", "")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert run(capsys, "-", *arguments)[1] == "-: aa iy m s\n"
+    code, _, err = run(capsys, tmp_path / "a.raw")
+    assert code == 2
+    assert re.fullmatch(r"error: .*a\.raw is not a sound file that can be read; .* --rate for .*\n", err)
+
+
+def test_a_file_that_cannot_be_decoded_leaves_the_others(warm, folder, capsys):
+    huge = sound("aims").copy()
+    huge[100] = 1e29
+    soundfile.write(folder / "huge.wav", huge, SAMPLE_RATE, subtype="FLOAT")
+    soundfile.write(folder / "gsm.wav", sound("aims"), SAMPLE_RATE, subtype="GSM610")
+    code, out, err = run(capsys, folder, "--brief")
+    assert (code, len(out.splitlines()), err.count("\n")) == (1, 4, 1)
+    assert "huge.wav holds 1e+29 at 0.006 s; samples from -1 to 1 were expected" in err
+
+
 @pytest.mark.parametrize("samples", [1, 399, 400, 5000])
 def test_silent_and_very_short_sounds_have_a_result(warm, folder, capsys, samples):
     soundfile.write(folder / "silence.wav", np.zeros(samples), SAMPLE_RATE)
@@ -206,6 +243,16 @@ def test_samples_that_are_not_finite_are_refused(warm, folder, capsys):
         (["x.wav", "--textgrid", "x.txt"], "--textgrid x.txt: a name that ends in .TextGrid was expected"),
         (["x.wav", "--live"], "--live reads standard input alone"),
         (["--live", "--beam", "3"], "--live reads standard input alone"),
+        (["x.raw", "--rate", "999"], "--rate 999: a number from 1000 to 768000 was expected"),
+        (["x.raw", "--rate", "8000", "--channels", "0"], "--channels 0: a number from 1 to 1024 was expected"),
+        (["x.raw", "--rate", "8000", "--encoding", "s12le"], "--encoding s12le: one of s8, u8, s16le, "),
+        (
+            ["x.raw", "--rate", "8000", "--channel", "2"],
+            "--channel 2: a number from 1 to 1, the channels, was expected",
+        ),
+        (["--live", "--channels", "2", "--channel", "3"], "--channel 3: a number from 1 to 2, the channels,"),
+        (["x.wav", "--channel", "0"], "--channel 0: a number from 1 to 1024"),
+        (["x.raw", "--encoding", "s16le"], "--channels and --encoding describe samples without a header; --rate was"),
         (["x.wav", "--output", "no/where.txt"], "there is no folder no"),
     ],
 )

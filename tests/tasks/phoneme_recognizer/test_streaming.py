@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from shared.audio import Headerless, resampled
 from shared.errors import UserError
 from shared.training import Loaded
 from tasks.phoneme_recognizer.config import Config
@@ -89,6 +90,40 @@ def test_listening_ends_with_the_last_phones(kind, monkeypatch):
     listen(recognizer, written.extend)
     assert written == [("aa", 0.25)] * 3 + [("s", 0.5)]
     assert sum(recognizer.lengths) == 3500  # the odd byte is not a sample
+
+
+class Collector(Recognizer):
+    """Keeps the samples that it is fed."""
+
+    def __init__(self):
+        super().__init__()
+        self.samples = []
+
+    def feed(self, samples):
+        self.samples.append(samples)
+        return super().feed(samples)
+
+
+@pytest.mark.parametrize(("channel", "factor"), [(None, 0.75), (2, 0.5)])
+def test_any_rate_and_encoding_gives_the_samples_of_the_whole_sound(channel, factor, monkeypatch):
+    left = sound("aim", seed=2)[:15_001]
+    both = np.stack([left, left / 2], axis=1).astype(">f4")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(both.tobytes() + b"123")))
+    recognizer = Collector()
+    listen(recognizer, print, Headerless(44_100, 2, "f32be"), channel)
+    assert len(recognizer.samples) > 3
+    np.testing.assert_allclose(np.concatenate(recognizer.samples), resampled(factor * left, 44_100), atol=1e-6)
+
+
+def test_values_that_are_not_finite_and_channels_that_cancel_out(monkeypatch, capsys):
+    samples = np.array([[0.5, -0.5]] * 3000, "<f4")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(samples.tobytes())))
+    listen(Recognizer(), lambda _: None, Headerless(channels=2, encoding="f32le"))
+    assert capsys.readouterr().err.startswith("error: standard input has channels of opposite phase, which cancel out")
+    samples[2000] = np.nan
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(samples.tobytes())))
+    with pytest.raises(UserError, match=r"standard input holds nan at 0\.125 s; finite samples were expected"):
+        listen(Recognizer(), lambda _: None, Headerless(channels=2, encoding="f32le"))
 
 
 def test_closed_standard_input_is_an_error(monkeypatch):
