@@ -160,11 +160,20 @@ def _flac(content: bytes) -> list[Part]:
 
 def _ends_with_frame(stream: bytes) -> bool:
     """Whether the last frame of FLAC of unknown length is whole: the checksum of a frame with its checksum is 0."""
-    end = len(stream)
-    earliest = max(42, end - 2**20)  # frames of ordinary encoders have less than 64 KiB
-    while (start := stream.rfind(b"\xff", earliest, end)) >= 0:
-        end = start
-        if stream[start + 1 : start + 2] in (b"\xf8", b"\xf9") and not _crc16(stream[start:]):
+    first, is_last = 4, False
+    while not is_last and first + 4 <= len(stream):
+        is_last, size = bool(stream[first] & 0x80), int.from_bytes(stream[first + 1 : first + 4], "big")
+        first += 4 + size
+    header, end = stream[first : first + 4], len(stream)
+    if len(header) < 4:
+        return False
+    for _ in range(64):  # other bytes may look like a header
+        end = stream.rfind(header[:2], max(first, len(stream) - 2**18), end + 1)  # a frame has less than 100 KB
+        if end < 0:
+            return False
+        found = stream[end : end + 4]
+        is_header = len(found) == 4 and not (found[2] ^ header[2]) & 15 and not (found[3] ^ header[3]) & 15
+        if is_header and not _crc16(stream[end:]):
             return True
     return False
 

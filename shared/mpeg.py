@@ -111,7 +111,8 @@ def _first_frame(content: bytes) -> tuple[int, int | None]:
     if header and _frame(content, position) is None:  # the size is the distance to the next header
         for match in _SYNC.finditer(content, position + 24, position + _MAX_JUNK):
             free = match.start() - header.end
-            if _next_frame(content, position, free) == position:
+            frame = _frame(content, position, free)
+            if frame and _is_followed(content, frame, free):
                 return position, free
     if (found := _next_frame(content, position)) is None:
         raise MediaError("is not a sound file that can be read (no two frames of MPEG audio follow each other)")
@@ -121,12 +122,17 @@ def _first_frame(content: bytes) -> tuple[int, int | None]:
 def _next_frame(content: bytes, position: int, free: int | None = None) -> int | None:
     """The position of the first frame that is followed by another one, a tag, or the end of the file."""
     for match in _SYNC.finditer(content, position, position + _MAX_JUNK):
-        if frame := _frame(content, match.start(), free):
-            after = _frame(content, frame.end, free)
-            is_followed = after is not None and after.kind == frame.kind
-            if is_followed or frame.end == len(content) or after_tags(content, frame.end) > frame.end:
-                return frame.start
+        frame = _frame(content, match.start(), free)
+        if frame and _is_followed(content, frame, free):
+            return frame.start
     return None
+
+
+def _is_followed(content: bytes, frame: _Frame, free: int | None) -> bool:
+    after = _frame(content, frame.end, free)
+    if after is None:
+        return frame.end == len(content) or after_tags(content, frame.end) > frame.end
+    return after.kind == frame.kind
 
 
 def after_tags(content: bytes, position: int) -> int:
@@ -145,7 +151,7 @@ def after_tags(content: bytes, position: int) -> int:
             size, _, flags = struct.unpack_from("<III", content, position + 12)
             position += 32 + (size if flags & 1 << 29 else 0)  # of the header; the size counts the footer
         elif content.startswith(b"LYRICSBEGIN", position):
-            end = content.find(b"LYRICS200", position)
+            end = content.find(b"LYRICS200", position, position + 2**20)  # at most 999,999 bytes
             position = end + 9 if end >= 0 else position
     return min(position, len(content))
 
