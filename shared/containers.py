@@ -16,6 +16,7 @@ from shared.mpeg import Part, cut_short
 
 UNKNOWN_SIZE = 0x7FFF_0000  # a size of at least this marks a stream of unknown length
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_NOT_ZERO = re.compile(rb"[^\0]")
 MAX_PARTS = 1000
 
 
@@ -65,25 +66,34 @@ def _sized(find: Callable[[bytes], _Size | None]) -> Callable[[bytes], list[Part
         present = len(content) - size.start
         if present < 0:
             raise cut_short("it ends before its samples")
-        if size.announced >= UNKNOWN_SIZE or (size.announced <= 0 < present and not _are_chunks(content, size)):
+        has_more = size.announced < present and not _is_tail(content, size.start, max(size.announced, 0))
+        if size.announced >= UNKNOWN_SIZE or (size.announced <= 0 and has_more):
             written = bytearray(content)  # a stream: nobody went back to write the size
             struct.pack_into(size.format, written, size.at, present + size.extra)
             return [Part(bytes(written))]
+        if has_more:
+            counted = f"its header counts {size.announced:,} of {present:,} bytes of samples"
+            raise MediaError(f"is damaged: {counted}; a header that counts all was expected")
         return [Part(content, min(present, size.announced), size.announced)]
 
     return take_apart
 
 
-def _are_chunks(content: bytes, size: _Size) -> bool:
-    """Whether the bytes behind an empty chunk are further chunks, and not its samples."""
-    if not content.startswith((b"RIFF", b"RIFX", b"FORM")):
+def _is_tail(content: bytes, start: int, size: int) -> bool:
+    """Whether the bytes behind `size` bytes of samples are chunks, tags or zeros, and not further samples."""
+    start += size + (size % 2 and content.startswith(b"\0", start + size))  # padding
+    if (size and not _NOT_ZERO.search(content, start)) or mpeg.after_tags(content, start) > start:
+        return True
+    if content.startswith(b"riff"):  # the names of its chunks are any 16 bytes
+        return start + 24 <= len(content) and struct.unpack_from("<Q", content, start + 16)[0] <= len(content) - start
+    if not content.startswith((b"RIFF", b"RIFX", b"RF64", b"FORM")):
         return False
-    end = size.start
-    for name, start, length in _chunks(content, size.start, ">" if content[:4] != b"RIFF" else "<"):
+    order = ">" if content.startswith((b"RIFX", b"FORM")) else "<"
+    for name, first, length in _chunks(content, start, order):
         if not re.fullmatch(rb"[ -~]{4}", name):
             return False
-        end = start + length
-    return size.start < end <= len(content) <= end + 1
+        start = first + length
+    return start <= len(content) <= start + 8
 
 
 def _chunks(content: bytes, position: int, order: str) -> Iterator[tuple[bytes, int, int]]:

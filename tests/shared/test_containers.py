@@ -60,10 +60,31 @@ def test_a_stream_without_a_length_is_read_to_its_end(kind, sizes, size):
     np.testing.assert_array_equal(read_sound(bytes(content)), read_sound(encoded()))
 
 
+def test_a_stream_may_start_with_silence():
+    silent_first = np.concatenate([np.zeros(40_000, np.float32), SOUND])
+    content = encoded(silent_first)
+    np.testing.assert_array_equal(read_sound(content[:40] + bytes(4) + content[44:]), read_sound(content))
+
+
 def test_a_recording_without_samples_but_with_other_chunks_is_empty():
     content = encoded(SOUND[:0]) + b"LIST" + struct.pack("<I", 4) + b"INFO"
     with pytest.raises(MediaError, match="holds no samples"):
         read_sound(content)
+
+
+@pytest.mark.parametrize(("kind", "position", "form"), [("WAV", 40, "<I"), ("AU", 8, ">I"), ("AIFF", 42, ">I")])
+def test_a_header_that_counts_a_part_of_the_samples_is_noticed(kind, position, form):
+    content = bytearray(encoded(kind=(kind, "PCM_16")))
+    struct.pack_into(form, content, position, 1_000 + 8 * (kind == "AIFF"))
+    with pytest.raises(MediaError, match=r"is damaged: its header counts 1,000 of 18,000 bytes of samples; a header"):
+        read_sound(bytes(content))
+
+
+@pytest.mark.parametrize(
+    "tail", [b"LIST\4\0\0\0INFO", b"junk\3\0\0\0abc\0odd \1\0\0\0x", bytes(99), b"TAG".ljust(128, b"x")]
+)
+def test_chunks_and_tags_behind_the_samples_are_skipped(tail):
+    np.testing.assert_array_equal(read_sound(encoded() + tail), read_sound(encoded()))
 
 
 def test_compressed_sphere_names_its_tool():
