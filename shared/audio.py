@@ -118,11 +118,13 @@ def read_sound(source: Path | bytes, channel: int | None = None, headerless: Hea
         headerless.check(content)
         sounds = [_read(content, channel, headerless=headerless)]
     else:
-        sounds = [_read(part.content, channel, part) for part in containers.parts(content)]
+        sounds = []
+        for part in containers.parts(content):
+            sounds.append(_read(part.content, channel, part))
+            _check_length(sum(map(len, sounds)), SAMPLE_RATE)
     samples = sounds[0] if len(sounds) == 1 else np.concatenate([np.zeros(0, np.float32), *sounds])
     if not len(samples):
         raise MediaError("holds no samples; a sound file was expected")
-    _check_length(len(samples), SAMPLE_RATE)
     return samples
 
 

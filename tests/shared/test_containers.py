@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from shared import audio
 from shared.audio import SAMPLE_RATE, read_sound
 from shared.containers import parts
 from shared.files import MediaError
@@ -121,6 +122,14 @@ def test_joined_files_are_read_to_the_end(kind):
         read_sound(first + second[:-50])
     with pytest.raises(MediaError, match="consists of 1,001 sounds, the limit is 1,000"):
         parts(encoded(SOUND[:600], kind) * 1001)
+
+
+def test_the_limit_counts_all_joined_files(monkeypatch):
+    content = encoded(np.tile(SOUND, 2), ("FLAC", "PCM_16"))  # 1.1 s
+    monkeypatch.setattr(audio, "MAX_SECONDS", 2)
+    assert len(read_sound(content)) == 18_000
+    with pytest.raises(MediaError, match="hours, the limit is 0; cut it into parts first"):
+        read_sound(content + content)
 
 
 # Ogg
