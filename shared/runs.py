@@ -29,11 +29,13 @@ import os
 import platform
 import re
 import shutil
+import sys
 import tempfile
+import time
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -54,6 +56,7 @@ MAX_HISTORY = 2**24  # bytes of `state.json` and `history.csv`, which grow with 
 MAX_HEADER = 2**20  # bytes of the header of a safetensors file
 MAX_TENSORS = 4 * MAX_PARAMETERS + MAX_HEADER  # bytes of a safetensors file
 MAX_CHECKPOINT = 5 * MAX_TENSORS  # with gradients' moments and averages
+LOCK_SECONDS = 2.0  # a training waits this long for `evaluate`, which locks a run while it writes its results
 
 Tensors = dict[str, np.ndarray]
 Config = TypeVar("Config")
@@ -357,6 +360,7 @@ class Run:
         self.path = path
         _restore(path)
         self.checkpoints = Checkpoints(path / "checkpoints")
+        self._is_locked = False  # by `training` of this object
 
     @property
     def name(self) -> str:
@@ -404,7 +408,8 @@ class Run:
         """Creates the run or, if it exists with the same configuration and data, opens it to resume its training.
 
         `config` is the task's dataclass, `data` has the fingerprint of each corpus. Raises RunError if the name is
-        invalid, or if the run exists with another configuration; the message names the fields.
+        invalid, if the run exists with another configuration (the message names the fields), or if another process
+        creates it at the same time.
         """
         if not NAME.fullmatch(name):
             raise RunError(f"run name {name!r} is invalid; letters, digits, - _ . and + are allowed")
@@ -413,10 +418,12 @@ class Run:
         versions = {"python": platform.python_version(), **versions}
         described = {"task": task, "config": dataclasses.asdict(config), "data": dict(data), "versions": versions}
         described = json.loads(json.dumps(described))  # tuples become lists, as in the file
-        if (run.path / "config.json").exists():
-            run._refuse_differences(described, config)
-        else:
-            write_json(run.path / "config.json", described)
+        path = run.path / "config.json"
+        if not path.exists():
+            with run.training():
+                if not path.exists():  # otherwise another process has created it just now
+                    write_json(path, described)
+        run._refuse_differences(described, config)
         return run
 
     def _refuse_differences(self, described: dict[str, Any], config: Any) -> None:
@@ -493,24 +500,58 @@ class Run:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Locks the run, and removes the temporary files of killed processes.
+        """Locks the run, so that this process alone writes it, and removes the temporary files of killed processes.
 
-        Raises RunError if the run is locked, or if another process has just released it.
+        Within the block the same object may be locked again. Raises RunError if another process has the lock, or has
+        just released the run.
         """
+        if self._is_locked:
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".training", "wb") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                problem = "is being trained by another process; wait for it, or choose another --run name"
-                raise RunError(f"run {self.path} {problem}") from None
-            except OSError:
-                pass  # a file system without locks
+            self._lock(lock.fileno())
             if not self._holds(lock) or ((self.path / "config.json").exists() and self.is_released):
                 raise RunError(f"run {self.path} was just released; choose another --run name")
-            remove_temporaries(self.path.resolve().parent, self.path.resolve().name)  # of releases
-            for folder in (self.path, *self.path.iterdir()):
-                remove_temporaries(folder)
-            yield
+            self._is_locked = True
+            try:
+                remove_temporaries(self.path.resolve().parent, self.path.resolve().name)  # of releases
+                for folder in (self.path, *self.path.iterdir()):
+                    remove_temporaries(folder)
+                yield
+            finally:
+                self._is_locked = False
+
+    def _lock(self, descriptor: int) -> None:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    problem = "is being trained by another process; wait for it, or choose another --run name"
+                    raise RunError(f"run {self.path} {problem}") from None
+                time.sleep(0.05)
+            except OSError:
+                return  # a file system without locks
+
+    @contextmanager
+    def results(self) -> Iterator[bool]:
+        """Yields whether the block may write metrics, plots and the card.
+
+        Not for a released run, nor while another process trains the run, which is reported on standard error.
+        """
+        with ExitStack() as stack:
+            may_write = not self.is_released
+            if may_write:
+                try:
+                    stack.enter_context(self.training())
+                except RunError:
+                    may_write = False
+                    message = "another process trains it; the metrics of its current weights are not saved with it"
+                    print(f"run {self.path}: {message}", file=sys.stderr)
+            yield may_write
 
     def _holds(self, lock: typing.IO[bytes]) -> bool:
         """Whether an open file is still inside the run."""

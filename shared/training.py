@@ -1,7 +1,8 @@
 """The training loop of every task: resumes at any step, stops cleanly, keeps the best weights.
 
-What happens between two steps depends only on the checkpointed state. So a run that is killed at any moment and started
-again ends with the same weights, bit for bit, as an uninterrupted one (on the same machine).
+What happens before the first step depends only on the seed (`training_run`), and what happens between two steps only on
+the checkpointed state. So a run that is killed at any moment and started again ends with the same weights, bit for bit,
+as an uninterrupted one (on the same machine), whether a training prepares its corpus or finds it prepared.
 """
 
 import math
@@ -98,6 +99,27 @@ class Loaded(NamedTuple, Generic[ConfigType, VocabularyType, ModelType]):
     config: ConfigType
     vocabulary: VocabularyType
     model: ModelType
+
+
+@contextmanager
+def training_run(task: str, name: str, config: Any, data: Mapping[str, str]) -> Iterator[Run]:
+    """Creates the run of a training, or opens it to resume; within the block it is locked and its seed is set.
+
+    What is prepared once and then cached, such as a corpus, belongs before the block: it may use global random numbers,
+    and the block starts from the seed whether it did or not.
+
+    Args:
+        task, name: the run's.
+        config: the task's dataclass, with a `seed`.
+        data: the fingerprint of each corpus, by its name.
+
+    Raises:
+        RunError: as `Run.create`; or another process trains this run.
+    """
+    run = Run.create(task, name, config, data)
+    with run.training():
+        keras.utils.set_random_seed(config.seed)
+        yield run
 
 
 def model_weights(model: keras.Model) -> dict[str, Any]:

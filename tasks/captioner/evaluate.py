@@ -53,9 +53,10 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     metrics["novelty"] = novelty([" ".join(best[0].tokens) for best in captions], training_captions)
     record = {"images": len(captions), "beam": config.beam, "protocol": CAPTION_PROTOCOL}
     record |= {name: round(value, 4) for name, value in metrics.items()}
-    if not run.is_released:
-        run.save_metrics(options.split, record)
-        card.write(run)
+    with run.results() as may_write:
+        if may_write:
+            run.save_metrics(options.split, record)
+            card.write(run)
     return record
 
 

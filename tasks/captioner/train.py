@@ -9,32 +9,50 @@ The same command again resumes an interrupted run. The run is written to saved_m
 
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from shared.cli import TrainingOptions, command, training_arguments
 from shared.native.precompile import compile_ahead
 from tasks.captioner.config import PRESETS, TASK, Config
 
+if TYPE_CHECKING:
+    from shared.runs import Run
+    from shared.vocabulary import WordVocabulary
+    from tasks.captioner.data import Split
+
 
 def train(config: Config, options: TrainingOptions) -> None:
     """Train to the end, then measure the best weights on the development split."""
-    import keras
+    from shared.training import training_run
+    from tasks.captioner.data import build_vocabulary, fingerprint, load_split
 
+    name = options.run or run_name(config)
+    train_split, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
+    vocabulary = build_vocabulary(config, train_split)
+    with training_run(TASK, name, config, fingerprint(config, options.data_dir)) as run:
+        vocabulary.save(run.path / "vocabulary.json")
+        fit(run, config, vocabulary, train_split, dev, options)
+    print(f"trained: {run.path}")
+
+
+def fit(
+    run: "Run",
+    config: Config,
+    vocabulary: "WordVocabulary",
+    train_split: "Split",
+    dev: "Split",
+    options: TrainingOptions,
+) -> None:
+    """Train encoder and decoder, the decoder in one or two stages; measure the run."""
     from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
     from shared.plots import draw_history
-    from shared.runs import Run
     from shared.training import Evaluation, Loaded, Trainer
-    from tasks.captioner.data import build_vocabulary, fingerprint, load_split, training_batches, with_grids
+    from tasks.captioner.data import training_batches, with_grids
     from tasks.captioner.encoder_training import learned_encoder
     from tasks.captioner.evaluate import Arguments, caption_split, measure, split_metrics
     from tasks.captioner.model import CaptionSearch, build_model
     from tasks.captioner.self_critical import self_critical_batches
 
-    run = Run.create(TASK, options.run or run_name(config), config, fingerprint(config, options.data_dir))
-    train_split, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
-    vocabulary = build_vocabulary(config, train_split)
-    vocabulary.save(run.path / "vocabulary.json")
-
-    keras.utils.set_random_seed(config.seed)  # after `load_split`, which builds a network if nothing is cached yet
     encoder = learned_encoder(run, config, train_split, vocabulary)
     train_split, dev = (with_grids(split, encoder) for split in (train_split, dev))
     model = build_model(config, vocabulary)
@@ -61,7 +79,6 @@ def train(config: Config, options: TrainingOptions) -> None:
 
     draw_history(state.history, ["perplexity", "BLEU-4", "CIDEr-D"], run.path / "plots" / "history.png")
     measure(run, Arguments(data_dir=options.data_dir), Loaded(config, vocabulary, model))
-    print(f"trained: {run.path}")
 
 
 def run_name(config: Config) -> str:

@@ -67,12 +67,13 @@ def measure(run: Run, options: Arguments, model: "Loaded[Config, Any, Any] | Non
         metrics["protocol"] = (
             f"{config.blank_fraction:.0%} of words masked, segments of {config.sequence_length} tokens"
         )
-    if not run.is_released:
-        known = run.load_metrics().get(options.split, {})
-        if known.get("perplexity") == metrics["perplexity"]:  # the same weights: earlier metrics are still valid
-            metrics = known | metrics
-        run.save_metrics(options.split, metrics)
-        card.write(run)
+    with run.results() as may_write:
+        if may_write:
+            known = run.load_metrics().get(options.split, {})
+            if known.get("perplexity") == metrics["perplexity"]:  # the same weights: earlier metrics are still valid
+                metrics = known | metrics
+            run.save_metrics(options.split, metrics)
+            card.write(run)
     return metrics
 
 

@@ -34,35 +34,33 @@ def train(config: Config, options: TrainingOptions) -> None:
 
     from shared.losses import mean_nats, output_nats
     from shared.plots import draw_history
-    from shared.runs import Run
-    from shared.training import Loaded, Trainer
+    from shared.training import Loaded, Trainer, training_run
     from tasks.language_model.data import build_vocabulary, fingerprint, load_split, training_batches
     from tasks.language_model.evaluate import Arguments, measure
     from tasks.language_model.model import BlankReader, StreamReader, build_model
 
-    keras.utils.set_random_seed(config.seed)
     name = options.run or run_name(config)
     config = with_absolute_path(config, options)
     train_split, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
     vocabulary = build_vocabulary(config, train_split)
     batches = training_batches(config, train_split, vocabulary)
 
-    run = Run.create(TASK, name, config, fingerprint(config, options.data_dir))
-    vocabulary.save(run.path / "vocabulary.json")
-    model = build_model(config, vocabulary)
-    loaded = Loaded(config, vocabulary, model)
-    reader = BlankReader(model) if config.reads == "both ways" else StreamReader(model, config.batch_size)
-    counts = np.bincount(batches.stream, minlength=len(vocabulary))
-    model.bias.assign(np.log(np.maximum(counts, 0.1) / len(batches.stream)))  # starts at the unigram distribution
-    print(f"{run.name}: {model.count_params():,} parameters, {len(batches.stream):,} tokens an epoch")
-    nats = keras.metrics.MeanMetricWrapper(output_nats, name="nats_per_token")
-    reader.compile(config.build_optimizer(), mean_nats, metrics=[nats])
+    with training_run(TASK, name, config, fingerprint(config, options.data_dir)) as run:
+        vocabulary.save(run.path / "vocabulary.json")
+        model = build_model(config, vocabulary)
+        loaded = Loaded(config, vocabulary, model)
+        reader = BlankReader(model) if config.reads == "both ways" else StreamReader(model, config.batch_size)
+        counts = np.bincount(batches.stream, minlength=len(vocabulary))
+        model.bias.assign(np.log(np.maximum(counts, 0.1) / len(batches.stream)))  # starts at the unigram distribution
+        print(f"{run.name}: {model.count_params():,} parameters, {len(batches.stream):,} tokens an epoch")
+        nats = keras.metrics.MeanMetricWrapper(output_nats, name="nats_per_token")
+        reader.compile(config.build_optimizer(), mean_nats, metrics=[nats])
 
-    evaluate = evaluation(loaded, dev)
-    trainer = Trainer(reader, batches, run, evaluate, config, model_to_save=model, tensorboard=options.tensorboard)
-    state = trainer.fit()
-    draw_history(state.history, ["perplexity", "dev perplexity"], run.path / "plots" / "history.png")
-    measure(run, Arguments(data_dir=options.data_dir), loaded)
+        evaluate = evaluation(loaded, dev)
+        trainer = Trainer(reader, batches, run, evaluate, config, model_to_save=model, tensorboard=options.tensorboard)
+        state = trainer.fit()
+        draw_history(state.history, ["perplexity", "dev perplexity"], run.path / "plots" / "history.png")
+        measure(run, Arguments(data_dir=options.data_dir), loaded)
     print(f"trained: {run.path}")
 
 
@@ -93,13 +91,13 @@ def evaluation(loaded: "Loaded[Config, Any, Any]", dev: "Split") -> "Callable[[]
 
 def with_absolute_path(config: Config, options: TrainingOptions) -> Config:
     """Makes the path of a corpus absolute, so that the run is valid in any folder; UserError if --data-dir is given."""
-    from tasks.language_model.data import NORMALISATION
+    from tasks.language_model.data import NORMALISATION, corpus_path
 
     if config.corpus in NORMALISATION:
         return config
     if options.data_dir:
         raise UserError(f"--data-dir {options.data_dir}: the corpus {config.corpus} is a path itself")
-    path = Path(config.corpus)
+    path = corpus_path(config)
     return replace(config, corpus=str(path.resolve())) if path.exists() else config
 
 

@@ -75,16 +75,17 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     record["protocol"] = PROTOCOL
     noisy = measure_noise(recognizer, split) if options.noise else {}
     folders = [options.plots] if options.plots else []
-    if not run.is_released:
-        folders.append(run.path / "plots")
-        run.save_metrics(name, record)
-        if noisy:
-            run.save_metrics(f"{name} in noise", noisy)
-        card.write(run)
-    for folder in folders:
-        confusions, reliability = plot_paths(folder, name)
-        draw_confusions(scores.confusions, confusions)
-        draw_reliability(scores.probabilities, scores.is_right, reliability)
+    with run.results() as may_write:
+        if may_write:
+            folders.append(run.path / "plots")
+            run.save_metrics(name, record)
+            if noisy:
+                run.save_metrics(f"{name} in noise", noisy)
+            card.write(run)
+        for folder in folders:
+            confusions, reliability = plot_paths(folder, name)
+            draw_confusions(scores.confusions, confusions)
+            draw_reliability(scores.probabilities, scores.is_right, reliability)
     worst = {"worst": worst_utterances(split, recognitions, options.worst)} if options.worst else {}
     return {"split": part, **record, **noisy, **worst}
 

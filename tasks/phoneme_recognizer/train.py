@@ -32,64 +32,67 @@ BAND_UTTERANCES = 500  # approximate number of utterances that the statistics of
 def train(config: Config, options: TrainingOptions) -> None:
     """Train to the end, calibrate the probabilities, and measure the run on the development split."""
     from shared.plots import draw_history
+    from shared.training import training_run
     from tasks.phoneme_recognizer.calibration import calibrate
+    from tasks.phoneme_recognizer.data import fingerprint, load_split
     from tasks.phoneme_recognizer.evaluate import Arguments, measure
-
-    run, loaded, training, dev = prepare(config, options)
-    state = fit(run, loaded, training, dev, options)
-    calibrate(run, loaded, dev)
-    draw_history(state.history, ["perplexity", "dev PER"], run.path / "plots" / "history.png")
-    measure(run, Arguments(data_dir=options.data_dir), loaded)
-    print(f"trained: {run.path}")
-
-
-def prepare(config: Config, options: TrainingOptions) -> "tuple[Run, LoadedRecognizer, Split, Split]":
-    """Return the run, the model before its training, and the training and development splits.
-
-    The model starts from the weights of `config.initial_run`, if there is one, whose recognizer also adds times to the
-    utterances that lack them.
-    """
-    import keras
-
-    from shared.ngrams import count_ngrams
-    from shared.training import Loaded, load_trained
-    from tasks.phoneme_recognizer.aligner import add_times
-    from tasks.phoneme_recognizer.data import build_vocabulary, fingerprint, load_split
-    from tasks.phoneme_recognizer.inference import SoundRecognizer
-    from tasks.phoneme_recognizer.model import build_model, measure_bands
 
     training, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
     data = fingerprint(config, options.data_dir)
     initial_run = find_run(config.initial_run) if config.initial_run else None
     if initial_run:
         data["begin"] = initial_run.weights_fingerprint
-    can_align = bool(initial_run and initial_run.read_config(Config).frame_weight)
-    if config.frame_weight and not can_align and all(utterance.spans is None for utterance in training.utterances):
+    if config.frame_weight and not _can_align(initial_run) and all(x.spans is None for x in training.utterances):
         print(
             f"{config.corpus} has no phone times: CTC alone learns slowly and finds peaks, not durations; better start"
             " from a run that was trained with times: --initial-run RUN"
         )
         config = replace(config, frame_weight=0.0)
 
-    run = Run.create(TASK, options.run or run_name(config), config, data)
+    with training_run(TASK, options.run or run_name(config), config, data) as run:
+        loaded, training = prepare(run, config, training, initial_run)
+        state = fit(run, loaded, training, dev, options)
+        calibrate(run, loaded, dev)
+        draw_history(state.history, ["perplexity", "dev PER"], run.path / "plots" / "history.png")
+        measure(run, Arguments(data_dir=options.data_dir), loaded)
+    print(f"trained: {run.path}")
+
+
+def _can_align(initial_run: Run | None) -> bool:
+    """Whether the recognizer that a training starts from has learned the times of phones."""
+    return bool(initial_run and initial_run.read_config(Config).frame_weight)
+
+
+def prepare(run: Run, config: Config, training: "Split", initial_run: Run | None) -> "tuple[LoadedRecognizer, Split]":
+    """Write the n-grams of a run; return the model before its training, and the training split.
+
+    The model starts from the weights of `initial_run`, if there is one, whose recognizer also adds times to the
+    utterances that lack them.
+    """
+    from shared.ngrams import count_ngrams
+    from shared.training import Loaded, load_trained
+    from tasks.phoneme_recognizer.aligner import add_times
+    from tasks.phoneme_recognizer.data import build_vocabulary
+    from tasks.phoneme_recognizer.inference import SoundRecognizer
+    from tasks.phoneme_recognizer.model import build_model, measure_bands
+
     vocabulary = build_vocabulary(config, training)
     label_ids = [vocabulary.encode(utterance.phones) for utterance in training.utterances]
     run.save_weights(count_ngrams(label_ids, len(vocabulary), config.ngram_order)._asdict(), "ngrams")
 
-    keras.utils.set_random_seed(config.seed)
     model = build_model(config, vocabulary)
     loaded = Loaded(config, vocabulary, model)
     if initial_run:
         load_trained(initial_run, model)
         model.temperature.assign(1)
         model.belief.assign([1, 0])
-        training = add_times(training, SoundRecognizer(loaded)) if can_align else training
+        training = add_times(training, SoundRecognizer(loaded)) if _can_align(initial_run) else training
     elif config.normalisation == "corpus":
         step = max(1, len(training.utterances) // BAND_UTTERANCES)
         measure_bands(model, (training.samples(i) for i in range(0, len(training.utterances), step)))
     hours = sum(utterance.length for utterance in training.utterances) / SAMPLE_RATE / 3600
     print(f"{run.name}: {model.count_params():,} parameters, {hours:.1f} hours an epoch")
-    return run, loaded, training, dev
+    return loaded, training
 
 
 def fit(run: Run, loaded: "LoadedRecognizer", training: "Split", dev: "Split", options: TrainingOptions) -> "State":

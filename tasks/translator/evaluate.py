@@ -102,9 +102,11 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
         alignments = [set(hard_alignment(pair.attention[:-1])) for pair in pairs]
         references = load_alignments(config, options.split, options.data_dir)
         metrics["AER"] = round(alignment_error_rate(alignments, references), 4)
-    if is_single and not options.language_model and not run.is_released:
-        run.save_metrics(options.split, metrics)
-        card.write(run)
+    if is_single and not options.language_model:
+        with run.results() as may_write:
+            if may_write:
+                run.save_metrics(options.split, metrics)
+                card.write(run)
     print_worst(options.worst, outputs, split.sources, split.targets)
     return metrics
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from shared.cli import TrainingOptions, command, training_arguments
 from shared.native.precompile import compile_ahead
-from shared.runs import Run, safe_name
+from shared.runs import safe_name
 from tasks.translator.config import PRESETS, TASK, Config
 
 if TYPE_CHECKING:
@@ -28,29 +28,27 @@ SAMPLED = 500  # development pairs that are translated after each epoch, by gree
 
 def train(config: Config, options: TrainingOptions) -> None:
     """Trains to the end, keeps the best weights on the development split, measures them and writes the card."""
-    import keras
-
     from shared.losses import SequenceCrossEntropy, nats_per_token
     from shared.plots import draw_history
-    from shared.training import Loaded, Trainer
+    from shared.training import Loaded, Trainer, training_run
     from tasks.translator.data import build_vocabulary, fingerprint, load_split, training_batches
     from tasks.translator.evaluate import Arguments, measure
     from tasks.translator.model import build_model
 
-    keras.utils.set_random_seed(config.seed)
+    name = options.run or run_name(config)
     training, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
-    run = Run.create(TASK, options.run or run_name(config), config, fingerprint(config, options.data_dir))
     vocabulary = build_vocabulary(config, training)
-    vocabulary.save(run.path)
     batches = training_batches(config, training, vocabulary)
 
-    model = build_model(config, vocabulary)
-    print(f"{run.name}: {model.count_params():,} parameters, {len(training.sources):,} pairs an epoch")
-    loaded = Loaded(config, vocabulary, model)
-    model.compile(config.build_optimizer(), SequenceCrossEntropy(config.label_smoothing), metrics=[nats_per_token])
-    state = Trainer(model, batches, run, evaluation(loaded, dev), config, tensorboard=options.tensorboard).fit()
-    draw_history(state.history, ["perplexity", "dev BLEU"], run.path / "plots" / "history.png")
-    measure(run, Arguments(data_dir=options.data_dir), loaded)
+    with training_run(TASK, name, config, fingerprint(config, options.data_dir)) as run:
+        vocabulary.save(run.path)
+        model = build_model(config, vocabulary)
+        print(f"{run.name}: {model.count_params():,} parameters, {len(training.sources):,} pairs an epoch")
+        loaded = Loaded(config, vocabulary, model)
+        model.compile(config.build_optimizer(), SequenceCrossEntropy(config.label_smoothing), metrics=[nats_per_token])
+        state = Trainer(model, batches, run, evaluation(loaded, dev), config, tensorboard=options.tensorboard).fit()
+        draw_history(state.history, ["perplexity", "dev BLEU"], run.path / "plots" / "history.png")
+        measure(run, Arguments(data_dir=options.data_dir), loaded)
     print(f"trained: {run.path}")
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import types
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ import keras
 import numpy as np
 import pytest
 
-from shared import training
+from shared import runs, training
 from shared.batching import BucketedBatches, pad
 from shared.errors import UserError
 from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
 from shared.recipe import Recipe
 from shared.recurrent import LSTM
-from shared.runs import Checkpoints, Run, RunError
+from shared.runs import Checkpoints, Run, RunError, atomic_file, write_json
 from shared.training import (
     Evaluation,
     Interrupted,
@@ -39,6 +40,7 @@ from shared.training import (
     build_trained,
     model_weights,
     shapes_of,
+    training_run,
 )
 from tests.shared.test_runs import Settings
 
@@ -285,15 +287,26 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(tmp_path, ca
     assert outcome(tmp_path) == uninterrupted
 
 
-def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
+def test_temporary_files_of_killed_processes_are_removed(tmp_path):
     run = trainer(tmp_path).run
-    (run.checkpoints.folder / ".000000009.x1x1x1x1").mkdir(parents=True)
-    (run.checkpoints.folder / ".000000009.x1x1x1x1" / "tensors.safetensors").write_bytes(b"half")
-    (run.path / ".weights.x1x1x1x1.safetensors").write_bytes(b"half")
-    trainer(tmp_path, epochs=1).fit()
-    assert sorted(path.name for path in run.path.iterdir()) == [
+    folders = [run.path / "plots" / ".figures.k3_x9a7q", run.path / "export" / ".1.h2_x9a7q", run.path / "checkpoints"]
+    folders.append(run.path / "checkpoints-2" / ".000000009.ab_x9a7q")
+    files = [folder / "half.bin" for folder in folders[:2]] + [folders[-1] / "tensors.safetensors"]
+    names = "weights safetensors", "model keras", "history csv", "metrics json", "README md", "ngrams safetensors"
+    files += [run.path / ".{}.x1x1x1x1.{}".format(*name.split()) for name in names]
+    files += [run.path / "plots" / ".history.x1x1x1x1.png", run.path / "checkpoints" / ".state.x1x1x1x1.json"]
+    kept = [run.path / ".notes", run.path / "plots" / ".gitignore"]
+    for path in [*files, *kept]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    with atomic_file(run.path / "plots" / "other.png") as living:
+        trainer(tmp_path, epochs=1).fit()
+        assert living.exists()
+    assert not [path for path in files if path.exists()]
+    assert all(path.exists() for path in kept)
+    assert sorted(path.name for path in run.path.iterdir() if path.is_file()) == [
+        ".notes",
         ".training",
-        "checkpoints",
         "config.json",
         "history.csv",
         "model.keras",
@@ -310,10 +323,74 @@ def test_the_last_two_checkpoints_and_the_best_are_kept(tmp_path):
     assert run_at(tmp_path).checkpoints.steps() == [2 * STEPS, 3 * STEPS - 1, 3 * STEPS]
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "LOCK_SECONDS", 0)
     first = trainer(tmp_path)
     with first.run.training(), pytest.raises(RunError, match="is being trained by another process"):
         trainer(tmp_path).fit()
+
+
+@dataclass(frozen=True)
+class Seeded:
+    seed: int
+
+
+@pytest.mark.parametrize("change", [{}, {"seed": 2}])
+def test_a_run_is_locked_before_anything_is_written(tmp_path, monkeypatch, change):
+    """Two trainings that start at once: the second one writes nothing, whether it has the same configuration or not."""
+    monkeypatch.setattr(runs, "LOCK_SECONDS", 0)
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    arguments = "tagger", "run", Seeded(1), {"made_up": "1"}
+
+    def second(path, value):
+        with (
+            pytest.raises(RunError, match="being trained by another process"),
+            training_run("tagger", "run", replace(Seeded(1), **change), {"made_up": "1"}),
+        ):
+            pytest.fail("trained")
+        assert [path.name for path in run_at(tmp_path).path.iterdir()] == [".training"]
+        write_json(path, value)
+
+    monkeypatch.setattr(runs, "write_json", second)
+    with training_run(*arguments) as run:
+        assert run.config["config"] == {"seed": 1}
+        with pytest.raises(RunError, match="is being trained by another process"), Run(run.path).training():
+            pytest.fail("locked twice")
+        with run.training():
+            pass
+        with pytest.raises(RunError, match="is being trained by another process"), Run(run.path).training():
+            pytest.fail("an inner block has unlocked it")
+    with Run(run.path).training():
+        pass
+
+
+def test_results_are_not_written_into_a_run_in_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "LOCK_SECONDS", 0)
+    run = Run.create("tagger", "run", Seeded(1), {}, tmp_path)
+    with Run(run.path).training(), run.results() as may_write:
+        assert not may_write
+    assert capsys.readouterr().err.count("\n") == 1
+    with run.training(), run.results() as may_write:
+        assert may_write
+    with run.results() as may_write, pytest.raises(RunError), Run(run.path).training():
+        assert may_write
+    write_json(run.path / "config.json", {**run.config, "weights_sha256": "0"})
+    with run.results() as may_write:
+        assert not may_write
+    assert capsys.readouterr().err == ""
+
+
+def test_a_training_starts_from_its_seed_whatever_was_prepared_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    kernels = []
+    for name, draws in (("warm", 0), ("cold", 3)):
+        for _ in range(draws):
+            _ = random.random(), keras.random.uniform(())
+        with training_run("tagger", name, Seeded(1), {}):
+            layer = keras.layers.Dense(3)
+            layer.build((2, 4))
+            kernels.append([keras.ops.convert_to_numpy(x) for x in (layer.kernel, keras.random.uniform((2,)))])
+    np.testing.assert_equal(*kernels)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
