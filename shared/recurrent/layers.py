@@ -40,6 +40,7 @@ class Fused(keras.layers.Layer):
     go_backwards: Any
     return_sequences: Any
     zero_output_for_mask: Any
+    backward_seed = 0  # added to the seed of the weight drop of a layer that goes backwards
 
     def __init__(self, units: int, *, weight_drop: float = 0.0, **kwargs):
         parent: Any = super()
@@ -47,7 +48,9 @@ class Fused(keras.layers.Layer):
         if not 0 <= weight_drop < 1:
             raise ValueError(f"weight_drop must be from 0 to below 1. Received: {weight_drop}")
         self.weight_drop = weight_drop
-        self.weight_drop_seed = keras.random.SeedGenerator(kwargs.get("seed")) if weight_drop else None
+        seed = kwargs.get("seed")
+        seed = seed if seed is None or not self.go_backwards else seed + self.backward_seed
+        self.weight_drop_seed = keras.random.SeedGenerator(seed) if weight_drop else None
         self.num_concurrent_layers = 1
 
     def _has_usual_activations(self) -> bool:
@@ -166,6 +169,8 @@ class Fused(keras.layers.Layer):
 class SimpleRNN(Fused, keras.layers.SimpleRNN):
     """A `keras.layers.SimpleRNN` that computes its sequence with `kernels.simple_rnn` (tanh or relu)."""
 
+    backward_seed = 1  # the two directions of `Bidirectional`, which have one config, drop different weights
+
     def _has_usual_activations(self):
         return self.cell.activation in (keras.activations.tanh, keras.activations.relu)
 
@@ -173,6 +178,11 @@ class SimpleRNN(Fused, keras.layers.SimpleRNN):
         cell: Any = self.cell
         options["relu"] = cell.activation is keras.activations.relu
         return [kernels.simple_rnn(inputs, cell.kernel, cell.bias, state[0], mask, recurrent_kernel, **options)]
+
+    def get_config(self):
+        # Keras omits the seed, unlike that of its other two layers, so a copy of the layer would draw another one.
+        seed = self.cell.seed
+        return super().get_config() | ({} if seed is None else {"seed": seed})
 
 
 @keras.saving.register_keras_serializable(package="quatrain")

@@ -197,3 +197,19 @@ def test_mogrifier_equals_its_equations(rank):
 def test_mogrifier_refuses_wrong_arguments(options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be at least"):
         MogrifierLSTMCell(UNITS, **options)
+
+
+@pytest.mark.parametrize("kind", [SimpleRNN, GRU, LSTM])
+def test_a_seed_determines_the_weights_that_are_dropped_in_both_directions(kind):
+    def dropped() -> list[np.ndarray]:
+        layer = Bidirectional(kind(UNITS, weight_drop=0.5, seed=7, return_sequences=True))
+        layer.build((2, 3, FEATURES))
+        directions = layer.forward_layer, layer.backward_layer
+        for direction in directions:
+            direction.cell.recurrent_kernel.assign(keras.ops.ones_like(direction.cell.recurrent_kernel))
+        return [keras.ops.convert_to_numpy(direction._recurrent_kernel(True)) for direction in directions]
+
+    forward, backward = dropped()
+    for mask, again in zip((forward, backward), dropped(), strict=True):
+        np.testing.assert_array_equal(mask, again)
+    assert (forward != backward).any() == (kind is SimpleRNN)
