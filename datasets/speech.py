@@ -2,12 +2,14 @@
 
 The engine is an optional package (the extra `speech-synthesis`) under the GPL; it is called, never copied. It carries
 noise and phase over to the next sentence, so a repeated sentence has other samples. A new process that synthesizes the
-same sentences in the same order gives the same samples, except for eight breathy voices with noise seeded by the time.
+same sentences in the same order gives the same samples: the noise of breathy voices, which the engine seeds with the
+time, is seeded with the request.
 """
 
 import ctypes
 import multiprocessing
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
@@ -110,6 +112,7 @@ class Synthesizer:
         self._events: list[tuple[int, str]] = []
         self._callback = _CALLBACK(self._receive)  # the engine holds no reference that Python counts
         self._engine.espeak_SetSynthCallback(self._callback)
+        self._engine.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
 
     def _receive(self, samples: Any, count: int, events: Any) -> int:
         if samples and count:
@@ -128,6 +131,7 @@ class Synthesizer:
             raise CorpusError(f"espeak-ng has no voice {request.voice}")
         for parameter, value in ((_RATE, request.rate), (_PITCH, request.pitch), (_RANGE, request.range)):
             self._engine.espeak_SetParameter(parameter, value, 0)
+        self._engine.espeak_ng_SetRandSeed(zlib.crc32(repr(request).encode()))
         self._pieces, self._events = [], []
         text = request.text.encode()
         self._engine.espeak_Synth(text, len(text) + 1, 0, 0, 0, _UTF8, None, None)

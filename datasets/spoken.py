@@ -25,8 +25,12 @@ def random_request(text: str, split: str, rng: np.random.Generator) -> Request:
 class SpokenBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Builder of synthesized utterances, record i from request i; a subclass implements `requests`."""
 
-    VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.1.0": "Samples are stored as bytes.", "1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.2.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.2.0": "The noise of breathy voices is reproducible.",
+        "1.1.0": "Samples are stored as bytes.",
+        "1.0.0": "First release.",
+    }
 
     def requests(self) -> dict[str, list[Request]]:
         """Return the utterances of each split."""
