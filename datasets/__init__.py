@@ -112,11 +112,11 @@ class Records(Sequence[dict[str, Any]]):
     """The records of one split, read from disk on access: `len(records)`, `records[i]`.
 
     A record is a dictionary of str, bool, int, lists of these, and NumPy arrays of numbers. An image is the bytes of
-    its file; `shared.media.read_image` decodes them.
+    its file; `shared.media.read_image` decodes them. Reading raises CorpusError if the files in `folder` are damaged.
     """
 
-    def __init__(self, source: Sequence) -> None:
-        self._source = source
+    def __init__(self, source: Sequence, folder: Path) -> None:
+        self._source, self._folder = source, folder
 
     def __len__(self) -> int:
         return len(self._source)
@@ -132,7 +132,23 @@ class Records(Sequence[dict[str, Any]]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(f"record {index} of {len(self)}")
-        return _plain(self._source[int(index) % len(self)])
+        with _damage_reported(self._folder):
+            return _plain(self._source[int(index) % len(self)])
+
+
+@contextlib.contextmanager
+def _damage_reported(folder: Path) -> Iterator[None]:
+    """Replace any error of reading a prepared corpus by a CorpusError that names its folder."""
+    try:
+        yield
+    except Exception as error:  # of TFDS, ArrayRecord, Protocol Buffers, JSON or the operating system
+        reason = " ".join(str(error).split())
+        reason = (
+            f"{type(error).__name__}: {reason}" if len(reason) <= 120 else f"{type(error).__name__}: {reason[:120]}..."
+        )
+        raise CorpusError(
+            f"the prepared corpus {folder} is damaged ({reason}); delete it, so that it is prepared again"
+        ) from None
 
 
 def _plain(example: dict[str, Any]) -> dict[str, Any]:
@@ -212,12 +228,34 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
     filter_logs()
     configs = module.Builder.builder_configs
     config = configs.get(variant, module.tfds.core.BuilderConfig(name=variant)) if variant else None
-    return module.Builder(data_dir=prepared_folder(data_dir), file_format="array_record", config=config)
+    root = prepared_folder(data_dir)
+    folder = root / name / variant / str(module.Builder.VERSION)
+    with _damage_reported(folder) if folder.exists() else contextlib.nullcontext():
+        return module.Builder(data_dir=root, file_format="array_record", config=config)
 
 
 def _is_prepared(builder: Any) -> bool:
-    """Whether a corpus is prepared; TFDS renames a complete folder into place, so it is never partial."""
-    return (builder.data_path / "dataset_info.json").exists()
+    """Whether a corpus is prepared; TFDS renames a complete folder into place, so one that is not is damaged.
+
+    Raises:
+        CorpusError: A file is missing, or the splits have not the records that `dataset_info.json` says.
+    """
+    folder = Path(builder.data_path)
+    if not folder.exists():
+        return False
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    with _damage_reported(folder):
+        if not builder.info.splits:
+            raise ValueError("dataset_info.json is missing or names no split")
+        for split, info in builder.info.splits.items():
+            readers = [ArrayRecordReader(str(path)) for path in info.filepaths]
+            count = sum(reader.num_records() for reader in readers)
+            for reader in readers:
+                reader.close()
+            if count != info.num_examples:
+                raise ValueError(f"{split} has {count:,} records, dataset_info.json says {info.num_examples:,}")
+    return True
 
 
 @contextlib.contextmanager
@@ -293,6 +331,11 @@ def location(name: str) -> str:
     return f"found in {copy}" if copy else f"not found; {'download' if corpus.is_free else 'licence'}: {corpus.urls[0]}"
 
 
+def has_feature(name: str, key: str) -> bool:
+    """Whether the records of a corpus, prepared or not, have a key such as "image" or "audio"."""
+    return key in _builder(name, None).info.features
+
+
 def is_at_hand(name: str, data_dir: str | Path | None = None) -> bool:
     """Whether a corpus can be loaded without a download."""
     return not find_corpus(name).urls or _user_dir(name, data_dir) is not None or _is_prepared(_builder(name, data_dir))
@@ -319,16 +362,53 @@ def load(name: str, split: str, data_dir: str | Path | None = None) -> Records:
 
     # Images stay encoded, so that training and inference decode them with the same function.
     decoders = {key: tfds.decode.SkipDecoding() for key in ("image",) if key in builder.info.features}
-    return Records(builder.as_data_source(split=split, decoders=decoders))
+    folder = Path(builder.data_path)
+    with _damage_reported(folder):
+        return Records(builder.as_data_source(split=split, decoders=decoders), folder)
 
 
 def fingerprint(name: str, data_dir: str | Path | None = None) -> str:
-    """Return a hash of the version, configuration and split sizes of a corpus; runs store it with their weights."""
+    """Return a hash of the version, configuration and records of a corpus; runs store it with their weights."""
     builder = prepare(name, data_dir)
     identity = {
         "name": name,
         "version": str(builder.version),
         "config": builder.builder_config_name,
         "splits": {split: [info.num_examples, info.num_bytes] for split, info in sorted(builder.info.splits.items())},
+        "records": _content_hash(name, data_dir, builder),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _content_hash(name: str, data_dir: str | Path | None, builder: Any) -> str:
+    """Return a hash of all records; it is stored beside the prepared files, and read for as long as these are the same.
+
+    It is of the records, not of the files, because equal records may be written as different bytes.
+    """
+    from shared.runs import remove_temporaries, write_json
+
+    folder = Path(builder.data_path)
+    files = {path.name: path.stat() for path in sorted(folder.glob("*.array_record*"))}
+    state = {file: [stat.st_size, stat.st_ctime_ns] for file, stat in files.items()}
+    stored = folder / "content_hash.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads(stored.read_text(encoding="utf-8"))
+        if content["files"] == state:
+            return str(content["sha256"])
+    digest = _records_hash({split: load(name, split, data_dir) for split in sorted(builder.info.splits)})
+    with contextlib.suppress(OSError):  # a folder that may not be written to
+        remove_temporaries(folder)
+        write_json(stored, {"files": state, "sha256": digest})
+    return digest
+
+
+def _records_hash(splits: dict[str, Records]) -> str:
+    """Return a hash of the records of all splits."""
+    digest = hashlib.sha256()
+    for split, records in splits.items():
+        for record in records:
+            for key, value in sorted(record.items()):
+                is_array = hasattr(value, "tobytes")
+                content = value.tobytes() if is_array else value if isinstance(value, bytes) else repr(value).encode()
+                digest.update(f"{split} {key} {len(content)} ".encode() + content)
+    return digest.hexdigest()

@@ -24,7 +24,7 @@ import numpy as np
 import datasets
 from shared.batching import BucketedBatches, pad
 from shared.media import prepare, read_image
-from shared.runs import atomic_folder
+from shared.runs import atomic_folder, remove_temporaries
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import Config
 from tasks.captioner.encoder import build_fixed_part
@@ -69,12 +69,24 @@ def load_split(config: Config, split: str, data_dir: Path | None = None) -> Spli
     kind = "images" if config.encoder == "cnn" else f"features-{config.encoder}"
     (identity,) = fingerprint(config, data_dir).values()
     folder = datasets.prepared_folder() / "captioner" / f"{config.corpus}-{identity}-{kind}-{config.image_size}"
-    path = folder / f"{split}-{views}"
-    if not (path / "inputs.npy").exists():
-        with atomic_folder(path) as temporary:
-            _write_inputs(temporary / "inputs.npy", records, config, views)
-    inputs = np.load(path / "inputs.npy", mmap_mode="r", allow_pickle=False)
-    return Split(records=records, captions=read_references(config, records), inputs=inputs)
+    path = folder / f"{split}-{views}" / "inputs.npy"
+    if not path.exists():
+        with atomic_folder(path.parent) as temporary:
+            _write_inputs(temporary / path.name, records, config, views)
+    remove_temporaries(folder)
+    return Split(records=records, captions=read_references(config, records), inputs=_read_inputs(path, len(records)))
+
+
+def _read_inputs(path: Path, count: int) -> np.ndarray:
+    """Open a file of `_write_inputs`; raises CorpusError if it is damaged."""
+    try:
+        inputs = np.load(path, mmap_mode="r", allow_pickle=False)
+        if inputs.ndim != 5 or len(inputs) != count:
+            raise ValueError(f"shape {inputs.shape}, {count} images were expected")
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise datasets.CorpusError(f"{path} is damaged ({reason}); delete it, so that it is written again") from None
+    return inputs
 
 
 def _write_inputs(path: Path, records: Sequence[dict[str, Any]], config: Config, views: int) -> None:

@@ -91,6 +91,71 @@ def test_the_fingerprint_depends_on_the_corpus_alone(monkeypatch, tmp_path, flic
     assert first != datasets.fingerprint("scenes")
 
 
+def test_the_fingerprint_sees_a_change_that_keeps_all_sizes(flickr8k):
+    before = datasets.fingerprint("flickr8k", flickr8k)
+    assert datasets.fingerprint("flickr8k", flickr8k) == before
+    other = flickr8k.with_name("other")
+    shutil.copytree(flickr8k, other)
+    path = other / "Flicker8k_Dataset" / "dev_a.jpg"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\xff\xdb") + 10] ^= 1  # in a quantisation table
+    path.write_bytes(content)
+    assert datasets.fingerprint("flickr8k", other) != before
+
+
+def test_the_hash_of_the_records_is_stored_until_the_files_change(monkeypatch):
+    first = datasets.fingerprint("scenes/captions")
+    folder = Path(datasets.prepare("scenes/captions").data_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(datasets, "_records_hash", lambda splits: pytest.fail("computed"))
+        assert datasets.fingerprint("scenes/captions") == first
+    (folder / "content_hash.json").write_text('{"files": {}')
+    assert datasets.fingerprint("scenes/captions") == first
+    shard = next(folder.glob("*dev*"))
+    shard.rename(shard.with_name("kept"))
+    (folder / "kept").rename(shard)  # the time of its last change is another one
+    monkeypatch.setattr(datasets, "_records_hash", lambda splits: "another")
+    assert datasets.fingerprint("scenes/captions") != first
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garble(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[40:] = bytes(byte ^ 0x5A for byte in content[40:])
+    path.write_bytes(content)
+
+
+def claim_fewer(path: Path) -> None:
+    text = path.read_text()
+    assert '"4"' in text
+    path.write_text(text.replace('"4"', '"3"'))
+
+
+@pytest.mark.parametrize("name", ["scenes-test.array_record-00000-of-00001", "dataset_info.json"])
+@pytest.mark.parametrize("damage", [cut, empty, garble, claim_fewer, Path.unlink])
+def test_a_damaged_corpus_is_one_line_that_names_its_folder(damage, name):
+    if damage is claim_fewer and not name.endswith("json"):
+        pytest.skip("only dataset_info.json has numbers of records")
+    folder = Path(datasets.prepare("scenes/captions").data_path)
+    damage(folder / name)
+    with pytest.raises(datasets.CorpusError) as caught:
+        list(datasets.load("scenes/captions", "test"))
+    message = str(caught.value)
+    assert message.startswith(f"the prepared corpus {folder} is damaged (")
+    assert message.endswith("delete it, so that it is prepared again")
+    assert "\n" not in message
+    shutil.rmtree(folder)
+    assert len(datasets.load("scenes/captions", "test")) == 4
+
+
 def test_an_incomplete_preparation_is_removed(tmp_path):
     partial_folder = tmp_path / "prepared" / "scenes" / "incomplete.ABCDEF_1.0.0"
     partial_folder.mkdir(parents=True)
