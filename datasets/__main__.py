@@ -10,10 +10,11 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import datasets
 from shared.audio import SAMPLE_RATE
-from shared.cli import command
+from shared.cli import USAGE, command, print_error
 from shared.errors import UserError
 from shared.outputs import check_outputs, write_output
 
@@ -44,11 +45,19 @@ def sounds(name: str, split: str, folder: Path, count: int, data_dir: Path | Non
 
 
 def _first_records(name: str, split: str, folder: Path, count: int, data_dir: Path | None, key: str) -> list[dict]:
-    """Create the folder and return the first records of a split; raises CorpusError if they have no `key`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Create the folder and return the first records of a split.
+
+    Raises:
+        CorpusError: The records have no `key`; nothing is prepared or written.
+        UserError: The folder is a file.
+    """
+    if not datasets.has_feature(name, key):
+        names = ", ".join(other for other in datasets.NAMES if datasets.has_feature(other, key))
+        raise datasets.CorpusError(f"{name} has no {key}; the corpora whose records have one are {names}")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; a folder, new or not, was expected")
     records = datasets.load(name, split, data_dir)[:count]
-    if records and key not in records[0]:
-        raise datasets.CorpusError(f"{name} has no {key}; its records have {', '.join(records[0])}")
+    folder.mkdir(parents=True, exist_ok=True)
     return records
 
 
@@ -61,6 +70,14 @@ def _write(path: Path, content: bytes) -> None:
         raise UserError(f"{path} exists with another content; another folder was expected")
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that reports wrong usage in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print_error(f"{message}; see {self.prog} --help")
+        raise SystemExit(USAGE)
+
+
 def positive_integer(text: str) -> int:
     if text.strip().isdecimal() and int(text) >= 1:
         return int(text)
@@ -69,7 +86,7 @@ def positive_integer(text: str) -> int:
 
 @command
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m datasets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs")

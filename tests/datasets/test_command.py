@@ -61,13 +61,36 @@ def test_an_output_folder_that_is_a_file_is_refused(corpus, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["images", "scenes", "test", str(tmp_path / "file")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    assert error == f"error: {tmp_path / 'file'} is a file; a folder, new or not, was expected\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("images python_manual", "python_manual has no image; the corpora whose records have one are scenes, flickr8k"),
+        ("images scenes/captions", "scenes/captions has no image; the corpora whose records have one are scenes, fl"),
+        ("sounds scenes", "scenes has no audio; the corpora whose records have one are spoken_scenes, spoken_manual"),
+        ("images nothing", "unknown corpus 'nothing'; expected one of scenes, "),
+    ],
+)
+def test_a_corpus_without_images_or_sounds_is_refused_before_it_is_prepared(
+    corpus, tmp_path, capsys, arguments, message
+):
+    assert main([*arguments.split(), "test", str(tmp_path / "new")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
     assert error.count("\n") == 1
+    assert not (tmp_path / "new").exists()
 
 
-def test_a_corpus_without_sounds_is_refused(corpus, tmp_path, capsys):
-    assert main(["sounds", "scenes", "test", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == "error: scenes has no audio; its records have name, image\n"
+def test_wrong_usage_is_one_line_of_error(tmp_path, capsys):
+    for arguments in (["images", "scenes", "validation", str(tmp_path)], ["pictures"], []):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
 
 
 def test_a_missing_corpus_is_one_line_of_error(tmp_path, capsys):
