@@ -48,10 +48,9 @@ def read_pairs(source: Path, target: Path) -> list[tuple[str, str]]:
 
 def fingerprint(source: Path, target: Path) -> str:
     """Return a hash of the contents of two aligned files."""
-    digest = hashlib.sha256()
-    for pair in read_pairs(source, target):
-        digest.update("\t".join(pair).encode() + b"\n")
-    return digest.hexdigest()[:16]
+    sides = zip(*read_pairs(source, target), strict=True)
+    digests = [hashlib.sha256("\n".join(lines).encode()).digest() for lines in sides]
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
 def assign_splits(pairs: Sequence[tuple[str, str]], buckets: int = 100) -> list[str]:

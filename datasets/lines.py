@@ -9,6 +9,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from datasets import CorpusError, find_corpus
+from shared.text import as_lines
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -46,7 +47,7 @@ class LineBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the stripped lines of a UTF-8 or gzip file; raises CorpusError if it is missing, damaged or not UTF-8."""
+    """Return the stripped lines of a UTF-8 file, plain or compressed by gzip; raises CorpusError if it is not one."""
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content).decode("utf-8-sig")
@@ -56,8 +57,9 @@ def read_lines(path: Path) -> list[str]:
         raise CorpusError(f"{path} is not UTF-8: {error}.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise CorpusError(f"{path} is damaged: {error}.") from None
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")  # not splitlines(): it would break the alignment
-    return [line.strip() for line in lines]
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read ({error.strerror}); a text file was expected.") from None
+    return [line.strip() for line in as_lines(text)]
 
 
 def user_folder(dl_manager: tfds.download.DownloadManager) -> Path | None:

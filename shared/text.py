@@ -17,6 +17,11 @@ def tidy(sentence: str) -> str:
     return re.sub(SPACE, " ", sentence).strip(" ")
 
 
+def as_lines(text: str) -> list[str]:
+    """The lines of a text; LF or CRLF ends a line, and nothing else, unlike in `str.splitlines`."""
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
+
+
 def read_lines(source: str) -> Iterator[str]:
     """Yield the lines of a file, or of standard input for "-", as they arrive; a stream may be endless.
 
@@ -71,7 +76,8 @@ def _decoded(name: str, lines: Iterable[bytes] | BinaryIO) -> Iterator[str]:
     for index, line in enumerate(lines):
         if index == 0:
             line = line.removeprefix(b"\xef\xbb\xbf")
-        line = line.removesuffix(b"\n").removesuffix(b"\r")
+        if line.endswith(b"\n"):
+            line = line[:-1].removesuffix(b"\r")
         try:
             yield line.decode()
         except UnicodeDecodeError:

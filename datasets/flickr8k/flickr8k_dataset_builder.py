@@ -11,6 +11,7 @@ from datasets.lines import manual_instructions, user_folder
 from datasets.records import readable_records
 from shared.files import MediaError
 from shared.media import read_image
+from shared.text import as_lines
 
 LISTS = {split: f"Flickr_8k.{split}Images.txt" for split in ("train", "dev", "test")}
 CAPTIONS = "Flickr8k.token.txt"
@@ -43,7 +44,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         roots = self._roots(dl_manager)
-        captions = read_captions(_find(roots, CAPTIONS).read_text(encoding="utf-8"))
+        captions = read_captions(_find(roots, CAPTIONS).read_bytes().decode())
         images = {path.name: path for root in roots for path in root.rglob("*.jpg") if not path.name.startswith(".")}
         splits = {}
         for split, list_name in LISTS.items():
@@ -78,7 +79,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def read_captions(text: str) -> dict[str, list[str]]:
     """Parse lines `image.jpg#0<tab>caption` into a list of captions per image name, in order of their numbers."""
     numbered: dict[str, list[tuple[str, str]]] = {}
-    for line in text.splitlines():
+    for line in as_lines(text):
         if line.strip():
             key, _, caption = line.partition("\t")
             name, _, number = key.rpartition("#")

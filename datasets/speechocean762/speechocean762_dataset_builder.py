@@ -13,6 +13,7 @@ from datasets.lines import corpus_folder, manual_instructions
 from datasets.records import as_int16, audio_feature, readable_records
 from shared.audio import read_sound
 from shared.files import MediaError
+from shared.text import as_lines
 
 EXPECTED = {"train": (2_500,), "test": (2_500, 1_260)}  # utterances; some copies have half of the test speakers
 DEV_PERIOD = 10  # every tenth speaker of train, in order of number, is moved to dev
@@ -91,7 +92,7 @@ def read_split(root: Path, split: str) -> list[Utterance]:
 def _table(path: Path) -> dict[str, str]:
     """Return the lines of a file as a mapping from their first word to the rest."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = as_lines(path.read_bytes().decode())
     except FileNotFoundError:
         raise CorpusError(f"speechocean762: {path} does not exist.") from None
     pairs = (line.split(maxsplit=1) for line in lines if line.strip())

@@ -16,6 +16,7 @@ from datasets.timit.repair import repair
 from shared.audio import read_sound
 from shared.files import MediaError
 from shared.phones import PHONES_61
+from shared.text import as_lines
 
 EXPECTED = {"train": 3_696, "dev": 400, "test": 192}
 MAX_BAD = 0.01  # maximum fraction of unusable utterances in a split
@@ -131,7 +132,7 @@ def read_utterance(utterance: Utterance) -> dict:
     samples, restored = repair(samples.astype(np.int16))
     if restored:
         print(f"timit: {utterance.name}: repaired a newline conversion, {restored} bytes restored", file=sys.stderr)
-    lines = [line.split() for line in utterance.transcription.read_text().splitlines() if line.strip()]
+    lines = [line.split() for line in as_lines(utterance.transcription.read_bytes().decode()) if line.strip()]
     try:
         starts, ends, phones = zip(*((int(start), int(end), phone) for start, end, phone in lines), strict=True)
     except ValueError:

@@ -55,19 +55,28 @@ def load_split(config: Config, split: str, data_dir: Path | None = None) -> Spli
     """
     if config.corpus in NORMALISATION:
         return Split([record["text"] for record in datasets.load(config.corpus, split, data_dir)])
-    path = data_dir or Path(config.corpus)
+    path = data_dir or corpus_path(config)
     if not path.exists():
         names = "" if data_dir else f"none of {', '.join(NORMALISATION)}, and "
         raise UserError(f"corpus {path}: {names}no such file or folder")
-    splits = _splits(path)
+    stats = ((file, file.stat()) for file in (path.rglob("*.txt") if path.is_dir() else [path]) if file.exists())
+    splits = _splits(path, tuple(sorted((file, stat.st_size, stat.st_ctime_ns) for file, stat in stats)))
     if not splits[split]:
         counts = ", ".join(f"{name} {len(lines)}" for name, lines in splits.items())
         raise UserError(f"corpus {path}: too few lines to split ({counts})")
     return Split(splits[split])
 
 
+def corpus_path(config: Config) -> Path:
+    """The path of a corpus that has no name; raises UserError if it is empty, which is the current folder to `Path`."""
+    if not config.corpus.strip():
+        raise UserError(f"--corpus {config.corpus!r}: {', '.join(NORMALISATION)}, a file or a folder was expected")
+    return Path(config.corpus)
+
+
 @functools.lru_cache(1)
-def _splits(path: Path) -> dict[str, list[str]]:
+def _splits(path: Path, files: tuple[tuple[Path, int, int], ...]) -> dict[str, list[str]]:
+    del files  # with their sizes and times: a text that has changed is read again
     return split_lines(read_corpus(path))
 
 

@@ -60,6 +60,15 @@ def test_the_fingerprint_depends_on_the_text_and_not_on_its_encoding(files, tmp_
     assert fingerprint(source, tmp_path / "again.de") == fingerprint(source, target)
 
 
+def test_the_fingerprint_depends_on_where_a_text_stands(tmp_path):
+    (tmp_path / "a").write_text("one\ttwo\n")
+    (tmp_path / "b").write_text("three\n")
+    before = fingerprint(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "a").write_text("one\n")
+    (tmp_path / "b").write_text("two\tthree\n")
+    assert fingerprint(tmp_path / "a", tmp_path / "b") != before
+
+
 def test_files_of_different_lengths_are_refused_with_both_counts(files, tmp_path):
     (tmp_path / "b.de").write_text("one\ntwo\n")
     with pytest.raises(CorpusError, match=r"a\.en has 600 lines, .*b\.de has 2; expected equal numbers"):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from shared.errors import UserError
-from shared.text import SPACE, check_readable, read_corpus, read_lines, split_lines, tidy
+from shared.text import SPACE, as_lines, check_readable, read_corpus, read_lines, split_lines, tidy
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,25 @@ def test_check_readable_accepts_files_and_pipes(tmp_path):
         check_readable(str(tmp_path / "missing"))
     with pytest.raises(UserError, match="a folder; a file was expected"):
         check_readable(str(tmp_path))
+
+
+INNER = "a\u2028b\u2029c\x85d\ve\ff\x1cg\x1dh\x1ei\rj"  # all of `str.splitlines`, and no line end
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("\n", [""]),
+        ("a", ["a"]),
+        ("a\n\r\nb\r\n", ["a", "", "b"]),
+        (f"{INNER}\n{INNER}\r", [INNER, f"{INNER}\r"]),
+    ],
+)
+def test_only_line_feeds_end_a_line(tmp_path, text, expected):
+    assert as_lines(text) == expected
+    (tmp_path / "lines.txt").write_bytes(text.encode())
+    assert list(read_lines(str(tmp_path / "lines.txt"))) == expected
 
 
 def test_lines_of_any_bytes(tmp_path, capsys):

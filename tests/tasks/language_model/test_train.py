@@ -130,6 +130,8 @@ def test_averaging_starts_when_the_development_score_stalls(small_manual, monkey
         (["--vocabulary", "subwords", "--vocabulary-size", "200"], "--vocabulary-size 200: above 260 was expected"),
         (["fill", "--state-reset-probability", "0.1"], "reads both ways does not support state_reset_probability 0.1"),
         (["--corpus", __file__, "--data-dir", "."], "is a path itself"),
+        (["--corpus", ""], "--corpus '': python_manual, penn_treebank, wikitext2, a file or a folder was expected"),
+        (["--corpus", " "], "--corpus ' ': python_manual, penn_treebank, wikitext2, a file or a folder was expected"),
         (["war_and_peace"], "preset 'war_and_peace' does not exist"),
     ],
 )
