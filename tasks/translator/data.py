@@ -56,7 +56,8 @@ def _read(config: Config, split: str, data_dir: Path | None) -> list[tuple[str, 
     if config.corpus == "files":
         return AlignedFiles(Path(config.source_file), Path(config.target_file), split).pairs
     if config.corpus.partition("/")[0] not in CORPORA:
-        raise datasets.CorpusError(f"{config.corpus} is not a corpus of pairs; expected {', '.join(CORPORA)} or files")
+        name = config.corpus if config.corpus.strip() else f"--corpus {config.corpus!r}"
+        raise datasets.CorpusError(f"{name} is not a corpus of pairs; expected {', '.join(CORPORA)} or files")
     records = datasets.load(_corpus_name(config), split, data_dir)
     texts = {name: name for name, value in records[0].items() if isinstance(value, str)}
     fields = LANGUAGES.get(config.corpus, texts)

@@ -35,6 +35,10 @@ def test_errors_are_one_line(capsys):
     assert capsys.readouterr().err == (
         "error: nowhere is not a corpus of pairs; expected scenes, multi30k, tatoeba or files\n"
     )
+    assert main(["--corpus", ""]) == 2
+    assert capsys.readouterr().err == (
+        "error: --corpus '' is not a corpus of pairs; expected scenes, multi30k, tatoeba or files\n"
+    )
     assert main(["--source-file", "a.en"]) == 2
     assert capsys.readouterr().err == (
         "error: --corpus files, --source-file and --target-file were expected together, or none of them\n"
