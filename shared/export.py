@@ -2,11 +2,24 @@
 
     export/<version>/     saved_model.pb, variables/, and warm-up requests for TensorFlow Serving
 
-A version is written atomically, because a server loads any folder that it finds.
+A version is written under a hidden name and renamed when it is complete, because a server loads any folder that it
+finds. Every endpoint keeps these rules, whatever its task:
+
+    any batch   a batch without rows gives outputs without rows
+    error       (batch,) string: "" or one line that says why a row has no answer; the other rows are answered as alone.
+                A row without an answer has "" in strings, `MISSING` in log_prob and score, 0 elsewhere
+    JSON        no output is infinite or NaN; what a search does not find has text "" and log_prob `MISSING`
 """
 
+import errno
+import fcntl
+import functools
+import os
+import shutil
 import struct
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +30,9 @@ import tensorflow as tf
 from shared.errors import UserError
 from shared.runs import Run, atomic_folder
 
+MISSING = -1e9  # log-probability of what does not exist: JSON has no infinity, and float32 has this number exactly
+LOG_PROBS = {"log_prob", "log_probs", "score"}  # outputs that are `MISSING` instead of 0 in a row without an answer
+
 
 class ParityError(UserError):
     """The outputs of the SavedModel and the Python model differ; nothing was exported."""
@@ -24,7 +40,11 @@ class ParityError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """One function of a SavedModel."""
+    """One function of a SavedModel.
+
+    It need not know empty batches. Its outputs may include `error` `(batch,)`, why a row has no answer, and `notice`
+    `(batch,)`, which becomes the error of a row that has an answer all the same.
+    """
 
     function: Callable[..., dict[str, Any]]  # named tensors -> dictionary of tensors
     signature: Mapping[str, tf.TensorSpec]  # of each input
@@ -48,28 +68,149 @@ def write_saved_model(
 
     Args:
         model: has all variables of the endpoints.
-        endpoints: by name; the first is also `serving_default`.
+        endpoints: by name; `serving_default` is the one of a request that names none.
         check: called with the reloaded SavedModel; raises ParityError if its outputs differ from the Python model's.
         resources: other objects that the endpoints need, such as lookup tables.
     """
-    latest = latest_export(run)
-    version = run.path / "export" / str(int(latest.name) + 1 if latest else 1)
     # Keras' ExportArchive would also write every layer of the model as an unused function.
     module = tf.Module()
     module.resources = list(resources)
     module.parameters = list({id(variable): variable.value for variable in model.variables}.values())
     signatures = {}
     for name, endpoint in endpoints.items():
-        traced = tf.function(endpoint.function, list(endpoint.signature.values()), autograph=False)
+        traced = tf.function(for_any_batch(endpoint), list(endpoint.signature.values()), autograph=False)
         signatures[name] = traced.get_concrete_function()
         setattr(module, name, signatures[name])  # `traced` would be traced again
-    signatures["serving_default"] = signatures[next(iter(endpoints))]
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # served models are not trained
-    with atomic_folder(version) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures, options)
-        _write_warmup(temporary, run.name, endpoints)
-        check(tf.saved_model.load(str(temporary)))
-    return version
+    with _hidden_folder(run.path / "export") as hidden:
+        with atomic_folder(hidden / "complete") as folder:
+            tf.saved_model.save(module, str(folder), signatures, options)
+            _write_warmup(folder, run.name, endpoints)
+            check(tf.saved_model.load(str(folder)))
+        return _publish(hidden / "complete", run)
+
+
+# --- endpoints ------------------------------------------------------------------------------------------------------
+
+
+def first_error(*cases: tuple[Any, Any]) -> Any:
+    """For each row the message of the first pair (condition, message) whose condition holds; "" if none does."""
+    error = tf.constant("")
+    for condition, message in reversed(cases):
+        error = tf.where(condition, message, error)
+    return error
+
+
+def message(*parts: Any) -> Any:
+    """Texts and numbers, scalars or `(batch,)`, joined to a string."""
+    return tf.strings.join([part if isinstance(part, str) else tf.strings.as_string(part) for part in parts])
+
+
+def attempt(functions: Sequence[Callable[[Any], Any]], argument: Any, otherwise: Any) -> Any:
+    """The result for `argument` of the first function without an error in a graph; `otherwise` if all fail.
+
+    Results and `otherwise` are nests of tensors of the same types. In a graph, only a dataset survives an error.
+    """
+    results = tf.data.Dataset.from_tensors(otherwise)
+    for function in reversed(functions):
+        results = tf.data.Dataset.from_tensors(argument).map(function).ignore_errors().concatenate(results)
+    return results.take(1).get_single_element()
+
+
+def for_any_batch(endpoint: Endpoint) -> Callable[..., dict[str, Any]]:
+    """The function of an endpoint with the rules above: an empty batch is one row of zeros, which is then cut off."""
+    is_batched = [spec.shape.rank > 0 for spec in endpoint.signature.values()]
+
+    @functools.wraps(endpoint.function)  # with the names of its arguments
+    def function(*inputs: Any) -> dict[str, Any]:
+        rows = [tf.shape(x)[0] for x, batched in zip(inputs, is_batched, strict=True) if batched]
+        expected = f"the same number of rows was expected in {', '.join(endpoint.signature)}"
+        with tf.control_dependencies([tf.debugging.assert_equal(rows, rows[0], expected)]):
+            count = tf.identity(rows[0])
+        outputs = endpoint.function(
+            *(_one_row_at_least(x) if batched else x for x, batched in zip(inputs, is_batched, strict=True))
+        )
+        return {name: x[:count] if _is_batched(x) else x for name, x in _for_json(outputs, count).items()}
+
+    return function
+
+
+def _one_row_at_least(x: Any) -> Any:
+    zeros = tf.concat([[1], tf.shape(x)[1:]], axis=0)
+    result = tf.cond(tf.shape(x)[0] > 0, lambda: x, lambda: tf.zeros(zeros, x.dtype))
+    result.set_shape(x.shape)
+    return result
+
+
+def _is_batched(output: Any) -> bool:
+    """Whether an output has the axis of the batch; a constant, such as a list of phones, has known sizes."""
+    return output.shape[0] is None
+
+
+def _for_json(outputs: Mapping[str, Any], count: Any) -> dict[str, Any]:
+    """The outputs with their `error`, without answers in rows that have one, and without infinity and NaN."""
+    no_error = tf.fill([tf.maximum(count, 1)], "")
+    error, notice = (tf.broadcast_to(outputs.get(name, no_error), tf.shape(no_error)) for name in ("error", "notice"))
+    answers = {name: x for name, x in outputs.items() if name not in ("error", "notice")}
+    for name, x in answers.items():
+        if x.dtype.is_floating and _is_batched(x):
+            answers[name] = x = tf.where(x == -float("inf"), MISSING, x)
+            is_finite = tf.reduce_all(tf.math.is_finite(x), axis=list(range(1, x.shape.rank)))
+            error = tf.where((error == "") & ~is_finite, "gives a result that is not finite", error)
+    for name, x in answers.items():
+        if _is_batched(x):
+            has_failed = tf.reshape(error != "", [-1] + [1] * (x.shape.rank - 1))
+            empty = "" if x.dtype == tf.string else tf.cast(MISSING if name in LOG_PROBS else 0, x.dtype)
+            answers[name] = tf.where(has_failed, empty, x)
+    return answers | {"error": tf.where(error == "", notice, error)}
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _hidden_folder(parent: Path) -> Iterator[Path]:
+    """Yields a new folder inside `parent` whose name starts with a dot, and removes it at the end.
+
+    It is locked as long as this process lives; the unlocked ones, which killed processes left, are removed first.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for leftover in parent.glob(".*"):
+        with suppress(OSError):  # it is locked, or gone
+            lock = os.open(leftover, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(leftover, ignore_errors=True)
+            finally:
+                os.close(lock)
+    while True:
+        hidden = Path(tempfile.mkdtemp(prefix=".export.", dir=parent))
+        with suppress(FileNotFoundError):
+            lock = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if hidden.exists():
+                break
+            os.close(lock)  # another process removed it before it was locked
+    try:
+        yield hidden
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+        os.close(lock)
+
+
+def _publish(folder: Path, run: Run) -> Path:
+    """Renames a complete folder to the next version of the run, and returns its new path."""
+    while True:
+        latest = latest_export(run)
+        version = run.path / "export" / str(int(latest.name) + 1 if latest else 1)
+        try:
+            os.rename(folder, version)  # fails if there is a version of that name by now, which is never empty
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return version
 
 
 def _write_warmup(folder: Path, model_name: str, endpoints: Mapping[str, Endpoint]) -> None:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from shared.completeness import END, FILLER
-from shared.media import MAX_PIXELS
+from shared.export import attempt, first_error, message
+from shared.media import MAX_PIXELS, prepare
 
 
 def _bytes_at(encoded: tf.Tensor, position: Any, size: int) -> tf.Tensor:
@@ -28,17 +29,13 @@ def _integer_at(encoded: tf.Tensor, position: Any, size: int, little: Any = True
     return tf.reduce_sum(digits * [256**i for i in range(size)])
 
 
-def _check_pixels(height: Any, width: Any) -> tf.Operation | None:
-    pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    message = f"Expected at most {MAX_PIXELS} pixels."
-    return tf.debugging.assert_less_equal(pixels, tf.constant(MAX_PIXELS, tf.int64), message)
+def _count_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.int64))
 
 
 def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
-    shape = tf.io.extract_jpeg_shape(encoded)
-    with tf.control_dependencies([_check_pixels(shape[0], shape[1])]):
-        # Pillow uses the accurate transform; TensorFlow's faster default differs by a few levels.
-        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+    # Pillow uses the accurate transform; TensorFlow's faster default differs by a few levels.
+    image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
     is_whole = tf.logical_not(_is_cut(encoded, image))
     with tf.control_dependencies([tf.debugging.Assert(is_whole, ["Expected a complete JPEG. Received a cut one."])]):
         image = tf.identity(image)
@@ -74,10 +71,12 @@ def _is_cut(encoded: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
     return is_short | is_replaced
 
 
+def _count_png(encoded: tf.Tensor) -> tf.Tensor:
+    return _integer_at(encoded, 20, 4, little=False) * _integer_at(encoded, 16, 4, little=False)
+
+
 def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
-    check = _check_pixels(_integer_at(encoded, 20, 4, little=False), _integer_at(encoded, 16, 4, little=False))
-    with tf.control_dependencies([check]):
-        rgba = tf.cast(tf.io.decode_png(encoded, channels=4), tf.int32)
+    rgba = tf.cast(tf.io.decode_png(encoded, channels=4), tf.int32)
     colour, alpha = rgba[..., :3], rgba[..., 3:]
     # TensorFlow sets a missing alpha to 2^depth - 1, even where it scales fewer than 8 bits to 0..255.
     opaque = tf.bitwise.left_shift(1, tf.cast(_integer_at(encoded, 24, 1), tf.int32)) - 1
@@ -86,11 +85,13 @@ def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
     return _upright_in_graph(image, _find_exif(encoded, 8, _png_chunk))
 
 
-def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
+def _count_bmp(encoded: tf.Tensor) -> tf.Tensor:
     height = _integer_at(encoded, 22, 4)
-    height = tf.minimum(height, 2**32 - height)  # negative for rows from top to bottom
-    with tf.control_dependencies([_check_pixels(height, _integer_at(encoded, 18, 4))]):
-        image = tf.io.decode_bmp(encoded)
+    return tf.minimum(height, 2**32 - height) * _integer_at(encoded, 18, 4)  # negative for rows from top to bottom
+
+
+def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_bmp(encoded)
     # A single channel has indices into a palette of (blue, green, red, 0), stored after the two headers.
     table = _bytes_at(encoded, 14 + _integer_at(encoded, 14, 4), 4 * 256)
     palette = tf.reshape(tf.io.decode_raw(table, tf.uint8), (256, 4))[:, 2::-1]
@@ -98,9 +99,17 @@ def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
     return tf.cond(has_palette, lambda: tf.gather(palette, tf.cast(image[..., 0], tf.int32)), lambda: image[..., :3])
 
 
+def _count_gif(encoded: tf.Tensor) -> tf.Tensor:
+    return _integer_at(encoded, 8, 2) * _integer_at(encoded, 6, 2)
+
+
 def _decode_gif(encoded: tf.Tensor) -> tf.Tensor:
-    with tf.control_dependencies([_check_pixels(_integer_at(encoded, 8, 2), _integer_at(encoded, 6, 2))]):
-        return tf.io.decode_image(encoded, channels=3, expand_animations=False)  # the first frame only
+    return tf.io.decode_image(encoded, channels=3, expand_animations=False)  # the first frame only
+
+
+def _count_none(encoded: tf.Tensor) -> tf.Tensor:
+    del encoded
+    return tf.constant(0, tf.int64)
 
 
 def _refuse(encoded: tf.Tensor) -> tf.Tensor:
@@ -187,6 +196,34 @@ def _upright_in_graph(image: tf.Tensor, exif: tf.Tensor) -> tf.Tensor:
     return tf.cond(is_one_of(5, 6, 7, 8), lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
 
 
+class _Format(NamedTuple):
+    """A format of image files."""
+
+    name: str
+    signature: bytes  # the first bytes of a file
+    count: Callable[[tf.Tensor], tf.Tensor]  # file -> its pixels as its header has them, int64
+    decode: Callable[[tf.Tensor], tf.Tensor]  # file -> image
+
+
+_FORMATS = (
+    _Format("JPEG", b"\xff\xd8\xff", _count_jpeg, _decode_jpeg),
+    _Format("PNG", b"\x89PNG\r\n\x1a\n", _count_png, _decode_png),
+    _Format("BMP", b"BM", _count_bmp, _decode_bmp),
+    _Format("GIF", b"GIF8", _count_gif, _decode_gif),
+    _Format("other", b"", _count_none, _refuse),
+)
+_ACCEPTED = ", ".join(form.name for form in _FORMATS[:-1])
+
+
+def _format_index(encoded: tf.Tensor) -> tf.Tensor:
+    matches = [tf.equal(_bytes_at(encoded, 0, len(form.signature)), form.signature) for form in _FORMATS]
+    return tf.argmax(tf.cast(matches, tf.int32), output_type=tf.int32)
+
+
+def _count_pixels(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.switch_case(_format_index(encoded), [functools.partial(form.count, encoded) for form in _FORMATS])
+
+
 def decode_image_in_graph(encoded: tf.Tensor) -> tf.Tensor:
     """Decode a scalar string to uint8 `(height, width, 3)` with TensorFlow operations.
 
@@ -201,9 +238,35 @@ def decode_image_in_graph(encoded: tf.Tensor) -> tf.Tensor:
 
     Raises tf.errors.InvalidArgumentError if the bytes are not an image, damaged, cut, or over `MAX_PIXELS`.
     """
-    signatures = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"")  # b"": any other format
-    matches = [tf.equal(_bytes_at(encoded, 0, len(signature)), signature) for signature in signatures]
-    decoders = (_decode_jpeg, _decode_png, _decode_bmp, _decode_gif, _refuse)
-    first_match = tf.argmax(tf.cast(matches, tf.int32), output_type=tf.int32)
-    image = tf.switch_case(first_match, [functools.partial(decoder, encoded) for decoder in decoders])
+    limit = f"Expected at most {MAX_PIXELS} pixels."
+    check = tf.debugging.assert_less_equal(_count_pixels(encoded), tf.constant(MAX_PIXELS, tf.int64), limit)
+    with tf.control_dependencies([check] if check is not None else []):  # None outside of a graph
+        index = _format_index(encoded)
+    image = tf.switch_case(index, [functools.partial(form.decode, encoded) for form in _FORMATS])
     return tf.ensure_shape(image, (None, None, 3))
+
+
+def read_images_in_graph(encoded: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The images of files `(batch,)` as `prepare` returns them, and an error for each, string `(batch,)`.
+
+    The error is "" or, for a file that cannot be decoded, one line as that of `shared.media.read_image`; its image is
+    black.
+    """
+    black = tf.zeros((size, size, 3))
+
+    def decode(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return prepare(decode_image_in_graph(file)[None], size)[0], tf.constant("")
+
+    def find_too_large(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = _count_pixels(file)
+        with tf.control_dependencies([tf.debugging.assert_greater(pixels, tf.constant(MAX_PIXELS, tf.int64))]):
+            return black, message("has ", pixels, f" pixels, the limit is {MAX_PIXELS:,}; scale it down first")
+
+    def read(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        damaged = [f"is a damaged or truncated {form.name} file; a complete file was expected" for form in _FORMATS]
+        damaged[-1] = f"is not an image that can be read; one of {_ACCEPTED} was expected"
+        empty = file == "", "is empty (0 bytes); an image file was expected"
+        otherwise = first_error(empty, (True, tf.gather(damaged, _format_index(file))))
+        return attempt([decode, find_too_large], file, (black, otherwise))
+
+    return tf.map_fn(read, encoded, fn_output_signature=(tf.TensorSpec(black.shape), tf.TensorSpec([], tf.string)))

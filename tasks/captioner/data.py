@@ -120,12 +120,6 @@ def with_grids(split: Split, encoder: keras.Sequential) -> Split:
     return replace(split, inputs=grids.reshape(images, views, *grids.shape[1:]))
 
 
-def example_files(config: Config, count: int) -> list[bytes]:
-    """Image files of the development split or, if there is no copy of the corpus, of scenes, which can be generated."""
-    corpus = config.corpus if datasets.is_at_hand(config.corpus) else "scenes"
-    return [record["image"] for record in datasets.load(corpus, "dev")[:count]]
-
-
 def build_vocabulary(config: Config, train: Split) -> WordVocabulary:
     """The words of the training captions."""
     texts = (caption for captions in train.captions for caption in captions)

@@ -4,38 +4,47 @@
 
 Endpoints, for any batch size:
 
-    caption        image `(batch, height, width, 3)` uint8, any height and width
-    caption_bytes  image `(batch,)` string: the bytes of JPEG, PNG, BMP or GIF files
+    serving_default   image_bytes `(batch,)` string: the bytes of JPEG, PNG, BMP or GIF files
+                      -> text, log_prob and error, as below
+    caption_bytes     image `(batch,)` string, as above
+                      -> all outputs
+    caption           image `(batch, height, width, 3)` uint8, any height and width
+                      -> all outputs
 
-    -> text       `(batch, beam)` string           captions, best first
-       log_prob   `(batch, beam)` float32          natural logarithms
-       tokens     `(batch, beam, target)` string   words, then ""
-       attention  `(batch, beam, target, rows, columns)` float32
-       sentinel   `(batch, beam, target)` float32
+    text       `(batch, beam)` string           captions, best first
+    log_prob   `(batch, beam)` float32          natural logarithms
+    tokens     `(batch, beam, target)` string   words, then ""
+    attention  `(batch, beam, target, rows, columns)` float32
+    sentinel   `(batch, beam, target)` float32
+    error      `(batch,)` string                "", or why the image has no caption; the others are captioned
 
-If an image has fewer captions than the beam is wide, the rest have text "" and log_prob -inf.
+If an image has fewer captions than the beam is wide, the rest have text "" and log_prob -1e9, which JSON can hold.
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared import commands
 from shared.cli import command
-from tasks.captioner.config import Config, find_run
+from tasks.captioner.config import find_run
 
 if TYPE_CHECKING:
+    from shared.export import Endpoint
     from tasks.captioner.inference import Caption, ImageCaptioner
 
-EXAMPLES = 8  # images of the parity check
+# Width and height of the images of the parity check and the warm-up; the first has the scenes' own size.
+EXAMPLE_SIZES = ((96, 96), (64, 48), (31, 77), (200, 150), (1, 1), (320, 240), (57, 40), (96, 97))
+EXAMPLE_FORMATS = ("PNG", "JPEG", "BMP", "GIF")
 TOLERANCE = 1e-3  # of log-probabilities and attention; the two graphs may add in a different order
 
 
 def export(model: str | None = None, beam: int | None = None) -> Path:
     """Export a run, by default the released one, else the newest, and return the folder of the SavedModel.
 
-    The default beam is the value in the run's config.
+    The default beam is the value in the run's config. No corpus is needed.
 
     Raises:
         RunError: there is no such run, or its files do not fit together.
@@ -44,41 +53,53 @@ def export(model: str | None = None, beam: int | None = None) -> Path:
     run = find_run(model)
     import tensorflow as tf
 
-    from shared.export import Endpoint, write_saved_model
+    from shared.export import write_saved_model
     from shared.media import read_image
-    from tasks.captioner.data import example_files
     from tasks.captioner.inference import ImageCaptioner
 
     captioner = ImageCaptioner.load(str(run.path), beam)
-    files = example_files(run.read_config(Config), EXAMPLES)
+    files = example_files()
     images = [read_image(file) for file in files]
-    expected, expected_alone = captioner(images), captioner(images[:1])
+    expected = captioner(images)
 
     def check(loaded: Any) -> None:
         check_parity(loaded.caption_bytes(tf.constant(files)), expected)
-        check_parity(loaded.caption(tf.constant(images[0][None])), expected_alone)
+        for i, image in enumerate(images):
+            check_parity(loaded.caption(tf.constant(image[None])), expected[i : i + 1])
 
-    caption, caption_bytes = endpoint_functions(captioner)
-    any_image = tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")
-    any_bytes = tf.TensorSpec([None], tf.string, name="image")
-    endpoints = {
-        "caption": Endpoint(function=caption, signature={"image": any_image}, example={"image": images[0][None]}),
-        "caption_bytes": Endpoint(function=caption_bytes, signature={"image": any_bytes}, example={"image": files[:1]}),
-    }
-    return write_saved_model(run, captioner.search, endpoints, check)
+    return write_saved_model(run, captioner.search, endpoints(captioner, files[0], images[0]), check)
 
 
-def endpoint_functions(captioner: "ImageCaptioner") -> tuple[Callable, Callable]:
-    """The functions of `caption` and `caption_bytes`."""
+def example_files() -> list[bytes]:
+    """Image files of several sizes and formats, drawn here, so that none of a corpus gets into the warm-up file."""
+    import numpy as np
+    from PIL import Image
+
+    from datasets.scenes.render import render
+    from datasets.scenes.world import sample_scene
+
+    rng, files = np.random.default_rng(0), []
+    for i, size in enumerate(EXAMPLE_SIZES):
+        with BytesIO() as file:
+            scene = Image.fromarray(render(sample_scene(rng), rng)).resize(size)
+            scene.save(file, EXAMPLE_FORMATS[i % len(EXAMPLE_FORMATS)])
+            files.append(file.getvalue())
+    return files
+
+
+def endpoints(captioner: "ImageCaptioner", file: bytes, image: Any) -> "dict[str, Endpoint]":
+    """The functions of the SavedModel; `file` and `image` are the inputs of the warm-up requests."""
     import tensorflow as tf
 
-    from shared.media import prepare
-    from shared.media_in_graph import decode_image_in_graph
+    from shared.export import Endpoint, message
+    from shared.media import MAX_PIXELS, prepare
+    from shared.media_in_graph import read_images_in_graph
     from tasks.captioner.model import SPLIT_OFF
 
     search, size = captioner.search, captioner.search.config.image_size
     words = tf.constant(["", "", "", *captioner.vocabulary.table[3:]])  # nothing for padding, start and end
 
+    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3])], autograph=False)  # once for all endpoints
     def caption_prepared(images: Any) -> dict[str, Any]:
         result = search(images)
         tokens, weights = tf.gather(words, result["token_ids"]), result["extras"]
@@ -92,16 +113,31 @@ def endpoint_functions(captioner: "ImageCaptioner") -> tuple[Callable, Callable]
         }
 
     def caption(image: Any) -> dict[str, Any]:
-        return caption_prepared(prepare(image, size))
+        batch, height, width = tf.unstack(tf.shape(image, tf.int64)[:3])
+        error = message("has ", width, " x ", height, f" pixels; 1 to {MAX_PIXELS:,} pixels were expected")
+        is_usable = (height * width > 0) & (height * width <= MAX_PIXELS)
+        image = tf.cond(is_usable, lambda: image, lambda: tf.zeros([batch, 1, 1, 3], tf.uint8))
+        return caption_prepared(prepare(image, size)) | {"error": tf.where(is_usable, "", error)}
 
     def caption_bytes(image: Any) -> dict[str, Any]:
-        prepared = tf.TensorSpec([size, size, 3], tf.float32)  # the files of a batch may have different sizes
-        pixels = tf.map_fn(
-            lambda file: prepare(decode_image_in_graph(file)[None], size)[0], image, fn_output_signature=prepared
-        )
-        return caption_prepared(pixels)
+        images, error = read_images_in_graph(image, size)
+        return caption_prepared(images) | {"error": error}
 
-    return caption, caption_bytes
+    def slim(image_bytes: Any) -> dict[str, Any]:
+        captions = caption_bytes(image_bytes)
+        return {name: captions[name] for name in ("text", "log_prob", "error")}
+
+    any_image = tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")
+    any_file = {name: tf.TensorSpec([None], tf.string, name=name) for name in ("image", "image_bytes")}
+    return {
+        "serving_default": Endpoint(
+            function=slim, signature={"image_bytes": any_file["image_bytes"]}, example={"image_bytes": [file]}
+        ),
+        "caption_bytes": Endpoint(
+            function=caption_bytes, signature={"image": any_file["image"]}, example={"image": [file]}
+        ),
+        "caption": Endpoint(function=caption, signature={"image": any_image}, example={"image": image[None]}),
+    }
 
 
 def check_parity(result: Mapping[str, Any], expected: "Sequence[Sequence[Caption]]") -> None:
@@ -111,6 +147,8 @@ def check_parity(result: Mapping[str, Any], expected: "Sequence[Sequence[Caption
     from shared.export import ParityError
 
     arrays = {name: value.numpy() for name, value in result.items()}
+    if errors := [error.decode() for error in arrays["error"] if error]:
+        raise ParityError(f"nothing was exported: the SavedModel refuses an image: {errors[0]}")
     for i, captions in enumerate(expected):
         for j, caption in enumerate(captions):
             text, log_prob = arrays["text"][i, j].decode(), arrays["log_prob"][i, j]

@@ -11,8 +11,8 @@ from shared.media import prepare, read_image
 from shared.vocabulary import WordVocabulary
 from tasks.captioner import data
 from tasks.captioner.config import PRESETS, SCENES, Config
-from tasks.captioner.data import Split, build_vocabulary, example_files, fingerprint, load_split, training_batches
-from tests.tasks.captioner.conftest import CONFIG, encoded, odd_images, picture
+from tasks.captioner.data import Split, build_vocabulary, fingerprint, load_split, training_batches
+from tests.tasks.captioner.conftest import encoded, odd_images, picture
 
 CAPTIONS = [["a red star", "one star of red"], ["a cross"], ["a big blue circle", "here is one", "blue"]]
 
@@ -126,10 +126,3 @@ def test_the_order_of_batches_depends_on_seed_and_epoch():
     assert order(1, 3) == order(1, 3)
     assert order(1, 3) != order(1, 4)
     assert order(1, 3) != order(2, 3)
-
-
-def test_example_files_of_a_missing_corpus_are_scenes(trained):
-    assert len(example_files(CONFIG, 2)) == 2
-    scenes = example_files(CONFIG, 3)
-    assert example_files(replace(CONFIG, corpus="flickr8k"), 3) == scenes
-    assert all(read_image(file).shape == (96, 96, 3) for file in scenes)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -10,13 +11,13 @@ import pytest
 import tensorflow as tf
 
 import shared.export
-from shared.export import ParityError
+from shared.export import MISSING, ParityError
 from shared.media import prepare, read_image
 from shared.runs import Run
-from tasks.captioner.export import export, main
+from tasks.captioner.export import example_files, export, main
 from tasks.captioner.inference import ImageCaptioner
 from tests.shared.test_export import read_requests
-from tests.tasks.captioner.conftest import odd_images, picture
+from tests.tasks.captioner.conftest import encoded, odd_images, picture
 
 BEAM, TARGET, ROWS, COLUMNS = 3, 21, 4, 4
 
@@ -50,7 +51,8 @@ import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 files = [open(name, "rb").read() for name in sys.argv[2:]]
 result = model.signatures["caption_bytes"](image=tf.constant(files))
-one = model.signatures["serving_default"](image=tf.zeros((1, 7, 300, 3), tf.uint8))
+one = model.signatures["caption"](image=tf.zeros((1, 7, 300, 3), tf.uint8))
+slim = model.signatures["serving_default"](image_bytes=tf.constant([files[0], b"no image", *files[1:]]))
 print(json.dumps({
     "text": [[text.decode() for text in beam] for beam in result["text"].numpy()],
     "log_prob": result["log_prob"].numpy().tolist(),
@@ -58,6 +60,7 @@ print(json.dumps({
     "attention": list(result["attention"].shape),
     "sentinel": list(result["sentinel"].shape),
     "one": list(one["attention"].shape),
+    "slim": {name: value.numpy().astype(str).tolist() for name, value in slim.items()},
     "imported": [name for name in sys.modules if name.split(".")[0] in ("tasks", "shared", "datasets")],
 }))
 """
@@ -84,6 +87,10 @@ def test_a_process_with_tensorflow_only_captions_as_the_command_line_does(tmp_pa
     )
     tokens = [[[token for token in row if token] for row in beam] for beam in output["tokens"]]
     assert tokens == [[caption.tokens for caption in captions] for captions in expected]
+    assert output["slim"].keys() == {"text", "log_prob", "error"}
+    assert output["slim"]["text"] == [output["text"][0], [""] * BEAM, *output["text"][1:]]
+    assert output["slim"]["error"] == ["", NO_IMAGE, *[""] * (len(names) - 1)]
+    assert "OP_REQUIRES" not in result.stderr
 
 
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 96, 96), (3, 40, 57), (2, 32, 32), (1, 1, 200)])
@@ -114,24 +121,96 @@ def test_the_graph_prepares_the_same_pixels(tmp_path):
 
 def test_every_endpoint_has_a_warmup_request(folder, loaded):
     requests = read_requests(folder / "assets.extra" / "tf_serving_warmup_requests")
-    assert [(model, endpoint) for model, endpoint, _ in requests] == [("tiny", "caption"), ("tiny", "caption_bytes")]
+    endpoints = ["serving_default", "caption_bytes", "caption"]
+    assert [(model, endpoint) for model, endpoint, _ in requests] == [("tiny", endpoint) for endpoint in endpoints]
     for _, endpoint, inputs in requests:
         output = loaded.signatures[endpoint](**{name: tf.constant(value) for name, value in inputs.items()})
         assert output["text"].shape == (1, BEAM)
+        assert output["error"].numpy().tolist() == [b""]
 
 
-def test_bad_bytes_raise_an_error(loaded):
-    for content in (b"", b"no image", odd_images()["turned.jpg"][:60]):
-        with pytest.raises(tf.errors.InvalidArgumentError):
-            loaded.caption_bytes(tf.constant([content]))
+def test_examples_are_drawn_and_of_several_sizes(monkeypatch):
+    monkeypatch.setenv("QUATRAIN_PREPARED", "/nonexistent")  # no corpus is read
+    images = [read_image(file) for file in example_files()]
+    assert images[0].shape == (96, 96, 3)
+    assert len({image.shape for image in images}) >= 8
+    assert example_files() == example_files()
+
+
+NO_IMAGE = "is not an image that can be read; one of JPEG, PNG, BMP, GIF was expected"
+DAMAGED = {
+    b"": "is empty (0 bytes); an image file was expected",
+    b"no image": NO_IMAGE,
+    odd_images()["turned.jpg"][:60]: "is a damaged or truncated JPEG file; a complete file was expected",
+    odd_images()["wide.png"][:90]: "is a damaged or truncated PNG file; a complete file was expected",
+    encoded(picture(), "WEBP"): NO_IMAGE,
+    b"GIF89a\xff\xff\xff\xff" + bytes(9): "has 4294836225 pixels, the limit is 50,000,000; scale it down first",
+    b"BM" + bytes(12) + struct.pack("<Iii", 40, 10_000, -5_001): (
+        "has 50010000 pixels, the limit is 50,000,000; scale it down first"
+    ),
+}
+
+
+def as_json(outputs) -> str:
+    """The outputs as strict JSON, which has neither infinity nor NaN."""
+    lists = {name: value.numpy().astype(str if value.dtype == tf.string else None) for name, value in outputs.items()}
+    return json.dumps({name: value.tolist() for name, value in lists.items()}, allow_nan=False)
+
+
+@pytest.mark.parametrize("position", [0, 1, 3])
+def test_a_damaged_image_does_not_end_the_batch(loaded, position):
+    good = [odd_images()[name] for name in ("turned.jpg", "clear.png", "exact.png")]
+    alone = [loaded.caption_bytes(tf.constant([file])) for file in good]
+    for content, error in DAMAGED.items():
+        batch = loaded.caption_bytes(tf.constant([*good[:position], content, *good[position:]]))
+        errors = ["" if row != position else error for row in range(4)]
+        assert [one.decode() for one in batch["error"].numpy()] == errors
+        rows = [row for row in range(4) if row != position]
+        for row, one in zip(rows, alone, strict=True):
+            assert batch["text"][row].numpy().tolist() == one["text"][0].numpy().tolist()
+            for name in ("log_prob", "attention", "sentinel"):
+                np.testing.assert_allclose(batch[name][row], one[name][0], atol=1e-5)
+        assert set(batch["text"][position].numpy()) | set(batch["tokens"][position].numpy().ravel()) == {b""}
+        assert batch["log_prob"][position].numpy().tolist() == [MISSING] * BEAM
+        assert not np.any(batch["attention"][position])
+        assert not np.any(batch["sentinel"][position])
+        as_json(batch)
+
+
+def test_all_images_of_a_batch_may_be_damaged(loaded):
+    output = loaded.signatures["serving_default"](image_bytes=tf.constant(list(DAMAGED)))
+    assert [error.decode() for error in output["error"].numpy()] == list(DAMAGED.values())
+    assert output["text"].shape == (len(DAMAGED), BEAM)
+    assert json.loads(as_json(output))["log_prob"] == [[MISSING] * BEAM] * len(DAMAGED)
+
+
+def test_a_batch_may_be_empty(loaded):
+    files = tf.zeros([0], tf.string)
+    for size in (0, 5):
+        output = loaded.caption(tf.zeros([0, size, 7, 3], tf.uint8))
+        assert output["attention"].shape == (0, BEAM, TARGET, ROWS, COLUMNS)
+    output = loaded.caption_bytes(files)
+    assert output["attention"].shape == (0, BEAM, TARGET, ROWS, COLUMNS)
+    assert output["tokens"].shape == (0, BEAM, TARGET)
+    assert output["error"].shape == (0,)
+    output = loaded.signatures["serving_default"](image_bytes=files)
+    assert {name: tuple(value.shape) for name, value in output.items()} == {
+        "text": (0, BEAM),
+        "log_prob": (0, BEAM),
+        "error": (0,),
+    }
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 4, 3), (1, 5, 0, 3), (1, 7072, 7071, 3)])
+def test_images_without_pixels_or_with_too_many_are_refused(loaded, shape):
+    output = loaded.caption(tf.zeros(shape, tf.uint8))
+    error = f"has {shape[2]} x {shape[1]} pixels; 1 to 50,000,000 pixels were expected"
+    assert output["error"].numpy().tolist() == [error.encode()] * shape[0]
 
 
 def test_a_saved_model_with_other_outputs_is_refused(monkeypatch, trained, loaded):
     class Another:
         """The SavedModel with higher log-probabilities."""
-
-        def caption(self, image):
-            return loaded.caption(image)
 
         def caption_bytes(self, image):
             output = loaded.caption_bytes(image)
@@ -144,7 +223,7 @@ def test_a_saved_model_with_other_outputs_is_refused(monkeypatch, trained, loade
 
 def test_the_beam_can_be_chosen(monkeypatch, trained, capsys):
     def write(run, model, endpoints, check):
-        assert list(endpoints) == ["caption", "caption_bytes"]
+        assert list(endpoints) == ["serving_default", "caption_bytes", "caption"]
         return f"{run.name}, beam {model.config.beam}"
 
     monkeypatch.setattr(shared.export, "write_saved_model", write)
