@@ -103,7 +103,10 @@ def first_error(*cases: tuple[Any, Any]) -> Any:
 
 def message(*parts: Any) -> Any:
     """Texts and numbers, scalars or `(batch,)`, joined to a string."""
-    return tf.strings.join([part if isinstance(part, str) else tf.strings.as_string(part) for part in parts])
+    tensors = map(tf.convert_to_tensor, parts)
+    return tf.strings.join(
+        [x if x.dtype == tf.string else tf.strings.as_string(x, shortest=x.dtype.is_floating) for x in tensors]
+    )
 
 
 def attempt(functions: Sequence[Callable[[Any], Any]], argument: Any, otherwise: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
+from shared.vocabulary import REPLACEMENT, SubwordVocabulary, Vocabulary, WordVocabulary
 
 # Python's \s and [^\w\s] for RE2, whose classes are ASCII only.
 _SPACE = r"[\x09-\x0d\x1c-\x20\x{85}\pZ]+"
@@ -25,6 +25,17 @@ def _words(text: Any) -> Any:
 
 # Without "lower": `tf.strings.lower` stops at a NUL and knows fewer letters than Python.
 NORMALISATIONS = {"none": lambda text: text, "words": _words}
+
+
+def as_utf8(text: Any) -> tuple[Any, Any]:
+    """Texts `(batch,)` with invalid UTF-8 replaced, and a notice for each that had some; "" for the others."""
+    valid = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+    return valid, tf.where(valid == text, "", f"is not UTF-8; invalid bytes are read as {REPLACEMENT}")
+
+
+def keep_rows(ragged: Any, kept: Any) -> Any:
+    """Ragged `(batch, time)` with empty rows where bool `kept` `(batch,)` is False."""
+    return tf.ragged.boolean_mask(ragged, ragged.with_values(tf.gather(kept, ragged.value_rowids())))
 
 
 class TextTable(ABC):

@@ -4,17 +4,24 @@
 
 Endpoints, all for any batch size:
 
-    score      text (batch,) string
-               -> log_prob (batch,) float32        natural log-probability, `</s>` included
-                  token_log_probs (batch, time)    0 after the end of a text
-                  tokens (batch, time) string      "" after the end of a text
-    generate   prompt (batch,) string, max_tokens int32, temperature float32, top_k int32, top_p float32, seed int32
-               -> text (batch,) string             the continuation, up to the end of the line;
-                                                   top_k 0 and top_p 1 have no effect
-    step       token_ids (batch,) int32, state_0, state_1, ... (batch, units) float32
-               -> log_probs (batch, vocab), state_0, state_1, ...
+    serving_default  text (batch,) string
+                     -> log_prob and error, as of score
+    score            text (batch,) string
+                     -> log_prob (batch,) float32        natural log-probability, `</s>` included
+                        token_log_probs (batch, time)    0 after the end of a text
+                        tokens (batch, time) string      "" after the end of a text
+                        error (batch,) string            "", or what is wrong with the text
+    generate         prompt (batch,) string, max_tokens int32, temperature float32, top_k int32, top_p float32,
+                     seed int32
+                     -> text (batch,) string             the continuation, up to the end of the line;
+                                                         top_k 0 and top_p 1 have no effect
+                        error (batch,) string            "", or which value is out of its range, as on the command line
+    step             token_ids (batch,) int32, state_0, state_1, ... (batch, units) float32
+                     -> log_probs (batch, vocab), state_0, state_1, ...
+                        error (batch,) string            "", or that the id or a state cannot be read
 
-The first inputs of `step` are zero states and the id of `</s>`, 2.
+The first inputs of `step` are zero states and the id of `</s>`, 2. A text with invalid UTF-8 is processed with U+FFFD
+in its stead, and its `error` says so.
 """
 
 import sys
@@ -33,7 +40,12 @@ if TYPE_CHECKING:
     from shared.training import Loaded
 
 TOLERANCE = 1e-3  # of log-probabilities; two graphs may add in different order
-EXAMPLES = ("the cat sat on the mat .", "", "The   zyzzyva, and \u732b!", "of the")
+EXAMPLES = (
+    "the cat sat on the mat .", "", "The   zyzzyva, and \u732b!", "of the", " <unk> @-@ 1,234 %", "ein Hund läuft .",
+    "The meaning of a word is its use in the language .", "x " * 40,
+)  # fmt: skip
+PART = 1024  # tokens whose logits are in memory at a time: 140 MB with 33,000 words
+MAX_TOKENS = 100_000  # of a continuation
 
 
 def export(model: str | None = None, beam: int | None = None) -> Path:
@@ -61,38 +73,82 @@ def endpoints(loaded: "Loaded", table: "TextTable") -> "dict[str, Endpoint]":
     import tensorflow as tf
 
     from shared.decoding import SearchSpace, sample
-    from shared.export import Endpoint
+    from shared.export import Endpoint, first_error, message
+    from shared.text_in_graph import as_utf8, keep_rows
 
     _, vocabulary, model = loaded
     end_id, names = vocabulary.end_id, state_names(model)
 
-    def score(text):
+    def target_log_probs(inputs, targets):
+        """log p of each target `(batch, time)`, computed in parts of bounded size."""
+        batch, time = tf.unstack(tf.shape(targets))
+        steps = tf.maximum(PART // batch, 1)
+        results = tf.TensorArray(tf.float32, 0, dynamic_size=True, infer_shape=False, element_shape=[None, None])
+
+        def read(first, states, results):
+            part = slice(first, first + steps)
+            logits, states = model(inputs[:, part], states)
+            nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets[:, part], tf.cast(logits, tf.float32))
+            return first + steps, states, results.write(results.size(), -tf.transpose(nats))
+
+        state = 0, model.initial_state(batch), results
+        *_, results = tf.while_loop(lambda first, *_: first < time, read, state)
+        return tf.transpose(results.concat())
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)  # once for two endpoints
+    def scores(text):
+        text, notice = as_utf8(text)
         tokens, ids = table.split(text)
         end = tf.fill([tf.shape(text)[0], 1], end_id)
         ids = tf.concat([ids, end], axis=1)
         targets = ids.to_tensor()
         inputs = tf.concat([end, targets[:, :-1]], axis=1)
-        logits, _ = model(inputs, model.initial_state(tf.shape(text)[0]))
-        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, tf.cast(logits, tf.float32))
-        log_probs = tf.where(tf.sequence_mask(ids.row_lengths(), tf.shape(targets)[1]), -nats, 0.0)
+        log_probs = target_log_probs(inputs, targets)
+        log_probs = tf.where(tf.sequence_mask(ids.row_lengths(), tf.shape(targets)[1]), log_probs, 0.0)
         tokens = tf.concat([tokens, tf.fill([tf.shape(text)[0], 1], vocabulary.table[end_id])], axis=1)
         return {
             "log_prob": tf.reduce_sum(log_probs, axis=-1),
             "token_log_probs": log_probs,
             "tokens": tokens.to_tensor(""),
+            "notice": notice,
         }
+
+    def score(text):
+        return scores(text)
+
+    def slim(text):
+        outputs = scores(text)
+        return {name: outputs[name] for name in ("log_prob", "notice")}
 
     def next_log_probs(token_ids, states):
         logits, states = model(token_ids[:, None], states)
         return tf.nn.log_softmax(tf.cast(logits[:, 0], tf.float32)), states
 
     def generate(prompt, max_tokens, temperature, top_k, top_p, seed):
-        tf.debugging.assert_greater(temperature, 0.0, "temperature must be above 0")
-        tf.debugging.assert_greater(max_tokens, 0, "max_tokens must be at least 1")
+        def refusal(name, value, expected):
+            return message(f"{name} ", value, f": {expected} was expected")
+
+        # TensorFlow would turn "not above" into "at most", which is false for NaN.
+        error = first_error(
+            (
+                ~tf.math.is_finite(temperature) | (temperature <= 0),
+                refusal("temperature", temperature, "a finite value above 0"),
+            ),
+            ((max_tokens < 0) | (max_tokens > MAX_TOKENS), refusal("max_tokens", max_tokens, f"0 to {MAX_TOKENS:,}")),
+            (top_k < 0, refusal("top_k", top_k, "0 or more")),
+            (
+                ~tf.math.is_finite(top_p) | (top_p <= 0) | (top_p > 1),
+                refusal("top_p", top_p, "a value above 0, 1 at most,"),
+            ),
+            (seed < 0, refusal("seed", seed, "0 or more")),
+        )
+        is_fine = error == ""
+        count = tf.where(is_fine, max_tokens, 0)
+        temperature = tf.where(is_fine, tf.maximum(temperature, 1e-6), 1.0)  # below, all but the best have no chance
         batch = tf.shape(prompt)[0]
+        prompt, notice = as_utf8(prompt)
         _, ids = table.split(prompt)
-        # Subword vocabularies encode an empty prompt as a space.
-        ids = tf.ragged.boolean_mask(ids, ids.with_values(tf.gather(prompt != "", ids.value_rowids())))
+        ids = keep_rows(ids, prompt != "")  # subword vocabularies encode an empty prompt as a space
         ids = tf.concat([tf.fill([batch, 1], end_id), ids], axis=1)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         padded = ids.to_tensor()
@@ -110,17 +166,26 @@ def endpoints(loaded: "Loaded", table: "TextTable") -> "dict[str, Endpoint]":
         state, forbidden = (states, tf.ones([batch], tf.bool)), (vocabulary.start_id, vocabulary.unknown_id)
         special_ids = end_id, end_id, vocabulary.pad_id
         result = sample(
-            SearchSpace(step, state, batch, *special_ids, max_tokens, (vocabulary.pad_id, *forbidden)),
+            SearchSpace(step, state, batch, *special_ids, tf.maximum(count, 1), (vocabulary.pad_id, *forbidden)),
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
             seed=lambda shape: tf.random.stateless_uniform(shape, tf.stack([seed, 0])),
         )
-        return {"text": table.decode(result.token_ids[:, 0], begun=lengths > 1)}
+        token_ids = result.token_ids[:, 0, :count]
+        return {"text": table.decode(token_ids, begun=lengths > 1), "error": error, "notice": notice}
 
     def step(token_ids, *states):
-        log_probs, states = next_log_probs(token_ids, list(states))
-        return {"log_probs": log_probs} | dict(zip(names, states, strict=True))
+        size = len(vocabulary)
+        is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(state), axis=1) for state in states], axis=0)
+        error = first_error(
+            ((token_ids < 0) | (token_ids >= size), message("token id ", token_ids, f": 0 to {size - 1} was expected")),
+            (~is_finite, "a state is not finite; the states of a step were expected"),
+        )
+        is_fine = error == ""
+        states = [tf.where(is_fine[:, None], state, 0.0) for state in states]
+        log_probs, states = next_log_probs(tf.where(is_fine, token_ids, end_id), states)
+        return {"log_probs": log_probs, "error": error} | dict(zip(names, states, strict=True))
 
     def endpoint(function, /, **example):
         """Its inputs have the types of the example, and any batch size."""
@@ -133,6 +198,7 @@ def endpoints(loaded: "Loaded", table: "TextTable") -> "dict[str, Endpoint]":
     zeros = {name: state.numpy() for name, state in zip(names, model.initial_state(1), strict=True)}
     options = {"max_tokens": 8, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 1}
     return {
+        "serving_default": endpoint(slim, text=EXAMPLES[:1]),
         "score": endpoint(score, text=EXAMPLES[:1]),
         "generate": endpoint(generate, prompt=EXAMPLES[:1], **options),
         "step": endpoint(step, token_ids=[end_id], **zeros),
@@ -158,6 +224,8 @@ def parity_check(loaded: "Loaded") -> Callable[[Any], None]:
 
     def check(exported) -> None:
         outputs = exported.score(list(EXAMPLES))
+        if errors := [error.decode() for error in outputs["error"].numpy() if error]:
+            raise ParityError(f"nothing was exported: the SavedModel refuses an example: {errors[0]}")
         for log_probs, tokens, score in zip(outputs["token_log_probs"], outputs["tokens"], scores, strict=True):
             count = len(score.tokens)
             off = abs(log_probs[:count].numpy() - score.log_probs).max()

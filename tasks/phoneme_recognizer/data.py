@@ -146,19 +146,6 @@ def _read(config: Config, vocabulary: PhoneVocabulary, record: dict[str, Any], i
     )
 
 
-def example_sounds(config: Config, count: int) -> list[np.ndarray]:
-    """Sounds of the development split, or tones if the corpus is not on this machine; float32 `(samples,)` each."""
-    name = config.corpora[0]
-    try:
-        if name not in CORPORA or datasets.is_at_hand(name):
-            records = open_corpus(name, "dev")
-            return [records[i]["audio"].astype(np.float32) / 32_768 for i in range(min(count, len(records)))]
-    except datasets.CorpusError:
-        pass
-    seconds = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
-    return [np.float32(0.3) * np.sin(200 * (n + 1) * seconds * (4 + seconds)).astype(np.float32) for n in range(count)]
-
-
 def build_vocabulary(config: Config, train: Split) -> PhoneVocabulary:
     """The phones of the set `config.classes`, whether they occur in the training split or not."""
     del train

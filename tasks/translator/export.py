@@ -2,21 +2,26 @@
 
     python -m tasks.translator.export [RUN] [--beam 5]
 
-Endpoints, both for any batch size:
+Endpoints, all for any batch size:
 
-    translate  text (batch,) string
-               -> text (batch, beam) string            translations, best first
-                  log_prob (batch, beam) float32       log-probability in nats, end token included
-                  score (batch, beam) float32          sort key
-                  tokens (batch, beam, target) string  "" after the end
-                  attention (batch, beam, target, source) float32, over the tokens of the sentence and its end
-    score      source (batch,) string, target (batch,) string
-               -> log_prob (batch,) float32            log-probability in nats, `</s>` included
-                  token_log_probs (batch, target)      0 after the end
-                  tokens (batch, target) string        "" after the end
+    serving_default  text (batch,) string
+                     -> text, log_prob and error, as of translate
+    translate        text (batch,) string
+                     -> text (batch, beam) string            translations, best first
+                        log_prob (batch, beam) float32       log-probability in nats, end token included
+                        score (batch, beam) float32          sort key
+                        tokens (batch, beam, target) string  "" after the end
+                        attention (batch, beam, target, source) float32, over the tokens of the sentence and its end
+                        error (batch,) string                "", or why there is no translation
+    score            source (batch,) string, target (batch,) string
+                     -> log_prob (batch,) float32            log-probability in nats, `</s>` included
+                        token_log_probs (batch, target)      0 after the end
+                        tokens (batch, target) string        "" after the end
+                        error (batch,) string
 
-If a sentence has fewer translations than the beam width, the others have the text "" and log_prob -inf. Sentences of
-any length are accepted; quality drops above the lengths of training.
+If a sentence has fewer translations than the beam width, the others have text "", log_prob and score -1e9. As on the
+command line, a sentence of more than twice the length of training is not translated. A text with invalid UTF-8 is
+processed with U+FFFD in its stead, and its `error` says so.
 """
 
 import sys
@@ -34,7 +39,10 @@ if TYPE_CHECKING:
     from tasks.translator.inference import PairScorer, Translator
 
 TOLERANCE = 1e-3  # of log-probabilities; two graphs may add in different order
-EXAMPLES = ("a small red circle .", "", "ein Hund\tläuft , und\u732b!", "of the", "\U0001f600")
+EXAMPLES = (
+    "a small red circle .", "", "ein Hund\tläuft , und\u732b!", "of the", "\U0001f600", "le chat noir",
+    "Two men are playing football .", "eine Frau mit einem Hut steht vor einem Haus",
+)  # fmt: skip
 
 
 def export(model: str | None = None, beam: int | None = None) -> Path:
@@ -57,54 +65,80 @@ def export(model: str | None = None, beam: int | None = None) -> Path:
 
 def endpoints(translator: "Translator", scorer: "PairScorer", tables: "list[TextTable]") -> "dict[str, Endpoint]":
     """The functions of the SavedModel, with their inputs; the tables are those of source and target."""
-    import numpy as np
     import tensorflow as tf
 
-    from shared.export import Endpoint
+    from shared.export import MISSING, Endpoint, first_error, message
     from shared.text import SPACE
+    from shared.text_in_graph import as_utf8, keep_rows
 
     source_table, target_table = tables
     vocabulary = translator.vocabulary.target
     names = tf.constant(["", *vocabulary.table[1:]])
+    max_length = translator.config.max_length
 
     def tidy(text):
         return tf.strings.regex_replace(tf.strings.regex_replace(text, SPACE, " "), "^ | $", "")
 
-    def encode(table, text):
-        """Tokens and ids with their end token, right-padded, `(batch, time)` each."""
-        tokens, ids = table.split(tidy(text))
-        end = tf.fill([tf.shape(text)[0], 1], table.vocabulary.end_id)
+    def with_end(table, tokens, ids):
+        """Ragged tokens and ids with their end token, right-padded, `(batch, time)` each."""
+        end = tf.fill([ids.nrows(), 1], table.vocabulary.end_id)
         end_tokens = tf.gather(table.vocabulary.table, end)
         return tf.concat([tokens, end_tokens], axis=1).to_tensor(""), tf.concat([ids, end], axis=1).to_tensor()
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)  # once for two endpoints
     def translate(text):
-        source_tokens, source_ids = encode(source_table, text)
+        text, notice = as_utf8(text)
+        text = tidy(text)
+        tokens, ids = source_table.split(text)
+        count = ids.row_lengths()
+        too_long = message("has ", count, f" tokens, more than twice the {max_length} of training; split it")
+        is_accepted = count <= 2 * max_length
+        tokens, ids = keep_rows(tokens, is_accepted), keep_rows(ids, is_accepted)
+        source_tokens, source_ids = with_end(source_table, tokens, ids)
         result = translator.search(source_ids)
         copied, token_ids = result["copied"], result["token_ids"]
         copies = tf.where(copied >= 0, tf.gather(source_tokens, tf.maximum(copied, 0), batch_dims=1), "")
         tokens = tf.where(copies == "", tf.gather(names, token_ids), copies)
         tokens = tf.where(tokens == names[vocabulary.end_id], "", tokens)
-        is_empty = tf.equal(tidy(text), "")[:, None]  # its one translation is ""
-        of_empty = tf.where(tf.range(tf.shape(copied)[1]) == 0, 0.0, -np.inf)
+        is_empty = tf.equal(text, "")[:, None]  # its one translation is ""
+        of_empty = tf.where(tf.range(tf.shape(copied)[1]) == 0, 0.0, MISSING)
         return {
             "text": tf.where(is_empty, "", target_table.decode(token_ids, instead=copies)),
             "log_prob": tf.where(is_empty, of_empty, result["log_probs"]),
             "score": tf.where(is_empty, of_empty, result["scores"]),
             "tokens": tf.where(tf.expand_dims(is_empty, -1), "", tokens),
             "attention": result["extras"],
+            "error": tf.where(is_accepted, "", too_long),
+            "notice": notice,
         }
 
+    def slim(text):
+        translations = translate(text)
+        return {name: translations[name] for name in ("text", "log_prob", "error", "notice")}
+
     def score(source, target):
-        _, source_ids = encode(source_table, source)
-        tokens, target_ids = encode(target_table, target)
+        (source, of_source), (target, of_target) = as_utf8(source), as_utf8(target)
+        _, source_ids = with_end(source_table, *source_table.split(tidy(source)))
+        tokens, target_ids = with_end(target_table, *target_table.split(tidy(target)))
         log_probs, _ = scorer.scoring({"source_ids": source_ids, "target_ids": target_ids})
-        return {"log_prob": tf.reduce_sum(log_probs, axis=-1), "token_log_probs": log_probs, "tokens": tokens}
+        return {
+            "log_prob": tf.reduce_sum(log_probs, axis=-1),
+            "token_log_probs": log_probs,
+            "tokens": tokens,
+            "notice": first_error(
+                (of_source != "", message("source ", of_source)), (of_target != "", message("target ", of_target))
+            ),
+        }
 
     def endpoint(function, *inputs):
         signature = {name: tf.TensorSpec([None], tf.string, name) for name in inputs}
         return Endpoint(function=function, signature=signature, example=dict.fromkeys(inputs, EXAMPLES[:1]))
 
-    return {"translate": endpoint(translate, "text"), "score": endpoint(score, "source", "target")}
+    return {
+        "serving_default": endpoint(slim, "text"),
+        "translate": endpoint(translate, "text"),
+        "score": endpoint(score, "source", "target"),
+    }
 
 
 def parity_check(translator: "Translator", scorer: "PairScorer") -> Callable[[Any], None]:
@@ -113,20 +147,23 @@ def parity_check(translator: "Translator", scorer: "PairScorer") -> Callable[[An
 
     from shared.export import ParityError
 
-    expected = translator(EXAMPLES)
+    examples = translator.accepted(EXAMPLES)
+    expected = translator(examples)
     targets = [translations[0].text for translations in expected]
-    scores = scorer(list(zip(EXAMPLES, targets, strict=True)))
+    scores = scorer(list(zip(examples, targets, strict=True)))
 
     def check(loaded) -> None:
-        outputs = loaded.translate(tf.constant(EXAMPLES))
+        outputs = loaded.translate(tf.constant(examples))
+        if errors := [error.decode() for error in outputs["error"].numpy() if error]:
+            raise ParityError(f"nothing was exported: the SavedModel refuses an example: {errors[0]}")
         for i, translations in enumerate(expected):
             for j, best in enumerate(translations):
                 text, log_prob = outputs["text"][i, j].numpy().decode(), outputs["log_prob"][i, j].numpy()
                 if text != best.text or abs(log_prob - best.log_prob) > TOLERANCE:
                     exported, model = f"{text!r} ({log_prob:.4f})", f"{best.text!r} ({best.log_prob:.4f})"
-                    given = f"{EXAMPLES[i]!r} is {exported} for the SavedModel, {model} for the model"
+                    given = f"{examples[i]!r} is {exported} for the SavedModel, {model} for the model"
                     raise ParityError(f"nothing was exported: {given}")
-        outputs = loaded.score(tf.constant(EXAMPLES), tf.constant(targets))
+        outputs = loaded.score(tf.constant(examples), tf.constant(targets))
         for log_probs, tokens, score in zip(outputs["token_log_probs"], outputs["tokens"], scores, strict=True):
             count = len(score.tokens)
             off = abs(log_probs[:count].numpy() - score.log_probs).max()
