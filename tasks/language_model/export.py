@@ -45,7 +45,13 @@ EXAMPLES = (
     "The meaning of a word is its use in the language .", "x " * 40,
 )  # fmt: skip
 PART = 1024  # tokens whose logits are in memory at a time: 140 MB with 33,000 words
-MAX_TOKENS = 100_000  # of a continuation
+RANGES = {  # of the options of `generate`: minimum, maximum, and whether the minimum itself is excluded
+    "max_tokens": (0, 100_000, False),
+    "temperature": (0.001, 1000, False),
+    "top_k": (0, 300_000, False),
+    "top_p": (0, 1, True),
+    "seed": (0, 2**31 - 1, False),
+}
 
 
 def export(model: str | None = None, beam: int | None = None) -> Path:
@@ -124,27 +130,22 @@ def endpoints(loaded: "Loaded", table: "TextTable") -> "dict[str, Endpoint]":
         logits, states = model(token_ids[:, None], states)
         return tf.nn.log_softmax(tf.cast(logits[:, 0], tf.float32)), states
 
-    def generate(prompt, max_tokens, temperature, top_k, top_p, seed):
-        def refusal(name, value, expected):
-            return message(f"{name} ", value, f": {expected} was expected")
+    def refusal(name, value):
+        """Whether the value of an option is out of its range, and the error."""
+        minimum, maximum, is_above = RANGES[name]
+        # TensorFlow would turn "not at most" into "above", which is false for NaN.
+        is_outside = (value <= minimum if is_above else value < minimum) | (value > maximum)
+        if value.dtype.is_floating:
+            is_outside |= tf.math.is_nan(value)
+        expected = f"above {minimum:,} and at most {maximum:,}" if is_above else f"from {minimum:,} to {maximum:,}"
+        return is_outside, message(f"{name} ", value, f": a number {expected} was expected")
 
-        # TensorFlow would turn "not above" into "at most", which is false for NaN.
-        error = first_error(
-            (
-                ~tf.math.is_finite(temperature) | (temperature <= 0),
-                refusal("temperature", temperature, "a finite value above 0"),
-            ),
-            ((max_tokens < 0) | (max_tokens > MAX_TOKENS), refusal("max_tokens", max_tokens, f"0 to {MAX_TOKENS:,}")),
-            (top_k < 0, refusal("top_k", top_k, "0 or more")),
-            (
-                ~tf.math.is_finite(top_p) | (top_p <= 0) | (top_p > 1),
-                refusal("top_p", top_p, "a value above 0, 1 at most,"),
-            ),
-            (seed < 0, refusal("seed", seed, "0 or more")),
-        )
+    def generate(prompt, max_tokens, temperature, top_k, top_p, seed):
+        options = {"max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        error = first_error(*(refusal(name, value) for name, value in options.items()))
         is_fine = error == ""
         count = tf.where(is_fine, max_tokens, 0)
-        temperature = tf.where(is_fine, tf.maximum(temperature, 1e-6), 1.0)  # below, all but the best have no chance
+        temperature = tf.where(is_fine, temperature, 1.0)
         batch = tf.shape(prompt)[0]
         prompt, notice = as_utf8(prompt)
         _, ids = table.split(prompt)
