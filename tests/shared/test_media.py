@@ -15,7 +15,7 @@ from PIL import Image
 
 from shared.files import MediaError
 from shared.media import IMAGES, MAX_PIXELS, prepare, read_image, resize
-from shared.media_in_graph import decode_image_in_graph
+from shared.media_in_graph import decode_image_in_graph, read_images_in_graph
 
 HEIGHT, WIDTH = 22, 37
 
@@ -371,6 +371,31 @@ def test_the_graph_refuses_webp_and_names_the_formats_it_accepts(graph_decoder):
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="JPEG, PNG, BMP or GIF"):
         graph_decoder(tf.constant([encode(photo(), "WEBP")]))
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_bad_file_of_a_batch_is_black_and_has_an_error(position):
+    import tensorflow as tf
+
+    read = tf.function(read_images_in_graph, autograph=False)
+    good = [CASES["png rgba"], CASES["gif"]]
+    damaged = "is a damaged or truncated {} file; a complete file was expected"
+    large = b"\x89PNG\r\n\x1a\n" + bytes(8) + (10_000).to_bytes(4, "big") + (5_001).to_bytes(4, "big")
+    for file, expected in {
+        b"": "is empty (0 bytes); an image file was expected",
+        b"\xffno image": "is not an image that can be read; one of JPEG, PNG, BMP, GIF was expected",
+        CASES["gif"][:20]: damaged.format("GIF"),
+        CASES["png rgba"][:40]: damaged.format("PNG"),
+        b"BM": damaged.format("BMP"),
+        b"\xff\xd8\xff": damaged.format("JPEG"),
+        large: "has 50010000 pixels, the limit is 50,000,000; scale it down first",
+    }.items():
+        images, error = read(tf.constant([*good[:position], file, *good[position:]]), 8)
+        assert [one.decode() for one in error.numpy()] == [expected if row == position else "" for row in range(3)]
+        assert not np.any(images[position])
+        rows = [row for row in range(3) if row != position]
+        for row, one in zip(rows, good, strict=True):
+            np.testing.assert_array_equal(images[row], prepare(read_image(one)[None], 8)[0])
 
 
 @pytest.mark.data
