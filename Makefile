@@ -6,7 +6,7 @@ DEMO := saved_models/demo
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo check test lint bench
+.PHONY: demo check test lint bench fuzz kill
 
 # Trains the captioner on rendered scenes, measures it on scenes with colour-shape pairs that training lacks, exports it,
 # and captions eight of them: see saved_models/demo/.
@@ -36,6 +36,15 @@ bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.recurrent
 	$(BIN)/python -m tests.benchmarks.language_model
 	$(BIN)/python -m tests.benchmarks.translator
+
+# Campaigns of damaged files, wrong command lines and kills, in a temporary folder: see docs/reliability.md.
+SEED := 1
+fuzz: .venv/ready
+	$(BIN)/python -m tests.robustness.files --count 30000 --seed $(SEED)
+	$(BIN)/python -m tests.robustness.commands --count 500 --seed $(SEED)
+
+kill: .venv/ready
+	$(BIN)/python -m tests.robustness.kills --count 100 --seed $(SEED)
 
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 was not found; name one with PYTHON=..." >&2; exit 2; }

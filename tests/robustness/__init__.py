@@ -1,0 +1,1 @@
+"""Campaigns of hostile files, hostile command lines and kills; docs/reliability.md has the method and the figures."""
