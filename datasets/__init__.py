@@ -385,7 +385,8 @@ def _content_hash(name: str, data_dir: str | Path | None, builder: Any) -> str:
 
     It is of the records, not of the files, because equal records may be written as different bytes.
     """
-    from shared.runs import remove_temporaries, write_json
+    from shared.atomic import remove_temporaries
+    from shared.runs import write_json
 
     folder = Path(builder.data_path)
     files = {path.name: path.stat() for path in sorted(folder.glob("*.array_record*"))}

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.runs import Run, RunError, write_bytes
+from shared.atomic import write_bytes
+from shared.runs import Run, RunError
 
 CARD = """# {title}
 

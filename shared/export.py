@@ -12,14 +12,10 @@ finds. Every endpoint keeps these rules, whatever its task:
 """
 
 import errno
-import fcntl
 import functools
 import os
-import shutil
 import struct
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +23,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from shared.atomic import remove_temporaries, sync, sync_all, temporary_folder
 from shared.errors import UserError
-from shared.runs import Run, atomic_folder
+from shared.runs import Run
 
 MISSING = -1e9  # log-probability of what does not exist: JSON has no infinity, and float32 has this number exactly
 LOG_PROBS = {"log_prob", "log_probs", "score"}  # outputs that are `MISSING` instead of 0 in a row without an answer
@@ -53,7 +50,7 @@ class Endpoint:
 
 def latest_export(run: Run) -> Path | None:
     """The folder of the newest SavedModel of a run; None if there is none."""
-    versions = [path for path in (run.path / "export").glob("[0-9]*") if path.name.isdigit()]
+    versions = [path for path in (run.path / "export").glob("[0-9]*") if path.name.isdecimal()]
     return max(versions, key=lambda path: int(path.name), default=None)
 
 
@@ -82,12 +79,15 @@ def write_saved_model(
         signatures[name] = traced.get_concrete_function()
         setattr(module, name, signatures[name])  # `traced` would be traced again
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # served models are not trained
-    with _hidden_folder(run.path / "export") as hidden:
-        with atomic_folder(hidden / "complete") as folder:
-            tf.saved_model.save(module, str(folder), signatures, options)
-            _write_warmup(folder, run.name, endpoints)
-            check(tf.saved_model.load(str(folder)))
-        return _publish(hidden / "complete", run)
+    parent = run.path / "export"
+    remove_temporaries(parent)  # of exports that were killed
+    with temporary_folder(parent, "export") as temporary:
+        folder = temporary / "complete"
+        tf.saved_model.save(module, str(folder), signatures, options)
+        _write_warmup(folder, run.name, endpoints)
+        check(tf.saved_model.load(str(folder)))
+        sync_all(folder)
+        return _publish(folder, run)
 
 
 # --- endpoints ------------------------------------------------------------------------------------------------------
@@ -171,37 +171,6 @@ def _for_json(outputs: Mapping[str, Any], count: Any) -> dict[str, Any]:
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _hidden_folder(parent: Path) -> Iterator[Path]:
-    """Yields a new folder inside `parent` whose name starts with a dot, and removes it at the end.
-
-    It is locked as long as this process lives; the unlocked ones, which killed processes left, are removed first.
-    """
-    parent.mkdir(parents=True, exist_ok=True)
-    for leftover in parent.glob(".*"):
-        with suppress(OSError):  # it is locked, or gone
-            lock = os.open(leftover, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(leftover, ignore_errors=True)
-            finally:
-                os.close(lock)
-    while True:
-        hidden = Path(tempfile.mkdtemp(prefix=".export.", dir=parent))
-        with suppress(FileNotFoundError):
-            lock = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY)
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if hidden.exists():
-                break
-            os.close(lock)  # another process removed it before it was locked
-    try:
-        yield hidden
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-        os.close(lock)
-
-
 def _publish(folder: Path, run: Run) -> Path:
     """Renames a complete folder to the next version of the run, and returns its new path."""
     while True:
@@ -213,6 +182,7 @@ def _publish(folder: Path, run: Run) -> Path:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
         else:
+            sync(version.parent)
             return version
 
 

@@ -6,17 +6,15 @@ device and inode, so another spelling, a symbolic link and a hard link are the s
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import re
-import secrets
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from shared.atomic import replacement
 from shared.errors import UserError
 
 PICTURES = (".png", ".jpg", ".pdf", ".svg")  # formats of plots
@@ -255,33 +253,3 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         else:
             number = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_TRUNC)
         yield stack.enter_context(open(number, "wb", buffering=0))
-
-
-@contextlib.contextmanager
-def replacement(path: Path) -> Iterator[Path]:
-    """Yields a temporary file of the same suffix, which replaces `path` when the block ends without an error.
-
-    It keeps the mode and, if that is allowed, the owner of an earlier file. An OSError names the path.
-    """
-    temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        earlier = os.stat(path) if path.is_file() else None
-        mode = stat.S_IMODE(earlier.st_mode) if earlier else 0o666  # the umask applies to a new file
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode | stat.S_IRUSR | stat.S_IWUSR))
-        yield temporary
-        if earlier:
-            with contextlib.suppress(OSError):
-                os.chown(temporary, earlier.st_uid, earlier.st_gid)
-            os.chmod(temporary, mode)
-        try:
-            os.replace(temporary, path)
-        except OSError as error:  # a mount point, or another user's file in a folder such as /tmp
-            if earlier is None or error.errno not in (errno.EBUSY, errno.EPERM, errno.EACCES):
-                raise
-            shutil.copyfile(temporary, path)
-    except OSError as error:
-        if error.errno is not None and error.filename in (None, temporary, os.fspath(temporary)):
-            error.filename, error.filename2 = os.fspath(path), None
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -18,9 +18,7 @@ Temporary names start with a dot; the next command that locks the run removes th
 """
 
 import csv
-import ctypes
 import dataclasses
-import errno
 import fcntl
 import hashlib
 import io
@@ -30,26 +28,24 @@ import platform
 import re
 import shutil
 import sys
-import tempfile
 import time
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
+from shared.atomic import atomic_file, atomic_folder, remove_temporaries, restore, restore_all, write_bytes
 from shared.bounds import MAX_PARAMETERS
 from shared.errors import UserError, shortened, shown
 from shared.files import MediaError, parse_json, read_regular
-from shared.outputs import replacement
 
 ROOT = Path(__file__).resolve().parent.parent / "saved_models"
 NAME = re.compile(r"\w[\w.+-]*")  # a run's name: one folder, neither hidden nor like an option
-TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}(\.\w+)?")  # a name that `tempfile` makes for an atomic file or folder
 
 MAX_JSON = 2**20  # bytes of a JSON file, which take up to 30 times that in memory
 MAX_HISTORY = 2**24  # bytes of `state.json` and `history.csv`, which grow with every epoch
@@ -69,129 +65,6 @@ def safe_name(text: str, otherwise: str) -> str:
 
 class RunError(UserError):
     """A run cannot be used; the message names it, what is wrong, and what is expected."""
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _locked_temporary(make: Callable[[], str]) -> tuple[Path, int]:
-    """A new temporary file or folder, and an open descriptor that locks it: `remove_temporaries` keeps it."""
-    while True:
-        path = Path(make())
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:  # it was removed before it was locked
-            continue
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if path.exists():
-            return path, descriptor
-        os.close(descriptor)  # as above
-
-
-def remove_temporaries(folder: Path, name: str | None = None) -> None:
-    """Removes the temporary files and folders that killed processes left in a folder; those of living ones stay.
-
-    With a name, only those of the atomic folder `folder / name`.
-    """
-    if name and (folder / name).exists():
-        shutil.rmtree(_before(folder / name), ignore_errors=True)
-    for path in folder.iterdir() if folder.is_dir() else ():
-        temporary = TEMPORARY.fullmatch(path.name)
-        if not temporary or path.is_symlink() or (name and (temporary[1] != name or not path.is_dir())):
-            continue
-        with suppress(OSError):  # locked by a living process, or gone
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            finally:
-                os.close(descriptor)
-
-
-def _exchange(first: Path, second: Path) -> None:
-    """Exchanges two folders in one step; raises OSError where the system cannot."""
-    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of <fcntl.h> and <stdio.h>
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux
-    if renameat2 is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def _before(folder: Path) -> Path:
-    return folder.parent / f".{folder.name}.before"
-
-
-def _restore(folder: Path) -> None:
-    """Undoes a replacement in two steps that was interrupted between them."""
-    if not folder.exists() and _before(folder).exists():
-        with suppress(OSError):  # another process has restored it, or completed the replacement
-            os.rename(_before(folder), folder)
-
-
-def _replace(folder: Path, written: Path) -> None:
-    """Exchanges `written` and `folder`, or moves `written` there if it does not exist."""
-    if not folder.exists():
-        os.rename(written, folder)
-        return
-    with suppress(OSError):
-        _exchange(written, folder)
-        return
-    os.rename(folder, _before(folder))
-    try:
-        os.rename(written, folder)
-        with suppress(FileNotFoundError):  # another process has removed it
-            os.rename(_before(folder), written)
-    finally:
-        _restore(folder)
-
-
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yields a temporary folder of the same name, which replaces `folder` when the block ends without an error.
-
-    A process that is killed leaves the old folder or the new one, and the temporary folder, which the next writer of
-    `folder` removes.
-    """
-    folder = folder.resolve()  # a symbolic link stays; its target is replaced
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _restore(folder)
-    remove_temporaries(folder.parent, folder.name)
-    temporary, lock = _locked_temporary(lambda: tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        written = temporary / folder.name
-        written.mkdir()
-        yield written
-        for path in written.rglob("*"):
-            _sync(path)
-        _sync(written)
-        _replace(folder, written)
-        _sync(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        os.close(lock)
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary file of the same suffix, which replaces `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacement(path) as temporary:
-        yield temporary
-        _sync(temporary)
-    _sync(path.parent)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file atomically."""
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -358,7 +231,7 @@ class Run:
 
     def __init__(self, path: Path):
         self.path = path
-        _restore(path)
+        restore(path)
         self.checkpoints = Checkpoints(path / "checkpoints")
         self._is_locked = False  # by `training` of this object
 
@@ -459,8 +332,7 @@ class Run:
     def trained(cls, task: str, root: Path | None = None) -> list["Run"]:
         """The runs of a task that have weights, by name."""
         folder = (root or ROOT) / task
-        for path in folder.glob(".*.before"):
-            _restore(folder / path.name[1 : -len(".before")])
+        restore_all(folder)
         # A hidden folder is not a run.
         return [cls(path.parent) for path in sorted(folder.glob("[!.]*/weights.safetensors"))]
 

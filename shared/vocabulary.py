@@ -21,11 +21,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Self, TypeVar
 
+from shared.atomic import write_bytes
 from shared.bounds import MAX_VOCABULARY
 from shared.errors import shortened, shown
 from shared.files import parse_json, read_regular
 from shared.metrics import caption_tokens
-from shared.runs import Run, RunError, write_bytes
+from shared.runs import Run, RunError
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
 REPLACEMENT = "\ufffd"  # replaces lone surrogates and invalid UTF-8

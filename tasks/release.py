@@ -15,9 +15,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from shared.atomic import atomic_folder, remove_temporaries
 from shared.cli import command
 from shared.errors import UserError
-from shared.runs import Run, RunError, atomic_folder, remove_temporaries, write_json, write_tensors
+from shared.runs import Run, RunError, write_json, write_tensors
 
 KEPT = ("config.json", "metrics.json", "history.csv", "README.md", "plots")  # besides the task's RELEASED_FILES
 SPLITS = ("dev", "test")

@@ -15,10 +15,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import shared.atomic
 import shared.runs
+from shared.atomic import atomic_folder
 from shared.cli import command
 from shared.errors import UserError
-from shared.runs import Run, RunError, atomic_folder, read_tensors, write_json, write_tensors
+from shared.runs import Run, RunError, read_tensors, write_json, write_tensors
 from tasks.__main__ import EXAMPLES
 from tasks.release import main, release
 
@@ -186,7 +188,7 @@ def fail(*_: object) -> None:
 @pytest.mark.parametrize("exchanges", [True, False], ids=["exchange", "two steps"])
 def test_a_release_killed_at_any_moment_can_be_repeated(run, exchanges, tmp_path, monkeypatch):
     if not exchanges:
-        monkeypatch.setattr(shared.runs, "_exchange", fail)
+        monkeypatch.setattr(shared.atomic, "_exchange", fail)
     before, safe, outcomes = visible(run.path), tmp_path / "safe", []
     shutil.copytree(run.path, safe)
     while is_killed(len(outcomes), lambda: release("poet", "sonnets")):

@@ -22,9 +22,9 @@ import keras
 import numpy as np
 
 import datasets
+from shared.atomic import atomic_folder, remove_temporaries
 from shared.batching import BucketedBatches, pad
 from shared.media import prepare, read_image
-from shared.runs import atomic_folder, remove_temporaries
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import Config
 from tasks.captioner.encoder import build_fixed_part

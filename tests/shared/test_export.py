@@ -13,12 +13,12 @@ import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 import shared.export
+from shared.atomic import remove_temporaries
 from shared.export import (
     MISSING,
     Endpoint,
     ParityError,
     _field,
-    _hidden_folder,
     attempt,
     first_error,
     for_any_batch,
@@ -183,8 +183,8 @@ def test_a_version_that_appears_before_the_rename_is_kept(run, model, monkeypatc
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from shared.export import _hidden_folder
-with _hidden_folder(Path(sys.argv[1])) as folder:
+from shared.atomic import temporary_folder
+with temporary_folder(Path(sys.argv[1]), "export") as folder:
     (folder / "half").write_text("")
     print(folder, flush=True)
     sys.stdin.read()
@@ -192,21 +192,20 @@ with _hidden_folder(Path(sys.argv[1])) as folder:
 """
 
 
-def test_what_a_killed_export_leaves_is_removed_by_the_next(run):
+def test_what_a_killed_export_leaves_is_removed_by_the_next(run, model):
     parent = run.path / "export"
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(parent)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         folder = Path(process.stdout.readline().strip())
-        with _hidden_folder(parent):
-            assert (folder / "half").exists()  # of a living process
+        remove_temporaries(parent)
+        assert (folder / "half").exists()  # of a living process
         process.communicate("")
     assert folder.parent == parent
     assert folder.name.startswith(".")
     assert (folder / "half").exists()
-    with _hidden_folder(parent) as other:
-        assert list(parent.iterdir()) == [other]
-    assert list(parent.iterdir()) == []
+    assert write_saved_model(run, model, endpoints(model), lambda loaded: None) == parent / "1"
+    assert list(parent.iterdir()) == [parent / "1"]
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.atomic import replacement
 from shared.errors import UserError
-from shared.outputs import Output, check_outputs, numbered_paths, replacement, write_output
+from shared.outputs import Output, check_outputs, numbered_paths, write_output
 
 REPOSITORY = Path(__file__).parents[2]
 WITHOUT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root can write every file")

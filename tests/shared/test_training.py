@@ -23,12 +23,13 @@ import numpy as np
 import pytest
 
 from shared import runs, training
+from shared.atomic import atomic_file
 from shared.batching import BucketedBatches, pad
 from shared.errors import UserError
 from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
 from shared.recipe import Recipe
 from shared.recurrent import LSTM
-from shared.runs import Checkpoints, Run, RunError, atomic_file, write_json
+from shared.runs import Checkpoints, Run, RunError, write_json
 from shared.training import (
     Evaluation,
     Interrupted,
