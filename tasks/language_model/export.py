@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared import commands
+from shared.bounds import Bounds, bounds_of
 from shared.cli import command
 from shared.errors import UserError
 from tasks.language_model.config import find_run
@@ -45,13 +46,8 @@ EXAMPLES = (
     "The meaning of a word is its use in the language .", "x " * 40,
 )  # fmt: skip
 PART = 1024  # tokens whose logits are in memory at a time: 140 MB with 33,000 words
-RANGES = {  # of the options of `generate`: minimum, maximum, and whether the minimum itself is excluded
-    "max_tokens": (0, 100_000, False),
-    "temperature": (0.001, 1000, False),
-    "top_k": (0, 300_000, False),
-    "top_p": (0, 1, True),
-    "seed": (0, 2**31 - 1, False),
-}
+MAX_TOKENS = Bounds(0, 100_000)  # of a row
+SEED = Bounds(0, 2**31 - 1)  # of int32
 
 
 def export(model: str | None = None, beam: int | None = None) -> Path:
@@ -81,9 +77,11 @@ def endpoints(loaded: "Loaded", table: "TextTable") -> "dict[str, Endpoint]":
     from shared.decoding import SearchSpace, sample
     from shared.export import Endpoint, first_error, message
     from shared.text_in_graph import as_utf8, keep_rows
+    from tasks.language_model.inference import Sampling
 
     _, vocabulary, model = loaded
     end_id, names = vocabulary.end_id, state_names(model)
+    ranges = {"max_tokens": MAX_TOKENS, "seed": SEED} | bounds_of(Sampling)
 
     def target_log_probs(inputs, targets):
         """log p of each target `(batch, time)`, computed in parts of bounded size."""
@@ -132,13 +130,12 @@ def endpoints(loaded: "Loaded", table: "TextTable") -> "dict[str, Endpoint]":
 
     def refusal(name, value):
         """Whether the value of an option is out of its range, and the error."""
-        minimum, maximum, is_above = RANGES[name]
+        limits = ranges[name]
         # TensorFlow would turn "not at most" into "above", which is false for NaN.
-        is_outside = (value <= minimum if is_above else value < minimum) | (value > maximum)
+        is_outside = (value <= limits.minimum if limits.above else value < limits.minimum) | (value > limits.maximum)
         if value.dtype.is_floating:
             is_outside |= tf.math.is_nan(value)
-        expected = f"above {minimum:,} and at most {maximum:,}" if is_above else f"from {minimum:,} to {maximum:,}"
-        return is_outside, message(f"{name} ", value, f": a number {expected} was expected")
+        return is_outside, message(f"{name} ", value, f": {limits} was expected")
 
     def generate(prompt, max_tokens, temperature, top_k, top_p, seed):
         options = {"max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared import commands
+from shared.audio import MAX_AMPLITUDE
 from shared.cli import BestPathExportOptions, command
 from tasks.phoneme_recognizer.config import find_run
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from tasks.phoneme_recognizer.inference import SoundRecognizer
 
 MAX_SECONDS = 300  # of a sound
-MAX_AMPLITUDE = 100.0  # 1 is full scale
 EXAMPLE_SECONDS = (0.6, 2.0, 0.01, 1.3, 3.1, 0.9, 1.7, 2.4)  # of the sounds of the parity check
 TOLERANCE = 1e-3  # of seconds, probabilities and relative log-probabilities; graphs differ in the order of sums
 
