@@ -159,12 +159,21 @@ KerasModel = TypeVar("KerasModel", bound=keras.Model)
 
 
 def shapes_of(build: Callable[[], keras.Model]) -> dict[str, tuple[int, ...]]:
-    """The shapes of the weights of the model that `build` makes; nothing is allocated for them."""
+    """The shapes of the weights of the model that `build` makes; nothing is allocated for them.
+
+    Keras keeps a list of uninitialized variables for each thread, and initializes them at the end of the thread's next
+    scope. The list of a thread of its own ends with it.
+    """
+
+    def shapes() -> dict[str, tuple[int, ...]]:
+        with keras.StatelessScope(initialize_variables=False):
+            return {name: tuple(weight.shape) for name, weight in model_weights(build()).items()}
+
     state = random.getstate()  # initial weights draw their seeds from it
-    with keras.StatelessScope(initialize_variables=False):
-        weights = model_weights(build())
+    with ThreadPoolExecutor(1) as thread:
+        found = thread.submit(shapes).result()
     random.setstate(state)
-    return {name: tuple(weight.shape) for name, weight in weights.items()}
+    return found
 
 
 def build_bounded(build: Callable[[], KerasModel]) -> KerasModel:

@@ -89,7 +89,7 @@ def kills(task: str) -> Iterator[tuple[Any, str, int, bool]]:
     if task == "phoneme_recognizer":
         yield calibration, "fit_temperature", 1, False
         yield calibration, "weights_as_arrays", 1, True
-    yield plots, "write_bytes", 1, True
+    yield plots, "write_output", 1, True
     yield Run, "save_metrics", 1, True
     yield card, "write_bytes", 1, True
 

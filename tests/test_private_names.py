@@ -16,7 +16,8 @@ import pytest
 import tensorflow as tf
 
 REPOSITORY = Path(__file__).parents[1]
-DOCUMENTED = {"_asdict", "_fields", "_replace", "_info", "_split_generators", "_generate_examples"}  # NamedTuple, TFDS
+# Of NamedTuple, of TFDS, and of `os`.
+DOCUMENTED = {"_asdict", "_fields", "_replace", "_info", "_split_generators", "_generate_examples", "_exit"}
 
 
 def optimizer(variables: int = 2) -> tuple[Any, list[Any]]:

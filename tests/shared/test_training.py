@@ -9,6 +9,7 @@ import json
 import math
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -120,9 +121,12 @@ def dense(units: int) -> keras.Model:
 
 
 def test_shapes_take_no_memory_and_leave_the_seeds_alone():
-    before = random.getstate()
+    before, peak = random.getstate(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert shapes_of(lambda: dense(2 * 10**9)) == {"output/kernel": (3, 2 * 10**9), "output/bias": (2 * 10**9,)}
     assert random.getstate() == before
+    with keras.StatelessScope():  # its end initializes the variables that were left uninitialized
+        pass
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 1_000_000  # kilobytes; the weights have 24 GB
 
 
 def test_a_model_of_bounded_size_is_built(monkeypatch):

@@ -270,7 +270,7 @@ def test_a_folder_without_read_permission(warm, folder, capsys):
         ([], "no images given; name files, folders, or - for standard input"),
         (["IMAGE", "--beam", "0"], "--beam 0: a number from 1 to 100 was expected"),
         (["IMAGE", "--beam", "1000000"], "--beam 1000000: a number from 1 to 100"),
-        (["IMAGE", "--n-best", "0"], "--n-best 0: a number from 1 to 100, the beam, was expected"),
+        (["IMAGE", "--n-best", "0"], "--n-best 0: a number from 1 to 100 was expected"),
         (["IMAGE", "--n-best", "4", "--beam", "3"], "--n-best 4: a number from 1 to 3, the beam, was expected"),
         (["IMAGE", "--output", "FOLDER"], "is a folder; the name of a file to write was expected"),
         (["IMAGE", "--gallery", "FOLDER/none/page.html"], "cannot be written: there is no folder"),
@@ -340,7 +340,7 @@ def broken(run: Path, name: str) -> None:
         ("damaged weights", "not a safetensors file"),
         ("another task", "a run of task 'translator', not of 'captioner'"),
         ("another size", "weights do not fit the model"),
-        ("impossible size", "config.json: units 0: at least 1 was expected"),
+        ("impossible size", "config.json: units 0: a number from 1 to 10,000 was expected"),
         ("unknown field", "field colour is unknown"),
     ],
 )

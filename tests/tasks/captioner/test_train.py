@@ -52,8 +52,8 @@ def test_another_configuration_is_refused_in_one_line(trained, capsys):
     [
         (["nothing"], "preset 'nothing' does not exist; the presets are scenes, flickr8k"),
         (["--run", "a/b"], "run name 'a/b'"),
-        (["--batch-size", "0"], "batch_size 0: at least 1 was expected"),
-        (["flickr8k", "--dropout", "1"], "dropout 1.0: from 0 to below 1 was expected"),
+        (["--batch-size", "0"], "--batch-size 0: a number from 1 to 10,000 was expected"),
+        (["flickr8k", "--dropout", "1"], "--dropout 1.0: a number from 0 to below 1 was expected"),
     ],
 )
 def test_wrong_arguments(trained, capsys, arguments, message):

@@ -42,7 +42,7 @@ def test_a_saved_state_is_continued(trained, tmp_path, capsys):
         (["--temperature", "0"], "--temperature 0.0: a number from 0.001 to 1,000 was expected"),
         (["--temperature", "nan"], "--temperature nan: a number from 0.001 to 1,000 was expected"),
         (["--top-p", "1.5"], "--top-p 1.5: a number above 0 and at most 1 was expected"),
-        (["--samples", "0"], "--samples 0: 1 or more"),
+        (["--samples", "0"], "--samples 0: a number from 1 to 1,000 was expected"),
         (["--load-state", "nowhere"], "--load-state nowhere: no such file"),
         (["--load-state", __file__], "not a safetensors file"),
         (["--save-state", "nowhere/state"], "no folder nowhere"),

@@ -101,7 +101,7 @@ def test_bytes_that_are_not_utf_8_are_reported(tmp_path, capsys):
         (["one", "--alignment", "a.txt"], "--alignment a.txt: a name that ends in .png"),
         (["one", "--pharaoh", "nowhere/a"], "there is no folder nowhere"),
         (["one", "--language-model", "none"], "none: neither a folder nor a run of task language_model"),
-        (["one", "--language-model-weight", "-1"], "0 or more was expected"),
+        (["one", "--language-model-weight", "-1"], "a number from 0 to 1,000 was expected"),
     ],
 )
 def test_wrong_usage_is_one_line(capsys, arguments, message):
