@@ -39,11 +39,12 @@ def _locked(make: Callable[[], str | Path]) -> tuple[Path, int]:
         os.close(descriptor)  # as above
 
 
-def remove_temporaries(folder: Path, name: str | None = None) -> None:
+def remove_temporaries(folder: Path, name: str | None = None) -> bool:
     """Removes the temporary files and folders that killed processes left in a folder; those of living ones stay.
 
-    With a name, only those of the atomic folder `folder / name`.
+    With a name, only those of the atomic folder `folder / name`. Returns whether there were any.
     """
+    found = False
     if name and (folder / name).exists():
         shutil.rmtree(_before(folder / name), ignore_errors=True)
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -54,9 +55,11 @@ def remove_temporaries(folder: Path, name: str | None = None) -> None:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found = True
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             finally:
                 os.close(descriptor)
+    return found
 
 
 @contextmanager

@@ -7,16 +7,19 @@ input succeeded. Nothing here imports keras or tensorflow, so `--help` and a mis
 import dataclasses
 import functools
 import io
+import itertools
 import json as json_format
+import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 import tyro
 
 from shared.bounds import MAX_BEAM, Bounds, check_bounds
-from shared.errors import FieldError, UserError
+from shared.errors import FieldError, UserError, shortened
 from shared.outputs import Output
 from shared.streams import flush_output, repair_streams, stopped_in_order
 
@@ -24,6 +27,8 @@ Parameters = ParamSpec("Parameters")
 Arguments = TypeVar("Arguments")
 
 USAGE = 2  # exit code
+FRAME = re.compile(r"[\s│╭╮╰╯─-]*")  # a line of tyro's frames, in Unicode or ASCII
+MAX_REASON = 300  # characters of what is wrong with the arguments
 
 invoked_as: str | None = None  # how help names the command, instead of `python -m tasks...`; set by `quatrain`
 
@@ -139,27 +144,39 @@ def print_error(message: str) -> None:
 
 
 def parse(kind: type[Arguments], arguments: list[str], program: str, description: str | None) -> Arguments:
-    """Reads arguments into the dataclass `kind`; exits with code 2 and a usage message when they do not fit.
-
-    Raises UserError, which names the option, for a number out of its bounds.
+    """Reads arguments into the dataclass `kind`; raises UserError, which names the option, when they do not fit.
 
     `program` is the module, such as `tasks.captioner.caption`, and positional arguments that `kind` does not have;
     `--help` shows `description`, whose examples start with `python -m <module>`.
     """
     module, _, positional = program.partition(" ")
     name = invoked_as or f"python -m {module}"
+    usage = io.StringIO()
     try:
-        options = tyro.cli(
-            kind,
-            prog=f"{name} {positional}".strip(),
-            args=arguments,
-            description=description and description.replace(f"python -m {module}", name),
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
+        with redirect_stderr(usage):
+            options = tyro.cli(
+                kind,
+                prog=f"{name} {positional}".strip(),
+                args=arguments,
+                description=description and description.replace(f"python -m {module}", name),
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            )
         check_bounds(options)  # those of a configuration are checked when it is made
+    except SystemExit as stopped:
+        if not stopped.code:  # after --help
+            raise
+        raise UserError(f"{_reason(usage.getvalue())}; see {name} --help") from None
     except FieldError as error:
         raise error.of_option() from None
     return options
+
+
+def _reason(box: str) -> str:
+    """The text of tyro's message between its title and its hints, without the frame."""
+    lines = ["" if FRAME.fullmatch(line) else line.strip(" │") for line in box.splitlines()]
+    text = itertools.dropwhile(lambda line: not line, lines[1:])
+    words = itertools.takewhile(lambda line: line and not line.startswith("Got errors"), text)
+    return shortened(" ".join(words).rstrip("."), MAX_REASON)
 
 
 def check_n_best(n_best: int, beam: int | None) -> None:

@@ -24,6 +24,6 @@ def shown(value: object) -> str:
     return shortened(repr(value))
 
 
-def shortened(text: str) -> str:
-    """The text, cut if it is too long for a message."""
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+def shortened(text: str, most: int = MAX_SHOWN) -> str:
+    """The text, cut after `most` characters if it is longer."""
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -33,7 +33,7 @@ def read_regular(path: Path, max_bytes: int, count: int | None = None) -> bytes:
         if status.st_size > max_bytes:
             raise MediaError(f"has {status.st_size:,} bytes; at most {max_bytes:,} were expected")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(max_bytes if count is None else count)
+            return file.read(status.st_size if count is None else min(count, status.st_size))
     finally:
         os.close(descriptor)
 

@@ -35,7 +35,9 @@ def release(task: str, name: str, options: Sequence[str] = ()) -> None:
             raise UserError(f"{option}: the run itself is measured, on {' and '.join(SPLITS)}; leave this option out")
     run = Run.find(name, task, name)
     if run.is_released:
-        remove_temporaries(run.path.resolve().parent, run.path.resolve().name)  # of a release killed at its very end
+        if remove_temporaries(run.path.resolve().parent, run.path.resolve().name):  # of a release killed at its end
+            print(run.path)
+            return
         raise RunError(f"{run.path}: released already")
     files = {*KEPT, *import_module(f"tasks.{task}.config").RELEASED_FILES}
     with run.training(), atomic_folder(run.path) as folder:

@@ -11,6 +11,7 @@ Every step of a training is a checkpoint, so that there are many to be killed in
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -51,14 +52,11 @@ class Chain(NamedTuple):
     index: int
 
 
-def chains(count: int, tasks: Sequence[str], most: int = 4) -> Iterator[tuple[Chain, int]]:
-    """Chains of commands and the number of kills of each, at most `most`; `count` kills in all."""
-    index = 0
-    while count > 0:
+def chains(tasks: Sequence[str], most: int = 4) -> Iterator[tuple[Chain, int]]:
+    """Chains of commands without end, and the number of kills of each, at most `most`."""
+    for index in itertools.count():
         task, command = tasks[index % len(tasks)], COMMANDS[index // len(tasks) % len(COMMANDS)]
-        kills = min(count, most, KILLS[command.split()[-1]])
-        yield Chain(task, command, index), kills
-        count, index = count - kills, index + 1
+        yield Chain(task, command, index), min(most, KILLS[command.split()[-1]])
 
 
 def execute(chain: Chain, own: Path, saved_models: Path, prepared: Path, kill_at: int | None, trace: Path) -> None:
@@ -177,6 +175,12 @@ def _is_complete(version: Path) -> bool:
     return all((version / part).is_file() for part in parts)
 
 
+def is_released(chain: Chain, folder: Path) -> bool:
+    """Whether a killed release has reached its end."""
+    config = folder / "saved_models" / chain.task / tiny.RUN / "config.json"
+    return chain.command == "release" and "weights_sha256" in config.read_text()
+
+
 class Kills:
     """The kills of a campaign in its folder, and their outcomes."""
 
@@ -207,8 +211,8 @@ class Kills:
         self.results[task, command] = contents(folder / "saved_models" / task / tiny.RUN)
         return folder
 
-    def run(self, chain: Chain, kills: int, record: Callable[[Outcome, str], None]) -> None:
-        """Kills and resumes one command, and records an outcome for each kill with its phase."""
+    def run(self, chain: Chain, kills: int, record: Callable[[Outcome, str], None]) -> int:
+        """Kills and resumes one command; records an outcome for each kill with its phase, and returns their number."""
         task, command, index = chain
         rng, folder = np.random.default_rng([self.seed, index]), self.own / "chains" / str(index)
         self.reference(task, command)
@@ -232,11 +236,11 @@ class Kills:
             if killed and "training" in command:  # a resumed command has fewer events left
                 at = int(at * rng.random())
             code = run_command(chain, self.own, folder, at, seconds)
+            if code == 0 or (code != -signal.SIGKILL and is_released(chain, folder)):
+                break  # it ended before the kill
             last = (folder / "events").read_text().splitlines()[-1:] or ["start"]
             phase = next((name for pattern, name in PHASES if re.search(pattern, last[0])), command.split()[-1])
             killed.append((phase, last[0].replace(str(folder), "")))
-            if code == 0:
-                break  # it ended before the kill
             if code != -signal.SIGKILL:
                 fault = f"ends with {code} after {killed}: {self._last_line(folder)}"
                 break
@@ -248,12 +252,13 @@ class Kills:
             record(Outcome((f"{task} {command}", index), verdict, detail, words or event), phase)
         if verdict == SAME:
             shutil.rmtree(folder)
+        return len(killed)
 
     def _end(self, chain: Chain, folder: Path) -> tuple[str, str]:
         """Runs the command to its end, and compares what it leaves with what an uninterrupted one leaves."""
         run = folder / "saved_models" / chain.task / tiny.RUN
-        was_released = chain.command == "release" and "weights_sha256" in (run / "config.json").read_text()
-        if not was_released and (code := run_command(chain, self.own, folder)):
+        was_released = is_released(chain, folder)
+        if (code := run_command(chain, self.own, folder)) and not was_released:
             return FAILED, f"ends with {code}: {self._last_line(folder)}"
         if left := leftovers(folder / "saved_models") + leftovers(folder / "prepared"):
             return LEFT, left[0]
@@ -286,12 +291,15 @@ def campaign(
         report.add(outcome)
         by_phase.add(outcome, phase)
 
-    for chain, number in chains(count, tasks, most):
+    for chain, number in chains(tasks, most):
+        if count <= 0 or (only is not None and chain.index > only):
+            break
         if only not in (None, chain.index):
             continue
         began = time.monotonic()
-        kills.run(chain, number, record)
-        print(f"{chain.task}, {chain.command}: {number} kills in {time.monotonic() - began:.0f} s", flush=True)
+        done = kills.run(chain, min(number, count), record)
+        count -= done
+        print(f"{chain.task}, {chain.command}: {done} kills in {time.monotonic() - began:.0f} s", flush=True)
     by_phase.faults.clear()  # they are those of the other report
     by_phase.print(columns=(SAME,))
     report.print(columns=(SAME,))

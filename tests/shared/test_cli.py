@@ -129,13 +129,12 @@ def test_an_unknown_preset_is_refused():
         (["small", "large"], "large"),
     ],
 )
-def test_wrong_arguments_exit_with_2_and_are_named(capsys, given, message):
-    with pytest.raises(SystemExit) as stopped:
+def test_wrong_arguments_are_named_in_one_line(capsys, given, message):
+    with pytest.raises(UserError) as refused:
         arguments(*given)
-    assert stopped.value.code == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert "Traceback" not in error
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_help_explains_each_field(capsys):
