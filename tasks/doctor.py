@@ -7,6 +7,7 @@ Versions, processor and devices; which kernel computes each recurrent layer; whe
 
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ def rows_of_versions() -> Iterator[tuple[str, str]]:
             yield package, "not installed"
     for module, extra in OPTIONAL.items():
         yield f"extra {extra}", "installed" if find_spec(module) else "not installed"
+    yield "ffmpeg", shutil.which("ffmpeg") or "not installed; it reads m4a, AAC, WebM, AMR and Windows Media"
 
 
 def rows_of_devices() -> Iterator[tuple[str, str]]:
