@@ -28,6 +28,8 @@ Identity = tuple[int, int, str]
 def numbered_paths(option: str, path: Path, count: int, suffixes: Sequence[str]) -> list[Path]:
     """One output path for each of `count` inputs: `a.png`, or `a-1.png`, `a-2.png` and so on.
 
+    `check_outputs` should get the path too: a slip that names an input must not replace files beside it.
+
     Raises UserError if the path given to `option` has another suffix.
     """
     if path.suffix not in suffixes and path.suffix.lower() not in suffixes:

@@ -35,6 +35,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("caption a.png --output ./a.png", "--output a.png is one of the images to caption"),
         ("caption a.png --gallery hard.txt --output a.txt", "--gallery hard.txt is also the output of --output"),
         ("caption a.png b.png --attention x.png --output x-2.png", "--attention x-2.png is also the output of --out"),
+        ("caption a.png b.png --attention a.png", "--attention a.png is one of the images to caption"),
         ("recognize a.wav --plot a.png --ctm a.png", "--plot a.png is also the output of --ctm"),
         ("recognize a.wav --transcripts --output hard.txt", "--output hard.txt is one of the transcripts"),
         (

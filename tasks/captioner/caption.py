@@ -73,7 +73,11 @@ def main(arguments: list[str]) -> int:
     check_n_best(options.n_best, options.beam)
     run = find_run(options.model)
     check_outputs(
-        {"--output": [options.output], "--gallery": [options.gallery], "--attention": pictures},
+        {
+            "--output": [options.output],
+            "--gallery": [options.gallery],
+            "--attention": dict.fromkeys([options.attention, *pictures]),
+        },
         {"one of the images to caption": [image.path for image in inputs], "a file of the model": [run.path]},
     )
 

@@ -92,7 +92,7 @@ def fit_belief(probabilities: np.ndarray, is_right: np.ndarray) -> np.ndarray:
     log_odds = np.stack([np.log(probabilities / (1 - probabilities)), np.ones(len(probabilities))])
     is_right, belief = np.append(is_right, [1, 0]), np.array([1.0, 0.0])
     for _ in range(20):
-        predicted = 1 / (1 + np.exp(-belief @ log_odds))
+        predicted = 1 / (1 + np.exp(np.minimum(-belief @ log_odds, 700)))  # exp(710) overflows
         curvature = (log_odds * predicted * (1 - predicted)) @ log_odds.T + 1e-6 * np.eye(2)
         belief = belief + np.linalg.solve(curvature, log_odds @ (is_right - predicted))
     return belief

@@ -186,7 +186,12 @@ def main(arguments: list[str]) -> int:
     run = find_run(options.model)
     paths = [sound.path for sound in inputs if sound.path]
     check_outputs(
-        {"--output": [options.output], "--textgrid": grids, "--ctm": [options.ctm], "--plot": plots},
+        {
+            "--output": [options.output],
+            "--textgrid": dict.fromkeys([options.textgrid, *grids]),
+            "--ctm": [options.ctm],
+            "--plot": dict.fromkeys([options.plot, *plots]),
+        },
         {
             "one of the sounds to recognize": paths,
             "one of the transcripts": map(transcript_of, paths) if options.transcripts else (),

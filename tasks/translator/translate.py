@@ -126,7 +126,11 @@ def main(arguments: list[str]) -> int:
         lines = list(lines)  # their number decides the names of the pictures
         pictures = numbered_paths("--alignment", options.alignment, len(lines), PICTURES)
     check_outputs(
-        {"--output": [options.output], "--alignment": pictures, "--pharaoh": [options.pharaoh]},
+        {
+            "--output": [options.output],
+            "--alignment": dict.fromkeys([options.alignment, *pictures]),
+            "--pharaoh": [options.pharaoh],
+        },
         {
             "the file to translate": [options.file],
             "a file of the model": [*(run.path for run in runs), *options.language_models()],

@@ -56,8 +56,8 @@ OUTPUTS = (
 )
 # Lines that commands write to standard error beside errors; usage is tyro's or argparse's.
 KNOWN = re.compile(
-    r"error: |skipped |saving, then exiting|\w+: (preparing /|train [\d,]+, dev|[\w, ]+; \d+ skipped)|usage: |[╭│╰]"
-    r"|\s*$|python -m [\w.]+: error: |.*not in the dictionary: "
+    r"error: |skipped |saving, then exiting|[\w/]+: (preparing /|train [\d,]+, dev|[\w, ]+; \d+ skipped)|usage: |[╭│╰]"
+    r"|\s*$|python -m [\w.]+: error: |.*not in the dictionary: |.*: \d+ (sounds|transcripts) (without|of) "
 )
 VERBS = {  # arguments with which each verb works, and inputs that may be added
     "captioner.caption": (["photo.png"], ("photo-1.png", "folder", "lines.txt", "pipe", "missing.png", "-")),
