@@ -45,7 +45,8 @@ def remove_temporaries(folder: Path, name: str | None = None) -> bool:
     With a name, only those of the atomic folder `folder / name`. Returns whether there were any.
     """
     found = False
-    if name and (folder / name).exists():
+    if name and (folder / name).exists() and _before(folder / name).exists():
+        found = True
         shutil.rmtree(_before(folder / name), ignore_errors=True)
     for path in folder.iterdir() if folder.is_dir() else ():
         temporary = TEMPORARY.fullmatch(path.name)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -196,7 +197,8 @@ def test_a_release_killed_at_any_moment_can_be_repeated(run, exchanges, tmp_path
         found = Run.find("sonnets", "poet", "sonnets")
         outcomes.append(found.is_released)
         if found.is_released:
-            with pytest.raises(RunError, match="released already"):
+            has_leftovers = any(path.name.startswith(".") for path in run.path.parent.iterdir())
+            with nullcontext() if has_leftovers else pytest.raises(RunError, match="released already"):
                 release("poet", "sonnets")
         else:
             assert visible(run.path) == before
