@@ -81,7 +81,7 @@ def decode(content: bytes, kind: tuple[str, str], name: str, folder: Path, max_b
 
 
 def expected_bytes(content: bytes, demuxer: str) -> int:
-    """The size of a file by those of its parts, 0 if they do not tell; ffmpeg may skip an incomplete part silently."""
+    """The size of a file by those of its parts, 0 if it is unknown; ffmpeg may skip an incomplete part silently."""
     return _ENDS[demuxer](content) if demuxer in _ENDS else 0
 
 

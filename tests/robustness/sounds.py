@@ -26,7 +26,7 @@ class Seed(NamedTuple):
 
     content: bytes
     samples: int  # at `SAMPLE_RATE`
-    shows_cut: bool  # a cut can be told from a shorter file
+    shows_cut: bool  # a cut file differs from a shorter one
     must_be_read: bool
 
 
@@ -125,8 +125,8 @@ def edit_header(rng: np.random.Generator) -> Mutated:
     fields |= {lie: int(choose(rng, EXTREMES)) % 2 ** sizes[lie] for lie in lies}
     *form, length = fields.values()
     content = b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, *form)
-    told = ", ".join(f"{lie} {fields[lie]}" for lie in lies)
-    return Mutated(f"{width} bits, {told}", content + b"data" + struct.pack("<I", length) + data)
+    named = ", ".join(f"{lie} {fields[lie]}" for lie in lies)
+    return Mutated(f"{width} bits, {named}", content + b"data" + struct.pack("<I", length) + data)
 
 
 def _plain(samples: np.ndarray) -> np.ndarray:

@@ -110,7 +110,7 @@ def test_a_header_that_announces_gigabytes_is_refused():
 
 def test_memory_is_bounded_by_samples_and_not_by_the_header(monkeypatch):
     content = bytearray(encoded())
-    content[40:44] = (0xFFFF_FFFF).to_bytes(4, "little")  # of unknown length, so only reading tells
+    content[40:44] = (0xFFFF_FFFF).to_bytes(4, "little")  # of unknown length, so it is known only after reading
     monkeypatch.setattr(audio, "MAX_VALUES", 15_999)
     with pytest.raises(MediaError, match="has 16,000 samples in 1 channels, the limit is 15,999"):
         read_sound(bytes(content))

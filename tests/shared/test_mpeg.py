@@ -41,7 +41,7 @@ def test_a_file_without_a_header_frame_is_read_to_its_end(mode):
     _, start, *_ = edges(content)
     frames = len(edges(content)) - 2
     samples = read_sound(content[start:])
-    assert len(samples) == 576 * frames > len(SOUND)  # the header frame tells how many are padding
+    assert len(samples) == 576 * frames > len(SOUND)  # the header frame counts those that are padding
     delay = len(samples) - len(SOUND)
     at = max(range(delay), key=lambda i: float(np.dot(samples[i : i + 40_000], SOUND[:40_000])))
     assert np.corrcoef(samples[at : at + 40_000], SOUND[:40_000])[0, 1] > 0.8
