@@ -6,7 +6,6 @@
 Options are those of each verb's dataclass, so new ones are covered as soon as they exist. Exit code 1 if a case fails.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import hashlib
@@ -29,9 +28,9 @@ import numpy as np
 from tests.robustness import images, sounds, tiny
 from tests.robustness.cases import choose
 from tests.robustness.files import generator
-from tests.robustness.report import Report, add_options, as_command, print_case
-from tests.robustness.sandbox import OUTSIDE, make_device, sandbox
-from tests.robustness.workers import ANSWERED, REFUSED, TRACEBACK, Key, Outcome, described, preload, run
+from tests.robustness.report import Report, as_command, judge_all_or_one
+from tests.robustness.sandbox import OUTSIDE, make_device
+from tests.robustness.workers import ANSWERED, REFUSED, TRACEBACK, Key, Outcome, described, run
 
 SECONDS = 60.0
 CHANGED, STRAY, WRONG_CODE = "a user's file changed", "stray lines", "wrong exit code"
@@ -305,16 +304,7 @@ def campaign(own: Path, count: int, seed: int, jobs: int) -> Report:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("python -m tests.robustness.commands", description=__doc__)
-    options = add_options(parser, count=500).parse_args(arguments)
-    preload()
-    tiny.shrink_corpora()
-    with sandbox(options.folder, keep=bool(options.case)) as own:
-        if options.case:
-            tiny.train_all(own)
-            folder = Path(tempfile.mkdtemp(dir=own / "tmp"))
-            return print_case(lambda: judge(options.seed, options.case, folder), own)
-        return campaign(own, options.count, options.seed, options.jobs).exit_code
+    return judge_all_or_one(arguments, "python -m tests.robustness.commands", __doc__, 500, judge, campaign)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 Each case is made from the seed, its kind and its index alone. Exit code 1 if a case fails.
 """
 
-import argparse
 import tempfile
 import warnings
 import zlib
@@ -18,8 +17,7 @@ import numpy as np
 from shared.errors import UserError
 from tests.robustness import images, runs, sounds, texts, tiny
 from tests.robustness.cases import Draw
-from tests.robustness.report import Report, add_options, as_command, print_case
-from tests.robustness.sandbox import sandbox
+from tests.robustness.report import Report, as_command, judge_all_or_one
 from tests.robustness.workers import (
     ANSWERED,
     REFUSED,
@@ -28,7 +26,6 @@ from tests.robustness.workers import (
     Key,
     Outcome,
     described,
-    preload,
     run,
     standard_error_captured,
 )
@@ -106,17 +103,7 @@ def campaign(own: Path, count: int, seed: int, jobs: int) -> Report:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("python -m tests.robustness.files", description=__doc__)
-    options = add_options(parser, count=30_000).parse_args(arguments)
-    preload()
-    tiny.shrink_corpora()
-    with sandbox(options.folder, keep=bool(options.case)) as own:
-        if options.case:
-            tiny.train_all(own)
-            folder = own / "case"
-            folder.mkdir()
-            return print_case(lambda: judge(options.seed, options.case, folder), own)
-        return campaign(own, options.count, options.seed, options.jobs).exit_code
+    return judge_all_or_one(arguments, "python -m tests.robustness.files", __doc__, 30_000, judge, campaign)
 
 
 if __name__ == "__main__":

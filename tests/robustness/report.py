@@ -2,13 +2,16 @@
 
 import argparse
 import sys
+import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shared.errors import UserError
-from tests.robustness.workers import ANSWERED, REFUSED, Key, Outcome
+from tests.robustness import tiny
+from tests.robustness.sandbox import sandbox
+from tests.robustness.workers import ANSWERED, REFUSED, Key, Outcome, preload
 
 NAMED = 6  # cases of each fault in a report
 HARMLESS = {ANSWERED, REFUSED}
@@ -76,6 +79,26 @@ def print_case(judge: Callable[[], Outcome], own: Path) -> int:
     outcome = judge()
     print(f"{outcome.description}\n{outcome.verdict}: {outcome.detail}\nfiles: {own}")
     return int(outcome.verdict not in HARMLESS)
+
+
+def judge_all_or_one(
+    arguments: Sequence[str],
+    program: str,
+    description: str | None,
+    count: int,
+    judge: Callable[[int, Key, Path], Outcome],
+    campaign: Callable[[Path, int, int, int], Report],
+) -> int:
+    """Runs `campaign(own, count, seed, jobs)`, or with --case `judge(seed, key, folder)`; returns the exit code."""
+    options = add_options(argparse.ArgumentParser(program, description=description), count).parse_args(arguments)
+    preload()
+    tiny.shrink_corpora()
+    with sandbox(options.folder, keep=bool(options.case)) as own:
+        if not options.case:
+            return campaign(own, options.count, options.seed, options.jobs).exit_code
+        tiny.train_all(own)
+        folder = Path(tempfile.mkdtemp(dir=own / "tmp"))
+        return print_case(lambda: judge(options.seed, options.case, folder), own)
 
 
 def as_command(main: Callable[[Sequence[str]], int]) -> None:
