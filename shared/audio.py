@@ -228,10 +228,13 @@ def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
     return Mono(rate).feed(samples[:, None], is_last=True)
 
 
-def pad_samples(sounds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Zero-pad sounds `(samples,)` to float32 `(batch, samples)`; also return their lengths, int32 `(batch,)`."""
+def pad_samples(sounds: Sequence[np.ndarray], size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Zero-pad sounds `(samples,)` to float32 `(batch, samples)`; also return their lengths, int32 `(batch,)`.
+
+    `size` is the number of samples of the result, by default that of the longest sound.
+    """
     lengths = np.array([len(sound) for sound in sounds], np.int32)
-    samples = np.zeros((len(sounds), int(lengths.max())), np.float32)
+    samples = np.zeros((len(sounds), int(lengths.max()) if size is None else size), np.float32)
     for row, sound in zip(samples, sounds, strict=True):
         row[: len(sound)] = sound
     return samples, lengths

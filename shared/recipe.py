@@ -33,6 +33,9 @@ class Recipe:
     """Global norm to which gradients are clipped."""
     weight_decay: Annotated[float, Bounds(0, 1)] = 0.0
     """Fraction of every weight that a step subtracts, times the learning rate."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of products and activations in training; weights, states and sums are float32. An accelerator computes
+    faster in `bfloat16`."""
     seed: Seed = 1
     """Seed of weights, dropout, augmentation and order."""
 

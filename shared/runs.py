@@ -287,7 +287,9 @@ class Run:
         if not NAME.fullmatch(name):
             raise RunError(f"run name {name!r} is invalid; letters, digits, - _ . and + are allowed")
         run = cls((root or ROOT) / task / name)
-        versions = {package: version(package) for package in ("keras", "tensorflow", "numpy")}
+        import keras
+
+        versions = {package: version(package) for package in ("keras", keras.backend.backend(), "numpy")}
         versions = {"python": platform.python_version(), **versions}
         described = {"task": task, "config": dataclasses.asdict(config), "data": dict(data), "versions": versions}
         described = json.loads(json.dumps(described))  # tuples become lists, as in the file

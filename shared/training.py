@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -25,12 +25,13 @@ from shared.bounds import MAX_PARAMETERS
 from shared.errors import UserError, shortened
 from shared.recipe import Recipe
 from shared.runs import Checkpoints, Run, RunError, Tensors, TensorSpec
+from shared.steps import Batches, steps_of, variables_of
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 CHECKPOINT_SECONDS = 120  # a kill costs at most this much work
 STALLED = 5  # epochs without a better score before averaging begins
-SIZES_TRIED = 8  # batches, from the longest to the shortest, that show which sizes vary
+RESULTS_SECONDS = 1  # at most, between two reads of the results of steps
 
 
 class TrainingError(UserError):
@@ -46,19 +47,6 @@ class _Console(Console):
 
 class Interrupted(SystemExit):
     """Ctrl-C or SIGTERM, raised after the checkpoint is saved; its code is the shell's for the signal."""
-
-
-class Batches(Protocol):
-    """The batches of a `Trainer`: `BucketedBatches`, or others that are identified by epoch and index."""
-
-    @property
-    def epoch(self) -> int: ...
-    @epoch.setter
-    def epoch(self, epoch: int) -> None: ...
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Any: ...
-    def by_length(self) -> list[int]: ...  # the indices of the epoch's batches, shortest first
-    def rate_scale(self, index: int) -> float: ...  # learning-rate factor of a batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +90,7 @@ class Loaded(NamedTuple, Generic[ConfigType, VocabularyType, ModelType]):
 
 
 @contextmanager
-def training_run(task: str, name: str, config: Any, data: Mapping[str, str]) -> Iterator[Run]:
+def training_run(task: str, name: str, config: Recipe, data: Mapping[str, str]) -> Iterator[Run]:
     """Creates the run of a training, or opens it to resume; within the block it is locked and its seed is set.
 
     What is prepared once and then cached, such as a corpus, belongs before the block: it may use global random numbers,
@@ -110,16 +98,21 @@ def training_run(task: str, name: str, config: Any, data: Mapping[str, str]) -> 
 
     Args:
         task, name: the run's.
-        config: the task's dataclass, with a `seed`.
+        config: the task's `Recipe`; models that are built within the block have its precision.
         data: the fingerprint of each corpus, by its name.
 
     Raises:
         RunError: as `Run.create`; or another process trains this run.
     """
     run = Run.create(task, name, config, data)
+    before = keras.config.dtype_policy()
     with run.training():
         keras.utils.set_random_seed(config.seed)
-        yield run
+        keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[config.precision])
+        try:
+            yield run
+        finally:
+            keras.config.set_dtype_policy(before)
 
 
 def model_weights(model: keras.Model) -> dict[str, Any]:
@@ -216,13 +209,6 @@ def load_trained(run: Run, model: keras.Model) -> None:
         raise RunError(f"{run.path}: {error}") from None
 
 
-def _variables(model: keras.Model) -> dict[str, Any]:
-    """All variables of a training step: weights, seed generators, optimizer slots and averages."""
-    return {f"model/{i}": variable for i, variable in enumerate(model.variables)} | {
-        f"optimizer/{i}": variable for i, variable in enumerate(model.optimizer.variables)
-    }
-
-
 @contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
     """Within the block the model has the moving average of its weights, if its optimizer keeps one."""
@@ -281,12 +267,14 @@ class Trainer:
         self.writer = _summary_writer(run) if tensorboard else None
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)  # a checkpoint needs its slots before the first step
+        self.steps = steps_of(model)
         self.on_policy, self.state, self.checkpoints = on_policy, State(), run.checkpoints
         if previous_stage is not None:
             before = previous_stage
             self.state = State(best_score=before.best_score, history=list(before.history), seconds=before.seconds)
             self.checkpoints = Checkpoints(run.path / "checkpoints-2")
         self._signal: int | None = None
+        self._compilations = 0  # that were reported
         self._saved_at = time.monotonic()
 
     def fit(self) -> State:
@@ -323,7 +311,7 @@ class Trainer:
         """
         if self.state.best_step is not None:
             tensors, _ = self.checkpoints.load(self.state.best_step)
-            for name, variable in _variables(self.model).items():
+            for name, variable in variables_of(self.model).items():
                 variable.assign(tensors[name])
             if self.model.optimizer.use_ema:
                 self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
@@ -331,55 +319,49 @@ class Trainer:
             assign_weights(self.model_to_save, self.run.load_weights())  # of the previous stage
         return self.state.best_score is not None
 
-    def _compile_for_all_sizes(self) -> None:
-        """Compiles the training step in the same way whichever batch comes first.
-
-        TensorFlow compiles a function for the sizes of its first call, and for any size after a call with others. The
-        two round differently, so a resumed training, which starts with another batch, would end with other bits. Runs
-        before weights are restored, because the sizes of on-policy batches depend on them.
-        """
-        variables = _variables(self.model)
-        own = {name: ops.convert_to_numpy(variable) for name, variable in variables.items()}
-        self.batches.epoch, by_length = 0, self.batches.by_length()
-        seen: list[tuple[int | None, ...]] = []
-        for i in range(min(SIZES_TRIED, len(by_length))):
-            batch = self.batches[by_length[-1 - i * len(by_length) // SIZES_TRIED]]
-            shapes = [array.shape for array in keras.tree.flatten(batch)]
-            varying = [_merged(*pair) for pair in zip(seen or shapes, shapes, strict=True)]
-            if varying != seen:
-                self.model.train_on_batch(*batch)
-            seen = varying
-        for name, variable in variables.items():
-            variable.assign(own[name])
-
     def _train_epoch(self) -> None:
         state = self.state
         self.batches.epoch = state.epoch
         began, before = time.monotonic(), state.tokens
         with self._progress() as show, ThreadPoolExecutor(1) as loader:
-            upcoming = loader.submit(self.batches.__getitem__, state.batch)
+            upcoming = loader.submit(self._load, state.batch)
+            read_at = time.monotonic()
             while state.batch < len(self.batches):
-                batch = upcoming.result()
-                following = state.batch + 1
+                count, loaded = upcoming.result()
+                indices, following = range(state.batch, state.batch + count), state.batch + count
                 if following < len(self.batches) and not self.on_policy:
-                    upcoming = loader.submit(self.batches.__getitem__, following)
-                self.model.optimizer.learning_rate = self.rate(state.step) * self.batches.rate_scale(state.batch)
-                logs = self.model.train_on_batch(*batch, return_dict=True)
+                    upcoming = loader.submit(self._load, following)
+                rates = [self.rate(state.step + i) * self.batches.rate_scale(index) for i, index in enumerate(indices)]
+                self.steps.run(loaded, rates)
+                state.batch, state.step = following, state.step + count
+                is_due = time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
+                if self._signal or is_due or self.on_policy or time.monotonic() - read_at > RESULTS_SECONDS:
+                    self._read()
+                    read_at = time.monotonic()
+                    show(state.batch, f"{(state.tokens - before) / (read_at - began):,.0f} tokens/s")
                 if following < len(self.batches) and self.on_policy:
-                    upcoming = loader.submit(self.batches.__getitem__, following)
-                if not math.isfinite(logs["loss"]):
-                    raise self._stopped(f"the loss is {logs['loss']}", state.step + 1)
-                tokens = int(np.count_nonzero(batch[1]))
-                state.nats += float(logs["nats_per_token"]) * tokens
-                state.tokens += tokens
-                state.batch += 1
-                state.step += 1
-                elapsed = time.monotonic() - began
-                show(state.batch, f"{(state.tokens - before) / elapsed:,.0f} tokens/s")
-                if self._signal or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
-                    self._save(elapsed)
+                    self.steps.synchronize()
+                    upcoming = loader.submit(self._load, following)
+                if self._signal or is_due:
+                    self._save(time.monotonic() - began)
                     began, before = time.monotonic(), state.tokens
+            self._read()
+            self.steps.synchronize()
         state.seconds += time.monotonic() - began
+
+    def _load(self, index: int) -> tuple[int, Any]:
+        """The batches of the call that begins with a batch: their number, and themselves on the device."""
+        count = self.steps.count(self.batches, index)
+        return count, self.steps.load([self.batches[i] for i in range(index, index + count)])
+
+    def _read(self) -> None:
+        """Adds the results of the latest steps to the state; raises TrainingError for a loss that is not finite."""
+        results = self.steps.read()
+        for i, result in enumerate(results):
+            if not math.isfinite(result.loss):
+                raise self._stopped(f"the loss is {result.loss}", self.state.step - len(results) + i + 1)
+            self.state.nats += result.nats * result.tokens
+            self.state.tokens += result.tokens
 
     def _require_finite_weights(self) -> None:
         """Raises TrainingError for a weight that is not finite; the loss would show it only one step later."""
@@ -428,6 +410,9 @@ class Trainer:
         state.history.append(row)
         state.epoch, state.batch, state.nats, state.tokens = state.epoch + 1, 0, 0.0, 0
         self._report(row, evaluation, better)
+        if self.steps.compilations > self._compilations:
+            self._compilations = self.steps.compilations
+            self.console.print(f"    {self._compilations} training steps compiled in {self.steps.seconds:.0f} s")
         self.run.save_history(state.history)
         self._save(seconds)
 
@@ -444,9 +429,10 @@ class Trainer:
 
     def _save(self, seconds: float) -> None:
         """Writes a checkpoint; after a signal, raises Interrupted."""
+        self.steps.synchronize()
         self._require_finite_weights()
         self.state.seconds += seconds
-        tensors = {name: ops.convert_to_numpy(value) for name, value in _variables(self.model).items()}
+        tensors = {name: ops.convert_to_numpy(value) for name, value in variables_of(self.model).items()}
         self.checkpoints.save(self.state.step, tensors, asdict(self.state), self.state.best_step)
         self._saved_at = time.monotonic()
         if self._signal:
@@ -454,8 +440,8 @@ class Trainer:
             raise Interrupted(128 + self._signal)
 
     def _restore(self) -> None:
-        """Compiles the training step and loads the newest checkpoint, if there is one."""
-        variables, tensors = _variables(self.model), {}
+        """Prepares the training step and loads the newest checkpoint, if there is one."""
+        variables, tensors = variables_of(self.model), {}
         found = self.checkpoints.latest(self.console.print)
         if found is not None:
             tensors, saved = found
@@ -468,7 +454,7 @@ class Trainer:
         if not self._is_finished:
             if found is not None:
                 self.console.print(f"resuming {self.run.path} at epoch {self.state.epoch + 1}, step {self.state.step}")
-            self._compile_for_all_sizes()
+            self.steps.prepare(self.batches)
         for name, tensor in tensors.items():
             variables[name].assign(tensor)
 

@@ -49,6 +49,14 @@ def index_of_a_variable_in_an_optimizer():
     assert [built._get_variable_index(weight) for weight in weights] == [0, 1]
 
 
+def metrics_of_a_compiled_model():
+    """Created for the first batch; without one there are those of the loss alone."""
+    model = keras.Sequential([keras.layers.Dense(2)])
+    model.compile(loss="mse", metrics=["mae"])
+    model._symbolic_build(data_batch=(np.ones((3, 4)), np.ones((3, 2)), None))
+    assert len(model.metrics_variables) == 4
+
+
 def variables_of_an_optimizer():
     built, weights = optimizer()
     assert list(built._trainable_variables) == weights
@@ -253,6 +261,7 @@ NAMES = [
         ("shared/averaging.py", "shared/training.py"),
         moving_averages_of_an_optimizer,
     ),
+    Name("_symbolic_build", ("shared/steps.py",), metrics_of_a_compiled_model),
     Name("_update_model_variables_moving_average", ("shared/averaging.py",), hook_that_updates_the_moving_averages),
     Name("_get_variable_index", (ADAPT,), index_of_a_variable_in_an_optimizer),
     Name("_trainable_variables", (ADAPT,), variables_of_an_optimizer),

@@ -13,7 +13,7 @@ A batch has captions of similar length, padded to the longest, each with the gri
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -131,14 +131,20 @@ def training_batches(config: Config, train: Split, vocabulary: WordVocabulary) -
     images = [i for i, captions in enumerate(train.captions) for _ in captions]
     token_ids = [_framed(caption, vocabulary, config.max_length) for captions in train.captions for caption in captions]
 
-    def make_batch(indices: np.ndarray, rng: np.random.Generator):
-        padded = pad([token_ids[index] for index in indices])[:, None]
+    def make_batch(indices: np.ndarray, rngs: Sequence[np.random.Generator], sizes: Mapping[str, int]):
+        padded = pad([token_ids[index] for index in indices], sizes.get("target"))[:, None]
         batch_images = np.array([images[index] for index in indices])
-        views = rng.integers(train.inputs.shape[1], size=len(indices))
+        views = random_views(train, rngs)
         grid = train.inputs[batch_images, views].astype(np.float32)  # for float16, oneDNN logs errors on some CPUs
         return {"grid": grid, "token_ids": padded[:, :, :-1]}, padded[:, :, 1:]
 
-    return BucketedBatches([len(ids) for ids in token_ids], config.batch_size, make_batch, config.seed)
+    lengths = [len(ids) for ids in token_ids]
+    return BucketedBatches(lengths, config.batch_size, make_batch, config.seed, {"target": lengths})
+
+
+def random_views(train: Split, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """The index of a view for each generator, `(batch,)`."""
+    return np.array([rng.integers(train.inputs.shape[1]) for rng in rngs])
 
 
 def _framed(caption: str, vocabulary: WordVocabulary, max_length: int) -> list[int]:

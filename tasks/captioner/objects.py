@@ -74,7 +74,7 @@ def learn_objects(network: keras.Model, images: np.ndarray, records: Sequence[di
     side = detector.output_shape[1]
     labels = np.stack([cell_labels(record, side) for record in records])
     size, lengths = config.encoder_batch_size, [1] * len(records)
-    batches = BucketedBatches(lengths, size, lambda indices, _: (images[indices], labels[indices]), config.seed)
+    batches = BucketedBatches(lengths, size, lambda indices, *_: (images[indices], labels[indices]), config.seed)
     detector.compile(keras.optimizers.Adam(), CellCrossEntropy())
     steps, loss = config.encoder_epochs * len(batches), math.nan
     for step in range(steps):

@@ -10,6 +10,8 @@ counts as a word of the caption; otherwise the model learns to break captions of
            weights  `(images, captions, target)`, the advantage of the caption divided by the batch's number of tokens
 """
 
+from collections.abc import Mapping, Sequence
+
 import keras
 import numpy as np
 
@@ -18,7 +20,7 @@ from shared.decoding import sample
 from shared.metrics import CiderD, caption_tokens
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import Config
-from tasks.captioner.data import Split
+from tasks.captioner.data import Split, random_views
 from tasks.captioner.model import Captioner, readable
 
 END = "</s>"  # a word of the references and of the samples
@@ -56,10 +58,10 @@ def self_critical_batches(
         text = readable(" ".join(vocabulary.tokens(word_ids)))
         return [*caption_tokens(text), *([END] if vocabulary.end_id in token_ids else [])]
 
-    def make_batch(indices: np.ndarray, rng: np.random.Generator):
-        inputs = train.inputs[indices, rng.integers(train.inputs.shape[1], size=len(indices))].astype(np.float32)
-        token_ids = sampler.draw(inputs, int(rng.integers(2**31)))
-        length = (token_ids != vocabulary.pad_id).any(axis=(0, 1)).sum()
+    def make_batch(indices: np.ndarray, rngs: Sequence[np.random.Generator], sizes: Mapping[str, int]):
+        inputs = train.inputs[indices, random_views(train, rngs)].astype(np.float32)
+        token_ids = sampler.draw(inputs, int(rngs[0].integers(2**31)))
+        length = sizes.get("target", int((token_ids != vocabulary.pad_id).any(axis=(0, 1)).sum()))
         token_ids = token_ids[:, :, :length]
         rewards = reward.score_indexed(
             np.repeat(indices, config.reward_samples), [words(caption) for image in token_ids for caption in image]
@@ -73,4 +75,5 @@ def self_critical_batches(
 
     # Equal lengths: the captions of a batch are not known before they are sampled, so there are no buckets.
     images = max(1, config.batch_size // config.reward_samples)
-    return BucketedBatches([1] * len(train.records), images, make_batch, config.seed + 1)
+    ones, sizes = [1] * len(train.records), {"target": [config.max_length + 1] * len(train.records)}
+    return BucketedBatches(ones, images, make_batch, config.seed + 1, sizes, joint=True)

@@ -30,6 +30,7 @@ import keras
 import numpy as np
 
 import datasets
+from shared.batching import Part
 from shared.errors import UserError
 from shared.runs import Run
 from shared.text import read_corpus, split_lines
@@ -38,6 +39,8 @@ from tasks.language_model.config import Config
 
 # By corpus; the public ones are split into words already.
 NORMALISATION = {"python_manual": "words", "penn_treebank": "none", "wikitext2": "none"}
+
+LENGTH_DEVIATION, LENGTH_STEP = 5, 10  # of random lengths
 
 
 @dataclass(frozen=True)
@@ -157,10 +160,14 @@ class StreamBatches(keras.utils.PyDataset):
         length: steps of a batch; the last one may be shorter.
         start_id: input before the first token.
         seed: with the epoch determines everything random.
-        random_length: draw the length of each batch: near `length`, for one in twenty near half of it, at least 5
-            (Merity et al. 2018, section 4.1).
+        random_length: draw the length of each batch: near `length`, for one in twenty near half of it (Merity et al.
+            2018, section 4.1). A compiler meets six lengths: these two, and 10 steps more or less. The tokens left over
+            at the end of an epoch are dropped.
         sampler: samples words for each batch.
         state_reset_probability: probability that a row starts a batch with a zero state.
+
+    Attributes:
+        part: the rows of each batch that this process makes.
 
     Raises:
         ValueError: the stream has fewer tokens than rows.
@@ -187,6 +194,7 @@ class StreamBatches(keras.utils.PyDataset):
         self.inputs = np.concatenate([before[:, None], self.targets[:, :-1]], axis=1).astype(np.int32)
         self.stream, self.length, self.seed, self.random_length = stream, length, seed, random_length
         self.sampler, self.state_reset_probability = sampler, state_reset_probability
+        self.part = Part()
         self.epoch = 0
 
     @property
@@ -200,13 +208,22 @@ class StreamBatches(keras.utils.PyDataset):
         rng = np.random.default_rng([self.seed, epoch])
         while ends[-1] < steps:
             ends.append(min(steps, ends[-1] + self._draw_length(rng)))
+        if self.random_length and len(ends) > 2:
+            ends.pop()
         self._ends = ends
 
     def _draw_length(self, rng: np.random.Generator) -> int:
         if not self.random_length:
             return self.length
-        mean = self.length if rng.random() < 0.95 else self.length / 2
-        return max(5, int(rng.normal(mean, 5)))
+        mean = self.length if rng.random() < 0.95 else self.length // 2
+        return max(5, mean + LENGTH_STEP * int(np.clip(round(rng.normal(0, LENGTH_DEVIATION) / LENGTH_STEP), -1, 1)))
+
+    def limit_sizes(self) -> None:
+        """Nothing: there are few lengths."""
+
+    def size(self, index: int) -> int:
+        """The length of a batch."""
+        return self._ends[index + 1] - self._ends[index]
 
     def by_length(self) -> list[int]:
         """The indices of the epoch's batches, shortest first."""
@@ -214,17 +231,21 @@ class StreamBatches(keras.utils.PyDataset):
 
     def rate_scale(self, index: int) -> float:
         """Learning-rate factor of a batch: its length divided by the mean length."""
-        return 1.0 if not self.random_length else (self._ends[index + 1] - self._ends[index]) / self.length
+        return 1.0 if not self.random_length else self.size(index) / self.length
 
     def __len__(self):
         return len(self._ends) - 1
 
     def __getitem__(self, index) -> tuple[dict[str, Any], np.ndarray]:
-        part = slice(self._ends[index], self._ends[index + 1])
+        steps = slice(self._ends[index], self._ends[index + 1])
         rng = np.random.default_rng([self.seed, self.epoch, index + 1])  # [seed, epoch, 0] would equal [seed, epoch]
-        targets = self.targets[:, part]
-        continues = (rng.random(len(targets)) >= self.state_reset_probability) & (index > 0)
-        inputs = {"token_ids": self.inputs[:, part], "target_ids": targets, "continues": continues}
+        targets = self.part.of(self.targets)[:, steps]
+        continues = (rng.random(len(self.targets)) >= self.state_reset_probability) & (index > 0)
+        inputs = {
+            "token_ids": self.part.of(self.inputs)[:, steps],
+            "target_ids": targets,
+            "continues": self.part.of(continues),
+        }
         if self.sampler is not None:
             inputs |= self.sampler.inputs(rng)
         return inputs, targets
@@ -242,6 +263,10 @@ class BlankBatches(keras.utils.PyDataset):
         blank_fraction: fraction of the tokens of a segment that is masked, at least one token.
         seed: with the epoch determines segments, order and masks.
         sampler: samples words for each batch.
+
+    Attributes:
+        part: the rows of each batch that this process makes.
+        multiple: the number of rows is a multiple of it; the rows that the last batch lacks repeat its first ones.
     """
 
     def __init__(
@@ -259,6 +284,7 @@ class BlankBatches(keras.utils.PyDataset):
         self.blank_id, self.end_id = vocabulary.start_id, vocabulary.end_id
         self.seed, self.sampler = seed, sampler
         self.blanks = max(1, round(blank_fraction * self.length))
+        self.part, self.multiple = Part(), 1
         self.epoch = 0
 
     @property
@@ -277,6 +303,13 @@ class BlankBatches(keras.utils.PyDataset):
         """The indices of the epoch's batches, smallest first: the last one may have fewer rows."""
         return list(range(len(self)))[::-1]
 
+    def limit_sizes(self) -> None:
+        """Nothing: all batches but the last have one size."""
+
+    def size(self, index: int) -> int:
+        """The number of segments of a batch."""
+        return min(self.batch_size, len(self._rows) - index * self.batch_size)
+
     def rate_scale(self, index: int) -> float:
         """Learning-rate factor of a batch."""
         del index
@@ -286,12 +319,14 @@ class BlankBatches(keras.utils.PyDataset):
         return -(-len(self._rows) // self.batch_size)
 
     def __getitem__(self, index) -> tuple[dict[str, Any], np.ndarray]:
-        rows = self._rows[index * self.batch_size : (index + 1) * self.batch_size].copy()
+        rows = self._rows[index * self.batch_size : (index + 1) * self.batch_size]
+        rows = np.resize(rows, (len(rows) + -len(rows) % self.multiple, self.length))
         rng = np.random.default_rng([self.seed, self.epoch, index + 1])
         order = np.argsort(rng.random(rows.shape) + (rows == self.end_id), axis=1)
         blanks = np.sort(order[:, : self.blanks], axis=1).astype(np.int32)
         targets = np.take_along_axis(rows, blanks, axis=1)
         np.put_along_axis(rows, blanks, self.blank_id, axis=1)
+        rows, blanks, targets = (self.part.of(x) for x in (rows, blanks, targets))
         inputs = {"token_ids": rows, "blank_indices": blanks, "target_ids": targets}
         if self.sampler is not None:
             inputs |= self.sampler.inputs(rng)

@@ -14,8 +14,9 @@ A batch holds utterances of similar length, padded to the longest:
     targets  label_ids again, from which the trainer counts labels
 """
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,26 +157,37 @@ def training_batches(config: Config, train: Split, vocabulary: PhoneVocabulary) 
     """Batches in which each utterance occurs once per epoch."""
     label_ids = [np.array(vocabulary.encode(utterance.phones), np.int32) for utterance in train.utterances]
 
-    def make_batch(indices: np.ndarray, rng: np.random.Generator):
+    def make_batch(indices: np.ndarray, rngs: Sequence[np.random.Generator], sizes: Mapping[str, int]):
         sounds = []
-        for i in indices:
+        for i, rng in zip(indices, rngs, strict=True):
             samples, spans = train.samples(i), train.utterances[i].spans
             if rng.random() < config.augment_probability:
                 samples, spans = augment(samples, spans, config, rng)
             sounds.append((samples, spans))
-        return as_batch(sounds, [label_ids[i] for i in indices])
+        return as_batch(sounds, [label_ids[i] for i in indices], sizes)
 
     lengths = [utterance.length for utterance in train.utterances]
-    return BucketedBatches(lengths, config.batch_size, make_batch, config.seed)
+    slowest = 1 - config.speed_range
+    sizes = {
+        "samples": [math.ceil(length / slowest) + 1 for length in lengths],
+        "label_ids": [len(ids) for ids in label_ids],
+    }
+    return BucketedBatches(lengths, config.batch_size, make_batch, config.seed, sizes)
 
 
 def as_batch(
-    sounds: Sequence[tuple[np.ndarray, np.ndarray | None]], label_ids: Sequence[np.ndarray]
+    sounds: Sequence[tuple[np.ndarray, np.ndarray | None]],
+    label_ids: Sequence[np.ndarray],
+    sizes: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Inputs and targets from the samples and spans, and the label ids `(target,)`, of each utterance."""
-    samples, lengths = pad_samples([samples for samples, _ in sounds])
+    """Inputs and targets from the samples and spans, and the label ids `(target,)`, of each utterance.
+
+    `sizes` has the lengths to which `samples` and `label_ids` are padded; by default they are the longest ones.
+    """
+    sizes = sizes or {}
+    samples, lengths = pad_samples([samples for samples, _ in sounds], sizes.get("samples"))
     frames = max((samples.shape[1] - WINDOW + HOP) // HOP, 0)
-    labels = pad([ids.tolist() for ids in label_ids])
+    labels = pad([ids.tolist() for ids in label_ids], sizes.get("label_ids"))
     inputs = {
         "samples": samples,
         "lengths": lengths,

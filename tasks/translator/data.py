@@ -14,7 +14,7 @@ A batch holds pairs of similar length, padded to the longest:
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,17 +121,19 @@ def training_batches(config: Config, train: Split, vocabulary: Vocabularies) -> 
     words = [ids[:-1] for ids, _ in pairs], [ids[1:-1] for _, ids in pairs]
     alignments = align(*words) if config.alignment_weight else []
 
-    def make_batch(indices: np.ndarray, rng: np.random.Generator):
-        source_ids, target_ids = (pad(list(side)) for side in zip(*(pairs[i] for i in indices), strict=True))
+    def make_batch(indices: np.ndarray, rngs: Sequence[np.random.Generator], sizes: Mapping[str, int]):
+        sources, targets = zip(*(pairs[i] for i in indices), strict=True)
+        source_ids, target_ids = pad(sources, sizes.get("source")), pad(targets, sizes.get("target"))
         inputs = {"source_ids": source_ids, "target_ids": target_ids[:, :-1]}
         if config.word_dropout:
-            inputs = {name: _drop_words(ids, config.word_dropout, rng) for name, ids in inputs.items()}
+            inputs = {name: _drop_words(ids, config.word_dropout, rngs) for name, ids in inputs.items()}
         if config.alignment_weight:
             inputs["alignment"] = _pad_alignments([alignments[i] for i in indices], *inputs.values())
         return inputs, target_ids[:, 1:]
 
-    lengths = [len(source_ids) + len(target_ids) for source_ids, target_ids in pairs]
-    return BucketedBatches(lengths, config.batch_size, make_batch, config.seed)
+    sources, targets = ([len(ids) for ids in side] for side in zip(*pairs, strict=True))
+    lengths, sizes = np.add(sources, targets), {"source": sources, "target": targets}
+    return BucketedBatches(lengths, config.batch_size, make_batch, config.seed, sizes)
 
 
 def _pad_alignments(alignments: Sequence[np.ndarray], source_ids: np.ndarray, target_ids: np.ndarray) -> np.ndarray:
@@ -144,6 +146,7 @@ def _pad_alignments(alignments: Sequence[np.ndarray], source_ids: np.ndarray, ta
     return batch
 
 
-def _drop_words(ids: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+def _drop_words(ids: np.ndarray, fraction: float, rngs: Sequence[np.random.Generator]) -> np.ndarray:
     """Ids with a random fraction replaced by the unknown token; special tokens stay."""
-    return np.where((rng.random(ids.shape) < fraction) & (ids > Vocabulary.unknown_id), Vocabulary.unknown_id, ids)
+    is_dropped = np.stack([rng.random(ids.shape[1]) for rng in rngs]) < fraction
+    return np.where(is_dropped & (ids > Vocabulary.unknown_id), Vocabulary.unknown_id, ids)

@@ -6,13 +6,13 @@ import operator
 import numpy as np
 import pytest
 
-from shared.batching import BucketedBatches, bucketed, packed, pad
+from shared.batching import BucketedBatches, Part, bucket_bounds, bucketed, packed, pad
 
 LENGTHS = [int(length) for length in np.random.default_rng(0).integers(1, 30, size=23)]
 
 
 def batches(seed: int = 1, batch_size: int = 4, lengths=LENGTHS) -> BucketedBatches:
-    return BucketedBatches(lengths, batch_size, lambda indices, rng: (indices, rng.random()), seed)
+    return BucketedBatches(lengths, batch_size, lambda indices, rngs, sizes: (indices, rngs[0].random()), seed)
 
 
 def test_pad():
@@ -98,3 +98,72 @@ def test_the_learning_rate_factor_is_one():
 def test_no_examples_are_refused():
     with pytest.raises(ValueError, match="no examples"):
         batches(lengths=[])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "count", "bounds"),
+    [
+        ([3], 4, [3]),
+        ([2, 2, 9, 3], 9, [2, 3, 9]),
+        ([1, 2, 10, 11, 12], 2, [2, 12]),  # 1 + 2 + 1 of padding
+        ([1, 2, 10, 11, 12], 1, [12]),
+        ([1, 7, 7, 7, 8], 2, [1, 8]),  # 3 of padding; with the bound 7 it is 6
+    ],
+)
+def test_bounds_cost_the_least_padding(lengths, count, bounds):
+    assert bucket_bounds(lengths, count) == bounds
+
+
+def test_bounds_of_many_lengths_are_near_the_best():
+    lengths = np.random.default_rng(0).integers(1, 5000, size=3000)
+    bounds = bucket_bounds(lengths.tolist(), 5)
+    assert len(bounds) == 5
+    assert bounds[-1] == lengths.max()
+    padded = np.array(bounds)[np.searchsorted(bounds, lengths)]
+    assert (padded - lengths).mean() < 1.03 * 500  # for equal distances
+
+
+WHOLE = Part()
+
+
+def padded_batches(part: Part = WHOLE, multiple: int = 1, joint: bool = False) -> BucketedBatches:
+    """Sequences of their own index and length, with a random last column; the second axis is as long as a third."""
+
+    def make_batch(indices, rngs, sizes):
+        drawn = np.array([rng.random() for rng in rngs]) + (rngs[0].random() if joint else 0)
+        thirds = pad([[1] * (LENGTHS[i] // 3) for i in indices], sizes.get("third"))
+        return {"ids": pad([[i + 1] * LENGTHS[i] for i in indices], sizes.get("time")), "drawn": drawn}, thirds
+
+    sizes = {"time": LENGTHS, "third": [length // 3 for length in LENGTHS]}
+    made = BucketedBatches(LENGTHS, 4, make_batch, 1, sizes, joint=joint)
+    made.part, made.multiple = part, multiple
+    made.limit_sizes()
+    return made
+
+
+def test_limited_sizes_are_few_and_change_nothing_else():
+    data = padded_batches()
+    shapes = set()
+    for epoch in range(9):
+        data.epoch = epoch
+        for index in range(len(data)):
+            inputs, thirds = data[index]
+            shapes.add((data.size(index), inputs["ids"].shape, thirds.shape))
+            rows = [[i for i in row if i] for row in inputs["ids"].tolist()]
+            assert all(len(row) == LENGTHS[row[0] - 1] for row in rows)
+            assert (thirds.sum(axis=1) == [len(row) // 3 for row in rows]).all()
+    assert len(shapes) == len({size for size, *_ in shapes}) <= 6  # five buckets, and the batch with three rows
+
+
+@pytest.mark.parametrize(("count", "joint"), [(2, False), (4, False), (2, True)])
+def test_the_parts_of_processes_make_up_the_batch(count, joint):
+    whole = padded_batches(multiple=4, joint=joint)
+    parts = [padded_batches(Part(i, count), 4, joint) for i in range(count)]
+    sizes = set()
+    for index in range(len(whole)):
+        (inputs, thirds), made = whole[index], [part[index] for part in parts]
+        np.testing.assert_array_equal(np.concatenate([thirds for _, thirds in made]), thirds)
+        for name in inputs:
+            np.testing.assert_array_equal(np.concatenate([inputs[name] for inputs, _ in made]), inputs[name])
+        sizes.add((len(np.unique(inputs["ids"][:, 0])), len(thirds)))
+    assert sizes == {(4, 4), (3, 4)}  # the batch of three examples repeats its first one

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import types
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +83,16 @@ def fresh(momentum: float = 0.9) -> keras.Model:
 
 
 def batches() -> BucketedBatches:
-    """The tag of a token is its double; 30 % of the inputs are hidden, drawn by the batch's generator."""
+    """The tag of a token is its double; 30 % of the inputs are hidden, drawn by the generator of its row."""
     sequences = [[1 + (i + j) % (VOCAB - 1) for j in range(2 + i % 5)] for i in range(EXAMPLES)]
 
-    def make_batch(indices, rng):
-        token_ids = pad([sequences[i] for i in indices])
-        shown = np.where(rng.random(token_ids.shape) < 0.3, 0, token_ids)
-        return shown, np.where(token_ids > 0, 2 * token_ids % VOCAB, 0)
+    def make_batch(indices, rngs, sizes):
+        token_ids = pad([sequences[i] for i in indices], sizes.get("time"))
+        is_hidden = np.stack([rng.random(token_ids.shape[1]) for rng in rngs]) < 0.3
+        return np.where(is_hidden, 0, token_ids), np.where(token_ids > 0, 2 * token_ids % VOCAB, 0)
 
-    return BucketedBatches([len(sequence) for sequence in sequences], BATCH, make_batch, seed=5)
+    lengths = [len(sequence) for sequence in sequences]
+    return BucketedBatches(lengths, BATCH, make_batch, seed=5, sizes={"time": lengths})
 
 
 def likelihood_on_development(model: keras.Model):
@@ -226,6 +227,7 @@ def killed_at(times: int, before: bool, function):
     return wrapped
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("save_every_step")
 @pytest.mark.parametrize(
     ("call", "times", "before"),
@@ -335,22 +337,17 @@ def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, monkeypatch):
         trainer(tmp_path).fit()
 
 
-@dataclass(frozen=True)
-class Seeded:
-    seed: int
-
-
 @pytest.mark.parametrize("change", [{}, {"seed": 2}])
 def test_a_run_is_locked_before_anything_is_written(tmp_path, monkeypatch, change):
     """Two trainings that start at once: the second one writes nothing, whether it has the same configuration or not."""
     monkeypatch.setattr(runs, "LOCK_SECONDS", 0)
     monkeypatch.setattr(runs, "ROOT", tmp_path)
-    arguments = "tagger", "run", Seeded(1), {"made_up": "1"}
+    arguments = "tagger", "run", Recipe(), {"made_up": "1"}
 
     def second(path, value):
         with (
             pytest.raises(RunError, match="being trained by another process"),
-            training_run("tagger", "run", replace(Seeded(1), **change), {"made_up": "1"}),
+            training_run("tagger", "run", replace(Recipe(), **change), {"made_up": "1"}),
         ):
             pytest.fail("trained")
         assert [path.name for path in run_at(tmp_path).path.iterdir()] == [".training"]
@@ -358,7 +355,7 @@ def test_a_run_is_locked_before_anything_is_written(tmp_path, monkeypatch, chang
 
     monkeypatch.setattr(runs, "write_json", second)
     with training_run(*arguments) as run:
-        assert run.config["config"] == {"seed": 1}
+        assert run.config["config"] == asdict(Recipe())
         with pytest.raises(RunError, match="is being trained by another process"), Run(run.path).training():
             pytest.fail("locked twice")
         with run.training():
@@ -371,7 +368,7 @@ def test_a_run_is_locked_before_anything_is_written(tmp_path, monkeypatch, chang
 
 def test_results_are_not_written_into_a_run_in_training(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runs, "LOCK_SECONDS", 0)
-    run = Run.create("tagger", "run", Seeded(1), {}, tmp_path)
+    run = Run.create("tagger", "run", Recipe(), {}, tmp_path)
     with Run(run.path).training(), run.results() as may_write:
         assert not may_write
     assert capsys.readouterr().err.count("\n") == 1
@@ -391,7 +388,7 @@ def test_a_training_starts_from_its_seed_whatever_was_prepared_before(tmp_path, 
     for name, draws in (("warm", 0), ("cold", 3)):
         for _ in range(draws):
             _ = random.random(), keras.random.uniform(())
-        with training_run("tagger", name, Seeded(1), {}):
+        with training_run("tagger", name, Recipe(), {}):
             layer = keras.layers.Dense(3)
             layer.build((2, 4))
             kernels.append([keras.ops.convert_to_numpy(x) for x in (layer.kernel, keras.random.uniform((2,)))])
@@ -410,8 +407,8 @@ def rewarded(root: Path, killed_save: int = 0) -> State:
     model, plain = first.model, first.batches
     state = first.fit()
 
-    def make_batch(indices, rng):
-        inputs, targets = plain.make_batch(indices, rng)
+    def make_batch(indices, rngs, sizes):
+        inputs, targets = plain.make_batch(indices, rngs, sizes)
         chosen = keras.ops.convert_to_numpy(keras.ops.argmax(model(inputs), axis=-1))
         length = max(1, inputs.shape[1] - int(chosen.sum()) % 3)
         chosen = np.where(targets > 0, chosen, 0)[:, :length]
@@ -454,6 +451,7 @@ def test_an_on_policy_second_stage_resumes_with_the_same_bits(tmp_path):
 # --- stopping ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_a_checkpoint(tmp_path, uninterrupted, number):
     before = signal.getsignal(signal.SIGINT)
@@ -486,19 +484,20 @@ def test_a_signal_during_evaluation_saves_the_epoch_with_its_history(tmp_path, u
     assert outcome(tmp_path) == uninterrupted
 
 
+@pytest.mark.any_backend
 def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_the_last_checkpoint(
     tmp_path, monkeypatch, uninterrupted
 ):
     first = trainer(tmp_path)
-    model = first.model
-    train_on_batch = model.train_on_batch
+    run = first.steps.run
 
-    def poisoned(*arguments, **options):
+    def poisoned(loaded, rates):
         if first.state.step == STEPS + 2:
-            model.get_layer("output").bias.assign(np.full(VOCAB, np.inf))
-        return train_on_batch(*arguments, **options)
+            first.steps.synchronize()
+            first.model.get_layer("output").bias.assign(np.full(VOCAB, np.inf))
+        run(loaded, rates)
 
-    monkeypatch.setattr(model, "train_on_batch", poisoned)
+    monkeypatch.setattr(first.steps, "run", poisoned)
     with pytest.raises(TrainingError, match=rf"the loss is nan at epoch 2, step {STEPS + 3}; the last good checkpoint"):
         first.fit()
     monkeypatch.undo()
@@ -507,20 +506,20 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_the_last_checkpo
     assert outcome(tmp_path) == uninterrupted
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("poisoned_step", [STEPS + 1, 2 * STEPS])
 @pytest.mark.usefixtures("save_every_step")
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch, uninterrupted, poisoned_step):
     first = trainer(tmp_path)
-    model = first.model
-    train_on_batch = model.train_on_batch
+    run = first.steps.run
 
-    def poisoned(*arguments, **options):
-        logs = train_on_batch(*arguments, **options)
+    def poisoned(loaded, rates):
+        run(loaded, rates)
         if first.state.step + 1 == poisoned_step:
-            model.get_layer("output").kernel.assign(np.full((5, VOCAB), np.nan))
-        return logs
+            first.steps.synchronize()
+            first.model.get_layer("output").kernel.assign(np.full((5, VOCAB), np.nan))
 
-    monkeypatch.setattr(model, "train_on_batch", poisoned)
+    monkeypatch.setattr(first.steps, "run", poisoned)
     with pytest.raises(TrainingError, match=f"the weight output/kernel is not finite at epoch 2, step {poisoned_step}"):
         first.fit()
     monkeypatch.undo()
@@ -560,26 +559,26 @@ def test_plateau_halves_the_rate_and_patience_ends_the_training(tmp_path):
     assert (state.epoch, state.best_score, state.best_step, state.epochs_since_best) == (5, 2.0, 3 * STEPS, 2)
 
 
+@pytest.mark.any_backend
 def test_averaged_weights_are_set_and_restored_exactly(tmp_path, monkeypatch):
     model = fresh(momentum=0.75)
     kernel = model.get_layer("output").kernel
-    history = []
-    train_on_batch = model.train_on_batch
-
-    def watched(*arguments, **options):
-        logs = train_on_batch(*arguments, **options)
-        history.append(keras.ops.convert_to_numpy(kernel))
-        return logs
-
-    monkeypatch.setattr(model, "train_on_batch", watched)
-    evaluated = []
+    history, evaluated = [], []
 
     def evaluate() -> Evaluation:
         evaluated.append(keras.ops.convert_to_numpy(kernel))
         return Evaluation(metrics={}, score=0.0)
 
-    trainer(tmp_path, model=model, evaluate=evaluate, epochs=2).fit()
-    del history[: -2 * STEPS]  # the steps that only compile
+    trained = trainer(tmp_path, model=model, evaluate=evaluate, epochs=2)
+    run = trained.steps.run
+
+    def watched(loaded, rates):
+        run(loaded, rates)
+        trained.steps.synchronize()
+        history.append(keras.ops.convert_to_numpy(kernel))
+
+    monkeypatch.setattr(trained.steps, "run", watched)
+    trained.fit()
     average = history[0]
     averages = [average := 0.75 * average + 0.25 * value for value in history]
     np.testing.assert_allclose(evaluated, [averages[STEPS - 1], averages[2 * STEPS - 1]], rtol=1e-5, atol=1e-7)
@@ -602,19 +601,15 @@ def test_model_keras_loads_in_safe_mode_with_the_best_weights(tmp_path):
     assert loaded.loss.label_smoothing == 0.1
 
 
+@pytest.mark.any_backend
 def test_perplexity_is_averaged_over_real_tokens(tmp_path, monkeypatch):
     """The perplexity of an epoch averages over its tokens, not over its batches."""
-    model, counts = fresh(), []
-    train_on_batch = model.train_on_batch
-
-    def counted(inputs, targets, return_dict=False):
-        logs = train_on_batch(inputs, targets, return_dict=True)
-        counts.append((logs["nats_per_token"] * np.sum(targets > 0), np.sum(targets > 0)))
-        return logs
-
-    monkeypatch.setattr(model, "train_on_batch", counted)
-    trainer(tmp_path, model=model, epochs=1).fit()
-    nats, tokens = np.sum(counts[-STEPS:], axis=0)
+    trained, results = trainer(tmp_path, epochs=1), []
+    read = trained.steps.read
+    monkeypatch.setattr(trained.steps, "read", lambda: (results.extend(new := read()), new)[1])
+    trained.fit()
+    assert len(results) == STEPS
+    nats, tokens = sum(result.nats * result.tokens for result in results), sum(result.tokens for result in results)
     assert tokens == sum(2 + i % 5 for i in range(EXAMPLES))
     with open(run_at(tmp_path).path / "history.csv", newline="") as file:
         (row,) = csv.DictReader(file)

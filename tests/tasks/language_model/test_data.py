@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from shared.batching import Part
 from shared.errors import UserError
 from shared.vocabulary import SPECIALS, WordVocabulary
 from tasks.language_model.data import (
@@ -51,18 +52,57 @@ def test_random_lengths_cover_the_stream_and_depend_on_seed_and_epoch():
     lengths = {}
     for epoch in (0, 1):
         batches.epoch = same.epoch = other.epoch = epoch
-        np.testing.assert_array_equal(
-            np.concatenate([targets for _, targets in batches], axis=1), stream.reshape(2, -1)
-        )
         lengths[epoch] = [targets.shape[1] for _, targets in batches]
+        read = sum(lengths[epoch])
+        assert 2000 - 60 < read <= 2000
+        np.testing.assert_array_equal(
+            np.concatenate([targets for _, targets in batches], axis=1), stream.reshape(2, -1)[:, :read]
+        )
+        assert [batches.size(index) for index in range(len(batches))] == lengths[epoch]
         assert lengths[epoch] == [targets.shape[1] for _, targets in same]
         assert lengths[epoch] != [targets.shape[1] for _, targets in other]
         assert batches.rate_scale(3) == lengths[epoch][3] / 50
         by_length = [batches[index][1].shape[1] for index in batches.by_length()]
         assert by_length == sorted(lengths[epoch])
     assert lengths[0] != lengths[1]
-    assert min(lengths[0][:-1]) >= 5
-    assert 45 < np.mean(lengths[0][:-1]) < 55
+    assert {*lengths[0], *lengths[1]} <= {15, 25, 35, 40, 50, 60}
+    assert 45 < np.mean(lengths[0]) < 55
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_parts_of_processes_make_up_the_batches_of_streams(count):
+    def batches(part: Part):
+        sampler = WordSampler(np.arange(1, 8), 3)
+        made = StreamBatches(np.arange(60), 6, 4, START, 5, sampler=sampler, state_reset_probability=0.5)
+        made.part = part
+        return made
+
+    whole, parts = batches(Part()), [batches(Part(i, count)) for i in range(count)]
+    for index in range(len(whole)):
+        inputs, targets = whole[index]
+        made = [part[index] for part in parts]
+        np.testing.assert_array_equal(np.concatenate([targets for _, targets in made]), targets)
+        for name in ("token_ids", "target_ids", "continues"):
+            np.testing.assert_array_equal(np.concatenate([inputs[name] for inputs, _ in made]), inputs[name])
+        for part, _ in made:
+            np.testing.assert_array_equal(part["sampled_ids"], inputs["sampled_ids"])
+
+
+def test_the_parts_of_processes_make_up_the_batches_of_blanks():
+    def batches(part: Part):
+        made = BlankBatches(np.arange(4, 53), 4, 5, WordVocabulary(SPECIALS), 0.4, seed=3)
+        made.part, made.multiple = part, 2
+        return made
+
+    whole, parts = batches(Part()), [batches(Part(i, 2)) for i in range(2)]
+    assert whole.size(len(whole) - 1) == 1  # filled up to two rows
+    for index in range(len(whole)):
+        inputs, targets = whole[index]
+        assert len(targets) % 2 == 0
+        made = [part[index] for part in parts]
+        np.testing.assert_array_equal(np.concatenate([targets for _, targets in made]), targets)
+        for name in inputs:
+            np.testing.assert_array_equal(np.concatenate([inputs[name] for inputs, _ in made]), inputs[name])
 
 
 def test_too_few_tokens():
