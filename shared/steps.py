@@ -191,8 +191,8 @@ class JAXSteps:
             return self._state
         import jax.numpy as jnp
 
-        model = self.model
-        first = keras.tree.map_structure(lambda x: x[0], loaded)
+        model: Any = self.model
+        first: Any = keras.tree.map_structure(lambda x: x[0], loaded)
         model._symbolic_build(data_batch=(*first, None)[:3])  # creates the metrics
         model.reset_metrics()
         groups = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
