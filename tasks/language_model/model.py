@@ -59,7 +59,7 @@ class WordModel(keras.Model):
     READS: ClassVar[str]
 
     def __init__(self, config: Config | dict[str, Any], vocabulary_size: int, name: str = "language_model", **kwargs):
-        super().__init__(name=name, **kwargs)
+        super().__init__(name=name, dtype="float32", **kwargs)  # the layers have the precision of the training
         config = Config(**current_fields(Config, config)) if isinstance(config, dict) else config
         self.config, self.vocabulary_size = config, vocabulary_size
         if config.reads != self.READS:
@@ -96,7 +96,8 @@ class WordModel(keras.Model):
         """`(..., units)` -> `(..., vocab)`"""
         if self.projection is not None:
             return self.projection(outputs) + self.bias
-        return ops.matmul(outputs, ops.transpose(self.embedding.embeddings)) + self.bias
+        embeddings = ops.cast(self.embedding.embeddings, outputs.dtype)
+        return ops.matmul(outputs, ops.transpose(embeddings)) + self.bias
 
     def nats(self, outputs, inputs, training):
         """-log p of each of the `target_ids`, in nats; by sampled softmax in training if the batch has samples."""
@@ -123,11 +124,12 @@ class WordModel(keras.Model):
             weights = 1.0 * ops.convert_to_tensor(self.embedding.embeddings)  # one dense gradient for both takes
         else:
             weights = ops.transpose(self.projection.kernel)
-        targets = ops.sum(outputs * ops.take(weights, target_ids, axis=0), axis=-1) + ops.take(self.bias, target_ids)
-        logits = ops.matmul(outputs, ops.transpose(ops.take(weights, sampled_ids, axis=0)))
-        logits = ops.cast(logits + ops.take(self.bias, sampled_ids), "float32") - ops.log(sampling_probabilities)
+        weights = ops.cast(weights, outputs.dtype)
+        targets = ops.sum(ops.cast(outputs * ops.take(weights, target_ids, axis=0), "float32"), axis=-1)
+        targets = targets + ops.take(self.bias, target_ids)
+        logits = ops.cast(ops.matmul(outputs, ops.transpose(ops.take(weights, sampled_ids, axis=0))), "float32")
+        logits = logits + ops.take(self.bias, sampled_ids) - ops.log(sampling_probabilities)
         logits = ops.where(sampled_ids == target_ids[..., None], -1e9, logits)
-        targets = ops.cast(targets, "float32")
         return ops.logaddexp(targets, ops.logsumexp(logits, axis=-1)) - targets
 
     def get_config(self):
@@ -195,7 +197,7 @@ class BlankReader(keras.Model):
     """The loss of the bidirectional model."""
 
     def __init__(self, model: FillModel, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.model = model
         self.built = True
 
@@ -216,7 +218,7 @@ class StreamReader(keras.Model):
     """
 
     def __init__(self, model: LanguageModel, batch_size: int, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.model = model
         self.carried = [
             self.add_weight(shape=tuple(state.shape), initializer="zeros", trainable=False, name=f"state_{i}")
@@ -234,7 +236,7 @@ class StreamReader(keras.Model):
         states = [ops.where(continues, ops.convert_to_tensor(state), 0.0) for state in self.carried]
         outputs, plain, states = self.model.outputs(inputs["token_ids"], states, training)
         for carried, state in zip(self.carried, states, strict=True):
-            carried.assign(ops.stop_gradient(state))
+            carried.assign(ops.cast(ops.stop_gradient(state), "float32"))
         return outputs, plain
 
     def call(self, inputs, training=False):
@@ -242,11 +244,11 @@ class StreamReader(keras.Model):
         outputs, plain = self.read(inputs, training)
         config = self.model.config
         if training and config.activation_penalty:
-            self.add_loss(config.activation_penalty * ops.mean(ops.square(outputs)))
+            self.add_loss(config.activation_penalty * ops.mean(ops.square(ops.cast(outputs, "float32"))))
         if training and config.temporal_penalty:
-            change = ops.square(plain[:, 1:] - plain[:, :-1])  # empty in a batch of one step
+            change = ops.cast(plain[:, 1:] - plain[:, :-1], "float32")  # empty in a batch of one step
             count = ops.cast(ops.maximum(ops.size(change), 1), change.dtype)
-            self.add_loss(config.temporal_penalty * ops.sum(change) / count)
+            self.add_loss(config.temporal_penalty * ops.sum(ops.square(change)) / count)
         return self.model.nats(outputs, inputs, training)
 
 

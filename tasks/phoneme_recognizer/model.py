@@ -86,7 +86,7 @@ class PhonemeRecognizer(keras.Model):
     """
 
     def __init__(self, config: Config, num_classes: int, name: str = "phoneme_recognizer", **kwargs):
-        super().__init__(name=name, **kwargs)
+        super().__init__(name=name, dtype="float32", **kwargs)  # the layers have the precision of the training
         self.config, self.num_classes = config, num_classes
         self.tract = VocalTract(config.vocal_tract_range, name="tract")
         self.mask = SpectrumMask(config.frequency_mask_width, config.time_mask_width, name="mask")
@@ -152,7 +152,8 @@ class PhonemeRecognizer(keras.Model):
         ctc_logits = self.ctc_head(outputs)
         if self.config.frame_weight:
             ctc_logits = ctc_logits + ops.stop_gradient(ops.mean(by_frame, axis=2))
-        return ctc_logits, ops.reshape(by_frame, (batch, frames * steps, self.num_classes))
+        by_frame = ops.reshape(by_frame, (batch, frames * steps, self.num_classes))
+        return ops.cast(ctc_logits, "float32"), ops.cast(by_frame, "float32")
 
     def logits(self, samples: Any, lengths: Any, training: bool = False, views: int = 1) -> Logits:
         """Run the network on `(batch, samples)` float32 with lengths `(batch,)` int32 in samples.

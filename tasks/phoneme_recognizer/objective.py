@@ -28,7 +28,7 @@ class CTCTrainingModel(keras.Model):
     """Outputs the CTC loss of a batch; in training it adds the frame loss, which comes alone for the first steps."""
 
     def __init__(self, model: PhonemeRecognizer, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.model = model
         self.steps = self.add_weight(shape=(), initializer="zeros", dtype="int32", trainable=False, name="steps")
         self.built = True

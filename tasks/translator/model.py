@@ -131,7 +131,7 @@ class EncoderDecoder(keras.Model):
         """Logits `(batch, target, vocab)` by teacher forcing; inputs as described in `data`."""
         logits, attention = self.logits_and_attention(inputs["source_ids"], inputs["target_ids"], training)
         if training and "alignment" in inputs:
-            alignment = inputs["alignment"]
+            alignment, attention = (ops.cast(x, "float32") for x in (inputs["alignment"], attention))
             nats = -ops.sum(alignment * ops.log(ops.maximum(attention, 1e-6)))
             self.add_loss(self.config.alignment_weight * nats / ops.maximum(ops.sum(alignment), 1.0))
         return logits
