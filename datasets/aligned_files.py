@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets import CorpusError
+from datasets.lines import read_lines
 
 BUCKETS = 50  # of the hash that assigns pairs to splits: 1/50 of the pairs for dev, 1/50 for test
 
@@ -38,8 +39,6 @@ class AlignedFiles(Sequence[dict[str, str]]):
 
 def read_pairs(source: Path, target: Path) -> list[tuple[str, str]]:
     """Return the lines of two files as pairs; raises CorpusError if a file cannot be read or their counts differ."""
-    from datasets.lines import read_lines
-
     sources, targets = read_lines(source), read_lines(target)
     if len(sources) != len(targets):
         raise CorpusError(f"{source} has {len(sources):,} lines, {target} has {len(targets):,}; expected equal numbers")

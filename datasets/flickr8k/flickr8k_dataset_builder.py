@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from datasets import CORPORA, CorpusError
-from datasets.lines import manual_instructions, user_folder
+from datasets.builders import extracted, manual_instructions, user_folder
 from datasets.records import readable_records
 from shared.files import MediaError
 from shared.media import read_image
@@ -71,9 +71,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         """Return the folders to search: the user's copy and its extracted archives, or the extracted downloads."""
         folder = user_folder(dl_manager)
         if folder is None:
-            return [Path(dl_manager.download_and_extract(url)) for url in CORPORA["flickr8k"].urls]
+            urls = CORPORA["flickr8k"].urls
+            return [extracted(dl_manager, Path(dl_manager.download(url))) for url in urls]
         archives = [folder / name for name in ARCHIVES if (folder / name).exists()]
-        return [folder, *(Path(dl_manager.extract(archive)) for archive in archives)]
+        return [folder, *(extracted(dl_manager, archive) for archive in archives)]
 
 
 def read_captions(text: str) -> dict[str, list[str]]:

@@ -7,7 +7,8 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from datasets import CORPORA, CorpusError
-from datasets.lines import manual_instructions, read_lines, user_folder
+from datasets.builders import manual_instructions, user_folder
+from datasets.lines import read_lines
 
 LANGUAGES = ("en", "de", "fr")
 FILES = {"train": "train", "dev": "val", "test": "test_2016_flickr"}

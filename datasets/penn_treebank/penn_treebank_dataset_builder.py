@@ -5,7 +5,8 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from datasets import CORPORA
-from datasets.lines import LineBuilder, manual_instructions, read_lines, user_folder
+from datasets.builders import LineBuilder, manual_instructions, user_folder
+from datasets.lines import read_lines
 
 FILES = {"train": "ptb.train.txt", "dev": "ptb.valid.txt", "test": "ptb.test.txt"}
 

@@ -4,7 +4,7 @@ import zlib
 
 import tensorflow_datasets as tfds
 
-from datasets.lines import LineBuilder
+from datasets.builders import LineBuilder
 
 BUCKETS = 10  # of the hash that assigns paragraphs to splits: one bucket is dev, one is test
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from datasets import CorpusError
-from datasets.lines import corpus_folder, manual_instructions
+from datasets.builders import corpus_folder, manual_instructions
 from datasets.records import as_int16, audio_feature, readable_records
 from shared.audio import read_sound
 from shared.files import MediaError

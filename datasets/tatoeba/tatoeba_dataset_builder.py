@@ -7,7 +7,8 @@ import tensorflow_datasets as tfds
 
 from datasets import CorpusError
 from datasets.aligned_files import assign_splits
-from datasets.lines import corpus_folder, manual_instructions, read_lines
+from datasets.builders import corpus_folder, manual_instructions
+from datasets.lines import read_lines
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):

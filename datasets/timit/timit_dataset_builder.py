@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from datasets import CorpusError
-from datasets.lines import manual_instructions, user_folder
+from datasets.builders import manual_instructions, user_folder
 from datasets.records import readable_records, timed_speech_features
 from datasets.timit.repair import repair
 from shared.audio import read_sound

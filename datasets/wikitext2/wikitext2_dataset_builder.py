@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from datasets.lines import LineBuilder, corpus_folder, manual_instructions, read_lines
+from datasets.builders import LineBuilder, corpus_folder, manual_instructions
+from datasets.lines import read_lines
 
 FILES = {"train": "wiki.train.tokens", "dev": "wiki.valid.tokens", "test": "wiki.test.tokens"}
 
