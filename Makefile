@@ -1,12 +1,13 @@
-# Every target makes .venv by itself first. PYTHON may name an interpreter, 3.11 to 3.13.
+# Every target makes its environment by itself first: .venv has TensorFlow, .venv-jax has JAX and no TensorFlow.
+# PYTHON may name an interpreter, 3.11 to 3.13.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 DEMO := saved_models/demo
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo check test lint bench fuzz kill
+.PHONY: demo check test test-jax lint bench fuzz kill
 
 # Trains the captioner on rendered scenes, measures it on scenes with colour-shape pairs that training lacks, exports it,
 # and captions eight of them: see saved_models/demo/.
@@ -20,12 +21,17 @@ demo: .venv/ready
 
 # While developing: everything but the slow tests.
 check: lint
-	$(PYTEST) -m "not slow"
+	$(BIN)/python $(PYTEST) -m "not slow"
 
 # Everything, with the speech synthesis of the spoken corpora if it can be installed; its tests are skipped without it.
 test: lint
-	-$(INSTALL) -e '.[speech-synthesis]'
-	$(PYTEST) --durations=15
+	-$(BIN)/python $(INSTALL) '.[speech-synthesis]'
+	$(BIN)/python $(PYTEST) --durations=15
+
+# The tests that any backend passes, on JAX where there is no TensorFlow.
+test-jax: .venv-jax/ready
+	-.venv-jax/bin/python $(INSTALL) '.[speech-synthesis]'
+	KERAS_BACKEND=jax .venv-jax/bin/python $(PYTEST) -m any_backend --durations=15
 
 lint: .venv/ready
 	$(BIN)/ruff check
@@ -46,8 +52,10 @@ fuzz: .venv/ready
 kill: .venv/ready
 	$(BIN)/python -m tests.robustness.kills --count 100 --seed $(SEED)
 
-.venv/ready: pyproject.toml constraints.txt
+.venv/ready: EXTRAS := tensorflow,dev
+.venv-jax/ready: EXTRAS := jax,dev
+.venv/ready .venv-jax/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 was not found; name one with PYTHON=..." >&2; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(INSTALL) -e '.[dev]'
-	touch .venv/ready
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(INSTALL) '.[$(EXTRAS)]'
+	touch $@

@@ -1,5 +1,6 @@
-"""Code that knows no task. Importing it keeps TensorFlow from logging its start."""
+"""Code that knows no task. Importing it prepares the import of Keras: its backend, and no messages of its start."""
 
-from shared.quiet import install
+from shared import backend, quiet
 
-install()
+backend.install()
+quiet.install()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shared.backend import require_tensorflow
 from shared.cli import EvaluationOptions, ExportOptions, Results, parse
 from shared.outputs import check_outputs
 from shared.runs import Run
@@ -59,6 +60,10 @@ def export(
     write: Callable[..., Path],
     kind: type[ExportOptions] = ExportOptions,
 ) -> None:
-    """Reads the options of an export and writes the SavedModel with the task's `write(model, beam)`."""
+    """Reads the options of an export and writes the SavedModel with the task's `write(model, beam)`.
+
+    Raises BackendError unless TensorFlow is the backend.
+    """
     options = parse(kind, arguments, program, description)
+    require_tensorflow("a SavedModel", as_backend=True)
     print(write(options.model, options.beam))

@@ -33,13 +33,13 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from shared.atomic import atomic_file, atomic_folder, remove_temporaries, restore, restore_all, write_bytes
+from shared.backend import choose, installed_version
 from shared.bounds import MAX_PARAMETERS
 from shared.errors import UserError, shortened, shown
 from shared.files import MediaError, parse_json, read_regular
@@ -287,9 +287,7 @@ class Run:
         if not NAME.fullmatch(name):
             raise RunError(f"run name {name!r} is invalid; letters, digits, - _ . and + are allowed")
         run = cls((root or ROOT) / task / name)
-        import keras
-
-        versions = {package: version(package) for package in ("keras", keras.backend.backend(), "numpy")}
+        versions = {package: installed_version(package) for package in ("keras", choose(), "numpy")}
         versions = {"python": platform.python_version(), **versions}
         described = {"task": task, "config": dataclasses.asdict(config), "data": dict(data), "versions": versions}
         described = json.loads(json.dumps(described))  # tuples become lists, as in the file
