@@ -1,10 +1,22 @@
-"""The order of all tests, which of them run in one process, and which are slow."""
+"""The order of all tests, which of them run in one process, which are slow, and which need TensorFlow."""
+
+from pathlib import Path
 
 import pytest
+
+from shared.backend import is_installed
+
+HAS_TENSORFLOW = is_installed("tensorflow")
 
 
 def is_of_a_task(path: str) -> bool:
     return path.startswith("tests/tasks/")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Without TensorFlow, only files with tests for any backend are imported; the others may import TensorFlow."""
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    return True if is_test and not HAS_TENSORFLOW and b"any_backend" not in collection_path.read_bytes() else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
