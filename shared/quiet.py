@@ -1,9 +1,10 @@
-"""Keeps TensorFlow's start-up messages out of standard error, but not its errors.
+"""Keeps the start-up messages of TensorFlow and JAX out of standard error, but not their errors.
 
-`import tensorflow` writes to file descriptor 2 from C++ before any log level applies. The first search for a GPU, and
-the first use of some operations, log errors without consequences. `install` adds an import hook that captures
-descriptor 2 during all of these and writes back every line that is not one of their messages. A program that imports
-TensorFlow before this package sees the messages.
+`import tensorflow`, and `import jax` with its CUDA plugin, write to file descriptor 2 from C++ before any log level
+applies. TensorFlow's first search for a GPU, and the first use of some operations, log errors without consequences.
+`install` adds import hooks that capture descriptor 2 during all of these and write back every line that is not one of
+their messages. JAX must not look for devices yet: that comes after its processes are connected. A program that imports
+either before this package sees the messages.
 """
 
 import importlib.abc
@@ -14,9 +15,10 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -30,13 +32,18 @@ STARTUP = re.compile(
 HARMLESS = re.compile(
     "with ops with unsaved custom gradients|^Using custom data configuration|triggered tf.function retracing"
 )
+# Of JAX's CUDA plugin on a machine without a GPU; where there is one, it says why it is not used.
+WITHOUT_GPU = re.compile("^Jax plugin configuration error: Exception when calling")
 
 
 class QuietImport(importlib.abc.MetaPathFinder):
-    """Finds `tensorflow` once and captures what its import writes to standard error."""
+    """Finds a package once and captures what its import, and then `start`, writes to standard error."""
+
+    def __init__(self, package: str, start: Callable[[Any], None] = lambda module: None):
+        self.package, self.start = package, start
 
     def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname != "tensorflow":
+        if fullname != self.package:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
@@ -46,13 +53,17 @@ class QuietImport(importlib.abc.MetaPathFinder):
             def exec_module(module: ModuleType) -> None:
                 with startup_messages_dropped():
                     execute(module)
-                    module.config.list_physical_devices()
-                    # The first transposition of integers logs that oneDNN does not have it.
-                    module.transpose(module.zeros((2, 2), module.int32))
+                    self.start(module)
                 filter_logs()
 
             spec.loader.exec_module = exec_module
         return spec
+
+
+def start_tensorflow(tf: Any) -> None:
+    """Searches for a GPU; and transposes integers, because the first time logs that oneDNN does not have it."""
+    tf.config.list_physical_devices()
+    tf.transpose(tf.zeros((2, 2), tf.int32))
 
 
 _DESCRIPTOR = threading.Lock()  # one capture at a time: each puts back what it found
@@ -97,21 +108,28 @@ def startup_messages_dropped() -> Iterator[None]:
 
 
 def filter_logs() -> None:
-    """Drops the messages in `HARMLESS` from the Python loggers of TensorFlow and TFDS."""
+    """Drops the harmless messages from the Python loggers of TensorFlow, TFDS and JAX."""
     import absl.logging  # noqa: F401  # replaces the class of the logger "absl", so it must come first
 
-    for name in ("tensorflow", "absl"):
+    for name in ("tensorflow", "absl", "jax._src.xla_bridge"):
         logger = logging.getLogger(name)
         if _is_meaningful not in logger.filters:
             logger.addFilter(_is_meaningful)
 
 
 def _is_meaningful(record: logging.LogRecord) -> bool:
-    return not HARMLESS.search(str(record.msg))
+    message = str(record.msg)
+    return not HARMLESS.search(message) and (has_gpu() or not WITHOUT_GPU.search(message))
+
+
+def has_gpu() -> bool:
+    """Whether the machine has a GPU of NVIDIA, by the files of its driver."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def install() -> None:
-    """Sets TensorFlow's log level to errors, unless it is set, and hooks its import, unless it is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if "tensorflow" not in sys.modules and not any(isinstance(finder, QuietImport) for finder in sys.meta_path):
-        sys.meta_path.insert(0, QuietImport())
+    """Sets the log level of both to errors, unless it is set, and hooks the imports that are still to come."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # JAX reads it too
+    if not any(isinstance(finder, QuietImport) for finder in sys.meta_path):
+        finders = QuietImport("tensorflow", start_tensorflow), QuietImport("jax")
+        sys.meta_path[:0] = [finder for finder in finders if finder.package not in sys.modules]

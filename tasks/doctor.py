@@ -11,16 +11,21 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from shared.backend import BackendError, installed_version, require_tensorflow
 from shared.cli import command, parse
 from shared.machine import has_imagenet_weights, imagenet_folder, processor_fields, processor_name
 from shared.runs import ROOT, Run
 
-PACKAGES = ("tensorflow", "keras", "numpy", "numba", "tensorflow-datasets", "safetensors", "librosa", "pillow")
-OPTIONAL = {"tensorboard": "tensorboard", "espeakng_loader": "speech-synthesis"}  # module -> extra
+PACKAGES = (
+    "keras", "tensorflow", "jax", "jaxlib", "numpy", "numba", "tensorflow-datasets", "safetensors", "librosa", "pillow",
+)  # fmt: skip
+OPTIONAL = {  # module -> extra
+    "jax_cuda12_plugin": "jax-cuda", "apache_beam": "beam", "tensorboard": "tensorboard",
+    "espeakng_loader": "speech-synthesis",
+}  # fmt: skip
 INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")
 
 
@@ -33,17 +38,14 @@ def rows_of_versions() -> Iterator[tuple[str, str]]:
     """Name and version of Python and of each package."""
     yield "python", platform.python_version()
     for package in PACKAGES:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            yield package, "not installed"
+        yield package, installed_version(package) or "not installed"
     for module, extra in OPTIONAL.items():
         yield f"extra {extra}", "installed" if find_spec(module) else "not installed"
     yield "ffmpeg", shutil.which("ffmpeg") or "not installed; it reads m4a, AAC, WebM, AMR and Windows Media"
 
 
 def rows_of_devices() -> Iterator[tuple[str, str]]:
-    """Processor, cores, and the accelerators that the backend uses."""
+    """Processor, cores, the backend and its devices, and whether SavedModels can be written."""
     yield "processor", processor_name()
     flags = processor_fields().get("flags", "").split()
     yield "instructions", " ".join(name for name in INSTRUCTIONS if name in flags) or "unknown"
@@ -52,7 +54,28 @@ def rows_of_devices() -> Iterator[tuple[str, str]]:
     from keras.distribution import list_devices
 
     yield "backend", keras.backend.backend()
-    yield "devices", " ".join(list_devices())
+    yield "devices", ", ".join(list_devices())
+    for number, name in enumerate(gpu_names()):
+        yield f"GPU {number}", name
+    try:
+        require_tensorflow("a SavedModel", as_backend=True)
+        yield "SavedModels", "can be written"
+    except BackendError as error:
+        yield "SavedModels", str(error)
+
+
+def gpu_names() -> list[str]:
+    """The GPUs that the backend uses, as their maker calls them."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [device.device_kind for device in jax.local_devices() if device.platform == "gpu"]
+    import tensorflow as tf
+
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return [gpu.get("device_name", "unknown") for gpu in details]
 
 
 def rows_of_layers() -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
-"""TensorFlow's start-up messages are dropped from standard error; all other lines are kept."""
+"""Start-up messages of TensorFlow and JAX are dropped from standard error; all other lines are kept."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.quiet import startup_messages_dropped
+from shared import quiet
+from shared.backend import is_installed
+from shared.quiet import filter_logs, startup_messages_dropped
 
 REPOSITORY = Path(__file__).parents[2]
 STARTUP_LINES = (
@@ -31,9 +34,40 @@ def run_python(script: str, shell: str = "", **environment: str) -> subprocess.C
     )
 
 
-def test_the_first_import_of_tensorflow_writes_nothing():
-    process = run_python("import shared.training, tensorflow; print(float(tensorflow.constant(2.0) + 1))")
+def test_the_first_import_of_tensorflow_and_operations_write_nothing():
+    script = """
+import shared.training, tensorflow as tf
+print(float(tf.constant(2.0) + 1))
+tf.transpose(tf.zeros((2, 3), tf.int32))
+tf.function(lambda x: tf.transpose(x), [tf.TensorSpec([None, None], tf.bool)])(tf.zeros((2, 3), tf.bool))
+"""
+    process = run_python(script)
     assert (process.returncode, process.stdout, process.stderr) == (0, b"3.0\n", b"")
+
+
+@pytest.mark.any_backend
+@pytest.mark.skipif(not is_installed("jax"), reason="needs JAX")
+def test_the_first_use_of_jax_writes_nothing_and_imports_no_tensorflow():
+    script = """
+import shared, sys, keras
+assert "jax" in sys.modules
+print(float(keras.ops.add(2.0, 1)))
+assert "tensorflow" not in sys.modules
+"""
+    process = run_python(script, KERAS_BACKEND="jax")
+    assert (process.returncode, process.stdout, process.stderr) == (0, b"3.0\n", b"")
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_a_plugin_that_finds_no_gpu_says_so_only_where_there_is_one(has_gpu, monkeypatch, caplog):
+    monkeypatch.setattr(quiet, "has_gpu", lambda: has_gpu)
+    filter_logs()
+    logger = logging.getLogger("jax._src.xla_bridge")
+    logger.error("Jax plugin configuration error: Exception when calling %s.initialize()", "jax_plugins.xla_cuda12")
+    assert len(caplog.records) == has_gpu
+    logger.warning("another message")
+    assert caplog.messages[has_gpu:] == ["another message"]
 
 
 REAL_LINE = """
@@ -75,17 +109,6 @@ def test_a_log_level_of_the_user_is_kept():
     script = "import os, shared; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
     assert run_python(script, TF_CPP_MIN_LOG_LEVEL="0").stdout == b"0\n"
     assert run_python(f"import os; os.environ.pop('TF_CPP_MIN_LOG_LEVEL', None); {script}").stdout == b"2\n"
-
-
-@pytest.mark.slow
-def test_operations_write_nothing():
-    script = """
-import shared, tensorflow as tf
-tf.transpose(tf.zeros((2, 3), tf.int32))
-tf.function(lambda x: tf.transpose(x), [tf.TensorSpec([None, None], tf.bool)])(tf.zeros((2, 3), tf.bool))
-"""
-    process = run_python(script)
-    assert (process.returncode, process.stderr) == (0, b"")
 
 
 def test_start_up_lines_are_dropped_and_all_others_written(capfd):
