@@ -6,6 +6,7 @@ import pytest
 
 from shared.attention import AdaptiveAttention
 
+pytestmark = pytest.mark.any_backend
 BATCH, QUERIES, POSITIONS, UNITS, QUERY_WIDTH, MEMORY_WIDTH = 2, 3, 5, 4, 6, 7
 
 

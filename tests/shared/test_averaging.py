@@ -2,10 +2,12 @@
 
 import keras
 import numpy as np
+import pytest
 
 from shared.averaging import AveragedSGD
 
 
+@pytest.mark.any_backend
 def test_averages_the_weights_since_begin_averaging():
     variable = keras.Variable(np.array([1.0, 2.0], "float32"))
     optimizer = AveragedSGD(0.5)

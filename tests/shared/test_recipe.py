@@ -7,6 +7,8 @@ from shared.averaging import AveragedSGD
 from shared.errors import UserError
 from shared.recipe import Recipe
 
+pytestmark = pytest.mark.any_backend
+
 
 def test_adam_with_the_options_of_the_recipe():
     optimizer = Recipe(clip_norm=0.5, weight_average=0.99, weight_decay=1e-4).build_optimizer()

@@ -292,6 +292,7 @@ def test_a_damaged_checkpoint_does_not_displace_intact_ones(tmp_path):
 # --- runs ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.any_backend
 def test_create_writes_the_config(tmp_path):
     run = Run.create("tagger", "first", Settings(units=4), {"made_up": "f1"}, tmp_path)
     assert run.path == tmp_path / "tagger" / "first"
