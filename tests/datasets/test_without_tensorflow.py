@@ -4,6 +4,7 @@ These tests run in both environments, and compare with the same constants.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -47,6 +48,18 @@ def dummy(monkeypatch, tmp_path):
 def test_the_fingerprint_is_the_same_everywhere(dummy, name, expected):
     """It is a hash of all records; runs store it with their weights."""
     assert datasets.fingerprint(name, dummy(name)) == expected
+
+
+def test_a_prepared_corpus_is_read_where_it_was_copied_to(dummy, monkeypatch, tmp_path):
+    """Without the files that it was prepared from."""
+    shutil.copytree(dummy("penn_treebank"), tmp_path / "data" / "penn_treebank")
+    monkeypatch.setenv("QUATRAIN_DATA", str(tmp_path / "data"))
+    expected = datasets.fingerprint("penn_treebank")
+    shutil.copytree(datasets.prepared_folder(), tmp_path / "copy")
+    monkeypatch.delenv("QUATRAIN_DATA")
+    monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "copy"))
+    assert datasets.fingerprint("penn_treebank") == expected
+    assert len(datasets.load("penn_treebank", "train")) == 3
 
 
 def test_samples_stay_int16(dummy):
