@@ -149,7 +149,7 @@ def check_engine() -> None:
     except PackageNotFoundError:
         installed = "none"
     if installed != expected:
-        raise CorpusError(f"speech needs {ENGINE}, installed: {installed}; run: pip install '.[speech-synthesis]'")
+        raise CorpusError(f"speech needs {ENGINE}, installed: {installed}; run: pip install -e '.[speech-synthesis]'")
 
 
 def align_phones(samples: np.ndarray, events: Sequence[tuple[int, str]], rate: int) -> Speech:

@@ -108,7 +108,7 @@ def test_tatoeba_sentences_are_plain_and_distinct():
 def test_the_error_without_the_engine_names_the_install_command(tmp_path, monkeypatch):
     monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path))
     monkeypatch.setattr(speech, "ENGINE", "espeakng-loader 9.9.9")
-    with pytest.raises(CorpusError, match=r"run: pip install '\.\[speech-synthesis\]'") as error:
+    with pytest.raises(CorpusError, match=r"run: pip install -e '\.\[speech-synthesis\]'") as error:
         datasets.load("spoken_scenes", "train")
     assert "\n" not in str(error.value)
 
