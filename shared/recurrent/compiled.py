@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+NAME = "machine code"
+
 
 @cache
 def available() -> bool:

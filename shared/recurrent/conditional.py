@@ -86,7 +86,7 @@ class ConditionalGRU(keras.layers.Layer):
             state: s before the first step, `(batch, units)`.
         """
         projected = ops.matmul(inputs, self.kernel) + self.bias_1
-        if keras.backend.backend() == "tensorflow":
+        if keras.backend.backend() in ("tensorflow", "jax"):
             from shared.recurrent.kernels import conditional_gru
 
             return AttentionOutputs(

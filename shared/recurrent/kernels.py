@@ -1,69 +1,50 @@
-"""Whole recurrent sequences in one pass in each direction, by TensorFlow's operations alone, for a CPU.
+"""Whole recurrent sequences in one pass in each direction, for TensorFlow's graph and JAX, with gradients of their own.
 
-They are for models that are saved and served, and for types other than float32; `compiled` trains in machine code.
+On TensorFlow they are for models that are saved and served, and for types other than float32; `compiled` trains in
+machine code on a CPU. On JAX they compute everything that cuDNN does not.
 
 Forward, one matrix product projects the whole input, and the loop over time computes `h @ U` and the gates. Backward,
 the loop computes `dz @ U.T` and the derivatives of a step; after it, the gradient of each weight is one matrix product.
-A step multiplies each gate's part of U separately: TensorFlow computes a small product on one core, but several
-products in parallel.
 
 Arguments and results are `(batch, time, ...)`; the loops are time-major. With 16-bit inputs the products are 16-bit;
-gates, states and sums are float32. Two options are common to all kernels: `backwards` takes the steps from the last to
-the first; `keep` stores what the gradient needs of each step. Without it, as in inference, a gradient repeats the
-forward pass.
+gates, sums and the states that a step adds to are float32. Two options are common to all kernels: `backwards` takes the
+steps from the last to the first; `keep` stores what the gradient needs of each step. Without it, as in inference, a
+gradient repeats the forward pass.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
-import tensorflow as tf
+import keras
+import numpy as np
 
 from shared.attention import MASKED_SCORE
+
+if keras.backend.backend() == "jax":
+    from shared.recurrent import on_jax as on
+else:
+    from shared.recurrent import on_tensorflow as on
+
+ops: Any = keras.ops  # Keras declares no result types for its operations
 
 # At this input a sigmoid is exactly 1, and exactly 0 at its negative, in every float type.
 _SATURATED = 6e4
 
-
-def _gate_dtype(dtype: tf.DType) -> tf.DType:
-    return tf.float32 if dtype.size == 2 else dtype
+NAME = "a scan on JAX" if keras.backend.backend() == "jax" else "TensorFlow operations"
 
 
-def _loop(
-    step: Callable, state: Sequence[Any], sequences: Sequence[Any], templates: Sequence[Any], *, backwards: bool = False
-) -> tuple[Any, Any]:
-    """Repeats `state, outputs = step(state, *sequences at t)` over time.
-
-    Args:
-        step: the function of a step.
-        state: the initial state, a list of tensors.
-        sequences: tensors `(time, ...)` or arrays that another loop returned; the first is a tensor.
-        templates: for each output of a step, a tensor of the same shape and type.
-        backwards: from the last step to the first.
-
-    Returns:
-        The last state, and for each output a `tf.TensorArray` in order of time.
-    """
-    first: Any = sequences[0]
-    time = first.shape[0] or tf.shape(first)[0]
-    outputs = [tf.TensorArray(x.dtype, size=time, element_shape=x.shape, clear_after_read=False) for x in templates]
-
-    def body(t, state, outputs):
-        # A slice of a tensor is a view; a tensor array of its steps would be a copy.
-        state, results = step(state, *(x.read(t) if isinstance(x, tf.TensorArray) else x[t] for x in sequences))
-        return t + (-1 if backwards else 1), state, [y.write(t, x) for y, x in zip(outputs, results, strict=True)]
-
-    _, state, outputs = tf.while_loop(
-        lambda t, *_: t >= 0 if backwards else t < time,
-        body,
-        (time - 1 if backwards else 0, list(state), outputs),
-        maximum_iterations=time,
-        parallel_iterations=4,
-    )
-    return state, outputs
+def _dtypes(x: Any) -> tuple[str, str]:
+    """The type of x, and that of gates and sums."""
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return dtype, "float32" if dtype in ("float16", "bfloat16") else dtype
 
 
 def _rows(x: Any) -> Any:
-    return tf.reshape(x, [-1, x.shape[-1]])
+    return ops.reshape(x, (-1, x.shape[-1]))
+
+
+def _product_gradient(inputs: Any, d_products: Any) -> Any:
+    """dL/dW of products x W of all steps: the sum over time and batch of x' d."""
+    return on.transposed_product(_rows(inputs), _rows(d_products))
 
 
 def _kernel_gradient(hidden: Any, hiddens: Any, d_products: Any, backwards: bool) -> Any:
@@ -72,41 +53,27 @@ def _kernel_gradient(hidden: Any, hiddens: Any, d_products: Any, backwards: bool
         hiddens, d_first, d_products = hiddens[1:], d_products[-1], d_products[:-1]
     else:
         hiddens, d_first, d_products = hiddens[:-1], d_products[0], d_products[1:]
-    later = tf.matmul(_rows(hiddens), _rows(d_products), transpose_a=True)
-    return later + tf.matmul(hidden, d_first, transpose_a=True)
-
-
-def _select(condition: Any, then: Any, otherwise: Any) -> Any:
-    """Rows of `then` where `condition` `(batch,)` is True, else of `otherwise`.
-
-    The Select op copies whole rows; `tf.where` broadcasts the condition to every element.
-    """
-    return tf.raw_ops.Select(condition=condition, x=then, y=otherwise)
-
-
-def _sigmoid_gradient(y: Any, d_y: Any) -> Any:
-    """d (y - y^2), in one op."""
-    return tf.raw_ops.SigmoidGrad(y=y, dy=d_y)
-
-
-def _tanh_gradient(y: Any, d_y: Any) -> Any:
-    """d (1 - y^2), in one op."""
-    return tf.raw_ops.TanhGrad(y=y, dy=d_y)
+    return _product_gradient(hiddens, d_products) + on.transposed_product(hidden, d_first)
 
 
 def _swap(x: Any) -> Any:
     """`(batch, time, ...)` <-> `(time, batch, ...)`"""
-    return None if x is None else tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
+    return None if x is None else ops.transpose(x, (1, 0, *range(2, len(x.shape))))
 
 
 def _project(inputs: Any, kernel: Any, bias: Any) -> Any:
     """x W + b for all steps: `(batch, time, features)` -> `(time, batch, width)`."""
     inputs = _swap(inputs)
-    projected = tf.matmul(_rows(inputs), kernel)
+    projected = ops.matmul(_rows(inputs), kernel)
     if bias is not None:
-        projected = tf.nn.bias_add(projected, bias)  # fused with the product, unlike `+`
-    time, batch = (size or tf.shape(inputs)[axis] for axis, size in enumerate(inputs.shape[:2]))
-    return tf.reshape(projected, [time, batch, kernel.shape[-1]])
+        projected = on.add_bias(projected, bias)
+    return ops.reshape(projected, (*ops.shape(inputs)[:2], kernel.shape[-1]))
+
+
+def _where_real(mask: Any, projected: Any, unchanged: tuple[float, ...], units: int) -> Any:
+    """The projected inputs, at masked steps those with which the gates leave a state unchanged and get no gradient."""
+    values = ops.cast(np.repeat(np.float32(unchanged), units), projected.dtype)
+    return ops.where(mask[..., None], projected, values)
 
 
 def simple_rnn(
@@ -129,48 +96,49 @@ def simple_rnn(
         h after each step, `(batch, time, units)`.
     """
     projected = _project(inputs, kernel, bias)
-    dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
+    dtype, gate = _dtypes(projected)
     mask = _swap(mask)
     masks = [] if mask is None else [mask]
 
     def run(projected, hidden, kernel):
+        product_by = on.products_by(kernel, 1, gate)
+
         def forward(state, z, *real):
             (before,) = state
-            after = tf.cast(z, gate) + tf.cast(tf.matmul(before, kernel), gate)
-            after = tf.cast(tf.nn.relu(after) if relu else tf.tanh(after), dtype)
+            after = ops.cast(z, gate) + product_by(before)[0]
+            after = ops.cast(ops.relu(after) if relu else ops.tanh(after), dtype)
             for real_t in real:
-                after = _select(real_t, after, before)
+                after = on.select(real_t, after, before)
             return [after], [after]
 
-        hiddens = _loop(forward, [hidden], [projected, *masks], [hidden], backwards=backwards)[1][0].stack()
+        hiddens = on.stack(on.loop(forward, [hidden], [projected, *masks], [hidden], backwards=backwards)[1][0])
 
         def gradient(d_hiddens):
-            transposed = tf.transpose(kernel)
+            product_by_transposed = on.product_by_transposed(kernel, 1, gate)
 
             def backward(state, d_hidden, after, *real):
-                d_hidden, after = state[0] + tf.cast(d_hidden, gate), tf.cast(after, gate)
-                dz = d_hidden * tf.cast(after > 0, gate) if relu else _tanh_gradient(after, d_hidden)
+                d_hidden, after = state[0] + ops.cast(d_hidden, gate), ops.cast(after, gate)
+                dz = d_hidden * ops.cast(after > 0, gate) if relu else on.tanh_gradient(after, d_hidden)
                 for real_t in real:
-                    dz = _select(real_t, dz, tf.zeros_like(dz))
-                dz = tf.cast(dz, dtype)
-                d_before = tf.cast(tf.matmul(dz, transposed), gate)
+                    dz = on.select(real_t, dz, ops.zeros_like(dz))
+                d_before = product_by_transposed([dz])
                 for real_t in real:
-                    d_before = _select(real_t, d_before, d_hidden)
-                return [d_before], [dz]
+                    d_before = on.select(real_t, d_before, d_hidden)
+                return [d_before], [ops.cast(dz, dtype)]
 
-            (d_hidden,), (dz,) = _loop(
+            (d_hidden,), (dz,) = on.loop(
                 backward,
-                [tf.zeros_like(hidden, gate)],
+                [ops.zeros_like(hidden, gate)],
                 [_swap(d_hiddens), hiddens, *masks],
                 [hidden],
                 backwards=not backwards,
             )
-            dz = dz.stack()
-            return dz, tf.cast(d_hidden, dtype), _kernel_gradient(hidden, hiddens, dz, backwards)
+            dz = on.stack(dz)
+            return dz, ops.cast(d_hidden, dtype), _kernel_gradient(hidden, hiddens, dz, backwards)
 
         return _swap(hiddens), gradient
 
-    return tf.custom_gradient(run)(projected, hidden, tf.convert_to_tensor(recurrent_kernel))
+    return ops.custom_gradient(run)(projected, hidden, on.tensor(recurrent_kernel))
 
 
 def lstm(
@@ -183,7 +151,8 @@ def lstm(
         c_t = σ(f) c_{t-1} + σ(i) tanh(g)
         h_t = σ(o) tanh(c_t)
 
-    Where the mask is False, h_t = h_{t-1} and c_t = c_{t-1}.
+    Where the mask is False, h_t = h_{t-1} and c_t = c_{t-1}. A step uses h as a factor of a product only, so h is kept
+    in the type of the inputs; c is at least float32.
 
     Args:
         inputs: x, `(batch, time, features)`.
@@ -199,78 +168,76 @@ def lstm(
         h after each step, `(batch, time, units)`; c, `(batch, time or 1, units)`, at least float32.
     """
     projected = _project(inputs, kernel, bias)
-    dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
+    dtype, gate = _dtypes(projected)
     mask = _swap(mask)
     masks = [] if mask is None else [mask]
-    units = hidden.shape[-1]
     num_outputs = 6 if keep else 2 if every_cell else 1
 
     def run(projected, hidden, cell, kernel):
         if mask is not None:
-            # i = o = 0, f = 1: c is unchanged and the gates get no gradient. The loop keeps h.
-            unchanged = tf.repeat(tf.constant([-_SATURATED, _SATURATED, 0, -_SATURATED], dtype), units)
-            projected = tf.where(mask[..., None], projected, unchanged)
-        kernels = tf.split(kernel, 4, axis=-1)
+            # i = o = 0, f = 1: c is unchanged. The loop keeps h.
+            projected = _where_real(mask, projected, (-_SATURATED, _SATURATED, 0, -_SATURATED), hidden.shape[-1])
 
         def forward(num_outputs):
+            products_by = on.products_by(kernel, 4, gate)
+
             def step(state, z, *real):
                 before, cell = state
-                i, f, g, o = (
-                    tf.cast(x, gate) + tf.cast(tf.matmul(before, gate_kernel), gate)
-                    for x, gate_kernel in zip(tf.split(z, 4, axis=-1), kernels, strict=True)
-                )
-                i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+                z = ops.split(z, 4, axis=-1)
+                i, f, g, o = (ops.cast(x, gate) + y for x, y in zip(z, products_by(before), strict=True))
+                i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
                 new_cell = f * cell + i * g
-                after = tf.cast(o * tf.tanh(new_cell), dtype)
+                after = ops.cast(o * ops.tanh(new_cell), dtype)
                 for real_t in real:
-                    after = _select(real_t, after, before)
+                    after = on.select(real_t, after, before)
                 return [after, new_cell], [after, cell, i, f, g, o][:num_outputs]
 
             templates = [hidden, cell, cell, cell, cell, cell][:num_outputs]
-            (_, last_cell), outputs = _loop(step, [hidden, cell], [projected, *masks], templates, backwards=backwards)
+            (_, last_cell), outputs = on.loop(step, [hidden, cell], [projected, *masks], templates, backwards=backwards)
             return last_cell, outputs
 
         last_cell, outputs = forward(num_outputs)
-        hiddens, cells = outputs[0].stack(), last_cell[None]
+        hiddens, cells = on.stack(outputs[0]), last_cell[None]
         if every_cell:
-            before = outputs[1].stack()  # the cell before each step, in order of time
-            cells = tf.concat([cells, before[:-1]] if backwards else [before[1:], cells], axis=0)
+            before = on.stack(outputs[1])  # the cell before each step, in order of time
+            cells = ops.concatenate([cells, before[:-1]] if backwards else [before[1:], cells], axis=0)
 
-        def gradient(d_hiddens, d_cells):
+        def gradient(*gradients):
+            d_hiddens, d_cells = keras.tree.flatten(gradients)  # on JAX one tuple, on TensorFlow several arguments
             _, cells, *gates = outputs if keep else forward(6)[1]
-            transposed = [tf.transpose(gate_kernel) for gate_kernel in kernels]
+            product_by_transposed = on.product_by_transposed(kernel, 4, gate)
             # dL/dc of every cell is added at its step; that of the last cell is the initial value of the loop.
             d_every_cell = [_swap(d_cells)] if every_cell else []
-            d_cell = tf.zeros_like(cell) if every_cell else d_cells[:, 0]
+            d_cell = ops.zeros_like(cell) if every_cell else d_cells[:, 0]
 
             def backward(state, d_hidden, before_cell, i, f, g, o, *others):
                 d_before, d_cell, cell = state
-                d_hidden = d_before + tf.cast(d_hidden, gate)
-                tanh_cell = tf.tanh(cell)
-                d_cell += _tanh_gradient(tanh_cell, d_hidden * o)
+                d_hidden = d_before + ops.cast(d_hidden, gate)
+                tanh_cell = ops.tanh(cell)
+                d_cell += on.tanh_gradient(tanh_cell, d_hidden * o)
                 if every_cell:
                     d_cell += others[-1]
-                d_i, d_f = _sigmoid_gradient(i, d_cell * g), _sigmoid_gradient(f, d_cell * before_cell)
-                d_g, d_o = _tanh_gradient(g, d_cell * i), _sigmoid_gradient(o, d_hidden * tanh_cell)
-                dz = [tf.cast(x, dtype) for x in (d_i, d_f, d_g, d_o)]
-                d_before = tf.cast(tf.add_n([tf.matmul(x, u) for x, u in zip(dz, transposed, strict=True)]), gate)
+                d_i, d_f = on.sigmoid_gradient(i, d_cell * g), on.sigmoid_gradient(f, d_cell * before_cell)
+                d_g, d_o = on.tanh_gradient(g, d_cell * i), on.sigmoid_gradient(o, d_hidden * tanh_cell)
+                dz = [ops.cast(x, dtype) for x in (d_i, d_f, d_g, d_o)]
+                d_before = product_by_transposed(dz)
                 if mask is not None:
-                    d_before = _select(others[0], d_before, d_hidden)
-                return [d_before, d_cell * f, before_cell], [tf.concat(dz, axis=-1)]
+                    d_before = on.select(others[0], d_before, d_hidden)
+                return [d_before, d_cell * f, before_cell], [ops.concatenate(dz, axis=-1)]
 
-            (d_hidden, d_cell, _), (dz,) = _loop(
+            (d_hidden, d_cell, _), (dz,) = on.loop(
                 backward,
-                [tf.zeros_like(cell), d_cell, last_cell],
+                [ops.zeros_like(cell), d_cell, last_cell],
                 [_swap(d_hiddens), cells, *gates, *masks, *d_every_cell],
                 [projected[0]],
                 backwards=not backwards,
             )
-            dz = dz.stack()
-            return dz, tf.cast(d_hidden, dtype), d_cell, _kernel_gradient(hidden, hiddens, dz, backwards)
+            dz = on.stack(dz)
+            return dz, ops.cast(d_hidden, dtype), d_cell, _kernel_gradient(hidden, hiddens, dz, backwards)
 
         return (_swap(hiddens), _swap(cells)), gradient
 
-    return tf.custom_gradient(run)(projected, hidden, tf.cast(cell, gate), tf.convert_to_tensor(recurrent_kernel))
+    return ops.custom_gradient(run)(projected, hidden, ops.cast(cell, gate), on.tensor(recurrent_kernel))
 
 
 def gru(
@@ -301,89 +268,84 @@ def gru(
         h after each step, `(batch, time, units)`.
     """
     projected = _project(inputs, kernel, bias)
-    dtype, gate = projected.dtype, _gate_dtype(projected.dtype)
+    dtype, gate = _dtypes(projected)
     mask, units = _swap(mask), hidden.shape[-1]
     if candidate_bias is None:
-        candidate_bias = tf.zeros([units], dtype)
+        candidate_bias = ops.zeros([units], dtype)
     num_outputs = (6 if reset_after else 5) if keep else 1
 
     def run(projected, hidden, kernel, bias):
         if mask is not None:
-            # u = 1: h is unchanged and the gates get no gradient.
-            unchanged = tf.repeat(tf.constant([_SATURATED, 0, 0], dtype), units)
-            projected = tf.where(mask[..., None], projected, unchanged)
-        hidden, bias = tf.cast(hidden, gate), tf.cast(bias, gate)
-        kernel_u, kernel_r, kernel_g = tf.split(kernel, 3, axis=-1)
-
-        def multiplied(x, kernel):
-            return tf.cast(tf.matmul(tf.cast(x, dtype), kernel), gate)
+            projected = _where_real(mask, projected, (_SATURATED, 0, 0), units)  # u = 1: h is unchanged
+        hidden, bias = ops.cast(hidden, gate), ops.cast(bias, gate)
+        # Without `reset_after` the candidate needs the reset gate first: a product of its own.
+        num_factors = 3 if reset_after else 2
+        kernel_gates, kernel_g = kernel[:, : num_factors * units], kernel[:, 2 * units :]
 
         def forward(num_outputs):
+            products_by, product_by = on.products_by(kernel_gates, num_factors, gate), on.products_by(kernel_g, 1, gate)
+
             def step(state, z):
                 (before,) = state
-                z_u, z_r, z_g = (tf.cast(x, gate) for x in tf.split(z, 3, axis=-1))
-                u = tf.sigmoid(z_u + multiplied(before, kernel_u))
-                r = tf.sigmoid(z_r + multiplied(before, kernel_r))
+                z_u, z_r, z_g = (ops.cast(x, gate) for x in ops.split(z, 3, axis=-1))
+                u, r, *product = products_by(before)
+                u, r = ops.sigmoid(z_u + u), ops.sigmoid(z_r + r)
                 if reset_after:
-                    product = multiplied(before, kernel_g) + bias
-                    g = tf.tanh(z_g + r * product)
+                    product = [product[0] + bias]
+                    g = ops.tanh(z_g + r * product[0])
                 else:
-                    product = None
-                    g = tf.tanh(z_g + multiplied(r * before, kernel_g))
+                    g = ops.tanh(z_g + product_by(r * before)[0])
                 after = g + u * (before - g)
-                return [after], [after, before, u, r, g, product][:num_outputs]
+                return [after], [after, before, u, r, g, *product][:num_outputs]
 
-            return _loop(step, [hidden], [projected], [hidden] * num_outputs, backwards=backwards)[1]
+            return on.loop(step, [hidden], [projected], [hidden] * num_outputs, backwards=backwards)[1]
 
         outputs = forward(num_outputs)
-        hiddens = tf.cast(outputs[0].stack(), dtype)
+        hiddens = ops.cast(on.stack(outputs[0]), dtype)
 
         def gradient(d_hiddens):
             _, befores, *gates = outputs if keep else forward(6 if reset_after else 5)
-            transposed_u, transposed_r, transposed_g = (tf.transpose(x) for x in (kernel_u, kernel_r, kernel_g))
+            product_by_transposed = on.product_by_transposed(kernel_gates, num_factors, gate)
+            candidate_by_transposed = on.product_by_transposed(kernel_g, 1, gate)
 
-            def backward(state, d_hidden, before, u, r, g, product=None):
-                d_hidden = state[0] + tf.cast(d_hidden, gate)
+            def backward(state, d_hidden, before, u, r, g, *product):
+                d_hidden = state[0] + ops.cast(d_hidden, gate)
                 d_direct = d_hidden * u
-                d_g = _tanh_gradient(g, d_hidden - d_direct)
-                d_u = _sigmoid_gradient(u, d_hidden * (before - g))
+                d_g = on.tanh_gradient(g, d_hidden - d_direct)
+                d_u = on.sigmoid_gradient(u, d_hidden * (before - g))
                 if reset_after:
-                    d_product = d_g * r
-                    d_r = _sigmoid_gradient(r, d_g * product)
-                    d_before = d_direct + multiplied(d_product, transposed_g)
-                    factors = tf.cast(tf.concat([d_u, d_r, d_product], axis=-1), dtype)
+                    d_r = on.sigmoid_gradient(r, d_g * product[0])
+                    d_sums = [d_u, d_r, d_g * r]
+                    factors = ops.concatenate(d_sums, axis=-1)
                 else:
-                    d_reset = multiplied(d_g, transposed_g)
-                    d_r = _sigmoid_gradient(r, d_reset * before)
-                    d_before = d_direct + d_reset * r
-                    factors = tf.cast(r * before, dtype)
-                d_before += multiplied(d_u, transposed_u) + multiplied(d_r, transposed_r)
-                return [d_before], [tf.cast(tf.concat([d_u, d_r, d_g], axis=-1), dtype), factors]
+                    d_reset = candidate_by_transposed([d_g])
+                    d_r = on.sigmoid_gradient(r, d_reset * before)
+                    d_direct += d_reset * r
+                    d_sums, factors = [d_u, d_r], r * before
+                dz = ops.concatenate([d_u, d_r, d_g], axis=-1)
+                return [d_direct + product_by_transposed(d_sums)], [ops.cast(dz, dtype), ops.cast(factors, dtype)]
 
-            (d_hidden,), d_outputs = _loop(
+            (d_hidden,), d_outputs = on.loop(
                 backward,
-                [tf.zeros_like(hidden)],
+                [ops.zeros_like(hidden)],
                 [_swap(d_hiddens), befores, *gates],
-                [projected[0], projected[0] if reset_after else tf.cast(hidden, dtype)],
+                [projected[0], projected[0] if reset_after else ops.cast(hidden, dtype)],
                 backwards=not backwards,
             )
-            dz, factors = (x.stack() for x in d_outputs)
-            first = tf.cast(hidden, dtype)
+            dz, factors = (on.stack(x) for x in d_outputs)
+            first = ops.cast(hidden, dtype)
             if reset_after:
                 d_kernel, d_product = _kernel_gradient(first, hiddens, factors, backwards), factors[..., 2 * units :]
-                d_bias = tf.cast(tf.reduce_sum(tf.cast(d_product, gate), axis=[0, 1]), dtype)
+                d_bias = ops.cast(ops.sum(ops.cast(d_product, gate), axis=(0, 1)), dtype)
             else:
-                d_gates, d_candidate = tf.split(dz, [2 * units, units], axis=-1)
-                d_kernel_g = tf.matmul(_rows(factors), _rows(d_candidate), transpose_a=True)
-                d_kernel = tf.concat([_kernel_gradient(first, hiddens, d_gates, backwards), d_kernel_g], axis=-1)
-                d_bias = tf.zeros_like(candidate_bias)
-            return dz, tf.cast(d_hidden, dtype), d_kernel, d_bias
+                d_kernel_gates = _kernel_gradient(first, hiddens, dz[..., : 2 * units], backwards)
+                d_kernel_g = _product_gradient(factors, dz[..., 2 * units :])
+                d_kernel, d_bias = ops.concatenate([d_kernel_gates, d_kernel_g], axis=-1), ops.zeros_like(bias, dtype)
+            return dz, ops.cast(d_hidden, dtype), d_kernel, d_bias
 
         return _swap(hiddens), gradient
 
-    return tf.custom_gradient(run)(
-        projected, hidden, tf.convert_to_tensor(recurrent_kernel), tf.convert_to_tensor(candidate_bias)
-    )
+    return ops.custom_gradient(run)(projected, hidden, on.tensor(recurrent_kernel), on.tensor(candidate_bias))
 
 
 def conditional_gru(
@@ -408,103 +370,105 @@ def conditional_gru(
     Returns:
         s `(batch, target, units)`, c `(batch, target, width)`, α `(batch, target, source)`.
     """
+    dtype, gate = _dtypes(projected)
     units = hidden.shape[-1]
-    masked_score = tf.constant(MASKED_SCORE, projected.dtype)
+
+    def product(x, kernel):
+        return ops.cast(ops.matmul(ops.cast(x, dtype), kernel), gate)
 
     def gru_step(z, before, kernel, bias):
         """The next state of a GRU, and what its derivative needs."""
-        product = tf.matmul(before, kernel)
-        gates = tf.sigmoid(z[:, : 2 * units] + product[:, : 2 * units])
-        candidate = product[:, 2 * units :] + bias
-        g = tf.tanh(z[:, 2 * units :] + gates[:, units:] * candidate)
+        sums = product(before, kernel)
+        gates = ops.sigmoid(z[:, : 2 * units] + sums[:, : 2 * units])
+        candidate = sums[:, 2 * units :] + bias
+        g = ops.tanh(z[:, 2 * units :] + gates[:, units:] * candidate)
         return g + gates[:, :units] * (before - g), gates, candidate, g
 
     def gru_step_gradient(d_after, before, gates, candidate, g):
         """dL/dz, dL/d(before U), and the part of dL/dbefore that does not pass through that product."""
         u, r = gates[:, :units], gates[:, units:]
         d_before = d_after * u
-        d_g = _tanh_gradient(g, d_after - d_before)
-        d_gates = _sigmoid_gradient(gates, tf.concat([d_after * (before - g), d_g * candidate], axis=-1))
-        return tf.concat([d_gates, d_g], axis=-1), tf.concat([d_gates, d_g * r], axis=-1), d_before
+        d_g = on.tanh_gradient(g, d_after - d_before)
+        d_gates = on.sigmoid_gradient(gates, ops.concatenate([d_after * (before - g), d_g * candidate], axis=-1))
+        return ops.concatenate([d_gates, d_g], axis=-1), ops.concatenate([d_gates, d_g * r], axis=-1), d_before
 
     def run(projected, memory, keys, hidden, *weights):
         kernel_1, bias_1, query_kernel, query_bias, score, kernel_c, bias_c, kernel_2, bias_2 = weights
+        hidden, bias_1, query_bias, bias_c, bias_2 = (
+            ops.cast(x, gate) for x in (hidden, bias_1, query_bias, bias_c, bias_2)
+        )
 
         def forward(keep):
             def step(state, z):
                 (before,) = state
-                middle, *gates_1 = gru_step(z, before, kernel_1, bias_1)
-                query = tf.nn.bias_add(tf.matmul(middle, query_kernel), query_bias)
-                energy = tf.tanh(keys + query[:, None])
-                scores = tf.reshape(tf.matmul(_rows(energy), score[:, None]), tf.shape(mask))
-                attention = tf.nn.softmax(tf.where(mask, scores, masked_score))
-                context = tf.matmul(attention[:, None], memory)[:, 0]
-                z = tf.nn.bias_add(tf.matmul(context, kernel_c), bias_c)
-                after, *gates_2 = gru_step(z, middle, kernel_2, bias_2)
+                middle, *gates_1 = gru_step(ops.cast(z, gate), before, kernel_1, bias_1)
+                query = on.add_bias(product(middle, query_kernel), query_bias)
+                energy = ops.tanh(keys + ops.cast(query, dtype)[:, None])
+                scores = ops.reshape(product(_rows(energy), score[:, None]), ops.shape(mask))
+                attention = ops.softmax(ops.where(mask, scores, ops.cast(MASKED_SCORE, gate)))
+                context = product(attention[:, None], memory)[:, 0]
+                after, *gates_2 = gru_step(on.add_bias(product(context, kernel_c), bias_c), middle, kernel_2, bias_2)
                 outputs = [after, context, attention, before, middle, energy, *gates_1, *gates_2]
                 return [after], outputs if keep else outputs[:3]
 
-            gates = tf.zeros([tf.shape(hidden)[0], 2 * units], hidden.dtype)
-            context, attention = memory[:, 0], keys[:, :, 0]
+            gates = ops.tile(hidden, (1, 2))
+            context, attention = ops.cast(memory[:, 0], gate), ops.cast(keys[:, :, 0], gate)
             templates = [hidden, context, attention, hidden, hidden, keys, *[gates, hidden, hidden] * 2]
-            return _loop(step, [hidden], [_swap(projected)], templates if keep else templates[:3])[1]
+            return on.loop(step, [hidden], [_swap(projected)], templates if keep else templates[:3])[1]
 
         outputs = forward(keep)
-        states, contexts, attentions = (x.stack() for x in outputs[:3])
+        states, contexts, attentions = (ops.cast(on.stack(x), dtype) for x in outputs[:3])
 
-        def gradient(d_states, d_contexts, d_attentions):
+        def gradient(*gradients):
             kept = (outputs if keep else forward(keep=True))[1:]
-            transposed = [tf.transpose(x) for x in (kernel_1, query_kernel, kernel_c, kernel_2)]
+            transposed = [ops.transpose(x) for x in (kernel_1, query_kernel, kernel_c, kernel_2)]
             to_before, to_middle_by_query, to_context, to_middle = transposed
 
             def backward(state, d_state, d_context, d_attention, context, attention, before, middle, energy, *gates):
                 d_after, d_keys = state
+                d_state, d_context, d_attention = (ops.cast(x, gate) for x in (d_state, d_context, d_attention))
                 d_z2, d_product_2, d_middle = gru_step_gradient(d_after + d_state, middle, *gates[3:])
-                d_middle += tf.matmul(d_product_2, to_middle)
-                d_context += tf.matmul(d_z2, to_context)
-                d_attention += tf.matmul(memory, d_context[:, :, None])[:, :, 0]
-                d_scores = attention * (d_attention - tf.reduce_sum(attention * d_attention, -1, keepdims=True))
-                d_energy = _tanh_gradient(energy, d_scores[:, :, None] * score)
-                d_query = tf.reduce_sum(d_energy, axis=1)
-                d_middle += tf.matmul(d_query, to_middle_by_query)
+                d_middle += product(d_product_2, to_middle)
+                d_context += product(d_z2, to_context)
+                d_attention += product(memory, ops.cast(d_context, dtype)[:, :, None])[:, :, 0]
+                d_scores = attention * (d_attention - ops.sum(attention * d_attention, -1, keepdims=True))
+                d_energy = on.tanh_gradient(ops.cast(energy, gate), d_scores[:, :, None] * ops.cast(score, gate))
+                d_query = ops.sum(d_energy, axis=1)
+                d_middle += product(d_query, to_middle_by_query)
                 d_z1, d_product_1, d_before = gru_step_gradient(d_middle, before, *gates[:3])
-                d_before += tf.matmul(d_product_1, to_before)
-                d_score = tf.matmul(_rows(energy), tf.reshape(d_scores, [-1, 1]), transpose_a=True)[:, 0]
-                outputs = [d_z1, d_product_1, d_z2, d_product_2, d_query, d_context, d_score]
-                return [d_before, d_keys + d_energy], outputs
+                d_before += product(d_product_1, to_before)
+                outputs = [d_z1, d_product_1, d_z2, d_product_2, d_query, d_context, d_scores]
+                return [d_before, d_keys + d_energy], [ops.cast(x, dtype) for x in outputs]
 
             z = projected[:, 0]
-            templates = [z, z, z, z, query_bias[None] + tf.zeros_like(hidden[:, :1]), memory[:, 0], score]
-            (d_hidden, d_keys), d_outputs = _loop(
+            query = ops.matmul(ops.cast(hidden, dtype), query_kernel)
+            (d_hidden, d_keys), d_outputs = on.loop(
                 backward,
-                [tf.zeros_like(hidden), tf.zeros_like(keys)],
-                [*(_swap(x) for x in (d_states, d_contexts, d_attentions)), *kept],
-                templates,
+                [ops.zeros_like(hidden), ops.zeros_like(keys, gate)],
+                [*(_swap(x) for x in keras.tree.flatten(gradients)), *kept],
+                [z, z, z, z, query, memory[:, 0], keys[:, :, 0]],
                 backwards=True,
             )
-            d_z1, d_product_1, d_z2, d_product_2, d_query, d_context, d_score = (x.stack() for x in d_outputs)
-            befores, middles = kept[2].stack(), kept[3].stack()
-
-            def kernel_gradient(inputs, d_products):
-                return tf.matmul(_rows(inputs), _rows(d_products), transpose_a=True)
+            d_z1, d_product_1, d_z2, d_product_2, d_query, d_context, d_scores = (on.stack(x) for x in d_outputs)
+            befores, middles, energies = (ops.cast(on.stack(x), dtype) for x in kept[2:5])
 
             def bias_gradient(d_sums):
-                return tf.reduce_sum(d_sums, axis=[0, 1])
+                return ops.cast(ops.sum(ops.cast(d_sums, gate), axis=(0, 1)), dtype)
 
-            d_memory = tf.matmul(tf.transpose(attentions, [1, 2, 0]), _swap(d_context))
+            d_memory = ops.matmul(ops.transpose(attentions, (1, 2, 0)), _swap(d_context))
             return (
                 _swap(d_z1),
                 d_memory,
-                d_keys,
-                d_hidden,
-                kernel_gradient(befores, d_product_1),
+                ops.cast(d_keys, dtype),
+                ops.cast(d_hidden, dtype),
+                _product_gradient(befores, d_product_1),
                 bias_gradient(d_product_1[..., 2 * units :]),
-                kernel_gradient(middles, d_query),
+                _product_gradient(middles, d_query),
                 bias_gradient(d_query),
-                tf.reduce_sum(d_score, axis=0),
-                kernel_gradient(contexts, d_z2),
+                on.transposed_product(_rows(energies), ops.reshape(d_scores, (-1, 1)))[:, 0],
+                _product_gradient(contexts, d_z2),
                 bias_gradient(d_z2),
-                kernel_gradient(middles, d_product_2),
+                _product_gradient(middles, d_product_2),
                 bias_gradient(d_product_2[..., 2 * units :]),
             )
 
@@ -514,4 +478,4 @@ def conditional_gru(
         first_kernel, first_bias, query_kernel, query_bias, score, context_kernel, context_bias, second_kernel,
         second_bias,
     )  # fmt: skip
-    return tf.custom_gradient(run)(projected, memory, keys, hidden, *map(tf.convert_to_tensor, weights))
+    return ops.custom_gradient(run)(projected, memory, keys, hidden, *map(on.tensor, weights))

@@ -1,10 +1,14 @@
 """`keras.layers.SimpleRNN`, `LSTM` and `GRU`, computed by the fused kernels.
 
-Arguments, weights, config, saved files and results are those of Keras; the layers take less time on a CPU. Training in
-float32 uses the compiled kernels. Inference and other types use kernels of TensorFlow operations, so that an exported
-model needs nothing else. Where the kernels do not apply, the layers use Keras' own loop: on JAX and torch; on a GPU,
-where Keras uses cuDNN; with other activations than the default ones, `recurrent_dropout`, `unroll` or
-`implementation=1`.
+Arguments, weights, config, saved files and results are those of Keras; the layers take less time. What computes a layer
+depends on backend, device and options; `implementation` says it:
+
+- TensorFlow on a CPU: `compiled` in float32 training; `kernels` in inference and other types, so that an exported model
+  needs nothing else.
+- TensorFlow on a GPU: Keras, which uses cuDNN.
+- JAX: `kernels`; on an NVIDIA GPU `cudnn` for the LSTM.
+- Keras' own loop on torch, with other activations than the default ones, `recurrent_dropout`, `unroll` or
+  `implementation=1`.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -16,9 +20,11 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 
 def _on_gpu() -> bool:
-    import tensorflow as tf
+    return any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
 
-    return bool(tf.config.list_logical_devices("GPU"))
+
+def _keras_has_cudnn() -> bool:
+    return keras.backend.backend() == "tensorflow" and _on_gpu()
 
 
 class Fused(keras.layers.Layer):
@@ -74,34 +80,38 @@ class Fused(keras.layers.Layer):
     @property
     def is_fused(self) -> bool:
         """Whether a fused kernel computes this layer, on this machine and with its options."""
-        return self._fits_kernel and not _on_gpu()
+        return not self._keras_only and not _keras_has_cudnn()
 
     @property
-    def _fits_kernel(self) -> bool:
-        return (
-            keras.backend.backend() == "tensorflow"
-            and self._has_usual_activations()
-            and self.cell.recurrent_dropout == 0
-            and getattr(self.cell, "implementation", 2) == 2
-            and not self.unroll
-            and getattr(self, "use_cudnn", "auto") is not True
-        )
+    def _keras_only(self) -> str:
+        """The option, or the backend, that only Keras' own loop supports; empty if there is none."""
+        reasons = {
+            f"the backend {keras.backend.backend()}": keras.backend.backend() not in ("tensorflow", "jax"),
+            "its activations": not self._has_usual_activations(),
+            "recurrent_dropout": self.cell.recurrent_dropout,
+            "implementation=1": getattr(self.cell, "implementation", 2) != 2,
+            "unroll": self.unroll,
+            "use_cudnn": getattr(self, "use_cudnn", "auto") is True,
+        }
+        return next((reason for reason, applies in reasons.items() if applies), "")
 
     def implementation(self, training: bool) -> str:
-        """What computes this layer here: "machine code", "TensorFlow operations" or "Keras"."""
-        if not self.is_fused:
-            return "Keras"
-        from shared.recurrent import compiled
-
-        return "machine code" if self._kernels(training)[0] is compiled else "TensorFlow operations"
+        """What computes this layer here: "cuDNN", "machine code", "TensorFlow operations", "a scan on JAX", or "Keras:"
+        and why."""
+        if self.is_fused:
+            return self._kernels(training)[0].NAME
+        return f"Keras: {self._keras_only or 'cuDNN on a GPU, where it has one'}"
 
     def _kernels(self, training: bool) -> tuple[Any, dict[str, Any]]:
         """The module that has the kernel, and the kernel's options."""
-        from shared.recurrent import compiled, kernels
+        from shared.recurrent import kernels
 
         options = {"backwards": self.go_backwards, "keep": bool(training)}
-        if training and compiled.fits(self.compute_dtype):
-            return compiled, options | {"num_concurrent_layers": self.num_concurrent_layers}
+        if keras.backend.backend() == "tensorflow" and training:
+            from shared.recurrent import compiled
+
+            if compiled.fits(self.compute_dtype):
+                return compiled, options | {"num_concurrent_layers": self.num_concurrent_layers}
         return kernels, options
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
@@ -240,7 +250,7 @@ class LSTM(Fused, keras.layers.LSTM):
 
     @property
     def is_fused(self):
-        return self._fits_kernel and (self.return_cells or not _on_gpu())
+        return super().is_fused or (self.return_cells and not self._keras_only)
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if self.return_cells and not self.is_fused:
