@@ -11,7 +11,8 @@ depends on backend, device and options; `implementation` says it:
   `implementation=1`.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -116,18 +117,21 @@ class Fused(keras.layers.Layer):
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        recurrent_kernel = self._recurrent_kernel(training)
         if not self.is_fused:
             parent: Any = super()
-            with self._cell_with(recurrent_kernel):
+            with self._cell_with(self._recurrent_kernel(training)):
                 return parent.inner_loop(sequences, initial_state, mask, training=training)
+        mask = None if mask is None else ops.cast(mask, "bool")
+        return self._results(self._states(sequences, initial_state, mask, training), mask)
+
+    def _states(self, sequences: Any, initial_state: Any, mask: Any, training: bool) -> list[Any]:
+        """The states after each step, as `_sequence`, by the kernel that fits."""
         if training and 0 < self.cell.dropout < 1:
             # One mask for all steps of a sequence (Gal & Ghahramani 2016), the same as in Keras' own loop.
             sequences = sequences * ops.expand_dims(self.cell.get_dropout_mask(sequences[:, 0, :]), 1)
-        mask = None if mask is None else ops.cast(mask, "bool")
         kernels, options = self._kernels(training)
-        states = self._sequence(kernels, sequences, initial_state, mask, recurrent_kernel, **options)
-        return self._results(states, mask)
+        recurrent_kernel = self._recurrent_kernel(training)
+        return self._sequence(kernels, sequences, initial_state, mask, recurrent_kernel, **options)
 
     def _recurrent_kernel(self, training: bool) -> Any:
         """The recurrent kernel, `(units, gates * units)`: the cell's variable; a tensor if weight drop is applied."""
@@ -248,6 +252,14 @@ class LSTM(Fused, keras.layers.LSTM):
         hiddens, cells = kernels.lstm(inputs, cell.kernel, cell.bias, *state, mask, recurrent_kernel, **options)
         return [hiddens, ops.cast(cells, hiddens.dtype)]
 
+    def _kernels(self, training):
+        if keras.backend.backend() == "jax" and not self.return_cells:
+            from shared.recurrent import cudnn
+
+            if not cudnn.obstacle():
+                return cudnn, {"backwards": self.go_backwards}
+        return super()._kernels(training)
+
     @property
     def is_fused(self):
         return super().is_fused or (self.return_cells and not self._keras_only)
@@ -310,19 +322,57 @@ class Bidirectional(keras.layers.Bidirectional):
     def __init__(self, layer: keras.layers.Layer, *args, **kwargs):
         super().__init__(layer, *args, **kwargs)
         directions = self.forward_layer, self.backward_layer
-        if all(isinstance(layer, Fused) for layer in directions):
+        self.has_our_layers = all(isinstance(layer, Fused) for layer in directions)
+        if self.has_our_layers:
             for layer in directions:
                 layer.num_concurrent_layers = 2
-        # Other backends have a cuDNN call for both directions, without the options that our layers add.
-        self.has_own_options = any(
-            getattr(x, "weight_drop", 0) or getattr(x, "return_cells", False) for x in directions
-        )
 
+    # On other backends Keras has a cuDNN call for both directions, without masks and the options that our layers add.
     def _can_attempt_fused_lstm(self, mask, initial_state=None):
-        return not self.has_own_options and super()._can_attempt_fused_lstm(mask, initial_state)
+        return not self.has_our_layers and super()._can_attempt_fused_lstm(mask, initial_state)
 
     def _can_attempt_fused_gru(self, mask, initial_state=None):
-        return not self.has_own_options and super()._can_attempt_fused_gru(mask, initial_state)
+        return not self.has_our_layers and super()._can_attempt_fused_gru(mask, initial_state)
+
+    def _fits_one_call(self, training: bool) -> bool:
+        """Whether one call of cuDNN computes both directions."""
+        directions = self.forward_layer, self.backward_layer
+        return (
+            keras.backend.backend() == "jax"
+            and all(isinstance(x, LSTM) and x.implementation(training) == "cuDNN" for x in directions)
+            and self.forward_layer.units == self.backward_layer.units
+            and not (training and any(x.cell.dropout for x in directions))  # which has a mask for each direction
+        )
+
+    def call(self, sequences, initial_state=None, mask=None, training=None):
+        parent: Any = super()
+        if not self._fits_one_call(bool(training)):
+            return parent.call(sequences, initial_state=initial_state, mask=mask, training=training)
+        from shared.recurrent import cudnn
+
+        layers = self.forward_layer, self.backward_layer
+        if initial_state is None:
+            batch = sequences.shape[0]
+            initial_state = [x for layer in layers for x in layer.states or layer.get_initial_state(batch)]
+        directions = [
+            cudnn.Direction(x.cell.kernel, x.cell.bias, *states, x._recurrent_kernel(training))
+            for x, states in zip(layers, (initial_state[:2], initial_state[2:]), strict=True)
+        ]
+        one_mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        one_mask = None if one_mask is None else ops.cast(one_mask, "bool")
+        states = cudnn.bidirectional_lstm(sequences, one_mask, *directions)
+        with _given(layers[0], states[0]), _given(layers[1], states[1]):
+            return parent.call(sequences, initial_state=initial_state, mask=mask, training=training)
+
+
+@contextmanager
+def _given(layer: Any, states: Any) -> Iterator[None]:
+    """Within the block, the states of the layer after each step are `states`."""
+    layer._states = lambda *_: list(states)
+    try:
+        yield
+    finally:
+        del layer._states
 
 
 def fused(layer: keras.layers.Layer) -> keras.layers.Layer:
