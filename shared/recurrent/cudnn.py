@@ -76,7 +76,7 @@ def _sequences(
     }
     steps = jnp.arange(time)
     lengths = jnp.full([batch], time, "int32") if mask is None else jnp.sum(mask, axis=1, dtype="int32")
-    padding = None if mask is None else steps >= lengths[:, None]
+    padding: Any = None if mask is None else steps >= lengths[:, None]
     reverse = backwards == [True]  # cuDNN has no layer that goes backwards only
     lengths_of_call = jnp.maximum(lengths, 1)  # cuDNN has no empty sequences
 
@@ -166,8 +166,7 @@ def _sequences(
 
         return results, gradient
 
-    values = [Direction(*(None if x is None else on_jax.tensor(x) for x in direction)) for direction in directions]
-    return jax.custom_gradient(run)(inputs, values)
+    return jax.custom_gradient(run)(inputs, jax.tree.map(on_jax.tensor, list(directions)))
 
 
 def _on_each_device(function: Callable, batch: int, arguments: Sequence[str], results: Sequence[str]) -> Callable:
@@ -200,7 +199,7 @@ def packed(directions: Sequence[Direction]) -> Any:
 
 
 def _reversed(x: Any, lengths: Any) -> Any:
-    """The first `lengths` steps of each row in reverse order, then the others. Its own inverse, and its own gradient."""
+    """The first `lengths` steps of each row in reverse order, then the others; also its inverse and its gradient."""
 
     def reverse(x):
         steps, ends = jnp.arange(x.shape[1]), lengths[:, None]

@@ -12,6 +12,7 @@ steps from the last to the first; `keep` stores what the gradient needs of each 
 gradient repeats the forward pass.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -70,9 +71,9 @@ def _project(inputs: Any, kernel: Any, bias: Any) -> Any:
     return ops.reshape(projected, (*ops.shape(inputs)[:2], kernel.shape[-1]))
 
 
-def _where_real(mask: Any, projected: Any, unchanged: tuple[float, ...], units: int) -> Any:
+def _where_real(mask: Any, projected: Any, unchanged: Sequence[float], units: int) -> Any:
     """The projected inputs, at masked steps those with which the gates leave a state unchanged and get no gradient."""
-    values = ops.cast(np.repeat(np.float32(unchanged), units), projected.dtype)
+    values = ops.cast(np.repeat(unchanged, units), projected.dtype)
     return ops.where(mask[..., None], projected, values)
 
 
@@ -346,6 +347,153 @@ def gru(
         return _swap(hiddens), gradient
 
     return ops.custom_gradient(run)(projected, hidden, on.tensor(recurrent_kernel), on.tensor(candidate_bias))
+
+
+def mogrifier_lstm(
+    inputs: Any, kernel: Any, bias: Any, hidden: Any, cell: Any, mask: Any, recurrent_kernel: Any,
+    factors: Sequence[Sequence[Any]], *, backwards: bool = False, keep: bool = True,
+) -> tuple[Any, Any]:  # fmt: skip
+    """An LSTM whose x and h gate each other before each step; `shared.recurrent.mogrifier` has the equations.
+
+    Args:
+        inputs, kernel, bias, hidden, cell, mask, recurrent_kernel: as in `lstm`.
+        factors: for each gating the matrices whose product is Q_i or R_i.
+        backwards, keep: see the module.
+
+    Returns:
+        h after each step, `(batch, time, units)`; the last c, `(batch, 1, units)`, at least float32.
+    """
+    dtype, gate = _dtypes(inputs)
+    rounds, features = [len(matrices) for matrices in factors], inputs.shape[-1]
+    mask = _swap(mask)
+    masks = [] if mask is None else [mask]
+    if bias is None:
+        bias = ops.zeros(kernel.shape[-1:], dtype)
+
+    def run(inputs, hidden, cell, kernel, recurrent_kernel, bias, *flat):
+        flat = list(flat)
+        factors = [[flat.pop(0) for _ in range(count)] for count in rounds]
+        inputs = _swap(inputs)
+        if mask is not None:
+            inputs = ops.where(mask[..., None], inputs, ops.zeros_like(inputs))
+        both_kernels, bias = ops.concatenate([kernel, recurrent_kernel], axis=0), ops.cast(bias, gate)
+
+        def versions(x, h, gates):
+            """x and h before each gating and after the last, in `gates`' type."""
+            pairs = [(ops.cast(x, gate), ops.cast(h, gate))]
+            for i, s in enumerate(gates):
+                x, h = pairs[-1]
+                pairs.append((s * x, h) if i % 2 == 0 else (x, s * h))
+            return pairs
+
+        def forward(keep):
+            products_by = on.products_by(both_kernels, 4, gate)
+            gatings = [[on.products_by(matrix, 1, gate) for matrix in matrices] for matrices in factors]
+
+            def step(state, x, *real):
+                before, cell = state
+                gates: list[Any] = []
+                for i, products in enumerate(gatings):
+                    gated = versions(x, before, gates)[-1][1 - i % 2]
+                    for product in products:
+                        gated = product(gated)[0]
+                    gates.append(2 * ops.sigmoid(gated))
+                sums = products_by(ops.concatenate(versions(x, before, gates)[-1], axis=-1))
+                i, f, g, o = (y + b for y, b in zip(sums, ops.split(bias, 4), strict=True))
+                i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
+                new_cell = f * cell + i * g
+                after = ops.cast(o * ops.tanh(new_cell), dtype)
+                for real_t in real:
+                    after, new_cell = on.select(real_t, after, before), on.select(real_t, new_cell, cell)
+                return [after, new_cell], [after, before, cell, i, f, g, o, *gates][: None if keep else 1]
+
+            widths = [ops.cast(inputs[0], gate), cell]  # of the gates of x and of h
+            templates = [hidden, hidden, cell, cell, cell, cell, cell, *(widths[i % 2] for i in range(len(factors)))]
+            return on.loop(
+                step, [hidden, cell], [inputs, *masks], templates[: None if keep else 1], backwards=backwards
+            )
+
+        (_, last_cell), outputs = forward(keep)
+        hiddens = on.stack(outputs[0])
+
+        def gradient(*gradients):
+            d_hiddens, d_last_cell = keras.tree.flatten(gradients)
+            _, befores, cells, i, f, g, o, *gates = outputs if keep else forward(keep=True)[1]
+            product_by_transposed = on.product_by_transposed(both_kernels, 4, gate)
+            gatings = [[on.product_by_transposed(matrix, 1, gate) for matrix in matrices] for matrices in factors]
+
+            def backward(state, d_hidden, x, before, before_cell, i, f, g, o, *others):
+                gates, real = others[: len(factors)], others[len(factors) :]
+                d_before, d_cell, cell = state
+                d_hidden = d_before + ops.cast(d_hidden, gate)
+                tanh_cell = ops.tanh(cell)
+                d_new_cell = d_cell + on.tanh_gradient(tanh_cell, d_hidden * o)
+                d_i, d_f = on.sigmoid_gradient(i, d_new_cell * g), on.sigmoid_gradient(f, d_new_cell * before_cell)
+                d_g, d_o = on.tanh_gradient(g, d_new_cell * i), on.sigmoid_gradient(o, d_hidden * tanh_cell)
+                dz = [d_i, d_f, d_g, d_o]
+                for real_t in real:
+                    dz = [on.select(real_t, d, ops.zeros_like(d)) for d in dz]
+                d_both = product_by_transposed(dz)
+                d_pair = [d_both[:, :features], d_both[:, features:]]  # dL/dx and dL/dh
+                d_gates = []
+                pairs = versions(x, before, gates)
+                for k in reversed(range(len(factors))):
+                    which, s = k % 2, gates[k]  # whether x or h is gated; by 2 σ
+                    d_gate = on.sigmoid_gradient(s / 2, 2 * d_pair[which] * pairs[k][which])
+                    d_pair[which] *= s
+                    d_gates.insert(0, d_gate)
+                    for product in reversed(gatings[k]):
+                        d_gate = product([d_gate])
+                    d_pair[1 - which] += d_gate
+                d_x, d_before = d_pair
+                d_cell_before = d_new_cell * f
+                for real_t in real:
+                    d_before = on.select(real_t, d_before, d_hidden)
+                    d_cell_before = on.select(real_t, d_cell_before, d_cell)
+                results = [ops.concatenate(dz, axis=-1), d_x, *d_gates]
+                return [d_before, d_cell_before, before_cell], [ops.cast(x, dtype) for x in results]
+
+            widths = [inputs[0], hidden]
+            (d_hidden, d_cell, _), d_outputs = on.loop(
+                backward,
+                [ops.zeros_like(cell), d_last_cell[:, 0], last_cell],
+                [_swap(d_hiddens), inputs, befores, cells, i, f, g, o, *gates, *masks],
+                [ops.tile(hidden, (1, 4)), inputs[0], *(widths[i % 2] for i in range(len(factors)))],
+                backwards=not backwards,
+            )
+            dz, d_x, *d_gates = (on.stack(x) for x in d_outputs)
+            pairs = versions(inputs, on.stack(befores), [on.stack(x) for x in gates])
+            pairs = [[ops.cast(x, dtype) for x in pair] for pair in pairs]
+            d_both_kernels = _product_gradient(ops.concatenate(pairs[-1], axis=-1), dz)
+            d_factors = []
+            for k, (matrices, d_gate) in enumerate(zip(factors, d_gates, strict=True)):
+                d_factors += _chain_gradients(_rows(pairs[k][1 - k % 2]), matrices, _rows(d_gate))
+            return (
+                _swap(d_x),
+                ops.cast(d_hidden, dtype),
+                d_cell,
+                d_both_kernels[:features],
+                d_both_kernels[features:],
+                ops.cast(ops.sum(ops.cast(dz, gate), axis=(0, 1)), dtype),
+                *d_factors,
+            )
+
+        return (_swap(hiddens), last_cell[:, None]), gradient
+
+    weights = [kernel, recurrent_kernel, bias, *(matrix for matrices in factors for matrix in matrices)]
+    return ops.custom_gradient(run)(inputs, hidden, ops.cast(cell, gate), *map(on.tensor, weights))
+
+
+def _chain_gradients(x: Any, matrices: Sequence[Any], d_product: Any) -> list[Any]:
+    """The gradients of the matrices of x A B .., from that of the product."""
+    sources = [x]
+    for matrix in matrices[:-1]:
+        sources.append(ops.matmul(sources[-1], matrix))
+    gradients = []
+    for source, matrix in zip(reversed(sources), reversed(matrices), strict=True):
+        gradients.insert(0, on.transposed_product(source, d_product))
+        d_product = ops.matmul(d_product, ops.transpose(matrix))
+    return gradients
 
 
 def conditional_gru(

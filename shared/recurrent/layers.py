@@ -29,9 +29,10 @@ def _keras_has_cudnn() -> bool:
 
 
 class Fused(keras.layers.Layer):
-    """Base class of the three layers; it precedes the Keras layer among their bases.
+    """Base class of the layers; it precedes the Keras layer among their bases.
 
     Args:
+        *args, **kwargs: those of the Keras layer.
         weight_drop: fraction of the recurrent kernel that is dropped in training, once for all steps of a batch
             (DropConnect on U; Merity et al. 2018, section 2). Unlike `recurrent_dropout` it keeps the fused kernel.
 
@@ -49,9 +50,9 @@ class Fused(keras.layers.Layer):
     zero_output_for_mask: Any
     backward_seed = 0  # added to the seed of the weight drop of a layer that goes backwards
 
-    def __init__(self, units: int, *, weight_drop: float = 0.0, **kwargs):
+    def __init__(self, *args, weight_drop: float = 0.0, **kwargs):
         parent: Any = super()
-        parent.__init__(units, **kwargs)
+        parent.__init__(*args, **kwargs)
         if not 0 <= weight_drop < 1:
             raise ValueError(f"weight_drop must be from 0 to below 1. Received: {weight_drop}")
         self.weight_drop = weight_drop
@@ -355,8 +356,8 @@ class Bidirectional(keras.layers.Bidirectional):
             batch = sequences.shape[0]
             initial_state = [x for layer in layers for x in layer.states or layer.get_initial_state(batch)]
         directions = [
-            cudnn.Direction(x.cell.kernel, x.cell.bias, *states, x._recurrent_kernel(training))
-            for x, states in zip(layers, (initial_state[:2], initial_state[2:]), strict=True)
+            cudnn.Direction(x.cell.kernel, x.cell.bias, hidden, cell, x._recurrent_kernel(training))
+            for x, (hidden, cell) in zip(layers, (initial_state[:2], initial_state[2:]), strict=True)
         ]
         one_mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         one_mask = None if one_mask is None else ops.cast(one_mask, "bool")

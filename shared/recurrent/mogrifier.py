@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from shared.recurrent.layers import Fused
+
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 
@@ -14,8 +16,8 @@ class MogrifierLSTMCell(keras.layers.LSTMCell):
         x <- 2 σ(Q_i h) * x    for i = 1, 3, ..
         h <- 2 σ(R_i x) * h    for i = 2, 4, ..
 
-    Use it as `keras.layers.RNN(MogrifierLSTMCell(units))`, or as `cell="mogrifier_lstm"` of a `Stack`. It is slower
-    than an LSTM: x depends on h, so the input cannot be projected for all steps at once.
+    Use it as `RNN(MogrifierLSTMCell(units))`, or as `cell="mogrifier_lstm"` of a `Stack`. It is slower than an LSTM: x
+    depends on h, so the input cannot be projected for all steps at once.
 
     Args:
         units: size of h and c.
@@ -64,3 +66,46 @@ class MogrifierLSTMCell(keras.layers.LSTMCell):
 
     def get_config(self):
         return {**super().get_config(), "rounds": self.rounds, "rank": self.rank}
+
+
+@keras.saving.register_keras_serializable(package="quatrain")
+class RNN(Fused, keras.layers.RNN):
+    """A `keras.layers.RNN` of a `MogrifierLSTMCell` that computes its sequence with `kernels.mogrifier_lstm`.
+
+    Files of either load with the other.
+
+    Args:
+        cell: the cell.
+        **kwargs: the options of `keras.layers.RNN`.
+
+    Raises:
+        ValueError: another cell.
+    """
+
+    def __init__(self, cell: MogrifierLSTMCell, **kwargs):
+        if not isinstance(cell, MogrifierLSTMCell):
+            raise ValueError(f"cell must be a MogrifierLSTMCell. Received: {cell}")
+        super().__init__(cell, **kwargs)
+
+    @property
+    def _keras_only(self):
+        return super()._keras_only or ("dropout" if self.cell.dropout else "")  # which is that of the gated x
+
+    @property
+    def is_fused(self):
+        return not self._keras_only
+
+    def _has_usual_activations(self):
+        cell = self.cell
+        return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
+
+    def _kernels(self, training):
+        from shared.recurrent import kernels
+
+        return kernels, {"backwards": self.go_backwards, "keep": bool(training)}
+
+    def _sequence(self, kernels, inputs, state, mask, recurrent_kernel, **options):
+        cell: Any = self.cell
+        weights = inputs, cell.kernel, cell.bias, *state, mask, recurrent_kernel, cell.factors
+        hiddens, cells = kernels.mogrifier_lstm(*weights, **options)
+        return [hiddens, ops.cast(cells, hiddens.dtype)]

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from shared.recurrent.layers import GRU, LSTM, Bidirectional, SimpleRNN
-from shared.recurrent.mogrifier import MogrifierLSTMCell
+from shared.recurrent.mogrifier import RNN, MogrifierLSTMCell
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -84,7 +84,7 @@ class Stack(keras.layers.Layer):
         cell, options = self.settings["cell"], self.settings["cell_options"]
         sequences: dict[str, Any] = {"return_sequences": True, "return_state": True, "name": f"layer_{i}"}
         if cell == "mogrifier_lstm":
-            layer = keras.layers.RNN(MogrifierLSTMCell(units, name="cell", **options), **sequences)
+            layer = RNN(MogrifierLSTMCell(units, name="cell", **options), **sequences)
         else:
             layer = CELLS[cell](units, weight_drop=self.settings["weight_drop"], **sequences, **options)
         return Bidirectional(layer, name=f"both_{i}") if self.directions == 2 else layer

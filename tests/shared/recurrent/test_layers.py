@@ -85,7 +85,8 @@ def random_case(cell, seed):
         for name in ("return_sequences", "go_backwards", "zero_output_for_mask", "use_bias", "unit_forget_bias")
         if name != "unit_forget_bias" or cell == "lstm"
     }
-    # Before the first real step of a row Keras puts out zeros on TensorFlow, the initial state on JAX; our layers zeros.
+    # Before the first real step of a row Keras puts out zeros on TensorFlow, the initial state on JAX; our layers, zeros
+    # on both, so that a model that is trained on one and exported on the other does not change.
     options["zero_output_for_mask"] |= not ON_TENSORFLOW
     return (batch, time, features, units), masks[rng.integers(4)], options, bool(rng.integers(2))
 

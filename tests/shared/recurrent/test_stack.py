@@ -1,13 +1,15 @@
-"""Stacks against calls of their layers; dropout, weight drop and the Mogrifier."""
+"""Stacks against calls of their layers; dropout and weight drop."""
 
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from shared.recurrent import GRU, LSTM, Bidirectional, MogrifierLSTMCell, SimpleRNN, Stack
+from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, Stack
+from tests.shared.recurrent.derivatives import outputs_and_gradients
+
+any_backend = pytest.mark.any_backend
 
 BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
 ALL_CELLS = ("simple_rnn", "lstm", "gru", "mogrifier_lstm")
@@ -17,6 +19,7 @@ def inputs(width: int = FEATURES) -> np.ndarray:
     return np.random.default_rng(width).standard_normal((BATCH, TIME, width)).astype("float32")
 
 
+@any_backend
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("cell", ALL_CELLS)
 def test_a_stack_calls_its_layers_in_order(cell, bidirectional):
@@ -33,6 +36,7 @@ def test_a_stack_calls_its_layers_in_order(cell, bidirectional):
     assert stack.compute_output_shape((BATCH, TIME, FEATURES)) == (outputs.shape, [state.shape for state in states])
 
 
+@any_backend
 @pytest.mark.parametrize("cell", ALL_CELLS)
 def test_carried_state_continues_a_sequence(cell):
     stack = Stack(cell, UNITS, 2)
@@ -44,6 +48,7 @@ def test_carried_state_continues_a_sequence(cell):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@any_backend
 def test_outputs_are_normalised_over_the_units():
     stack = Stack("gru", UNITS, layer_norm=True)
     outputs = stack(inputs())[0]
@@ -52,6 +57,7 @@ def test_outputs_are_normalised_over_the_units():
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
 
 
+@any_backend
 def test_dropout_is_the_same_at_every_step_and_absent_in_evaluation():
     stack = Stack("lstm", UNITS, dropout=0.5)
     dropped = np.asarray(stack.drop[0](np.ones((BATCH, TIME, 64), "float32"), training=True))
@@ -62,6 +68,7 @@ def test_dropout_is_the_same_at_every_step_and_absent_in_evaluation():
     assert not np.allclose(stack(inputs(), training=True)[0], stack(inputs())[0])
 
 
+@any_backend
 @pytest.mark.parametrize("options", [{}, {"unroll": True}], ids=["fused", "keras"])
 @pytest.mark.parametrize("kind", [SimpleRNN, LSTM, GRU])
 def test_weight_drop_masks_the_gradient_in_training_only(kind, options):
@@ -73,11 +80,10 @@ def test_weight_drop_masks_the_gradient_in_training_only(kind, options):
     np.testing.assert_array_equal(layer(inputs()), plain(inputs()))
 
     def gradient(training: bool) -> np.ndarray:
-        kernel = layer.cell.recurrent_kernel.value
-        with tf.GradientTape() as tape:
-            tape.watch(kernel)
-            loss = tf.reduce_sum(layer(inputs(), training=training) ** 2)
-        return np.asarray(tape.gradient(loss, kernel))
+        def call(x):
+            return layer(x, training=training)
+
+        return outputs_and_gradients(call, [inputs()], [layer.cell.recurrent_kernel])[-1]
 
     assert (gradient(training=False) != 0).all()
     one, other = gradient(training=True) == 0, gradient(training=True) == 0
@@ -120,9 +126,10 @@ def test_weight_drop_in_the_loop_of_keras_reads_an_outer_scope(options, monkeypa
         np.testing.assert_array_equal(variable, value)
     for variable, value in values:
         variable.assign(value)
-    np.testing.assert_array_equal(tf.nest.flatten(scoped)[0], tf.nest.flatten(layer(inputs(), training=True))[0])
+    np.testing.assert_array_equal(keras.tree.flatten(scoped)[0], keras.tree.flatten(layer(inputs(), training=True))[0])
 
 
+@any_backend
 def test_weight_drop_in_both_directions():
     layer = Bidirectional(LSTM(UNITS, weight_drop=0.5, return_sequences=True))
     layer.build((BATCH, TIME, FEATURES))
@@ -132,6 +139,7 @@ def test_weight_drop_in_both_directions():
         assert not np.allclose(trained[..., direction], evaluated[..., direction])
 
 
+@any_backend
 def test_a_stack_trains_and_is_saved(tmp_path):
     options: dict[str, Any] = {"bidirectional": True, "dropout": 0.1, "weight_drop": 0.2, "layer_norm": True}
     source = keras.Input((None, FEATURES))
@@ -149,6 +157,7 @@ def test_a_stack_trains_and_is_saved(tmp_path):
     assert loaded.layers[1].get_config() == model.layers[1].get_config()
 
 
+@any_backend
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
@@ -165,40 +174,7 @@ def test_wrong_arguments_are_refused(arguments, options, message):
         Stack(*arguments, **options)
 
 
-def test_mogrifier_without_rounds_is_an_lstm():
-    mogrifier, lstm = keras.layers.RNN(MogrifierLSTMCell(UNITS, rounds=0)), keras.layers.LSTM(UNITS)
-    for layer in (mogrifier, lstm):
-        layer.build((BATCH, TIME, FEATURES))
-    lstm.set_weights(mogrifier.get_weights())
-    np.testing.assert_allclose(mogrifier(inputs()), lstm(inputs()), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("rank", [None, 2])
-def test_mogrifier_equals_its_equations(rank):
-    cell, lstm = MogrifierLSTMCell(UNITS, rounds=3, rank=rank), keras.layers.LSTMCell(UNITS)
-    for each in (cell, lstm):
-        each.build((BATCH, FEATURES))
-    lstm.set_weights(cell.get_weights()[:3])
-    rng = np.random.default_rng(0)
-    x, h, c = (rng.standard_normal((BATCH, width)).astype("float32") for width in (FEATURES, UNITS, UNITS))
-
-    def sigmoid(z):
-        return 1 / (1 + np.exp(-z))
-
-    q_1, r_2, q_3 = (np.linalg.multi_dot([np.eye(f[0].shape[0]), *map(np.asarray, f)]) for f in cell.factors)
-    gated_x = 2 * sigmoid(h @ q_1) * x
-    gated_h = 2 * sigmoid(gated_x @ r_2) * h
-    gated_x = 2 * sigmoid(gated_h @ q_3) * gated_x
-    expected, _ = lstm(gated_x.astype("float32"), [gated_h.astype("float32"), c])
-    np.testing.assert_allclose(cell(x, [h, c])[0], expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("options", [{"rounds": -1}, {"rank": 0}])
-def test_mogrifier_refuses_wrong_arguments(options):
-    with pytest.raises(ValueError, match=f"{next(iter(options))} must be at least"):
-        MogrifierLSTMCell(UNITS, **options)
-
-
+@any_backend
 @pytest.mark.parametrize("kind", [SimpleRNN, GRU, LSTM])
 def test_a_seed_determines_the_weights_that_are_dropped_in_both_directions(kind):
     def dropped() -> list[np.ndarray]:
