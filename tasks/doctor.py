@@ -79,14 +79,18 @@ def gpu_names() -> list[str]:
 
 
 def rows_of_layers() -> Iterator[tuple[str, str]]:
-    """Which implementation computes each recurrent layer here, in training and in inference."""
+    """What computes each recurrent layer here, in training and in inference, and why."""
     from shared import recurrent
 
-    for name in ("SimpleRNN", "LSTM", "GRU"):
-        layer = getattr(recurrent, name)(8)
+    layers = {
+        "SimpleRNN": recurrent.SimpleRNN(8), "LSTM": recurrent.LSTM(8), "GRU": recurrent.GRU(8),
+        "Mogrifier": recurrent.RNN(recurrent.MogrifierLSTMCell(8)),
+        "conditional GRU": recurrent.ConditionalGRU(8, 8),
+    }  # fmt: skip
+    for name, layer in layers.items():
         training, inference = (layer.implementation(training=training) for training in (True, False))
-        yield name, f"training: {training}; inference: {inference}"
-    yield "Bidirectional", "the two directions at the same time, each as above"
+        yield name, training if training == inference else f"training: {training}; inference: {inference}"
+    yield "Bidirectional", recurrent.Bidirectional(layers["LSTM"]).implementation(training=True)
 
 
 def rows_of_models() -> Iterator[tuple[str, str]]:

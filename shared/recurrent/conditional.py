@@ -86,14 +86,24 @@ class ConditionalGRU(keras.layers.Layer):
             state: s before the first step, `(batch, units)`.
         """
         projected = ops.matmul(inputs, self.kernel) + self.bias_1
-        if keras.backend.backend() in ("tensorflow", "jax"):
-            from shared.recurrent.kernels import conditional_gru
+        if not self.is_fused:
+            return self._scan(projected, memory, keys, mask, state)
+        from shared.recurrent.kernels import conditional_gru
 
-            return AttentionOutputs(
-                *conditional_gru(projected, memory, keys, mask, state, *self._weights(), keep=training)
-            )
+        return AttentionOutputs(*conditional_gru(projected, memory, keys, mask, state, *self._weights(), keep=training))
 
-        return self._scan(projected, memory, keys, mask, state)
+    @property
+    def is_fused(self) -> bool:
+        """Whether a fused kernel computes all steps on this backend."""
+        return keras.backend.backend() in ("tensorflow", "jax")
+
+    def implementation(self, training: bool) -> str:
+        """What computes all steps here, as `Fused.implementation`."""
+        if not self.is_fused:
+            return f"Keras: the backend {keras.backend.backend()}"
+        from shared.recurrent import kernels
+
+        return kernels.NAME
 
     def _scan(self, projected, memory, keys, mask, state) -> AttentionOutputs:
         """All steps, one at a time, on any backend."""

@@ -127,7 +127,7 @@ def _sequences(
         *d_sources, d_weights, _ = rnn.lstm_bwd(*options.values(), tuple(residuals), (d_y, d_hidden, d_cell))
         return *d_sources, d_weights if axis is None else jax.lax.psum(d_weights, axis)
 
-    def run(inputs, directions):
+    def run(inputs: Any, directions: Any) -> Any:
         def by_cudnn(inputs, directions):
             x, hidden, cell, weights = arguments_of_call(inputs, directions)
             sources = ROWS, STATES, STATES, WHOLE, ROWS
@@ -166,7 +166,7 @@ def _sequences(
 
         return results, gradient
 
-    return jax.custom_gradient(run)(inputs, jax.tree.map(on_jax.tensor, list(directions)))
+    return jax.custom_gradient(run)(inputs, jax.tree.map(on_jax.tensor, [*directions]))
 
 
 def _on_each_device(function: Callable, batch: int, arguments: Sequence[str], results: Sequence[str]) -> Callable:

@@ -54,8 +54,11 @@ class Arguments:
 
 
 @contextmanager
-def _stepwise(layer: Any, visited: list[list[Any]]):
-    """Within the block, the layer computes step by step and appends the states after each step to `visited`."""
+def _stepwise(layer: Any, visited: list[list[Any]], offsets: list[list[Any]] | None = None):
+    """Within the block, the layer computes step by step and appends the states after each step to `visited`.
+
+    `offsets` are added to the states after each step.
+    """
     from keras import ops
 
     def inner_loop(sequences, initial_state, mask, training=False):
@@ -67,6 +70,8 @@ def _stepwise(layer: Any, visited: list[list[Any]]):
             if mask is not None:
                 new = [ops.where(mask[:, t, None], after, before) for after, before in zip(new, states, strict=True)]
             states = list(new)
+            if offsets is not None:
+                states = [state + offset for state, offset in zip(states, offsets[len(visited)], strict=True)]
             visited.append(states)
             outputs.append(states[0])
         return outputs[-1], ops.stack(outputs, axis=1), states
@@ -79,7 +84,7 @@ def _stepwise(layer: Any, visited: list[list[Any]]):
 
 
 def gradient_norms(layer: Any, loss: Callable[[], Any]) -> "np.ndarray":
-    """The norm of dL/ds_t for every step t of a recurrent layer, in a model on TensorFlow.
+    """The norm of dL/ds_t for every step t of a recurrent layer.
 
     Args:
         layer: a `SimpleRNN`, `LSTM` or `GRU` of this package or of Keras, which `loss` calls once.
@@ -92,7 +97,17 @@ def gradient_norms(layer: Any, loss: Callable[[], Any]) -> "np.ndarray":
     Raises:
         ValueError: the layer was not called.
     """
+    import keras
     import numpy as np
+
+    gradients = (_gradients_on_jax if keras.backend.backend() == "jax" else _gradients_on_tensorflow)(layer, loss)
+    if not gradients:
+        raise ValueError("loss() did not call the layer")
+    # In float64, since the squares of small gradients underflow in float32.
+    return np.array([[np.linalg.norm(np.float64(gradient)) for gradient in step] for step in gradients]).T
+
+
+def _gradients_on_tensorflow(layer: Any, loss: Callable[[], Any]) -> list[list[Any]]:
     import tensorflow as tf
 
     visited: list[list[Any]] = []
@@ -101,10 +116,23 @@ def gradient_norms(layer: Any, loss: Callable[[], Any]) -> "np.ndarray":
             tape.watch(weight.value)
         value = loss()
     gradients: Any = tape.gradient(value, visited, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    if not visited:
-        raise ValueError("loss() did not call the layer")
-    # In float64, since the squares of small gradients underflow in float32.
-    return np.array([[np.linalg.norm(np.float64(gradient)) for gradient in step] for step in gradients]).T
+    return gradients
+
+
+def _gradients_on_jax(layer: Any, loss: Callable[[], Any]) -> list[list[Any]]:
+    """By zeros that are added to the states, since JAX differentiates with respect to arguments of a function only."""
+    import jax
+    import keras
+
+    visited: list[list[Any]] = []
+    with _stepwise(layer, visited):
+        loss()
+
+    def shifted_loss(offsets):
+        with keras.StatelessScope(), _stepwise(layer, [], offsets):
+            return loss()
+
+    return jax.grad(shifted_loss)(jax.tree.map(jax.numpy.zeros_like, visited))
 
 
 def adding_problem(count: int, length: int, rng: "np.random.Generator") -> "tuple[np.ndarray, np.ndarray]":

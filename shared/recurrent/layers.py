@@ -98,8 +98,8 @@ class Fused(keras.layers.Layer):
         return next((reason for reason, applies in reasons.items() if applies), "")
 
     def implementation(self, training: bool) -> str:
-        """What computes this layer here: "cuDNN", "machine code", "TensorFlow operations", "a scan on JAX", or "Keras:"
-        and why."""
+        """What computes this layer here, "cuDNN", "machine code", "TensorFlow operations", "a scan on JAX" or "Keras",
+        and why if it is not the fastest."""
         if self.is_fused:
             return self._kernels(training)[0].NAME
         return f"Keras: {self._keras_only or 'cuDNN on a GPU, where it has one'}"
@@ -253,12 +253,22 @@ class LSTM(Fused, keras.layers.LSTM):
         hiddens, cells = kernels.lstm(inputs, cell.kernel, cell.bias, *state, mask, recurrent_kernel, **options)
         return [hiddens, ops.cast(cells, hiddens.dtype)]
 
+    @property
+    def _obstacle_to_cudnn(self) -> str:
+        """Why cuDNN does not compute this layer on JAX; empty if it does."""
+        from shared.recurrent import cudnn
+
+        return "cuDNN does not return its cells" if self.return_cells else cudnn.obstacle()
+
+    def implementation(self, training):
+        name = super().implementation(training)
+        return f"{name}: {self._obstacle_to_cudnn}" if name == "a scan on JAX" else name
+
     def _kernels(self, training):
-        if keras.backend.backend() == "jax" and not self.return_cells:
+        if keras.backend.backend() == "jax" and not self._obstacle_to_cudnn:
             from shared.recurrent import cudnn
 
-            if not cudnn.obstacle():
-                return cudnn, {"backwards": self.go_backwards}
+            return cudnn, {"backwards": self.go_backwards}
         return super()._kernels(training)
 
     @property
@@ -334,6 +344,14 @@ class Bidirectional(keras.layers.Bidirectional):
 
     def _can_attempt_fused_gru(self, mask, initial_state=None):
         return not self.has_our_layers and super()._can_attempt_fused_gru(mask, initial_state)
+
+    def implementation(self, training: bool) -> str:
+        """What computes the two directions here, as `Fused.implementation`."""
+        one, other = (x.implementation(training) for x in (self.forward_layer, self.backward_layer))
+        if self._fits_one_call(training):
+            return f"{one}, both directions in one call"
+        together = "at the same time" if one == other == "machine code" else "one after the other"
+        return f"{one}, {together}" if one == other else f"{one}; {other}"
 
     def _fits_one_call(self, training: bool) -> bool:
         """Whether one call of cuDNN computes both directions."""

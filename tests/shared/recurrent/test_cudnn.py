@@ -92,12 +92,13 @@ def test_equals_the_scan(mask, backwards, calls, monkeypatch):
     tested = results(layer, mask)
     assert set(calls) == {False}
     without_cudnn(monkeypatch)
-    assert layer.implementation(training=True) == "a scan on JAX"
+    assert layer.implementation(training=True) == "a scan on JAX: no NVIDIA GPU"
     assert_all_close(tested, results(layer, mask))
 
 
 def test_one_call_computes_both_directions(calls, monkeypatch):
     layer = built(Bidirectional(LSTM(UNITS, **OPTIONS)))
+    assert layer.implementation(training=True) == "cuDNN, both directions in one call"
     tested = results(layer, RIGHT, states=4)
     assert set(calls) == {True}
     without_cudnn(monkeypatch)

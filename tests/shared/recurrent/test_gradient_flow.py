@@ -7,6 +7,8 @@ import pytest
 from shared.recurrent import GRU, LSTM, SimpleRNN
 from shared.recurrent.gradient_flow import adding_problem, gradient_norms, main
 
+pytestmark = pytest.mark.any_backend
+
 BATCH, TIME, FEATURES, UNITS = 2, 6, 3, 4
 
 

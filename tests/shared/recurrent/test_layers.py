@@ -85,8 +85,8 @@ def random_case(cell, seed):
         for name in ("return_sequences", "go_backwards", "zero_output_for_mask", "use_bias", "unit_forget_bias")
         if name != "unit_forget_bias" or cell == "lstm"
     }
-    # Before the first real step of a row Keras puts out zeros on TensorFlow, the initial state on JAX; our layers, zeros
-    # on both, so that a model that is trained on one and exported on the other does not change.
+    # Before the first real step of a row Keras puts out zeros on TensorFlow, the initial state on JAX. Our layers put
+    # out zeros on both, so that a model that is trained on one and exported on the other does not change.
     options["zero_output_for_mask"] |= not ON_TENSORFLOW
     return (batch, time, features, units), masks[rng.integers(4)], options, bool(rng.integers(2))
 
@@ -237,13 +237,19 @@ def test_other_options_use_the_loop_of_keras(cell, options):
 def test_implementation(monkeypatch):
     graph = "TensorFlow operations" if ON_TENSORFLOW else "a scan on JAX"
     trained = "machine code" if ON_TENSORFLOW else graph
-    assert [LSTM(UNITS).implementation(training) for training in (True, False)] == [trained, graph]
+    assert [GRU(UNITS).implementation(training) for training in (True, False)] == [trained, graph]
     assert LSTM(UNITS, unroll=True).implementation(training=True) == "Keras: unroll"
     assert GRU(UNITS, recurrent_dropout=0.1).implementation(training=False) == "Keras: recurrent_dropout"
+    together = "at the same time" if ON_TENSORFLOW else "one after the other"
+    assert Bidirectional(GRU(UNITS)).implementation(training=True) == f"{trained}, {together}"
     monkeypatch.setattr("shared.recurrent.layers._on_gpu", lambda: True)
-    on_gpu = "Keras: cuDNN on a GPU, where it has one" if ON_TENSORFLOW else graph
-    assert GRU(UNITS).implementation(training=True) == on_gpu
-    assert LSTM(UNITS, return_sequences=True, return_cells=True).implementation(training=True) == trained
+    cells = LSTM(UNITS, return_sequences=True, return_cells=True).implementation(training=True)
+    if ON_TENSORFLOW:
+        assert LSTM(UNITS).implementation(training=True) == "Keras: cuDNN on a GPU, where it has one"
+        assert cells == "machine code"
+    else:
+        assert LSTM(UNITS).implementation(training=True) == "a scan on JAX: no NVIDIA GPU"
+        assert cells == "a scan on JAX: cuDNN does not return its cells"
 
 
 def stepwise(layer):
