@@ -1,5 +1,7 @@
 """The order of all tests, which of them run in one process, which are slow, and which need TensorFlow."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,14 @@ import pytest
 from shared.backend import is_installed
 
 HAS_TENSORFLOW = is_installed("tensorflow")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Nothing is synced to the disk, which takes 8 ms a file: tests kill processes, not machines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 def is_of_a_task(path: str) -> bool:

@@ -1,6 +1,7 @@
-"""Imports go one way, and `--help` loads neither keras nor tensorflow."""
+"""Imports go one way, and `--help` loads neither Keras nor a backend."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +17,12 @@ SOURCES = {
     for package in PACKAGES
     for path in (REPOSITORY / package).rglob("*.py")
 }
-HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "librosa", "matplotlib"}
+HEAVY = {"keras", "tensorflow", "jax", "tensorflow_datasets", "librosa", "matplotlib"}
 VERBS = [f"tasks.{task}.{verb}" for task, verbs in EXAMPLES.items() for verb in verbs]
 
 
-def imported(node: ast.AST, everywhere: bool) -> set[str]:
+@functools.cache
+def imported(node: ast.AST, everywhere: bool) -> frozenset[str]:
     """The modules that source code imports: anywhere in it, or only when it is imported itself."""
     modules = set()
     for child in ast.iter_child_nodes(node):
@@ -35,7 +37,7 @@ def imported(node: ast.AST, everywhere: bool) -> set[str]:
             or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test))
         ):
             modules |= imported(child, everywhere)
-    return modules
+    return frozenset(modules)
 
 
 def reached(module: str, everywhere: bool, packages: bool = True) -> dict[str, str]:

@@ -78,20 +78,26 @@ def kills(task: str) -> Iterator[tuple[Any, str, int, bool]]:
     if task == "captioner":
         yield data, "_write_inputs", 2, False  # of the second split
         yield encoder_training, "learn_objects", 1, False
-    yield Run, "create", 1, False
-    yield Run, "save_weights", 1, False  # of the encoder or the n-grams; of others after an epoch
-    yield Trainer, "_save", 1, False
-    yield Trainer, "_save", 3, True
-    yield Trainer, "_load_best", 1, True
-    if task == "captioner":
+        yield Run, "save_weights", 1, False  # of the encoder
+        yield Trainer, "_load_best", 1, True
         yield Trainer, "_save", 1, False  # of the second stage
         yield Trainer, "_load_best", 2, True
     if task == "phoneme_recognizer":
+        yield Run, "save_weights", 1, False  # of the n-grams
+        yield Trainer, "_save", 1, False
         yield calibration, "fit_temperature", 1, False
         yield calibration, "weights_as_arrays", 1, True
-    yield plots, "write_output", 1, True
-    yield Run, "save_metrics", 1, True
-    yield card, "write_bytes", 1, True
+    if task == "translator":
+        yield Trainer, "_save", 3, True
+    if task == "language_model":  # the fastest; all share this code
+        yield Run, "create", 1, False
+        yield Run, "save_weights", 1, False  # after an epoch
+        yield Trainer, "_save", 1, False
+        yield Trainer, "_save", 3, True
+        yield Trainer, "_load_best", 1, True
+        yield plots, "write_output", 1, True
+        yield Run, "save_metrics", 1, True
+        yield card, "write_bytes", 1, True
 
 
 def killed(function: Callable, call: int, is_before: bool) -> Callable:

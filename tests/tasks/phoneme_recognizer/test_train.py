@@ -1,18 +1,12 @@
-"""Training: the files of a run, resuming with the same bits, and initial runs."""
+"""Training: the files of a run, and initial runs."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-import shared.runs
 from shared.audio import SAMPLE_RATE
 from shared.cli import TrainingOptions
 from shared.errors import UserError
@@ -45,43 +39,6 @@ def test_the_model_file_can_be_loaded_with_keras_alone(trained):
 
 def test_the_temperature_is_saved_with_the_weights(trained):
     assert float(load_model(trained.run).model.temperature) != 1
-
-
-PROGRAM = """
-import sys
-import shared.runs
-from pathlib import Path
-from datasets import spoken
-from datasets.spoken_scenes import spoken_scenes_dataset_builder as builder
-from tests.tasks.phoneme_recognizer import conftest
-from shared import training
-from shared.cli import TrainingOptions
-from tasks.phoneme_recognizer.train import train
-
-shared.runs.ROOT = Path(sys.argv[1])
-builder.make_requests = conftest.make_requests
-spoken.check_engine = lambda: None
-spoken.synthesize_all = lambda shards: ([conftest.say(request.text) for request in shard] for shard in shards)
-training.CHECKPOINT_SECONDS = 0
-train(conftest.CONFIG, TrainingOptions(run="killed"))
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_and_resumed_training_gives_the_same_bits(trained):
-    """It is killed in a process of its own, and resumed in this one."""
-    run = Run(trained.run.path.with_name("killed"))
-    command = [sys.executable, "-c", PROGRAM, str(shared.runs.ROOT)]
-    killed = subprocess.Popen(command, cwd=Path(__file__).parents[3], env=os.environ, stdout=subprocess.DEVNULL)
-    checkpoints = run.path / "checkpoints"
-    while killed.poll() is None and not list(checkpoints.glob("[0-9]*5")):  # batch 5, 15, ...
-        pass
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    train(CONFIG, TrainingOptions(run="killed"))
-    resumed = run.load_weights()
-    for name, weight in trained.run.load_weights().items():
-        np.testing.assert_array_equal(weight, resumed[name], err_msg=name)
 
 
 @pytest.mark.slow
