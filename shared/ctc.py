@@ -21,6 +21,7 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 BLANK = 0
 CERTAIN = -0.02  # a blank with a log-probability above this is certain
+_FACTORS, _LABEL_FACTORS = np.array([[747_796_405, 1_664_525], [277_803_737, 1_013_904_223]], np.int32)
 LOG_ZERO = -1e30  # log-probability of an impossible event; with infinity, differences would be NaN
 
 
@@ -54,6 +55,11 @@ def best_path(log_probs: Any, lengths: Any) -> tuple[Any, Any]:
     kept = (ids != BLANK) & (ids != previous) & (frames < lengths[:, None])
     order, count = _kept_first(kept)
     return ops.take_along_axis(ops.where(kept, ids, 0), order, axis=-1), count
+
+
+def trimmed(x: Any, lengths: Any) -> Any:
+    """`x` `(..., time)` without what is beyond all `lengths`; JAX, where no shape depends on data, keeps it."""
+    return x if keras.backend.backend() == "jax" else x[..., : ops.maximum(ops.max(lengths), 1)]
 
 
 def _kept_first(kept: Any) -> tuple[Any, Any]:
@@ -195,7 +201,8 @@ def beam_search(
         extended = ops.where(ops.arange(vocab) == BLANK, LOG_ZERO, extended)  # (batch, beam, vocab)
 
         # An extended prefix that is in the beam already takes over the paths of the extension.
-        is_parent = (parent_key[:, :, None] == key[:, None, :]) & (total[:, :, None] > LOG_ZERO / 2)  # child x parent
+        is_parent = ops.all(parent_key[:, :, None] == key[:, None, :], axis=-1)  # child x parent
+        is_parent = is_parent & (total[:, :, None] > LOG_ZERO / 2)
         parent = ops.cast(ops.argmax(is_parent, axis=-1), "int32")
         of_parent = ops.take_along_axis(extended, parent[:, :, None], axis=1)
         of_parent = ops.take_along_axis(of_parent, last[:, :, None], axis=-1)[..., 0]
@@ -213,31 +220,32 @@ def beam_search(
         label = ops.where(grows, (chosen - beam) % vocab, 0)
 
         def pick(x):
-            return ops.take_along_axis(x, origin, axis=1)
+            return ops.take_along_axis(x, _expanded(origin, x), axis=1)
 
         def pick_extended(x):
             return ops.take_along_axis(flat(x), ops.maximum(chosen - beam, 0), axis=1)
 
         at_end = (positions == pick(length)[:, :, None]) & grows[:, :, None]
         new = (
-            ops.where(at_end, label[:, :, None], ops.take_along_axis(prefix, origin[:, :, None], axis=1)),
+            ops.where(at_end, label[:, :, None], pick(prefix)),
             pick(length) + ops.cast(grows, "int32"),
-            ops.where(grows, _extended_key(pick(key), label), pick(key)),
-            ops.where(grows, pick(key), pick(parent_key)),
+            ops.where(_expanded(grows, key), _extended_key(pick(key), label), pick(key)),
+            ops.where(_expanded(grows, key), pick(key), pick(parent_key)),
             ops.where(grows, LOG_ZERO, pick(paused)),
             ops.where(grows, pick_extended(extended), pick(repeated)),
             ops.where(grows, pick_extended(extended_lm), pick(lm)),
             ops.where(grows, ops.take(following, pick(context) * vocab + label), pick(context)),
         )
-        is_real = is_real[:, :, None], *[is_real] * (len(new) - 1)
-        return frame + 1, tuple(ops.where(*choice) for choice in zip(is_real, new, state, strict=True))
+        state = zip(new, state, strict=True)
+        return frame + 1, tuple(ops.where(_expanded(is_real, x), x, before) for x, before in state)
 
     zeros = ops.zeros((batch, beam), "int32")
     in_blank = ops.where(ops.broadcast_to(ops.arange(beam) == 0, (batch, beam)), 0.0, LOG_ZERO)
     in_label, lm = ops.full_like(in_blank, LOG_ZERO), ops.zeros_like(in_blank)
-    no_key = ops.zeros_like(ops.cast(zeros, "int64"))
+    no_key = ops.zeros((batch, beam, 2), "int32")
     state = ops.zeros((batch, beam, time), "int32"), zeros, no_key + 1, no_key, in_blank, in_label, lm, zeros
-    _, state = ops.while_loop(lambda frame, _: frame < time, step, (0, state))
+    longest = ops.max(lengths)
+    _, state = ops.while_loop(lambda frame, _: frame < longest, step, (0, state))
     labels, label_lengths, _, _, in_blank, in_label, lm, _ = state
     total = ops.logaddexp(in_blank, in_label) + pauses[:, None]
     return Hypotheses(labels, label_lengths, total, total + lm)
@@ -250,11 +258,19 @@ def _without_pauses(log_probs: Any, lengths: Any) -> tuple[Any, Any, Any]:
     real = ops.arange(ops.shape(blank)[1]) < lengths[:, None]
     kept = real & ~(is_certain[:, 1:] & is_certain[:, :-1])
     order, lengths = _kept_first(kept)
-    order = order[:, : ops.maximum(ops.max(lengths), 1)]
+    order = trimmed(order, lengths)
     pauses = ops.sum(ops.where(real & ~kept, blank, 0.0), axis=1)
     return ops.take_along_axis(log_probs, order[:, :, None], axis=1), lengths, pauses
 
 
+def _expanded(x: Any, like: Any) -> Any:
+    """`x` `(batch, beam)`, with the further axes of `like` of size 1."""
+    return ops.reshape(x, (*ops.shape(x), *[1] * (len(like.shape) - 2)))
+
+
 def _extended_key(key: Any, label: Any) -> Any:
-    """A 64-bit hash of a prefix and one more label; collisions are negligible."""
-    return key * 6_364_136_223_846_793_005 + ops.cast(label, "int64") * 1_442_695_040_888_963_407 + 1
+    """Two hashes, int32 `(batch, beam, 2)`, of a prefix and one more label; that both collide is negligible.
+
+    JAX has no 64-bit integers unless it is configured.
+    """
+    return key * _FACTORS + label[:, :, None] * _LABEL_FACTORS + 1

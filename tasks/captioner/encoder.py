@@ -76,7 +76,7 @@ def _before(line: Any, axis: int) -> Any:
     length = line.shape[axis]
     padding, window = [(0, 0)] * 4, [1, 1]
     padding[axis], window[axis - 1] = (length + 1, 0), length
-    return ops.take(ops.max_pool(ops.pad(line, padding), window, strides=1), range(length), axis=axis)
+    return ops.take(ops.max_pool(ops.pad(line, padding), tuple(window), strides=1), range(length), axis=axis)
 
 
 def small_cnn(image_size: int) -> keras.Model:

@@ -6,10 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from shared.decoding import Hypotheses, SearchSpace, _top_k, beam_search, choose, greedy, sample
+from tests.backend import compiled, on_tensorflow
 
+pytestmark = pytest.mark.any_backend
 ops: Any = keras.ops
 
 PAD, START, END, UNKNOWN, VOCAB = 0, 1, 2, 3, 7
@@ -58,7 +59,7 @@ def space_of(table, batch=None, **changes) -> SearchSpace:
 def search(decode, table, **options) -> Any:
     """The search, compiled, its result in NumPy."""
     changes = {name: options.pop(name) for name in ("max_length", "forbidden_ids") if name in options}
-    run = tf.function(lambda: decode(space_of(table, **changes), **options))
+    run = compiled(lambda: decode(space_of(table, **changes), **options))
     return keras.tree.map_structure(np.asarray, run())
 
 
@@ -183,6 +184,7 @@ def test_each_example_ends_at_its_own_limit():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_num_exact_ends_earlier_with_the_same_best_hypothesis():
     table = trigrams(40)
     all_, one = (search(beam_search, table, beam=4, length_penalty=1.0, num_exact=count) for count in (None, 1))
@@ -252,14 +254,15 @@ def test_samples_follow_the_distribution():
     assert (cold.token_ids[0] == search(greedy, tables).token_ids[0]).all()
 
 
+@pytest.mark.slow
 def test_seeds():
     tables = trigrams(3, seed=10)
     one, again = (search(sample, tables, samples=6, seed=1).token_ids for _ in range(2))
     np.testing.assert_array_equal(one, again)
     assert (search(sample, tables, samples=6, seed=2).token_ids != one).any()
     generator = keras.random.SeedGenerator(1)
-    first, second = (search(sample, tables, samples=6, seed=generator).token_ids for _ in range(2))
-    assert (first != second).any()
+    first, second = (sample(space_of(tables), samples=6, seed=generator).token_ids for _ in range(2))
+    assert np.any(first != second)
 
 
 def test_eager_equals_compiled():
@@ -269,6 +272,7 @@ def test_eager_equals_compiled():
         np.testing.assert_array_equal(a, b)
 
 
+@on_tensorflow
 @pytest.mark.parametrize(("length", "limits"), [(9, None), (9, [2, 9, 1, 7, 4, 9, 5])])
 def test_examples_that_leave_the_batch_change_nothing(length, limits):
     """Examples that end at different steps, the last one alone; states, extras and maximum lengths must follow."""
@@ -290,8 +294,11 @@ def test_examples_that_leave_the_batch_change_nothing(length, limits):
             np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@on_tensorflow
 @pytest.mark.slow
 def test_saved_model_with_dynamic_batch_and_length(tmp_path):
+    import tensorflow as tf
+
     class Server(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec((None, VOCAB, VOCAB, VOCAB)), tf.TensorSpec((), tf.int32)])
         def decode(self, table, max_length):
@@ -347,7 +354,7 @@ PROBABILITIES = np.array([[0.15, 0.5, 0.1, 0.25]], "float32")
         ({"min_p": 0.29}, {0, 1, 3}),
         ({"min_p": 1.0}, {1}),
         ({"top_k": 3, "min_p": 0.4}, {1, 3}),
-        ({"top_k": tf.constant(2), "top_p": tf.constant(0.99), "min_p": tf.constant(0.0)}, {1, 3}),
+        ({"top_k": np.int32(2), "top_p": np.float32(0.99), "min_p": np.float32(0)}, {1, 3}),
     ],
 )
 def test_tokens_that_a_rule_keeps(rule, kept):
