@@ -20,7 +20,11 @@ _TOP = _LINEAR + float(np.log(SAMPLE_RATE / 2 / 1000)) / _STEP  # mels at half t
 
 def frame_count(samples: Any) -> Any:
     """The number of frames in a number of samples; 0 for less than a window."""
-    return ops.maximum(samples - WINDOW + HOP, 0) // HOP
+    return _at_least_zero(samples - WINDOW + HOP) // HOP
+
+
+def _at_least_zero(x: Any) -> Any:
+    return max(x, 0) if isinstance(x, int) else ops.maximum(x, 0)  # JAX needs sizes as ints
 
 
 def log_mel(samples: Any, mels: int) -> Any:
@@ -29,7 +33,7 @@ def log_mel(samples: Any, mels: int) -> Any:
     Power spectrum with a Hann window, triangular filters of area 1 on Slaney's mel scale: equal to `librosa.feature`
     with these sizes and `center=False` (tested). Frame i starts at sample 160 i. Less than a window gives no frame.
     """
-    missing = ops.maximum(WINDOW - ops.shape(samples)[1], 0)
+    missing = _at_least_zero(WINDOW - ops.shape(samples)[1])
     edge = (TRANSFORM - WINDOW) // 2  # the window is centred in the transform
     padded = ops.pad(samples, [[0, 0], [edge, edge + missing]])  # to one window at least: `stft` needs a frame
     real, imaginary = ops.stft(padded, WINDOW, HOP, TRANSFORM, window="hann", center=False)

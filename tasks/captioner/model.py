@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from shared.any_size import AnySize
 from shared.attention import AdaptiveAttention
 from shared.bounds import check_product
 from shared.decoding import SearchSpace, beam_search
@@ -193,10 +194,10 @@ class Captioner(keras.Model):
         return super().from_config(current_fields(Config, config), custom_objects)
 
 
-class CaptionSearch(keras.Model):
+class CaptionSearch(AnySize):
     """Beam search from images or, if `encoder` is None, from grids; call `predict_on_batch` with NumPy arrays.
 
-    Compiled once. `config` has beam width, maximum length, length penalty and the shape of the grid. Raises
+    `config` has beam width, maximum length, length penalty and the shape of the grid. Raises
     UserError if the beam is too wide for the vocabulary.
     """
 

@@ -21,12 +21,11 @@ from tasks.language_model.config import Config, MinP, Temperature, TopK, TopP, f
 if TYPE_CHECKING:
     from shared.training import Loaded
     from shared.vocabulary import Vocabulary
-    from tasks.language_model.model import FillModel, LanguageModel, StreamReader
+    from tasks.language_model.model import FillModel, LanguageModel
 
 # --- scoring -------------------------------------------------------------------------------------------------------
 
-ROWS, STEPS = 16, 64  # lines per batch, tokens per call: their logits take 140 MB with 33,000 words
-LONG = 512  # tokens of a line that is scored in a batch of its own
+TOKENS = 1024  # per call, padding included: their logits take 140 MB with 33,000 words
 CHUNK = 64  # lines that are read ahead, to batch lines of similar length
 
 
@@ -84,11 +83,12 @@ class TextScorer:
     """
 
     def __init__(self, loaded: "Loaded[Config, Vocabulary, LanguageModel]", carry: bool = False):
-        from tasks.language_model.model import StreamReader
+        from tasks.language_model.model import TextReader
 
-        self.vocabulary, self.carry = loaded.vocabulary, carry
-        self.single, self.batched = StreamReader(loaded.model, 1), StreamReader(loaded.model, ROWS)
-        self.last_id: int | None = None  # the last token of the text so far, if it is carried
+        self.vocabulary, self.model, self.carry = loaded.vocabulary, loaded.model, carry
+        self.reader = TextReader(loaded.model)
+        self.last_id: int = self.vocabulary.end_id  # of the text so far, and the state before it, if it is carried
+        self.states = self._initial_states(1)
 
     @classmethod
     def load(cls, model: str | None = None, carry: bool = False) -> "TextScorer":
@@ -120,42 +120,40 @@ class TextScorer:
 
     def _independent(self, ids: list[list[int]]) -> list[np.ndarray]:
         """-log p of the tokens of each line on its own."""
-        nats: list[np.ndarray] = [np.empty(0)] * len(ids)
-        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-        short = [index for index in order if len(ids[index]) <= LONG]
-        for first in range(0, len(short), ROWS):
-            indices = short[first : first + ROWS]
-            targets = np.zeros((ROWS, len(ids[indices[-1]])), np.int32)
-            for row, index in zip(targets, indices, strict=False):
-                row[: len(ids[index])] = ids[index]
-            rows = self._read(self.batched, targets, self.vocabulary.end_id, continues=False)
-            for row, index in zip(rows, indices, strict=False):
-                nats[index] = row[: len(ids[index])]
-        for index in order[len(short) :]:
-            targets = np.array([ids[index]], np.int32)
-            nats[index] = self._read(self.single, targets, self.vocabulary.end_id, continues=False)[0]
-        return nats
+        from shared.batching import pad
+
+        nats: dict[int, np.ndarray] = {}
+        for indices in self.reader.batches([len(line_ids) for line_ids in ids], TOKENS):
+            start_ids = np.full(len(indices), self.vocabulary.end_id, np.int32)
+            rows, _ = self._read(pad([ids[i] for i in indices]), start_ids, self._initial_states(len(indices)))
+            nats |= {i: row[: len(ids[i])] for i, row in zip(indices, rows, strict=True)}
+        return [nats[i] for i in range(len(ids))]
 
     def _carried(self, ids: list[list[int]]) -> list[np.ndarray]:
         """-log p of the tokens of each line, given all lines before it."""
         if not ids:
             return []
         targets = np.concatenate(ids).astype(np.int32)[None]
-        last_id = self.vocabulary.end_id if self.last_id is None else self.last_id
-        nats = self._read(self.single, targets, last_id, continues=self.last_id is not None)
+        nats, self.states = self._read(targets, np.array([self.last_id], np.int32), self.states)
         self.last_id = int(targets[0, -1])
         return np.split(nats[0], np.cumsum([len(line_ids) for line_ids in ids])[:-1])
 
-    def _read(self, reader: "StreamReader", targets: np.ndarray, start_id: int, continues: bool) -> np.ndarray:
-        """-log p of each target, `(batch, time)`, computed in parts of bounded size."""
-        inputs = np.concatenate([np.full((len(targets), 1), start_id, np.int32), targets[:, :-1]], axis=1)
-        nats, steps = [], ROWS * STEPS // len(targets)
+    def _read(
+        self, targets: np.ndarray, start_ids: np.ndarray, states: list[np.ndarray]
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """-log p of each target `(batch, time)`, computed in parts of bounded size, and the states after the last."""
+        inputs = np.concatenate([start_ids[:, None], targets[:, :-1]], axis=1)
+        nats, steps = [], max(1, TOKENS // len(targets))
         for first in range(0, targets.shape[1], steps):
             part = slice(first, first + steps)
-            batch = {"token_ids": inputs[:, part], "target_ids": targets[:, part]}
-            batch["continues"] = np.full(len(targets), continues or first > 0)
-            nats.append(reader.predict_on_batch(batch))
-        return np.concatenate(nats, axis=1)
+            batch = {"token_ids": inputs[:, part], "target_ids": targets[:, part], "states": states}
+            batch["lengths"] = np.full(len(targets), targets[:, part].shape[1], np.int32)
+            part_nats, states = self.reader.predict_on_batch(batch)
+            nats.append(part_nats[:, : targets[:, part].shape[1]])
+        return np.concatenate(nats, axis=1), states
+
+    def _initial_states(self, rows: int) -> list[np.ndarray]:
+        return [np.asarray(state) for state in self.model.initial_state(rows)]
 
 
 # --- generating ----------------------------------------------------------------------------------------------------
@@ -265,7 +263,9 @@ class TextGenerator:
         *ids, last = [self.token, *self.vocabulary.encode(prompt)]
         for first in range(0, len(ids), PART):
             token_ids = np.array([ids[first : first + PART]], np.int32)
-            self.states = self.reader.predict_on_batch({"token_ids": token_ids, "states": self.states})
+            lengths = np.array([token_ids.shape[1]], np.int32)
+            inputs = {"token_ids": token_ids, "lengths": lengths, "states": self.states}
+            self.states = self.reader.predict_on_batch(inputs)
         self.token = last
 
     @property
@@ -391,7 +391,9 @@ class BlankFiller:
     """
 
     def __init__(self, loaded: "Loaded[Config, Vocabulary, FillModel]", top: int = 5):
-        self.model, self.vocabulary, self.top = loaded.model, loaded.vocabulary, top
+        from tasks.language_model.model import BlankPredictor
+
+        self.predictor, self.vocabulary, self.top = BlankPredictor(loaded.model), loaded.vocabulary, top
 
     @classmethod
     def load(cls, model: str | None = None, top: int = 5) -> "BlankFiller":
@@ -413,7 +415,8 @@ class BlankFiller:
             ids += [vocabulary.start_id, *vocabulary.encode(part)]
         token_ids = np.array([[*ids, vocabulary.end_id]], np.int32)
         inputs = {"token_ids": token_ids, "blank_indices": np.array([indices], np.int32)}
-        logits = self.model.predict_on_batch(inputs)[0].astype("float64")
+        inputs["lengths"] = np.array([token_ids.shape[1]], np.int32)
+        logits = self.predictor.predict_on_batch(inputs)[0, : len(indices)].astype("float64")
         probabilities = np.exp(logits - logits.max(axis=-1, keepdims=True))
         probabilities /= probabilities.sum(axis=-1, keepdims=True)
         return Filled(text=text, blanks=[self._best_words(blank) for blank in probabilities])

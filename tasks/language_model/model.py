@@ -181,10 +181,10 @@ class FillModel(WordModel):
         super().build(input_shape)
         self.head.build((None, None, 2 * self.config.widths[-1]))
 
-    def outputs(self, token_ids, blank_indices, training=False):
-        """Inputs of the softmax at each blank, `(batch, blanks, units)`."""
+    def outputs(self, token_ids, blank_indices, training=False, mask=None):
+        """Inputs of the softmax at each blank, `(batch, blanks, units)`; `mask` as in the causal model."""
         embedded = self.word_dropout(self.embedding(token_ids), token_ids, training=training)
-        both, _ = self.stack(embedded, training=training)
+        both, _ = self.stack(embedded, mask=mask, training=training)
         at_blanks = ops.take_along_axis(both, blank_indices[..., None], axis=1)
         return self.output_dropout(self.head(at_blanks), training=training)
 
@@ -264,18 +264,53 @@ def read_stream(reader: StreamReader, batches: Iterable[tuple[dict[str, Any], An
     return np.concatenate([reader.predict_on_batch(inputs) for inputs, _ in batches], axis=1)
 
 
-class PromptReader(AnySize):
-    """The causal model's state after a prompt: `token_ids` `(batch, time)` and `states` -> states."""
+class WordFunction(AnySize):
+    """A function of a model for batches of any size; inputs are `token_ids` int32 `(batch, time)` and others."""
 
-    def __init__(self, model: LanguageModel, **kwargs):
+    def __init__(self, model: WordModel, **kwargs):
         super().__init__(**kwargs)
         self.model, self.built = model, True
 
+
+class PromptReader(WordFunction):
+    """The causal model's state after a prompt."""
+
+    shortest: ClassVar = {"token_ids": 8}
+
     def call(self, inputs, training=False):
-        return self.model.outputs(inputs["token_ids"], inputs["states"], training)[2]
+        """`token_ids`, their `lengths` `(batch,)` and `states` -> states."""
+        return self.model.outputs(inputs["token_ids"], inputs["states"], training, _real(inputs))[2]
 
 
-class TokenSampler(AnySize):
+class TextReader(WordFunction):
+    """The causal model's log-probabilities of texts that continue a state."""
+
+    max_rows = 128
+    shortest: ClassVar = {"token_ids": 8, "target_ids": 8}
+
+    def call(self, inputs, training=False):
+        """`token_ids`, `target_ids`, `lengths` `(batch,)`, `states` -> -log p of each target in nats, and states."""
+        outputs, _, states = self.model.outputs(inputs["token_ids"], inputs["states"], training, _real(inputs))
+        return self.model.nats(outputs, inputs, training), states
+
+
+class BlankPredictor(WordFunction):
+    """The bidirectional model's predictions."""
+
+    shortest: ClassVar = {"token_ids": 16, "blank_indices": 4}
+
+    def call(self, inputs, training=False):
+        """`token_ids`, `blank_indices` `(batch, blanks)`, `lengths` `(batch,)` -> logits `(batch, blanks, vocab)`."""
+        outputs = self.model.outputs(inputs["token_ids"], inputs["blank_indices"], training, _real(inputs))
+        return self.model.logits(outputs)
+
+
+def _real(inputs):
+    """The mask `(batch, time)` of the real tokens."""
+    return ops.arange(ops.shape(inputs["token_ids"])[1]) < inputs["lengths"][:, None]
+
+
+class TokenSampler(WordFunction):
     """One step of sampling with the causal model.
 
     Args:
@@ -283,9 +318,10 @@ class TokenSampler(AnySize):
         forbidden_ids: ids that are never sampled.
     """
 
+    max_rows = 8
+
     def __init__(self, model: LanguageModel, forbidden_ids: Sequence[int], **kwargs):
-        super().__init__(**kwargs)
-        self.model, self.built = model, True
+        super().__init__(model, **kwargs)
         self.is_forbidden = np.isin(np.arange(model.vocabulary_size), forbidden_ids)
 
     def call(self, inputs, training=False):

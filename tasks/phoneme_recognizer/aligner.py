@@ -7,14 +7,14 @@ import numpy as np
 from shared.audio import SAMPLE_RATE
 from shared.phones import PhoneVocabulary
 from tasks.phoneme_recognizer.data import Split
-from tasks.phoneme_recognizer.inference import Recognition, SoundRecognizer, batch_indices
+from tasks.phoneme_recognizer.inference import MAX_BATCH, Recognition, SoundRecognizer
 
 
 def add_times(split: Split, recognizer: SoundRecognizer) -> Split:
     """The split with spans for the utterances that lack them, by forced alignment."""
     vocabulary, utterances = recognizer.vocabulary, list(split.utterances)
     untimed = [i for i, utterance in enumerate(utterances) if utterance.spans is None]
-    for batch in batch_indices([utterances[i].length for i in untimed]):
+    for batch in recognizer.aligner.batches([utterances[i].length for i in untimed], MAX_BATCH):
         indices = [untimed[i] for i in batch]
         label_ids = [np.array(vocabulary.encode(utterances[i].phones), np.int32) for i in indices]
         aligned = recognizer.align_batch([split.samples(i) for i in indices], label_ids)

@@ -16,7 +16,7 @@ from shared.runs import Run
 from shared.training import weights_as_arrays
 from tasks.phoneme_recognizer.data import Split
 from tasks.phoneme_recognizer.evaluate import recognize_split
-from tasks.phoneme_recognizer.inference import SoundRecognizer, batch_indices
+from tasks.phoneme_recognizer.inference import MAX_BATCH, SoundRecognizer
 from tasks.phoneme_recognizer.model import LoadedRecognizer, RecognizerFunction
 from tasks.phoneme_recognizer.scoring import align_words, score
 
@@ -33,11 +33,14 @@ class TemperatureFitter(RecognizerFunction):
     """
 
     def call(self, inputs: dict[str, Any]) -> tuple[Any, Any, Any]:
-        """`samples`, `lengths` -> label ids `(batch, target)`, their number, probabilities for each temperature."""
+        """`samples`, `lengths` -> label ids `(batch, target)`, their number, probabilities at each temperature.
+
+        The probabilities are `(batch, temperatures, target)`.
+        """
         logits = self.model.logits(inputs["samples"], inputs["lengths"])
         log_probs = ops.log_softmax(logits.ctc_logits, axis=-1)
         labels, counts = ctc.best_path(log_probs, logits.ctc_lengths)
-        labels = labels[:, : ops.maximum(ops.max(counts), 1)]
+        labels = ctc.trimmed(labels, counts)
         alignment = ctc.align(log_probs, logits.ctc_lengths, labels, counts)
 
         def repeated(x):  # once for each temperature, along the batch
@@ -48,7 +51,8 @@ class TemperatureFitter(RecognizerFunction):
         label_log_probs = ctc.label_log_probs(
             scaled, repeated(logits.ctc_lengths), repeated(labels), ctc.Alignment(*map(repeated, alignment))
         )
-        return labels, counts, ops.reshape(ops.exp(label_log_probs), (len(TEMPERATURES), *ops.shape(labels)))
+        probabilities = ops.reshape(ops.exp(label_log_probs), (len(TEMPERATURES), *ops.shape(labels)))
+        return labels, counts, ops.transpose(probabilities, (1, 0, 2))
 
 
 def calibrate(run: Run, loaded: LoadedRecognizer, dev: Split) -> None:
@@ -67,7 +71,7 @@ def fit_temperature(loaded: LoadedRecognizer, dev: Split) -> float:
     _, vocabulary, model = loaded
     fitter, nats = TemperatureFitter(model), np.zeros(len(TEMPERATURES))
     chosen = np.unique(np.linspace(0, len(dev.utterances) - 1, MAX_UTTERANCES).astype(int)).tolist()
-    for batch in batch_indices([dev.utterances[i].length for i in chosen]):
+    for batch in fitter.batches([dev.utterances[i].length for i in chosen], MAX_BATCH):
         indices = [chosen[i] for i in batch]
         samples, lengths = pad_samples([dev.samples(i) for i in indices])
         labels, counts, probabilities = fitter.predict_on_batch({"samples": samples, "lengths": lengths})
@@ -76,7 +80,7 @@ def fit_temperature(loaded: LoadedRecognizer, dev: Split) -> float:
             for in_reference, in_hypothesis in align_words(reference, hypothesis):
                 if in_hypothesis is not None:
                     is_right = in_reference is not None and reference[in_reference] == hypothesis[in_hypothesis]
-                    probability = probabilities[:, row, in_hypothesis].clip(1e-6, 1 - 1e-6)
+                    probability = probabilities[row, :, in_hypothesis].clip(1e-6, 1 - 1e-6)
                     nats -= np.log(probability if is_right else 1 - probability)
     best = float(TEMPERATURES[np.argmin(nats)])
     model.temperature.assign(best)

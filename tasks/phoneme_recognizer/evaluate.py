@@ -132,10 +132,10 @@ def recognize_split(
 def decode_split(decoder: "BestPathDecoder", vocabulary: "PhoneVocabulary", split: "Split") -> list[list[str]]:
     """The best path of each utterance, folded to the 39 scored classes without silence."""
     from shared.audio import pad_samples
-    from tasks.phoneme_recognizer.inference import batch_indices
+    from tasks.phoneme_recognizer.inference import MAX_BATCH
 
     hypotheses: list[list[str]] = [[] for _ in split.utterances]
-    for indices in batch_indices([utterance.length for utterance in split.utterances]):
+    for indices in decoder.batches([utterance.length for utterance in split.utterances], MAX_BATCH):
         samples, lengths = pad_samples([split.samples(i) for i in indices])
         labels, counts = decoder.predict_on_batch({"samples": samples, "lengths": lengths})
         for i, row, count in zip(indices, labels, counts, strict=True):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shared.audio import SAMPLE_RATE, pad_samples
-from shared.batching import packed, pad
+from shared.batching import pad
 from shared.ctc import min_frames
 from shared.errors import UserError
 from shared.features import HOP, frame_count
@@ -15,12 +15,14 @@ from shared.ngrams import NGrams
 from shared.phones import SILENCE, PhoneVocabulary, fold_all
 from shared.runs import Run
 from tasks.phoneme_recognizer.config import find_run
-from tasks.phoneme_recognizer.model import LoadedRecognizer, PhoneAligner, PhoneDecoder, load_model, load_ngrams
+from tasks.phoneme_recognizer.model import (
+    LoadedRecognizer, PhoneAligner, PhoneDecoder, PosteriorFunction, load_model, load_ngrams,
+)  # fmt: skip
 
 MAX_PIECE = 30 * SAMPLE_RATE  # samples; longer sounds are cut where they are quietest
 CUT_RANGE = 10 * SAMPLE_RATE  # samples at the end of a piece in which the cut is placed
 CUT_WINDOW = SAMPLE_RATE // 10  # samples over which loudness is summed; a multiple of the frames' hop, as the others
-MAX_BATCH = 60 * SAMPLE_RATE  # samples in a batch, padding included
+MAX_BATCH = 60 * SAMPLE_RATE  # samples in a batch, padding included; see `AnySize.batches`
 MIN_SILENCE = 1e-3  # seconds; shorter gaps between phones come from rounding
 
 
@@ -75,7 +77,7 @@ class SoundRecognizer:
         search = {} if ngrams is None else {"ngrams": ngrams, **weights}
         self.beam = max(beam, n_best if n_best > 1 else 0)
         self.decoder = PhoneDecoder(self.model, beam=self.beam, n_best=n_best, **search)
-        self.aligner = PhoneAligner(self.model)
+        self.aligner, self.posterior = PhoneAligner(self.model), PosteriorFunction(self.model)
 
     @classmethod
     def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "SoundRecognizer":
@@ -100,7 +102,7 @@ class SoundRecognizer:
         """
         pieces = [(i, start, piece) for i, sound in enumerate(sounds) for start, piece in cut(sound)]
         of_pieces: dict[int, list[Recognition]] = {}
-        for indices in batch_indices([len(piece) for *_, piece in pieces]):
+        for indices in self.decoder.batches([len(piece) for *_, piece in pieces], MAX_BATCH):
             of_pieces |= zip(indices, self._recognize([pieces[i][2] for i in indices]), strict=True)
         parts: list[list[tuple[float, list[Recognition]]]] = [[] for _ in sounds]
         for i, (sound_index, start, _) in enumerate(pieces):
@@ -117,8 +119,9 @@ class SoundRecognizer:
         probabilities = np.zeros((int(frame_count(len(sound))), len(self.vocabulary)), np.float32)
         probabilities[:, 0] = 1  # frames across a cut
         for start, piece in cut(sound):
-            of_piece, _ = self.model.posteriors(piece[None], np.array([len(piece)], np.int32))
-            probabilities[start // HOP : start // HOP + of_piece.shape[1]] = np.asarray(of_piece[0])
+            inputs = {"samples": piece[None], "lengths": np.array([len(piece)], np.int32)}
+            of_pieces, (frames,) = self.posterior.predict_on_batch(inputs)
+            probabilities[start // HOP : start // HOP + frames] = of_pieces[0, :frames]
         return probabilities
 
     def align(self, sound: np.ndarray, phones: Sequence[str]) -> Recognition:
@@ -164,11 +167,6 @@ def cut(sound: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         start = end
     if frame_count(len(sound) - start):
         yield start, sound[start:]
-
-
-def batch_indices(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of sounds of similar length, in batches of at most `MAX_BATCH` samples."""
-    return packed(lengths, MAX_BATCH)
 
 
 def read_segments(

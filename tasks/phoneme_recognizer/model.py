@@ -16,7 +16,7 @@ needs many steps to leave that state; so its head starts at zero and is added to
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -195,7 +195,7 @@ class PhonemeRecognizer(keras.Model):
             label_ids, label_lengths = best.labels[:, :n_best], best.label_lengths[:, :n_best]
         else:
             label_ids, label_lengths = (x[:, None] for x in ctc.best_path(log_probs, logits.ctc_lengths))
-        label_ids = label_ids[:, :, : ops.maximum(ops.max(label_lengths), 1)]
+        label_ids = ctc.trimmed(label_ids, label_lengths)
         segments = self.align(logits, lengths, label_ids, label_lengths)
         if ngrams is None:
             return segments
@@ -286,6 +286,9 @@ LoadedRecognizer = Loaded[Config, PhoneVocabulary, PhonemeRecognizer]
 class RecognizerFunction(AnySize):
     """A function of a recognizer, compiled once for all sizes; call `predict_on_batch` with NumPy arrays."""
 
+    max_rows = 64
+    shortest: ClassVar = {"samples": SAMPLE_RATE}
+
     def __init__(self, model: PhonemeRecognizer, **search: Any):
         super().__init__()
         self.model, self.search = model, search
@@ -303,6 +306,14 @@ class PhoneDecoder(RecognizerFunction):
         return self.decode(inputs["samples"], inputs["lengths"])._asdict()
 
 
+class PosteriorFunction(RecognizerFunction):
+    """`PhonemeRecognizer.posteriors`."""
+
+    def call(self, inputs: dict[str, Any]) -> tuple[Any, Any]:
+        """`samples` and `lengths` -> probabilities `(batch, frames, vocab)` and lengths in frames."""
+        return self.model.posteriors(inputs["samples"], inputs["lengths"])
+
+
 class BestPathDecoder(RecognizerFunction):
     """The labels of the best path without times."""
 
@@ -314,6 +325,8 @@ class BestPathDecoder(RecognizerFunction):
 
 class PhoneAligner(RecognizerFunction):
     """`PhonemeRecognizer.align` of known labels."""
+
+    shortest: ClassVar = {"samples": SAMPLE_RATE, "label_ids": 16}  # of a second of speech
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """`samples`, `lengths`, `label_ids` `(batch, target)`, `label_lengths` `(batch,)` -> fields of `Segments`."""

@@ -95,7 +95,7 @@ def endpoints(translator: "Translator", scorer: "PairScorer", tables: "list[Text
         is_accepted = count <= 2 * max_length
         tokens, ids = keep_rows(tokens, is_accepted), keep_rows(ids, is_accepted)
         source_tokens, source_ids = with_end(source_table, tokens, ids)
-        result = translator.search(source_ids)
+        result = translator.search({"source_ids": source_ids})
         copied, token_ids = result["copied"], result["token_ids"]
         copies = tf.where(copied >= 0, tf.gather(source_tokens, tf.maximum(copied, 0), batch_dims=1), "")
         tokens = tf.where(copies == "", tf.gather(names, token_ids), copies)

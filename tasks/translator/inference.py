@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from shared.batching import packed, pad
+from shared.batching import pad
 from shared.errors import UserError
 from shared.text import tidy
 from shared.training import Loaded
 from shared.vocabulary import Vocabulary, WordVocabulary
 from tasks.translator.config import Config, find_run
 from tasks.translator.fusion import LanguageModel
-from tasks.translator.model import EncoderDecoder, ScoringModel, SearchModel, Vocabularies, load_model, source_batch
+from tasks.translator.model import (
+    MAX_SCORES, EncoderDecoder, ScoringModel, SearchModel, Vocabularies, load_model, source_batch,
+)  # fmt: skip
 
 BATCH_TOKENS = 2000  # of either language, padding included
-MAX_SCORES = 80_000_000  # of a batch at each step of a search
 
 LoadedTranslator = Loaded[Config, Vocabularies, EncoderDecoder]
 
@@ -135,8 +136,8 @@ class Translator:
                 raise UserError(reason)
         encoded = [self.vocabulary.source.encode(sentence) for sentence in different]
         translations = {"": [_empty_translation()]}
-        for indices in packed([len(ids) + 1 for ids in encoded], self._batch_tokens):
-            result = self.search.predict_on_batch(source_batch([encoded[i] for i in indices]))
+        for indices in self.search.batches([len(ids) + 1 for ids in encoded], self._batch_tokens):
+            result = self.search.predict_on_batch({"source_ids": source_batch([encoded[i] for i in indices])})
             for row, i in enumerate(indices):
                 tokens = self.vocabulary.source.pieces(different[i])
                 ranks = np.flatnonzero(result["lengths"][row]).tolist()  # length 0 is an unused entry of the beam
@@ -248,7 +249,7 @@ class PairScorer:
         targets = [[*vocabulary.encode(tidy(target)), vocabulary.end_id] for _, target in pairs]
         lengths = [max(len(source) + 1, len(target)) for source, target in zip(sources, targets, strict=True)]
         scores: dict[int, PairScore] = {}
-        for indices in packed(lengths, BATCH_TOKENS):
+        for indices in self.scoring.batches(lengths, BATCH_TOKENS):
             source_ids, target_ids = source_batch([sources[i] for i in indices]), pad([targets[i] for i in indices])
             inputs = {"source_ids": source_ids, "target_ids": target_ids}
             for i, log_probs, attention in zip(indices, *self.scoring.predict_on_batch(inputs), strict=True):

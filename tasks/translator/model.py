@@ -11,10 +11,10 @@
 The decoder's initial state is tanh(W mean(H)). `decoders` has two others, for comparison.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -31,6 +31,8 @@ from tasks.translator.config import Config
 from tasks.translator.decoders import BetweenDecoder, Decoded, FixedDecoder, InsideDecoder, Memory
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
+
+MAX_SCORES = 80_000_000  # of a batch at each step of a search
 
 
 class Vocabularies(NamedTuple):
@@ -189,9 +191,14 @@ def translate(models: Sequence[EncoderDecoder], source_ids: Any, config: Config)
 
     Several models form an ensemble, see `ensemble_step`. `extras` is the attention `(batch, beam, target, source)`.
     """
-    # A translation is rarely longer than 1.5 times its source; hypotheses that stay open longer cost time.
-    lengths = ops.sum(ops.cast(source_ids != Vocabulary.pad_id, "int32"), axis=1)
-    max_lengths = ops.minimum(3 * lengths // 2 + 8, config.max_length) + 1  # and the end token
+
+    def limit(length: Any, minimum: Callable[[Any, Any], Any]) -> Any:
+        # A translation is rarely longer than 1.5 times its source; hypotheses that stay open longer cost time.
+        return minimum(3 * length // 2 + 8, config.max_length) + 1  # and the end token
+
+    max_lengths = limit(ops.sum(ops.cast(source_ids != Vocabulary.pad_id, "int32"), axis=1), ops.minimum)
+    batch, width = ops.shape(source_ids)
+    longest = limit(width, min) if isinstance(width, int) else ops.max(max_lengths)
     memories = [model.encode(source_ids) for model in models]
     states = tuple(model.initial_state(memory) for model, memory in zip(models, memories, strict=True))
 
@@ -205,7 +212,6 @@ def translate(models: Sequence[EncoderDecoder], source_ids: Any, config: Config)
     if config.vocabulary == "subwords":  # any text has a spelling
         forbidden_ids.append(Vocabulary.unknown_id)
     special_ids = Vocabulary.start_id, Vocabulary.end_id, Vocabulary.pad_id
-    batch, longest = ops.shape(source_ids)[0], ops.max(max_lengths)
     space = SearchSpace(step(memories), states, batch, *special_ids, longest, forbidden_ids)
     options: dict[str, Any] = {"beam": config.beam, "length_penalty": config.length_penalty, "num_exact": 1}
     return beam_search(space, **options, max_lengths=max_lengths, step_for_subset=step_for_subset)
@@ -245,18 +251,25 @@ def copied_indices(hypotheses: Hypotheses, source_ids: Any) -> Any:
 class SearchModel(AnySize):
     """`translate` for batches of any size, with the settings of `config`."""
 
+    shortest: ClassVar = {"source_ids": 8}
+
     def __init__(self, models: Sequence[EncoderDecoder], config: Config):
         super().__init__()
         self.models, self.config = list(models), config
+        most = MAX_SCORES // (config.beam * models[0].target_size)
+        self.max_rows = 1 << max(0, min(7, most.bit_length() - 1))
 
-    def call(self, inputs: Any) -> dict[str, Any]:
-        """Source ids `(batch, source)` -> the fields of `Hypotheses`, and `copied`, see `copied_indices`."""
-        hypotheses = translate(self.models, inputs, self.config)
-        return {**hypotheses._asdict(), "copied": copied_indices(hypotheses, inputs)}
+    def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """`source_ids` `(batch, source)` -> the fields of `Hypotheses`, and `copied`, see `copied_indices`."""
+        hypotheses = translate(self.models, inputs["source_ids"], self.config)
+        return {**hypotheses._asdict(), "copied": copied_indices(hypotheses, inputs["source_ids"])}
 
 
 class ScoringModel(AnySize):
     """Log-probabilities of given translations, for batches of any size."""
+
+    max_rows = 128
+    shortest: ClassVar = {"source_ids": 8, "target_ids": 8}
 
     def __init__(self, model: EncoderDecoder):
         super().__init__()
