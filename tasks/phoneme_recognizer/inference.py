@@ -16,8 +16,13 @@ from shared.phones import SILENCE, PhoneVocabulary, fold_all
 from shared.runs import Run
 from tasks.phoneme_recognizer.config import find_run
 from tasks.phoneme_recognizer.model import (
-    LoadedRecognizer, PhoneAligner, PhoneDecoder, PosteriorFunction, load_model, load_ngrams,
-)  # fmt: skip
+    LoadedRecognizer,
+    PhoneAligner,
+    PhoneDecoder,
+    PosteriorFunction,
+    load_model,
+    load_ngrams,
+)
 
 MAX_PIECE = 30 * SAMPLE_RATE  # samples; longer sounds are cut where they are quietest
 CUT_RANGE = 10 * SAMPLE_RATE  # samples at the end of a piece in which the cut is placed

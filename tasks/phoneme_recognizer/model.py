@@ -126,7 +126,7 @@ class PhonemeRecognizer(keras.Model):
         """`(batch, samples)` -> normalised bands `(batch, frames, mels)`, 0 in the padding; lengths in frames."""
         bands = log_mel(samples, self.config.mels)
         lengths = ops.cast(frame_count(lengths), "int32")
-        real = _is_real(bands, lengths)[:, :, None]
+        real = is_real(bands, lengths)[:, :, None]
         mean, deviation = self.mean, self.deviation
         if self.config.normalisation == "utterance":
             count = ops.cast(ops.maximum(lengths, 1), bands.dtype)[:, None, None]
@@ -167,8 +167,8 @@ class PhonemeRecognizer(keras.Model):
             # Symmetric padding: with stride 2, that of Keras' "same" depends on the longest sound in the batch.
             x = self.convolve(index, ops.pad(x, ((0, 0), (size // 2, size // 2), (0, 0))))
             lengths = (lengths + stride - 1) // stride
-            x = ops.where(_is_real(x, lengths)[:, :, None], x, 0.0)
-        outputs, _ = self.stack(x, mask=_is_real(x, lengths), training=training)
+            x = ops.where(is_real(x, lengths)[:, :, None], x, 0.0)
+        outputs, _ = self.stack(x, mask=is_real(x, lengths), training=training)
         outputs = self.output_dropout(outputs, training=training)
         ctc_logits, frame_logits = self.heads(outputs)
         return Logits(ctc_logits, lengths, frame_logits[:, :frames], frame_lengths)
@@ -263,7 +263,7 @@ def repeat_batch(tensor: Any, times: int) -> Any:
     return tensor if times == 1 else ops.concatenate([tensor] * times)
 
 
-def _is_real(x: Any, lengths: Any) -> Any:
+def is_real(x: Any, lengths: Any) -> Any:
     """Mask `(batch, time)` of the steps of x `(batch, time, ...)` that are within the lengths."""
     return ops.arange(ops.shape(x)[1]) < lengths[:, None]
 

@@ -8,7 +8,7 @@ output needs.
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -19,18 +19,56 @@ from shared.errors import UserError
 from shared.features import HOP, WINDOW, frame_count, log_mel
 from shared.files import MediaError
 from tasks.phoneme_recognizer.config import find_run
-from tasks.phoneme_recognizer.model import LoadedRecognizer, PhonemeRecognizer, convolutions, front_widths, load_model
+from tasks.phoneme_recognizer.model import (
+    LoadedRecognizer,
+    PhonemeRecognizer,
+    RecognizerFunction,
+    convolutions,
+    front_widths,
+    is_real,
+    load_model,
+)
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 Peak = tuple[str, float]  # a phone, and the time of its peak in seconds
 
 
+class Bands(RecognizerFunction):
+    """`samples` `(1, samples)` -> normalised bands `(1, frames, mels)`."""
+
+    shortest: ClassVar = {"samples": WINDOW + 7 * HOP}
+
+    def call(self, inputs: dict[str, Any]) -> Any:
+        return (log_mel(inputs["samples"], self.model.config.mels) - self.model.mean) / self.model.deviation
+
+
+class Convolve(RecognizerFunction):
+    """`frames` `(1, frames, width)` -> the outputs of a convolution."""
+
+    shortest: ClassVar = {"frames": 8}
+
+    def call(self, inputs: dict[str, Any]) -> Any:
+        return self.model.convolve(frames=inputs["frames"], **self.search)
+
+
+class Step(RecognizerFunction):
+    """`inputs` `(1, time, width)` of the stack, their `lengths` `(1,)`, `states` -> log-probabilities, new states."""
+
+    shortest: ClassVar = {"inputs": 4}
+
+    def call(self, inputs: dict[str, Any]) -> tuple[Any, list[Any]]:
+        x = inputs["inputs"]
+        outputs, states = self.model.stack(x, initial_state=inputs["states"], mask=is_real(x, inputs["lengths"]))
+        logits, _ = self.model.heads(outputs)
+        return ops.log_softmax(logits / self.model.temperature, axis=-1), states
+
+
 class _Convolution:
     """One convolution over a stream, padded with zeros at its start and end."""
 
     def __init__(self, model: PhonemeRecognizer, index: int, width: int):
-        self.model, self.index = model, index
+        self.function, self.width = Convolve(model, index=index), front_widths(model.config)[index + 1]
         self.size, self.stride = convolutions(model.config)[index]
         self.padding = np.zeros((1, self.size // 2, width), np.float32)
         self.kept = self.padding
@@ -41,8 +79,8 @@ class _Convolution:
         count = max((x.shape[1] - self.size) // self.stride + 1, 0)
         self.kept = x[:, count * self.stride :]
         if not count:
-            return np.zeros((1, 0, front_widths(self.model.config)[self.index + 1]), np.float32)
-        return np.asarray(self.model.convolve(self.index, x[:, : (count - 1) * self.stride + self.size]))
+            return np.zeros((1, 0, self.width), np.float32)
+        return self.function.predict_on_batch({"frames": x})[:, :count]
 
     def finish(self, frames: np.ndarray) -> np.ndarray:
         """The outputs for the last frames."""
@@ -65,7 +103,8 @@ class StreamRecognizer:
             )
         self.samples = np.zeros(0, np.float32)
         self.convolutions = [_Convolution(self.model, i, width) for i, width in enumerate(front_widths(config)[:-1])]
-        self.states = self.model.stack.initial_state(1)
+        self.bands, self.advance = Bands(self.model), Step(self.model)
+        self.states = [np.asarray(state) for state in self.model.stack.initial_state(1)]
         self.step, self.label = 0, 0  # number of steps so far, and the label of the last one
 
     @classmethod
@@ -86,16 +125,15 @@ class StreamRecognizer:
         self.samples = np.concatenate([self.samples, samples])
         x = np.zeros((1, 0, self.model.config.mels), np.float32)
         if count := int(frame_count(len(self.samples))):
-            bands = np.asarray(log_mel(self.samples[None], self.model.config.mels))
-            x = (bands - np.asarray(self.model.mean)) / np.asarray(self.model.deviation)
+            x = self.bands.predict_on_batch({"samples": self.samples[None]})[:, :count]
         self.samples = self.samples[count * HOP :]
         for convolution in self.convolutions:
             x = convolution.finish(x) if is_last else convolution.feed(x)
         if not x.shape[1]:
             return np.zeros((0, self.model.num_classes), np.float32)
-        outputs, self.states = self.model.stack(x, initial_state=self.states)
-        logits, _ = self.model.heads(outputs)
-        return np.asarray(ops.log_softmax(logits / self.model.temperature, axis=-1))[0]
+        inputs = {"inputs": x, "lengths": np.array([x.shape[1]], np.int32), "states": self.states}
+        log_probs, self.states = self.advance.predict_on_batch(inputs)
+        return log_probs[0, : x.shape[1]]
 
     def _peaks(self, log_probs: np.ndarray) -> Iterator[Peak]:
         """The best path."""

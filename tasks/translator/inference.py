@@ -20,8 +20,14 @@ from shared.vocabulary import Vocabulary, WordVocabulary
 from tasks.translator.config import Config, find_run
 from tasks.translator.fusion import LanguageModel
 from tasks.translator.model import (
-    MAX_SCORES, EncoderDecoder, ScoringModel, SearchModel, Vocabularies, load_model, source_batch,
-)  # fmt: skip
+    MAX_SCORES,
+    EncoderDecoder,
+    ScoringModel,
+    SearchModel,
+    Vocabularies,
+    load_model,
+    source_batch,
+)
 
 BATCH_TOKENS = 2000  # of either language, padding included
 

@@ -64,16 +64,19 @@ def test_a_line_longer_than_one_call(loaded):
     np.testing.assert_allclose(-score.log_probs, line_nats(loaded, text), rtol=1e-4, atol=1e-5)
 
 
-def test_a_long_line_is_a_batch_of_its_own(loaded, monkeypatch):
+def test_lines_of_any_length_are_read_in_parts_of_bounded_size(loaded, monkeypatch):
     lines = [LINES[0], " ".join([LINES[1]] * 5), LINES[1]]
     expected = TextScorer(loaded)(lines)
-    monkeypatch.setattr("tasks.language_model.inference.LONG", 10)
-    scorer, readers = TextScorer(loaded), []
-    read = scorer._read
-    monkeypatch.setattr(scorer, "_read", lambda *args, **kwargs: readers.append(args[0]) or read(*args, **kwargs))
+    monkeypatch.setattr("tasks.language_model.inference.TOKENS", 16)
+    scorer, shapes = TextScorer(loaded), []
+    predict = scorer.reader.predict_on_batch
+    monkeypatch.setattr(
+        scorer.reader, "predict_on_batch", lambda inputs: shapes.append(inputs["token_ids"].shape) or predict(inputs)
+    )
     for score, other in zip(scorer(lines), expected, strict=True):
         np.testing.assert_allclose(score.log_probs, other.log_probs, atol=1e-4)
-    assert readers == [scorer.batched, scorer.single]
+    assert len(shapes) >= 3
+    assert all(rows * steps <= 16 for rows, steps in shapes)
 
 
 ENDLESS = """

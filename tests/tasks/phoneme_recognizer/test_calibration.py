@@ -22,7 +22,7 @@ def test_probabilities_at_each_temperature_equal_those_of_the_model(trained):
         np.testing.assert_array_equal(np.asarray(segments.label_lengths)[:, 0], counts)
         for row, count in enumerate(counts):
             expected = segments.probabilities[row, 0, :count]
-            np.testing.assert_allclose(probabilities[index, row, :count], expected, atol=1e-4)
+            np.testing.assert_allclose(probabilities[row, index, :count], expected, atol=1e-4)
 
 
 def test_more_errors_raise_the_temperature(trained):

@@ -6,7 +6,7 @@ import pytest
 from shared.audio import SAMPLE_RATE
 from shared.errors import UserError
 from tasks.phoneme_recognizer import inference
-from tasks.phoneme_recognizer.inference import Phone, Recognition, SoundRecognizer, batch_indices, cut
+from tasks.phoneme_recognizer.inference import Phone, Recognition, SoundRecognizer, cut
 from tests.tasks.phoneme_recognizer.conftest import VOCABULARY, sound
 
 
@@ -33,12 +33,6 @@ def test_a_long_sound_is_cut_where_it_is_quiet(recognizer, monkeypatch):
     assert recognizer.posteriors(samples).shape == (1 + (len(samples) - 400) // 160, 39)
     batched = recognizer([samples, sound("ai")])[1][0]
     assert [phone.phone for phone in batched.phones] == [phone.phone for phone in short.phones]
-
-
-def test_batches_have_a_maximum_size_and_each_sound_once():
-    lengths = [5, 40 * SAMPLE_RATE, 7, 30 * SAMPLE_RATE, 31 * SAMPLE_RATE]
-    assert list(batch_indices(lengths)) == [[0, 2], [3], [4], [1]]
-    assert list(batch_indices([])) == []
 
 
 def test_silences_fill_the_gaps_between_phones():

@@ -41,7 +41,9 @@ def test_other_sentences_order_and_white_space_change_nothing(translator):
 def test_repeated_sentences_are_searched_once(translator, monkeypatch):
     searched = []
     search = translator.search.predict_on_batch
-    monkeypatch.setattr(translator.search, "predict_on_batch", lambda ids: searched.extend(ids) or search(ids))
+    monkeypatch.setattr(
+        translator.search, "predict_on_batch", lambda inputs: searched.extend(inputs["source_ids"]) or search(inputs)
+    )
     first, other, again = translator(["two one", "three", " two  one"])
     assert len(searched) == 2
     assert (again, other[0].text) == (first, "drei")
