@@ -49,17 +49,18 @@ class AnySize(keras.Model):
     def batches(self, lengths: Sequence[int], max_size: int) -> Iterator[list[int]]:
         """Indices of sequences in batches of similar length, the shortest first, of at most `max_size` elements.
 
-        On JAX they have the sizes that are compiled, whatever `max_size` is.
+        The lengths are those of the first input in `shortest`. On JAX `max_rows` bounds the batches, not `max_size`.
         """
         if keras.backend.backend() == "tensorflow":
             yield from packed(lengths, max_size)
             return
-        by_size = defaultdict(list)
+        least, by_size = next(iter(self.shortest.values())), defaultdict(list)
         for index in np.argsort(lengths, kind="stable").tolist():
-            by_size[_doublings(lengths[index], min(self.shortest.values()))].append(index)
+            by_size[_doublings(lengths[index], least)].append(index)
         for doublings, indices in by_size.items():
-            rows = self._rows(doublings)
-            yield from (indices[start : start + rows] for start in range(0, len(indices), rows))
+            rows, last = self._rows(doublings), max(1, len(indices) - 1)  # a row alone would be another shape
+            for start in range(0, last, rows):
+                yield indices[start : start + rows] if start + rows < last else indices[start:]
 
     def _predict_padded(self, x: Any) -> Any:
         sizes: list[int] = []
