@@ -1,6 +1,7 @@
 """Code that knows no task. Importing it prepares the import of Keras: its backend, and no messages of its start."""
 
-from shared import backend, quiet
+from shared import backend, compilation, quiet
 
 backend.install()
+compilation.install()
 quiet.install()

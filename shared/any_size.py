@@ -34,6 +34,10 @@ class AnySize(keras.Model):
     max_rows: int = 32
     shortest: ClassVar[Mapping[str, int]] = {}
 
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.built = True  # its parts are
+
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs of `call`, a nest of NumPy arrays, for an array or a dictionary of arrays, nests or scalars."""
         if keras.backend.backend() != "tensorflow":
@@ -78,8 +82,15 @@ class AnySize(keras.Model):
                 missing = (least << doublings) - a.shape[1] if least else 0
                 return np.pad(a[indices], [(0, 0), (0, missing), *[(0, 0)] * (a.ndim - 2)][: a.ndim])
 
-            return super(AnySize, self).predict_on_batch(self._map(padded, x))
+            return map_structure(np.asarray, self._compiled(*variables, self._map(padded, x)))
 
+        # Not by Keras' method, which frees the memory of the variables' values; others may share it.
+        groups = self.trainable_variables, self.non_trainable_variables
+        variables = [[variable.value for variable in group] for group in groups]
+        if not hasattr(self, "_compiled"):
+            import jax
+
+            self._compiled = jax.jit(lambda *arguments: self.stateless_call(*arguments)[0])
         parts = [part(start) for start in range(0, count, rows)]
         return map_structure(lambda *outputs: np.concatenate(outputs)[:count], *parts)
 

@@ -217,7 +217,7 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     pairs = list(zip(model.trainable_variables, averages, strict=True)) if averages else []
     own = [ops.convert_to_numpy(variable) for variable, _ in pairs]
     for variable, average in pairs:
-        variable.assign(average)
+        variable.assign(ops.copy(average))  # JAX shares the value otherwise, and Keras' `predict_on_batch` frees it
     try:
         yield
     finally:

@@ -13,6 +13,8 @@ import pytest
 from shared.machine import has_imagenet_weights
 from tests.golden import MODELS, RECORD, processor
 
+pytestmark = pytest.mark.any_backend
+
 DIGEST = re.compile("[0-9a-f]{64}")
 NUMBER = re.compile(r"-?0x[01]\.[0-9a-f]+p[+-]\d+")
 

@@ -202,7 +202,7 @@ class _DynamicRule(keras.optimizers.Optimizer):
         self.scales, self.trained, self.pulls = slots
         for scale, rms, trained, variable in zip(self.scales, self.rms, self.trained, variables, strict=True):
             scale.assign(rms + self.EPSILON)
-            trained.assign(variable)
+            trained.assign(ops.copy(variable))  # on JAX, a training step frees the memory of the variable's value
 
     def start(self, settings: Dynamic) -> None:
         """Resets the weights to the trained ones."""
@@ -210,7 +210,7 @@ class _DynamicRule(keras.optimizers.Optimizer):
         for variable, trained, pull, rms in zip(
             self._trainable_variables, self.trained, self.pulls, self.rms, strict=True
         ):
-            variable.assign(trained)
+            variable.assign(ops.copy(trained))
             pull.assign(np.minimum(1, settings.decay * rms / self.mean))
 
     def update_step(self, gradient, variable, learning_rate):

@@ -269,7 +269,7 @@ class WordFunction(AnySize):
 
     def __init__(self, model: WordModel, **kwargs):
         super().__init__(**kwargs)
-        self.model, self.built = model, True
+        self.model = model
 
 
 class PromptReader(WordFunction):

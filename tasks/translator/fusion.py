@@ -8,6 +8,7 @@ The notation is that of `shared.decoding.beam_search`. The language model is the
 
 from collections.abc import Sequence
 
+from shared.backend import require_tensorflow
 from shared.decoding import length_penalty
 from shared.errors import shortened
 from shared.runs import Run, RunError
@@ -27,6 +28,7 @@ class LanguageModel:
         run = Run.find(model, "language_model", model)
         if (path := latest_export(run)) is None:
             raise RunError(f"{run.path} has no SavedModel; write one: python -m tasks.language_model.export {model}")
+        require_tensorflow("--language-model")
         import tensorflow as tf
 
         self.weight = weight

@@ -23,7 +23,6 @@ class Sums(AnySize):
     def __init__(self):
         super().__init__()
         self.bias = self.add_weight(shape=(), initializer="ones", name="bias")
-        self.built = True
         self.shapes = []
 
     def call(self, inputs):

@@ -26,6 +26,8 @@ from tasks.captioner.caption import main
 from tasks.captioner.inference import ImageCaptioner
 from tests.tasks.captioner.conftest import encoded, odd_images, picture
 
+pytestmark = pytest.mark.any_backend
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -9,6 +9,8 @@ from shared.errors import UserError
 from tasks.captioner.config import PRESETS, SCENES
 from tasks.captioner.encoder import CHANNELS, LOGITS, VALUES, Arrangement, build_encoder, grid_shape, small_cnn
 
+pytestmark = pytest.mark.any_backend
+
 ROWS, COLUMNS = 6, 7
 SQUARE, STAR, RED, WHITE, SMALL, LARGE = SHAPES.index("square"), SHAPES.index("star"), 6, 12, 14, 15
 

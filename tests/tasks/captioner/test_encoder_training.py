@@ -16,6 +16,8 @@ from tasks.captioner.encoder_training import learned_encoder
 from tasks.captioner.model import build_model
 from tests.tasks.captioner.conftest import encoded, picture
 
+pytestmark = pytest.mark.any_backend
+
 CONFIG = replace(PRESETS["flickr8k"], image_size=64, encoder_words=3, min_count=1, units=8)
 WORDS = ["a dog", "a cat", "a dog and a cat", "one", "a bird"]
 

@@ -15,6 +15,8 @@ from tasks.captioner.inference import Caption
 from tasks.captioner.model import load_model
 from tests.tasks.captioner.conftest import CONFIG
 
+pytestmark = pytest.mark.any_backend
+
 GRID = 12
 
 

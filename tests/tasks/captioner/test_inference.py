@@ -1,12 +1,15 @@
 """Captions from Python."""
 
 import numpy as np
+import pytest
 
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.encoder import load_encoder
 from tasks.captioner.inference import ImageCaptioner, read_captions
 from tasks.captioner.model import load_model
 from tests.tasks.captioner.conftest import picture
+
+pytestmark = pytest.mark.any_backend
 
 
 def test_captions_are_read_from_hypotheses():

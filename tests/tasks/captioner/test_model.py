@@ -11,6 +11,8 @@ from shared.vocabulary import Vocabulary
 from tasks.captioner.config import SCENES
 from tasks.captioner.model import Captioner, CaptionSearch, readable
 
+pytestmark = pytest.mark.any_backend
+
 VOCAB, UNITS, CHANNELS, ROWS, COLUMNS = 11, 6, 5, 2, 4
 BATCH, CAPTIONS, TARGET = 3, 2, 7
 

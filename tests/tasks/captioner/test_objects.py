@@ -16,6 +16,8 @@ from tasks.captioner.config import SCENES
 from tasks.captioner.encoder import ATTRIBUTES, LOGITS, small_cnn
 from tasks.captioner.objects import EMPTY, IGNORED, VALUES_OF, CellCrossEntropy, cell_labels, learn_objects
 
+pytestmark = pytest.mark.any_backend
+
 SQUARE, STAR = SHAPES.index("square"), SHAPES.index("star")
 RECORD = {
     "shapes": ["square", "star"],

@@ -5,6 +5,8 @@ import pytest
 
 from tasks.captioner.words import learn_words, word_fractions
 
+pytestmark = pytest.mark.any_backend
+
 IMAGES, VIEWS, CHANNELS, WORDS = 30, 2, 5, 3
 
 

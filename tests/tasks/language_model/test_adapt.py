@@ -22,6 +22,8 @@ from tasks.language_model.adapt import (
 from tasks.language_model.model import build_model
 from tests.tasks.language_model.test_model import PLAIN, VOCABULARY
 
+pytestmark = pytest.mark.any_backend
+
 START = VOCABULARY.end_id
 RNG = np.random.default_rng(0)
 

@@ -11,6 +11,8 @@ from tasks.language_model.evaluate import main as evaluate
 from tasks.language_model.fill import main
 from tasks.language_model.score import main as score
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.mark.slow
 def test_the_command(bidirectional, capsys, monkeypatch):

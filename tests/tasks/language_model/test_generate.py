@@ -6,6 +6,8 @@ import pytest
 
 from tasks.language_model.generate import main
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.mark.parametrize("prompt", ["", "the cat", "zebra \u732b \U0001f408 \x07", "  the\n\tcat "])
 def test_any_prompt(prompt, trained, capsys):

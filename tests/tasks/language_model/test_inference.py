@@ -18,6 +18,8 @@ from tasks.language_model.model import build_model, load_model
 from tests.tasks.language_model.conftest import NOUNS, VERBS
 from tests.tasks.language_model.test_model import PLAIN, VOCABULARY
 
+pytestmark = pytest.mark.any_backend
+
 LINES = ["the cat sees the dog .", "the hen likes the zebra .", "", "dog dog"]
 
 

@@ -11,6 +11,8 @@ from tasks.language_model.model import load_model
 from tasks.language_model.score import main
 from tests.tasks.language_model.test_inference import LINES, line_nats
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.fixture(scope="module")
 def loaded(trained):

@@ -11,6 +11,8 @@ from tasks.phoneme_recognizer.data import Split, load_split
 from tasks.phoneme_recognizer.model import load_model, load_ngrams
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY, sound
 
+pytestmark = pytest.mark.any_backend
+
 
 def test_probabilities_at_each_temperature_equal_those_of_the_model(trained):
     model = load_model(trained.run).model

@@ -8,6 +8,8 @@ import pytest
 from tasks.phoneme_recognizer.evaluate import Arguments, main, measure
 from tasks.phoneme_recognizer.model import load_model
 
+pytestmark = pytest.mark.any_backend
+
 
 def test_metrics_of_a_split_are_printed_and_saved(trained, capsys):
     assert main(["--model", "tiny", "--split", "test", "--json", "--noise", "--worst", "2"]) == 0

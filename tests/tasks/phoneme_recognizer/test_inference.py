@@ -9,6 +9,8 @@ from tasks.phoneme_recognizer import inference
 from tasks.phoneme_recognizer.inference import Phone, Recognition, SoundRecognizer, cut
 from tests.tasks.phoneme_recognizer.conftest import VOCABULARY, sound
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.fixture(scope="module")
 def recognizer(trained):

@@ -14,6 +14,8 @@ from shared.training import weights_as_arrays
 from tasks.phoneme_recognizer.model import PhonemeRecognizer, build_model, load_model, load_ngrams, measure_bands
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY, say, sound
 
+pytestmark = pytest.mark.any_backend
+
 STREAMING = replace(CONFIG, bidirectional=False, normalisation="corpus", num_layers=2)
 
 

@@ -12,6 +12,8 @@ from tasks.phoneme_recognizer.model import Logits, build_model
 from tasks.phoneme_recognizer.objective import CTCTrainingModel, consistency_loss
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY
 
+pytestmark = pytest.mark.any_backend
+
 
 def steps(batch, count: int, learning_rate: float = 1e-3, **options) -> list[dict[str, float]]:
     """The logs of `count` steps on one batch, without masks and dropout."""

@@ -18,6 +18,8 @@ from tasks.phoneme_recognizer.inference import SoundRecognizer
 from tasks.phoneme_recognizer.recognize import main
 from tests.tasks.phoneme_recognizer.conftest import say, sound
 
+pytestmark = pytest.mark.any_backend
+
 TEXTS = {"a.wav": "aims", "b.flac": "si am", "c.ogg": "misa"}
 
 

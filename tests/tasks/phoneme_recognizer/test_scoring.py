@@ -19,6 +19,8 @@ from tasks.phoneme_recognizer.scoring import (
 )
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY
 
+pytestmark = pytest.mark.any_backend
+
 RATES = ("PER", "substitutions", "deletions", "insertions")
 
 

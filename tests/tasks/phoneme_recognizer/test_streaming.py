@@ -16,6 +16,8 @@ from tasks.phoneme_recognizer.model import build_model, measure_bands
 from tasks.phoneme_recognizer.streaming import StreamRecognizer, listen
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY, sound
 
+pytestmark = pytest.mark.any_backend
+
 STREAMING = replace(CONFIG, bidirectional=False, normalisation="corpus", num_layers=2)
 
 

@@ -3,9 +3,12 @@
 from itertools import permutations
 
 import numpy as np
+import pytest
 
 from tasks.translator import aligner
 from tasks.translator.aligner import align
+
+pytestmark = pytest.mark.any_backend
 
 DOG, CAT, RED, RUNS = 4, 5, 6, 7
 HUND, KATZE, ROT, LAEUFT, ACH = 14, 15, 16, 17, 18  # ACH occurs with every source word

@@ -14,6 +14,8 @@ from tasks.translator.config import SCENES
 from tasks.translator.inference import Translator, hard_alignment, word_attention, word_indices
 from tasks.translator.model import Vocabularies, build_model
 
+pytestmark = pytest.mark.any_backend
+
 
 def test_translation_and_alignment(translator):
     best, second, *_ = translator(["one two three"])[0]

@@ -12,6 +12,8 @@ from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.translator.config import SCENES
 from tasks.translator.model import EncoderDecoder, Vocabularies, build_model, source_batch, translate
 
+pytestmark = pytest.mark.any_backend
+
 SOURCE, TARGET = 13, 17  # sizes of the vocabularies
 VOCABULARY = Vocabularies(*(WordVocabulary([*SPECIALS, *map(str, range(size - 4))]) for size in (SOURCE, TARGET)))
 INSIDE = replace(SCENES, embedding_units=5, units=6)

@@ -7,6 +7,8 @@ import pytest
 from tasks.translator.inference import PairScorer
 from tasks.translator.score import main
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.fixture(autouse=True)
 def shared_scorer(monkeypatch, scorer):

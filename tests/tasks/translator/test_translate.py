@@ -11,6 +11,8 @@ from PIL import Image
 from tasks.translator.inference import Translator
 from tasks.translator.translate import main
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.fixture(autouse=True)
 def shared_translator(monkeypatch, translator):
