@@ -1,37 +1,60 @@
-"""Common parts of the side-by-side benchmarks: torch in a process of its own, alternating medians, files of results."""
+"""Common parts of the side-by-side benchmarks: peers in their own processes, alternating medians, files of results."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from shared.backend import installed_version
 from shared.machine import processor_name
 
-ROUNDS, SECONDS = 25, 5  # maximum number of alternating rounds, and of seconds; at least 5 rounds
+ops: Any = keras.ops  # Keras declares no result types for its operations
+
+MIN_ROUNDS, ROUNDS, SECONDS = 5, 25, 5  # minimum and maximum number of alternating rounds, and seconds for the latter
 
 HERE = Path(__file__).parent
 TORCH_ENVIRONMENT = HERE.parents[1] / ".venv-torch"
 TORCH = "torch==2.13.0"
 
 
-class Torch:
-    """A script for torch in a process of its own; it answers each line with a line."""
+class Peer:
+    """A program in a process of its own; it answers each line with a line."""
 
-    def __init__(self, python: Path, script: str):
+    def __init__(self, command: Sequence[str | Path], **environment: str):
         self.process = subprocess.Popen(
-            [python, HERE / script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment
         )
+
+    def ask(self, line: str) -> str:
+        """Sends a line; returns the answer, empty if the process has ended."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Torch(Peer):
+    """A script for torch, in this environment if torch is installed there, else in .venv-torch."""
 
     @classmethod
     def start(cls, script: str) -> "Torch | None":
         """Starts a script; None, with a message, if torch cannot be installed."""
-        python = TORCH_ENVIRONMENT / "bin" / "python"
+        own = importlib.util.find_spec("torch") is not None
+        python = Path(sys.executable) if own else TORCH_ENVIRONMENT / "bin" / "python"
         try:
             if not python.exists():
                 subprocess.run([sys.executable, "-m", "venv", TORCH_ENVIRONMENT], check=True)
@@ -40,25 +63,20 @@ class Torch:
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"without torch: {error}", file=sys.stderr)
             return None
-        return cls(python, script)
-
-    def ask(self, line: str) -> str:
-        """Sends a line; returns the answer."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline()
+        return cls([python, HERE / script])
 
 
 def medians(
-    steps: Mapping[str, Callable[[], float]], rounds: int = ROUNDS, max_seconds: float = SECONDS
+    steps: Mapping[str, Callable[[], float]],
+    rounds: int = ROUNDS,
+    max_seconds: float = SECONDS,
+    min_rounds: int = MIN_ROUNDS,
 ) -> dict[str, float]:
     """The median seconds of each step, measured in alternation."""
     taken: dict[str, list[float]] = {name: [] for name in steps}
     began = time.monotonic()
     for round_ in range(rounds):
-        if round_ >= 5 and time.monotonic() - began > max_seconds:
+        if round_ >= min_rounds and time.monotonic() - began > max_seconds:
             break
         for name, step in steps.items():
             taken[name].append(step())
@@ -67,18 +85,19 @@ def medians(
 
 def gemm() -> float:
     """Seconds of a plain 2048^3 float32 matrix product."""
-    a = tf.ones((2048, 2048))
+    a = ops.ones((2048, 2048))
     start = time.perf_counter()
-    tf.matmul(a, a)[0, 0].numpy()
+    float(ops.matmul(a, a)[0, 0])
     return time.perf_counter() - start
 
 
 def circumstances(torch: Torch | None) -> str:
     """Command, processor and versions of a file of results."""
+    versions = [f"keras {keras.__version__}", f"tensorflow {installed_version('tensorflow')}"]
+    versions += [TORCH.replace("==", " ")] if torch else []
     return (
-        f"Written by `make bench` on {os.cpu_count()} cores of {processor_name()}, keras {keras.__version__},"
-        f" tensorflow {tf.__version__}{', ' + TORCH.replace('==', ' ') if torch else ''}. Medians, taken in turn within"
-        " one run."
+        f"Written by `make bench` on {os.cpu_count()} cores of {processor_name()}, {', '.join(versions)}. Medians,"
+        " taken in turn within one run."
     )
 
 
