@@ -24,6 +24,7 @@ Exit codes: 0 success; 1 some inputs have no answer; 2 wrong usage, or no input 
 import argparse
 import contextlib
 import functools
+import glob
 import gzip
 import hashlib
 import io
@@ -50,7 +51,7 @@ try:
     from apache_beam.ml.inference.base import ModelHandler, RunInference
     from apache_beam.options.pipeline_options import PipelineOptions, TypeOptions, WorkerOptions
 except ImportError as error:
-    sys.exit(f"error: {error}; Apache Beam was expected: pip install -r deploy/beam_requirements.txt")
+    sys.exit(f"error: {error}; Apache Beam was expected: make .venv-beam/ready, or pip install apache-beam tensorflow")
 
 MISSING = -1e9  # the log_prob of what has no answer
 MAX_FILE = 256 * 1024**2  # bytes of an image or a sound
@@ -235,7 +236,7 @@ def reason_of(error: Exception) -> str | None:
         causes = [cause for cause in (error.exception_details or {}).values() if isinstance(cause, Exception)]
         return reason_of(causes[0]) if causes else None
     if isinstance(error, FileNotFoundError):
-        return "does not exist any more; the files of the plan were expected"
+        return "does not exist; a file was expected"
     if isinstance(error, PermissionError):
         return "may not be read (permission denied)"
     if isinstance(error, gzip.BadGzipFile | EOFError | zlib.error):
@@ -267,19 +268,25 @@ def plan_lines(name: str, size: int) -> list[dict[str, Any]]:
     return parts
 
 
+def find_files(pattern: str) -> list[str]:
+    """The files that match; raises Refused if there are none."""
+    if os.path.isdir(pattern):
+        raise Refused(f"--input {pattern}: is a folder; a pattern of files was expected, such as {pattern}/*")
+    if "://" in pattern:
+        found = [metadata.path for metadata in FileSystems.match([pattern])[0].metadata_list]
+    else:  # Beam's own search does not know the current folder
+        found = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+    files = [name for name in found if not os.path.isdir(name)]
+    if not files:
+        raise Refused(f"--input {pattern}: no file matches")
+    return files
+
+
 def make_plan(patterns: Sequence[str], is_text: bool, size: int) -> list[Part]:
     """The parts of the files that match, in the order of names."""
-    names = set()
-    for pattern in patterns:
-        found = [metadata.path for metadata in FileSystems.match([pattern])[0].metadata_list]
-        if not found:
-            raise Refused(f"--input {pattern}: no file matches")
-        names.update(found)
-    files = sorted(names)
-    if is_text:
-        fields = [part for name in files for part in plan_lines(name, size)]
-    else:
-        fields = [{"files": files[i : i + size]} for i in range(0, len(files), size)]
+    files = sorted({name for pattern in patterns for name in find_files(pattern)})
+    whole: list[dict[str, Any]] = [{"files": files[i : i + size]} for i in range(0, len(files), size)]
+    fields = [part for name in files for part in plan_lines(name, size)] if is_text else whole
     if not fields:
         raise Refused(f"--input {', '.join(patterns)}: the files have no lines")
     return [Part(number=number, **part) for number, part in enumerate(fields)]
@@ -537,6 +544,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     )
     options, others = parser.parse_known_args(arguments)
     options.output = options.output.rstrip("/")
+    if glob.has_magic(options.output):
+        raise Refused(f"--output {options.output}: a name without *, ? and [ was expected")
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -572,8 +581,8 @@ def run(arguments: list[str]) -> int:
         }
     with contextlib.suppress(BeamIOError):  # files of runs that were killed
         FileSystems.delete([f"{options.output}/temporary"])
-    now = f"{counts['answered']:,} answered, {counts['refused']:,} refused in {parts - earlier:,} parts"
-    print(f"{options.output}: {now}; {earlier:,} parts were there")
+    now = f"{counts['answered']:,} answered, {counts['refused']:,} refused"
+    print(f"{options.output}: {now}; {parts - earlier:,} of {parts:,} parts now, {earlier:,} before")
     if not sum(find_sizes(options.output, "answers")):
         return 2
     return 1 if find_sizes(options.output, "errors") else 0

@@ -1,9 +1,9 @@
-"""SavedModels of untrained models of all four tasks, written in seconds: their answers are odd, but always the same."""
+"""Untrained models of all four tasks and their SavedModels, made in seconds: their answers are odd but fixed."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -25,7 +25,14 @@ def enlarge(model: keras.Model) -> None:
             weight.assign(np.random.default_rng(number).normal(0, 0.7, weight.shape))
 
 
-def captioner(run: Run) -> tuple[keras.Model, dict[str, Endpoint], list[Any]]:
+class Exported(NamedTuple):
+    whole: Any  # the class of `inference.py`
+    model: keras.Model
+    endpoints: dict[str, Endpoint]
+    resources: Sequence[Any] = ()
+
+
+def captioner() -> Exported:
     from tasks.captioner.encoder import build_encoder
     from tasks.captioner.export import endpoints, example_files
     from tasks.captioner.inference import ImageCaptioner
@@ -36,10 +43,10 @@ def captioner(run: Run) -> tuple[keras.Model, dict[str, Endpoint], list[Any]]:
     model, encoder = build_model(config, vocabulary), build_encoder(config)
     enlarge(model)
     whole = ImageCaptioner(Loaded(config, vocabulary, model), encoder)
-    return whole.search, endpoints(whole, example_files()[0], picture()), []
+    return Exported(whole, whole.search, endpoints(whole, example_files()[0], picture()))
 
 
-def translator(run: Run) -> tuple[keras.Model, dict[str, Endpoint], list[Any]]:
+def translator() -> Exported:
     from tasks.translator.config import SCENES
     from tasks.translator.export import endpoints
     from tasks.translator.inference import PairScorer, Translator
@@ -53,22 +60,23 @@ def translator(run: Run) -> tuple[keras.Model, dict[str, Endpoint], list[Any]]:
     tables = [text_table(vocabulary) for vocabulary in vocabularies]
     whole = Translator(loaded)
     resources = [resource for table in tables for resource in table.resources]
-    return whole.search, endpoints(whole, PairScorer(loaded), tables), resources
+    return Exported(whole, whole.search, endpoints(whole, PairScorer(loaded), tables), resources)
 
 
-def language_model(run: Run) -> tuple[keras.Model, dict[str, Endpoint], list[Any]]:
+def language_model() -> Exported:
     from tasks.language_model.export import endpoints
+    from tasks.language_model.inference import TextScorer
     from tasks.language_model.model import build_model
     from tests.tasks.language_model.conftest import CONFIG
 
     vocabulary = WordVocabulary.build([SENTENCE])
     model = build_model(CONFIG, vocabulary)
     enlarge(model)
-    table = text_table(vocabulary)
-    return model, endpoints(Loaded(CONFIG, vocabulary, model), table), table.resources
+    loaded, table = Loaded(CONFIG, vocabulary, model), text_table(vocabulary)
+    return Exported(TextScorer(loaded), model, endpoints(loaded, table), table.resources)
 
 
-def phoneme_recognizer(run: Run) -> tuple[keras.Model, dict[str, Endpoint], list[Any]]:
+def phoneme_recognizer() -> Exported:
     from tasks.phoneme_recognizer.export import endpoints, example_sounds
     from tasks.phoneme_recognizer.inference import SoundRecognizer
     from tasks.phoneme_recognizer.model import build_model
@@ -78,16 +86,13 @@ def phoneme_recognizer(run: Run) -> tuple[keras.Model, dict[str, Endpoint], list
     model = build_model(CONFIG, vocabulary)
     enlarge(model)
     whole = SoundRecognizer(Loaded(CONFIG, vocabulary, model))
-    return whole.decoder, endpoints(whole, example_sounds()[0]), []
+    return Exported(whole, whole.decoder, endpoints(whole, example_sounds()[0]))
 
 
-TASKS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (captioner, translator, language_model, phoneme_recognizer)
-}
+MAKE = {function.__name__: function for function in (captioner, translator, language_model, phoneme_recognizer)}
 
 
-def write_export(task: str, folder: Path) -> Path:
-    """Writes the SavedModel of a task and returns its folder."""
-    run = Run(folder / task)
-    model, endpoints, resources = TASKS[task](run)
-    return write_saved_model(run, model, endpoints, lambda loaded: None, resources)
+def export(task: str, folder: Path) -> tuple[Any, Path]:
+    """Writes the SavedModel of a task; returns the Python model, as the task's commands call it, and its folder."""
+    whole, model, endpoints, resources = MAKE[task]()
+    return whole, write_saved_model(Run(folder / task), model, endpoints, lambda loaded: None, resources)
