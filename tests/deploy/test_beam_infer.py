@@ -48,7 +48,8 @@ def infer(folder: Path, *arguments: Any) -> tuple[int, str]:
 
 def records(folder: Path, kind: str) -> list[dict[str, Any]]:
     """The objects of all files of a kind, in the order of the files."""
-    return [json.loads(line) for path in sorted(folder.glob(f"{kind}-*")) for line in path.open(encoding="utf-8")]
+    files = sorted(folder.glob(f"{kind}-*"))
+    return [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
 
 
 def in_beam(program: str, folder: Path) -> Any:
