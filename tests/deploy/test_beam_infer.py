@@ -1,5 +1,6 @@
 """`deploy/beam_infer.py` answers as the commands do, whatever is damaged and whenever it is killed."""
 
+import ast
 import gzip
 import json
 import os
@@ -66,6 +67,15 @@ def test_one_line_says_that_beam_is_missing():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
     assert re.fullmatch(r"error: .*apache_beam.*; Apache Beam was expected: .*\n", done.stderr)
+
+
+def test_it_imports_nothing_of_the_checkout():
+    """A worker has the SavedModel, Beam, TensorFlow and NumPy."""
+    nodes = list(ast.walk(ast.parse(PROGRAM.read_text(encoding="utf-8"))))
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    packages = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names
+    assert packages == {"apache_beam", "numpy", "tensorflow"}
 
 
 @needs_beam
