@@ -174,7 +174,7 @@ def find_task(model: str) -> str:
 
     wrong = Refused(f"--model {model}: a SavedModel was expected, such as saved_models/TASK/RUN/export/1")
     try:
-        with FileSystems.open(FileSystems.join(model, "saved_model.pb")) as file:
+        with FileSystems.open(f"{model}/saved_model.pb") as file:
             signatures = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs[0].signature_def
     except Exception:  # depends on the file system, and on what the file holds
         raise wrong from None
@@ -317,9 +317,6 @@ def settle_plan(output: str, wanted: Mapping[str, Any], make: Callable[[], list[
                 raise Refused(f"--output {output}: {before}; another folder was expected, or the same {name}")
         return earlier["parts"]
     parts = make()
-    for folder in (output, f"{output}/temporary"):
-        if not FileSystems.exists(folder):
-            FileSystems.mkdirs(folder)
     lines = [{**wanted, "parts": len(parts)}, *map(asdict, parts)]
     write(output, path.rpartition("/")[2], b"".join(map(as_json, lines)))
     return len(parts)
@@ -367,9 +364,13 @@ def read_part_lines(part: Part) -> Iterator[Input]:
     (name,) = part.files
     with open_text(name) as file:
         file.seek(part.offset)
-        for position, (line, _) in zip(range(part.count), read_lines(file), strict=False):
+        lines = read_lines(file)
+        for position in range(part.count):
             key = {"input": name, "line": part.line + position}
-            if len(line) > MAX_LINE:
+            line, length = next(lines, (b"", 0))
+            if not length:
+                yield Input(position, key, error="does not exist; the file has changed since it was planned")
+            elif len(line) > MAX_LINE:
                 yield Input(position, key, error=f"has more than {MAX_LINE:,} bytes; split it")
             else:
                 yield Input(position, key, line if key["line"] > 1 else line.removeprefix(b"\xef\xbb\xbf"))
@@ -482,7 +483,7 @@ def write_part(result: tuple[int, bytes, bytes], output: str, parts: int) -> Non
     write(output, file_name("answers", number, parts), answers)
 
 
-def answer(options: argparse.Namespace, pipeline_options: PipelineOptions, task: str, parts: int) -> Any:
+def run_pipeline(options: argparse.Namespace, pipeline_options: PipelineOptions, task: str, parts: int) -> Any:
     """Runs the pipeline over the parts that are missing; returns its result."""
     output = options.output
     handler = SavedModelHandler(options.model, task, options.batch_size, options.model_copies)
@@ -543,7 +544,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, PipelineOptions]:
         "--model-copies", type=bounded(1, 1024), help="models that all processes of a worker share (default: one each)"
     )
     options, others = parser.parse_known_args(arguments)
-    options.output = options.output.rstrip("/")
+    options.model, options.output = options.model.rstrip("/"), options.output.rstrip("/")
     if glob.has_magic(options.output):
         raise Refused(f"--output {options.output}: a name without *, ? and [ was expected")
     complaint = io.StringIO()
@@ -573,7 +574,7 @@ def run(arguments: list[str]) -> int:
     earlier = len(find_sizes(options.output, "answers"))
     counts = {"answered": 0, "refused": 0}
     if earlier < parts:
-        metrics = answer(options, pipeline_options, task, parts).metrics().query()
+        metrics = run_pipeline(options, pipeline_options, task, parts).metrics().query()
         counts |= {
             counter.key.metric.name: counter.result
             for counter in metrics["counters"]

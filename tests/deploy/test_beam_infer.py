@@ -91,11 +91,14 @@ def test_lines_are_divided_into_parts(tmp_path):
         """
 parts = b.make_plan(["*.txt*"], True, 2)
 lines = [[line.key, line.content.decode(), line.error] for part in parts for line in b.read_part(part)]
-print(json.dumps([[[part.files[0], part.line, part.count, part.offset, part.error] for part in parts], lines]))
+open("a.txt", "ab").truncate(15)
+changed = [[line.position, line.error] for line in b.read_part(parts[1])]
+print(json.dumps([[[part.files[0], part.line, part.count, part.offset, part.error] for part in parts], lines, changed]))
 """,
         tmp_path,
     )
-    parts, lines = found
+    parts, lines, changed = found
+    assert changed == [[1, "does not exist; the file has changed since it was planned"], [0, ""]]
     damaged = "is a damaged or truncated gzip file; a complete file was expected"
     ends = [[1, 2, 0, ""], [3, 2, 11, ""], [5, 2, 24, ""]]
     assert parts == [
