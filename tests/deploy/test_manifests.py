@@ -26,7 +26,20 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 COUNT = 2  # of processes in all manifests
 COMMAND = ["quatrain", "train", "language_model", "wikitext2"]
-TINY = ["--units", "6", "--embedding-units", "6", "--batch-size", "4", "--sequence-length", "5", "--epochs", "1"]
+TINY = [
+    "--num-layers",
+    "1",
+    "--units",
+    "6",
+    "--embedding-units",
+    "6",
+    "--batch-size",
+    "4",
+    "--sequence-length",
+    "5",
+    "--epochs",
+    "1",
+]
 
 
 def documents(name: str) -> list[dict[str, Any]]:
@@ -255,16 +268,15 @@ def checkout(tmp_path) -> Path:
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="several processes train on JAX alone")
 @pytest.mark.parametrize("launch", LAUNCHES.values(), ids=LAUNCHES)
-def test_the_command_trains_on_loopback(launch, checkout, tmp_path_factory):
+def test_the_command_trains_on_loopback(launch, checkout):
     """The script of each process, with its variables: they train one run together."""
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.getbasetemp() / "compiled")}  # the first case compiles
     port = free_port()
     processes = []
     for index in range(COUNT):
         script, variables = launch(index, "127.0.0.1", port)
         kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "TMPDIR")}
         path = f"{checkout}/.venv-jax/bin:{os.environ['PATH']}"
-        environment = {**kept, **cache, **variables, "PATH": path, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+        environment = {**kept, **variables, "PATH": path, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         processes.append(
             subprocess.Popen(["bash", "-c", script], cwd=checkout, env=environment, start_new_session=True, **pipes)
