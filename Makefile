@@ -59,3 +59,9 @@ kill: .venv/ready
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python $(INSTALL) '.[$(EXTRAS)]'
 	touch $@
+
+# Of deploy/beam_infer.py: Apache Beam wants older packages than constraints.txt has.
+.venv-beam/ready: deploy/constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt apache-beam tensorflow
+	touch $@
