@@ -613,7 +613,7 @@ def conditional_gru(
                 bias_gradient(d_product_1[..., 2 * units :]),
                 _product_gradient(middles, d_query),
                 bias_gradient(d_query),
-                on.transposed_product(_rows(energies), ops.reshape(d_scores, (-1, 1)))[:, 0],
+                ops.matmul(ops.reshape(d_scores, (1, -1)), _rows(energies))[0],
                 _product_gradient(contexts, d_z2),
                 bias_gradient(d_z2),
                 _product_gradient(middles, d_product_2),
