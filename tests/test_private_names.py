@@ -253,7 +253,11 @@ class Name(NamedTuple):
     check: Callable[..., None]
 
 
-LAYERS, KERNELS, PRODUCTS = "shared/recurrent/layers.py", "shared/recurrent/kernels.py", "shared/native/products.py"
+LAYERS, ON_TENSORFLOW, PRODUCTS = (
+    "shared/recurrent/layers.py",
+    "shared/recurrent/on_tensorflow.py",
+    "shared/native/products.py",
+)
 ADAPT, COMPILED = "tasks/language_model/adapt.py", "shared/recurrent/compiled.py"
 NAMES = [
     Name(
@@ -274,8 +278,8 @@ NAMES = [
     Name("variable.value", ("shared/export.py",), value_of_a_variable),
     Name("_get_control_flow_context", (COMPILED,), context_of_a_graph),
     Name("outer_graph", (COMPILED,), outer_graph_of_a_function),
-    Name("raw_ops.Select", (KERNELS,), selection_of_rows),
-    Name("raw_ops.SigmoidGrad", (KERNELS,), gradients_of_activations),
+    Name("raw_ops.Select", (ON_TENSORFLOW,), selection_of_rows),
+    Name("raw_ops.SigmoidGrad", (ON_TENSORFLOW,), gradients_of_activations),
     Name("experimental_custom_gradients", ("shared/export.py",), option_of_a_saved_model),
     Name(".nbi", ("shared/native/precompile.py",), index_file_of_a_compiled_function),
     Name("numba.core", (PRODUCTS,), builders_of_machine_code),
