@@ -127,13 +127,13 @@ def _sequences(
         *d_sources, d_weights, _ = rnn.lstm_bwd(*options.values(), tuple(residuals), (d_y, d_hidden, d_cell))
         return *d_sources, d_weights if axis is None else jax.lax.psum(d_weights, axis)
 
-    def run(inputs: Any, directions: Any) -> Any:
+    def run(inputs, directions):
         def by_cudnn(inputs, directions):
             x, hidden, cell, weights = arguments_of_call(inputs, directions)
             sources = ROWS, STATES, STATES, WHOLE, ROWS
             call_on_devices = _on_each_device(call, batch, sources, [ROWS, STATES, STATES, ROWS])
-            *outputs, reserve = call_on_devices(x, hidden, cell, weights, lengths_of_call)
-            return results_of_call(*outputs, hidden, cell), reserve
+            y, last_hidden, last_cell, reserve = call_on_devices(x, hidden, cell, weights, lengths_of_call)
+            return results_of_call(y, last_hidden, last_cell, hidden, cell), reserve
 
         reserve = jax.eval_shape(by_cudnn, inputs, directions)[1]
 
