@@ -1,10 +1,11 @@
 """Times the training steps of all presets on JAX beside TensorFlow with our kernels, on the processor.
 
-    python -m tests.benchmarks.backends [--jax PYTHON] [--presets PRESET ...]
+    python -m tests.benchmarks.backends [--jax PYTHON] [--presets PRESET ...] [--one-core]
 
 Each backend has a process of its own; the two take turns. `--jax` is the interpreter of an environment with JAX, by
 default that of .venv-jax; the one that runs this has TensorFlow. It prints a table, with the load of the machine, and
-the geometric mean of the ratios of each task.
+the geometric mean of the ratios of each task. On a machine that others use too, times of the clock mislead;
+`--one-core` gives each process one core and counts the seconds that it computes.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -27,9 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jax", default=JAX, help="interpreter of the environment with JAX")
     parser.add_argument("--presets", nargs="*", help="default: all")
+    parser.add_argument("--one-core", action="store_true", help="processor time on one core")
     options = parser.parse_args()
 
-    print(f"{len(os.sched_getaffinity(0))} cores of {processor_name()}, {time.strftime('%Y-%m-%d')}\n")
+    if options.one_core:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    kind = "Processor time on one core" if options.one_core else f"{len(os.sched_getaffinity(0))} cores"
+    print(f"{kind} of {processor_name()}, {time.strftime('%Y-%m-%d')}\n")
     columns = ("task", "preset", "a step", "TensorFlow, ms", "JAX, ms", "TensorFlow / JAX", "JAX, a second")
     columns += ("JAX, s to build and compile", "load")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
@@ -38,7 +44,8 @@ def main() -> None:
         for preset in presets:
             if options.presets and preset not in options.presets:
                 continue
-            peers = {"tensorflow": peer(sys.executable, "tensorflow"), "jax": peer(options.jax, "jax")}
+            pythons = {"tensorflow": sys.executable, "jax": options.jax}
+            peers = {backend: peer(python, backend, options.one_core) for backend, python in pythons.items()}
             found = {name: process.ask(f"{task} {preset}") for name, process in peers.items()}
             if not all(found.values()):
                 print(f"| {task} | {preset} | failed on {', '.join(name for name in found if not found[name])} |")
@@ -61,9 +68,10 @@ def main() -> None:
             print(f"- {task}: geometric mean {mean:.2f}, worst {min(of_task):.2f}")
 
 
-def peer(python: str, backend: str) -> Peer:
+def peer(python: str | Path, backend: str, processor_time: bool) -> Peer:
     """The process of a backend."""
-    return Peer([python, "-m", "tests.benchmarks.training_steps"], KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3")
+    command = [python, "-m", "tests.benchmarks.training_steps", *(["--processor-time"] if processor_time else [])]
+    return Peer(command, KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3")
 
 
 if __name__ == "__main__":
