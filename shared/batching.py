@@ -110,7 +110,10 @@ class BucketedBatches(keras.utils.PyDataset):
     Attributes:
         part: the rows of each batch that this process makes.
         multiple: the number of rows is a multiple of it; the rows that the last batch lacks repeat its first ones.
+        without_rows: names of inputs that have no rows.
     """
+
+    without_rows = ()
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 import tyro
 
 from shared.bounds import MAX_BEAM, Bounds, check_bounds
+from shared.distribution import join
 from shared.errors import FieldError, UserError, shortened
 from shared.outputs import Output
 from shared.streams import flush_output, repair_streams, stopped_in_order
@@ -190,7 +191,8 @@ def training_arguments(
 ) -> tuple[Any, TrainingOptions]:
     """Reads `[PRESET] [--field value ...]`: a configuration that starts from a preset, and the training's options.
 
-    Raises UserError if the preset does not exist.
+    Then joins the other processes of the training, if there are any. Raises UserError if the preset does not exist, or
+    as `join`.
     """
     is_named = bool(arguments) and not arguments[0].startswith("-")
     preset = arguments[0] if is_named else default
@@ -200,6 +202,7 @@ def training_arguments(
     fields = [(name, type(value), dataclasses.field(default=value)) for name, value in defaults.items()]
     kind = dataclasses.make_dataclass("Training", fields)
     parsed = parse(kind, arguments[is_named:], f"{program} [{'|'.join(presets)}]", description)
+    join()  # before anything uses JAX
     return parsed.config, parsed.options
 
 

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple, Protocol
 import keras
 import numpy as np
 
+from shared import distribution
+from shared.batching import Part
+
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 SIZES_TRIED = 8  # batches, from the longest to the shortest, that show which sizes vary
@@ -39,6 +42,10 @@ class Batches(Protocol):
     def rate_scale(self, index: int) -> float: ...  # learning-rate factor of a batch
     def limit_sizes(self) -> None: ...  # from now on batches have one of a few sizes
     def size(self, index: int) -> Any: ...  # of a batch: equal sizes, equal shapes
+
+    part: Part  # the rows that this process makes
+    multiple: int  # the number of rows of all parts together is one of it
+    without_rows: tuple[str, ...]  # names of inputs that have no rows
 
 
 class Steps(Protocol):
@@ -155,11 +162,14 @@ class JAXSteps:
         self._rate_index = next(i for i, x in enumerate(optimizer.variables) if x is optimizer.learning_rate)
         self._state: Any = None  # values of the trainable and other variables and of the optimizer's, while steps run
         self._results: list[Any] = []  # of calls, on the device
+        self._without_rows: tuple[str, ...] = ()  # of the batches
         self._call: Callable | None = None
         self._compiled: set[Any] = set()  # the shapes of calls
 
     def prepare(self, batches: Batches) -> None:
         batches.limit_sizes()
+        batches.part, batches.multiple = Part(*distribution.part()), distribution.device_count()
+        self._without_rows = batches.without_rows
 
     def count(self, batches: Batches, index: int) -> int:
         last = index + self.steps_per_call
@@ -168,10 +178,8 @@ class JAXSteps:
         return self.steps_per_call
 
     def load(self, batches: Sequence[Any]) -> Any:
-        from shared.distribution import place
-
         stacked = keras.tree.map_structure(lambda *arrays: np.stack(arrays), *batches)
-        return place(stacked)
+        return distribution.place(stacked, self._without_rows)
 
     def run(self, loaded: Any, rates: Sequence[float]) -> None:
         state = self._begin(loaded)
@@ -219,7 +227,7 @@ class JAXSteps:
             state, result = step(state, keras.tree.map_structure(lambda x: x[0], (batches, rates)))
             return state, keras.tree.map_structure(lambda x: x[None], result)
 
-        return jax.jit(steps, donate_argnums=0)
+        return jax.jit(steps, donate_argnums=0, out_shardings=distribution.replicated())
 
     def read(self) -> list[Result]:
         calls, self._results = self._results, []

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import keras
@@ -21,6 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from shared import distribution
 from shared.bounds import MAX_PARAMETERS
 from shared.errors import UserError, shortened
 from shared.recipe import Recipe
@@ -103,16 +104,23 @@ def training_run(task: str, name: str, config: Recipe, data: Mapping[str, str]) 
 
     Raises:
         RunError: as `Run.create`; or another process trains this run.
+        UserError: the devices cannot have equal parts of a batch, or the processes of this training have other
+            arguments or data.
     """
-    run = Run.create(task, name, config, data)
+    distribution.check_batch_size(config.batch_size)
     before = keras.config.dtype_policy()
-    with run.training():
-        keras.utils.set_random_seed(config.seed)
-        keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[config.precision])
-        try:
-            yield run
-        finally:
-            keras.config.set_dtype_policy(before)
+    with distribution.folder_of_runs() as folder:
+        arguments = {option: str(value) for option, value in asdict(config).items()}
+        distribution.check_agreement({"run": f"{task}/{name}", **arguments, **data})
+        run = Run.create(task, name, config, data, folder)
+        with run.training():
+            distribution.share_files(run.path)
+            keras.utils.set_random_seed(config.seed)
+            keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[config.precision])
+            try:
+                yield run
+            finally:
+                keras.config.set_dtype_policy(before)
 
 
 def model_weights(model: keras.Model) -> dict[str, Any]:
@@ -273,7 +281,7 @@ class Trainer:
             before = previous_stage
             self.state = State(best_score=before.best_score, history=list(before.history), seconds=before.seconds)
             self.checkpoints = Checkpoints(run.path / "checkpoints-2")
-        self._signal: int | None = None
+        self._received = self._signal = 0  # a signal in this process; and in any one, as all have agreed
         self._compilations = 0  # that were reported
         self._saved_at = time.monotonic()
 
@@ -335,7 +343,9 @@ class Trainer:
                 self.steps.run(loaded, rates)
                 state.batch, state.step = following, state.step + count
                 is_due = time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
-                if self._signal or is_due or self.on_policy or time.monotonic() - read_at > RESULTS_SECONDS:
+                is_read = self.on_policy or time.monotonic() - read_at > RESULTS_SECONDS
+                self._signal, is_due, is_read = distribution.largest(self._received, is_due, is_read)
+                if self._signal or is_due or is_read:
                     self._read()
                     read_at = time.monotonic()
                     show(state.batch, f"{(state.tokens - before) / (read_at - began):,.0f} tokens/s")
@@ -378,12 +388,15 @@ class Trainer:
     def _close_epoch(self) -> None:
         """Evaluates, saves the best weights, decays the rate and writes the history; the checkpoint comes last."""
         self._require_finite_weights()
+        (self._signal,) = distribution.largest(self._received)
         if self._signal:
             self._save(0)  # evaluation may take longer than the sender of the signal waits
         state, began = self.state, time.monotonic()
         perplexity = math.exp(min(state.nats / max(1, state.tokens), 50))
         with averaged_weights(self.model):
             evaluation = self.evaluate()
+            (score,) = distribution.of_first([np.array(evaluation.score)])  # others may round differently
+            evaluation = replace(evaluation, score=float(score))
             if math.isnan(evaluation.score):
                 raise self._stopped("the development score is nan", state.step)
             better = state.best_score is None or evaluation.score > state.best_score
@@ -414,6 +427,7 @@ class Trainer:
             self._compilations = self.steps.compilations
             self.console.print(f"    {self._compilations} training steps compiled in {self.steps.seconds:.0f} s")
         self.run.save_history(state.history)
+        (self._signal,) = distribution.largest(self._received)
         self._save(seconds)
 
     def _report(self, row: dict[str, Any], evaluation: Evaluation, better: bool) -> None:
@@ -437,6 +451,7 @@ class Trainer:
         self._saved_at = time.monotonic()
         if self._signal:
             self.console.print(f"saved at step {self.state.step}; the same command resumes")
+            distribution.end_together()
             raise Interrupted(128 + self._signal)
 
     def _restore(self) -> None:
@@ -455,15 +470,15 @@ class Trainer:
             if found is not None:
                 self.console.print(f"resuming {self.run.path} at epoch {self.state.epoch + 1}, step {self.state.step}")
             self.steps.prepare(self.batches)
-        for name, tensor in tensors.items():
-            variables[name].assign(tensor)
+        for name, variable in variables.items() if tensors else ():
+            variable.assign(tensors[name])  # in one order in all processes, which compare the values
 
     @contextmanager
     def _signals_noted(self) -> Iterator[None]:
         """The first Ctrl-C or SIGTERM takes effect between two steps; a second one ends the process at once."""
 
         def note(number, _frame):
-            self._signal = number
+            self._received = number
             signal.signal(number, before[number])
             with suppress(OSError):  # `print` is not safe inside a handler
                 os.write(2, b"\nsaving, then exiting; once more exits at once\n")

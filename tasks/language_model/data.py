@@ -124,6 +124,7 @@ class WordSampler:
             of 3/4, at most 1; they sum to `size`.
     """
 
+    INPUTS = "sampled_ids", "sampling_probabilities"
     POWER = 0.75  # as in the noise distribution of word2vec (Mikolov et al. 2013, section 2.2)
 
     def __init__(self, counts: np.ndarray, size: int):
@@ -148,7 +149,7 @@ class WordSampler:
     def inputs(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """The sample as entries of a batch."""
         sampled = self.draw(rng)
-        return {"sampled_ids": sampled, "sampling_probabilities": self.probabilities[sampled]}
+        return dict(zip(self.INPUTS, (sampled, self.probabilities[sampled]), strict=True))
 
 
 class StreamBatches(keras.utils.PyDataset):
@@ -168,10 +169,14 @@ class StreamBatches(keras.utils.PyDataset):
 
     Attributes:
         part: the rows of each batch that this process makes.
+        multiple: the number of rows, `batch_size`, is expected to be one of it.
+        without_rows: names of inputs that have no rows.
 
     Raises:
         ValueError: the stream has fewer tokens than rows.
     """
+
+    without_rows = WordSampler.INPUTS
 
     def __init__(
         self,
@@ -194,7 +199,7 @@ class StreamBatches(keras.utils.PyDataset):
         self.inputs = np.concatenate([before[:, None], self.targets[:, :-1]], axis=1).astype(np.int32)
         self.stream, self.length, self.seed, self.random_length = stream, length, seed, random_length
         self.sampler, self.state_reset_probability = sampler, state_reset_probability
-        self.part = Part()
+        self.part, self.multiple = Part(), 1
         self.epoch = 0
 
     @property
@@ -267,7 +272,10 @@ class BlankBatches(keras.utils.PyDataset):
     Attributes:
         part: the rows of each batch that this process makes.
         multiple: the number of rows is a multiple of it; the rows that the last batch lacks repeat its first ones.
+        without_rows: names of inputs that have no rows.
     """
+
+    without_rows = WordSampler.INPUTS
 
     def __init__(
         self,
