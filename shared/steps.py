@@ -44,8 +44,10 @@ class Batches(Protocol):
     def size(self, index: int) -> Any: ...  # of a batch: equal sizes, equal shapes
 
     part: Part  # the rows that this process makes
-    multiple: int  # the number of rows of all parts together is one of it
-    without_rows: tuple[str, ...]  # names of inputs that have no rows
+    multiple: int  # the number of rows of all parts together is a multiple of it
+
+    @property
+    def without_rows(self) -> tuple[str, ...]: ...  # names of inputs that have no rows
 
 
 class Steps(Protocol):

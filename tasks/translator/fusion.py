@@ -23,13 +23,14 @@ class LanguageModel:
     """
 
     def __init__(self, model: str, weight: float):
+        require_tensorflow("--language-model")
+        import tensorflow as tf
+
         from shared.export import latest_export
 
         run = Run.find(model, "language_model", model)
         if (path := latest_export(run)) is None:
             raise RunError(f"{run.path} has no SavedModel; write one: python -m tasks.language_model.export {model}")
-        require_tensorflow("--language-model")
-        import tensorflow as tf
 
         self.weight = weight
         try:
