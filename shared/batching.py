@@ -35,6 +35,15 @@ def bucketed(lengths: Sequence[int] | np.ndarray, batch_size: int, rng: np.rando
     return batches
 
 
+def in_runs(batches: Sequence[Any], sizes: Sequence[Any], length: int, rng: np.random.Generator) -> list[Any]:
+    """The batches in another order: runs of `length` batches of one size, as far as there are, shuffled."""
+    by_size: dict[Any, list[Any]] = {}
+    for batch, size in zip(batches, sizes, strict=True):
+        by_size.setdefault(size, []).append(batch)
+    runs = [group[start : start + length] for group in by_size.values() for start in range(0, len(group), length)]
+    return [batch for index in rng.permutation(len(runs)) for batch in runs[index]]
+
+
 def packed(lengths: Sequence[int], max_size: int) -> Iterator[list[int]]:
     """Yield batches of indices, shortest sequences first; a padded batch has at most `max_size` elements.
 
@@ -131,6 +140,7 @@ class BucketedBatches(keras.utils.PyDataset):
         self.lengths, self.batch_size, self.make_batch, self.seed = np.asarray(lengths), batch_size, make_batch, seed
         self.sizes, self.joint = sizes or {}, joint
         self.part, self.multiple = Part(), 1
+        self._run = 1  # batches of one size that follow each other
         self._bounds: list[int] = []  # of lengths
         self._bucket_sizes: list[dict[str, int]] = []
         self.epoch = 0
@@ -141,11 +151,17 @@ class BucketedBatches(keras.utils.PyDataset):
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
-        self._epoch = epoch
-        self._order = bucketed(self.lengths, self.batch_size, np.random.default_rng([self.seed, epoch]))
+        self._epoch, rng = epoch, np.random.default_rng([self.seed, epoch])
+        self._order = bucketed(self.lengths, self.batch_size, rng)
+        if self._run > 1:
+            self._order = in_runs(self._order, [self.size(i) for i in range(len(self))], self._run, rng)
 
-    def limit_sizes(self) -> None:
-        """From now on pads each batch to one of a few sizes, so that a compiler meets few shapes."""
+    def limit_sizes(self, run: int) -> None:
+        """From now on pads each batch to one of a few sizes, so that a compiler meets few shapes.
+
+        From the next epoch that is set, batches of one size follow each other in runs, so that one call takes them.
+        """
+        self._run = run
         longest = np.sort(self.lengths)[self.batch_size - 1 :: self.batch_size]
         self._bounds = bucket_bounds([*longest, max(self.lengths)], MAX_BUCKETS)
         self._bucket_sizes = [

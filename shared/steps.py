@@ -40,7 +40,7 @@ class Batches(Protocol):
     def __getitem__(self, index: int) -> Any: ...
     def by_length(self) -> list[int]: ...  # the indices of the epoch's batches, shortest first
     def rate_scale(self, index: int) -> float: ...  # learning-rate factor of a batch
-    def limit_sizes(self) -> None: ...  # from now on batches have one of a few sizes
+    def limit_sizes(self, run: int) -> None: ...  # from now on batches have one of a few sizes, in runs if possible
     def size(self, index: int) -> Any: ...  # of a batch: equal sizes, equal shapes
 
     part: Part  # the rows that this process makes
@@ -169,7 +169,7 @@ class JAXSteps:
         self._compiled: set[Any] = set()  # the shapes of calls
 
     def prepare(self, batches: Batches) -> None:
-        batches.limit_sizes()
+        batches.limit_sizes(self.steps_per_call)
         batches.part, batches.multiple = Part(*distribution.part()), distribution.device_count()
         self._without_rows = batches.without_rows
 

@@ -509,5 +509,5 @@ def _summary_writer(run: Run):
     try:
         from tensorboard.summary import Writer
     except ImportError:
-        raise TrainingError("--tensorboard needs the package tensorboard: pip install '.[tensorboard]'") from None
+        raise TrainingError("--tensorboard needs the package tensorboard: pip install -e '.[tensorboard]'") from None
     return Writer(str(run.path / "tensorboard"))

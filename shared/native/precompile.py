@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from shared.backend import choose
+
 _SOURCES = [Path(__file__).with_name(name).read_bytes() for name in ("products.py", "loops.py")]
 # numba checks a function's own file only, so the name of the folder depends on both.
 CACHE_FOLDER = Path(__file__).with_name("__pycache__") / f"native-{hashlib.sha256(b''.join(_SOURCES)).hexdigest()[:16]}"
@@ -26,10 +28,13 @@ def is_compiled(cell: str) -> bool:
 def compile_ahead(cell: str) -> None:
     """Starts a process that compiles the loops that train `cell`, unless it has none or they are compiled already.
 
+    Only TensorFlow uses them.
+
+
     Args:
         cell: as for `shared.recurrent.Stack`.
     """
-    if cell in CELLS and not is_compiled(cell):
+    if cell in CELLS and choose() == "tensorflow" and not is_compiled(cell):
         # Not with -m: the cache is found by the name of the module.
         command = [sys.executable, "-c", f"from shared.native import passes; passes.compile_loops({cell!r})"]
         silent = subprocess.DEVNULL

@@ -223,8 +223,8 @@ class StreamBatches(keras.utils.PyDataset):
         mean = self.length if rng.random() < 0.95 else self.length // 2
         return max(5, mean + LENGTH_STEP * int(np.clip(round(rng.normal(0, LENGTH_DEVIATION) / LENGTH_STEP), -1, 1)))
 
-    def limit_sizes(self) -> None:
-        """Nothing: there are few lengths."""
+    def limit_sizes(self, run: int) -> None:
+        """Nothing: there are few lengths, and the order is that of the stream."""
 
     def size(self, index: int) -> int:
         """The length of a batch."""
@@ -311,7 +311,7 @@ class BlankBatches(keras.utils.PyDataset):
         """The indices of the epoch's batches, smallest first: the last one may have fewer rows."""
         return list(range(len(self)))[::-1]
 
-    def limit_sizes(self) -> None:
+    def limit_sizes(self, run: int) -> None:
         """Nothing: all batches but the last have one size."""
 
     def size(self, index: int) -> int:

@@ -137,7 +137,7 @@ def padded_batches(part: Part = WHOLE, multiple: int = 1, joint: bool = False) -
     sizes = {"time": LENGTHS, "third": [length // 3 for length in LENGTHS]}
     made = BucketedBatches(LENGTHS, 4, make_batch, 1, sizes, joint=joint)
     made.part, made.multiple = part, multiple
-    made.limit_sizes()
+    made.limit_sizes(1)
     return made
 
 
@@ -167,3 +167,22 @@ def test_the_parts_of_processes_make_up_the_batch(count, joint):
             np.testing.assert_array_equal(np.concatenate([inputs[name] for inputs, _ in made]), inputs[name])
         sizes.add((len(np.unique(inputs["ids"][:, 0])), len(thirds)))
     assert sizes == {(4, 4), (3, 4)}  # the batch of three examples repeats its first one
+
+
+def test_batches_of_one_size_follow_each_other_in_runs():
+    lengths = [3] * 20 + [9] * 13
+    data = BucketedBatches(lengths, 2, lambda indices, rngs, sizes: indices, seed=3)
+    data.limit_sizes(run=4)
+    orders = []
+    for epoch in (1, 2):
+        data.epoch = epoch
+        sizes = [data.size(index) for index in range(len(data))]
+        changes = [i for i in range(1, len(sizes)) if sizes[i] != sizes[i - 1]]
+        # Ten batches of length 3 are runs of 4, 4 and 2, seven of length 9 of 4 and 2, and one with a single example.
+        assert len(sizes) == 17
+        assert all(
+            (stop - start) in (1, 2, 4, 6, 8, 10) for start, stop in zip([0, *changes], [*changes, 17], strict=True)
+        )
+        assert sorted(i for index in range(len(data)) for i in data[index].tolist()) == list(range(33))
+        orders.append([data[index].tolist() for index in range(len(data))])
+    assert orders[0] != orders[1]
