@@ -288,14 +288,16 @@ class Trainer:
     def fit(self) -> State:
         """Trains to the end, from the run's last checkpoint if there is one; then loads the best weights.
 
-        Raises TrainingError if the loss or a weight is not finite or the score is NaN; Interrupted after SIGINT or
-        SIGTERM; RunError if the checkpoint does not fit the model or another process trains this run.
+        Raises TrainingError if the loss or a weight is not finite, the score is NaN, or the device has too little
+        memory; Interrupted after SIGINT or SIGTERM; RunError if the checkpoint does not fit the model or another
+        process trains this run.
         """
         with self.run.training():
             with self._signals_noted():
                 self._restore()
                 while not self._is_finished:
-                    self._train_epoch()
+                    with self._lack_of_memory_named():
+                        self._train_epoch()
                     self._close_epoch()
             if self._load_best():
                 self.run.save_model(self.model_to_save)
@@ -372,6 +374,19 @@ class Trainer:
                 raise self._stopped(f"the loss is {result.loss}", self.state.step - len(results) + i + 1)
             self.state.nats += result.nats * result.tokens
             self.state.tokens += result.tokens
+
+    @contextmanager
+    def _lack_of_memory_named(self) -> Iterator[None]:
+        """Within the block, a device without enough memory for a step raises TrainingError."""
+        try:
+            yield
+        except Exception as error:  # of JAX a RuntimeError; of TensorFlow one of its own
+            if "RESOURCE_EXHAUSTED" not in str(error) and "ResourceExhausted" not in type(error).__name__:
+                raise
+            raise TrainingError(
+                f"the device has too little memory for a step of --batch-size {self.recipe.batch_size}; a smaller one"
+                f" was expected, under another --run name; the last checkpoint is kept in {self.checkpoints.folder}"
+            ) from None
 
     def _require_finite_weights(self) -> None:
         """Raises TrainingError for a weight that is not finite; the loss would show it only one step later."""

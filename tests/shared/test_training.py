@@ -506,6 +506,21 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_the_last_checkpo
     assert outcome(tmp_path) == uninterrupted
 
 
+def test_a_device_with_too_little_memory_is_named_and_the_last_checkpoint_kept(tmp_path, monkeypatch):
+    first = trainer(tmp_path, batch_size=4)
+    run = first.steps.run
+
+    def exhausted(loaded, rates):
+        if first.state.step == STEPS + 1:
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12884901888 bytes.")
+        run(loaded, rates)
+
+    monkeypatch.setattr(first.steps, "run", exhausted)
+    with pytest.raises(TrainingError, match="too little memory for a step of --batch-size 4; a smaller one"):
+        first.fit()
+    assert run_at(tmp_path).checkpoints.steps() == [STEPS]
+
+
 @pytest.mark.any_backend
 @pytest.mark.parametrize("poisoned_step", [STEPS + 1, 2 * STEPS])
 @pytest.mark.usefixtures("save_every_step")
