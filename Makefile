@@ -31,7 +31,7 @@ test: lint
 # The tests that any backend passes, on JAX where there is no TensorFlow. Most of their time is compilation.
 test-jax: .venv-jax/ready
 	-.venv-jax/bin/python $(INSTALL) '.[speech-synthesis]'
-	KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 .venv-jax/bin/python $(PYTEST) -m any_backend --durations=15
+	KERAS_BACKEND=jax .venv-jax/bin/python $(PYTEST) -m any_backend --durations=15
 
 lint: .venv/ready
 	$(BIN)/ruff check

@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -38,7 +39,7 @@ def test_outputs_are_those_recorded(model):
     record = json.loads(RECORD.read_text(encoding="utf-8"))[model]
     outputs = json.loads(json.dumps(MODELS[model]()))
     assert same(outputs, record["outputs"])
-    if processor() == record["processor"]:
+    if processor() == record["processor"] and keras.backend.backend() == "tensorflow":
         assert outputs == record["outputs"]
 
 

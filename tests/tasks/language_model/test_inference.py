@@ -138,7 +138,7 @@ def test_a_low_temperature_is_greedy(generator):
     vocabulary, states, token = generator.vocabulary, generator.states, generator.token
     for expected in cold[0]:
         logits, states = generator.model(np.array([[token]], np.int32), states)
-        logits = np.asarray(logits[0, 0])
+        logits = np.array(logits[0, 0])
         logits[[vocabulary.pad_id, vocabulary.start_id, vocabulary.unknown_id]] = -np.inf
         token = int(np.argmax(logits))
         assert token == expected

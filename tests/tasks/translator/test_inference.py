@@ -13,6 +13,7 @@ from tasks.translator import inference
 from tasks.translator.config import SCENES
 from tasks.translator.inference import Translator, hard_alignment, word_attention, word_indices
 from tasks.translator.model import Vocabularies, build_model
+from tests.tasks.translator.conftest import needs_right_words
 
 pytestmark = pytest.mark.any_backend
 
@@ -40,6 +41,7 @@ def test_other_sentences_order_and_white_space_change_nothing(translator):
     assert (empty.text, empty.log_prob, empty.alignment) == ("", 0.0, [])
 
 
+@needs_right_words
 def test_repeated_sentences_are_searched_once(translator, monkeypatch):
     searched = []
     search = translator.search.predict_on_batch
@@ -51,6 +53,7 @@ def test_repeated_sentences_are_searched_once(translator, monkeypatch):
     assert (again, other[0].text) == (first, "drei")
 
 
+@needs_right_words
 def test_unknown_words_are_copied_along_attention(translator):
     best = translator(["four \u732b\U0001f600"])[0][0]
     assert best.unknown == ["\u732b\U0001f600"]

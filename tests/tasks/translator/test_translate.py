@@ -10,6 +10,7 @@ from PIL import Image
 
 from tasks.translator.inference import Translator
 from tasks.translator.translate import main
+from tests.tasks.translator.conftest import needs_right_words
 
 pytestmark = pytest.mark.any_backend
 
@@ -53,6 +54,7 @@ def test_probabilities_of_words(capsys):
     assert all(0 < float(word.strip("()")) <= 1 for word in words[1::2])
 
 
+@needs_right_words
 def test_json(capsys):
     assert main(["one zyzzyva", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
@@ -74,6 +76,7 @@ def test_alignment_as_pictures_and_pharaoh(tmp_path):
             assert min(image.size) > 100
 
 
+@needs_right_words
 def test_long_sentences_are_reported_and_the_others_are_translated(capsys):
     assert main(["one two", "one " * 5000, "three"]) == 1
     output = capsys.readouterr()
