@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from shared import batching
 from shared.steps import steps_of
 from shared.training import weights_as_arrays
 from tests.tiny_trainings import TRAININGS
@@ -23,7 +24,9 @@ def train(task: str, epochs: int, precision: str = "float32"):
         model, batches = TRAININGS[task]()
         model.optimizer.build(model.trainable_variables)
         steps, nats = steps_of(model), []
-        steps.prepare(batches)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batching, "MAX_BUCKETS", 2)  # JAX compiles for seconds
+            steps.prepare(batches)
         for epoch in range(epochs):
             batches.epoch = epoch
             for index in range(len(batches)):
