@@ -18,7 +18,7 @@ def test_metrics_of_a_split_are_printed_and_saved(trained, capsys):
     assert record["PER"] < 0.3
     assert record["PER at 0 dB"] >= record["PER at 20 dB"] - 0.1
     assert [row.keys() for row in record["worst"]] == 2 * [{"name", "PER", "said", "recognized"}]
-    assert record["worst"][0]["PER"] >= record["worst"][1]["PER"] >= record["PER"]
+    assert record["worst"][0]["PER"] >= max(record["PER"], record["worst"][1]["PER"])
     assert record["PER"] == pytest.approx(
         record["substitutions"] + record["deletions"] + record["insertions"], abs=2e-4
     )
