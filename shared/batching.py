@@ -71,7 +71,6 @@ def bucket_bounds(lengths: Sequence[int], count: int) -> list[int]:
         sizes = chosen
     before = np.concatenate([[0], np.cumsum(counts)])
     # cost[i, j]: the sum of the lengths i to j - 1 when they are padded to the last of them
-    ends = np.arange(1, len(sizes) + 1)
     cost = np.full((len(sizes) + 1, len(sizes) + 1), np.inf)
     for start in range(len(sizes)):
         cost[start, start + 1 :] = (before[start + 1 :] - before[start]) * sizes[start:]
@@ -82,7 +81,7 @@ def bucket_bounds(lengths: Sequence[int], count: int) -> list[int]:
         choices.append(totals.argmin(axis=0))
         best = totals.min(axis=0)
         best[0] = 0
-    bounds, end = [], int(ends[-1])
+    bounds, end = [], len(sizes)
     for choice in [*reversed(choices), np.zeros(len(sizes) + 1, int)]:
         if end == 0:
             break
@@ -163,7 +162,7 @@ class BucketedBatches(keras.utils.PyDataset):
         """
         self._run = run
         longest = np.sort(self.lengths)[self.batch_size - 1 :: self.batch_size]
-        self._bounds = bucket_bounds([*longest, max(self.lengths)], MAX_BUCKETS)
+        self._bounds = bucket_bounds([*longest, self.lengths.max()], MAX_BUCKETS)
         self._bucket_sizes = [
             {name: int(np.max(np.asarray(sizes)[self.lengths <= bound])) for name, sizes in self.sizes.items()}
             for bound in self._bounds
