@@ -92,34 +92,42 @@ def variables_of(model: keras.Model) -> dict[str, Any]:
 
 
 class TensorFlowSteps:
-    """One call of `train_on_batch` a step, compiled once for all sizes."""
+    """One call of a compiled function a step."""
 
     def __init__(self, model: keras.Model):
         self.model, self.compilations, self.seconds = model, 0, 0.0
+        self._step: Any = None
         self._results: list[Result] = []
 
     def prepare(self, batches: Batches) -> None:
-        """Compiles the training step in the same way whichever batch comes first.
+        """Compiles one function for the sizes of all batches.
 
-        TensorFlow compiles a function for the sizes of its first call, and for any size after a call with others. The
-        two round differently, so a resumed training, which starts with another batch, would end with other bits. Runs
-        before weights are restored, because the sizes of on-policy batches depend on them.
+        A function for the sizes of one batch rounds differently; so a training that is resumed, and starts with another
+        batch, would end with other bits. Runs before weights are restored, because the sizes of on-policy batches
+        depend on them.
         """
+        import tensorflow as tf
+
         variables, began = variables_of(self.model), time.monotonic()
         own = {name: ops.convert_to_numpy(variable) for name, variable in variables.items()}
         batches.epoch, by_length = 0, batches.by_length()
-        seen: list[tuple[int | None, ...]] = []
-        for i in range(min(SIZES_TRIED, len(by_length))):
-            batch = batches[by_length[-1 - i * len(by_length) // SIZES_TRIED]]
-            shapes = [array.shape for array in keras.tree.flatten(batch)]
-            varying = [_merged(*pair) for pair in zip(seen or shapes, shapes, strict=True)]
-            if varying != seen:
-                self.model.train_on_batch(*batch)
-                self.compilations += 1
-            seen = varying
+        count = min(SIZES_TRIED, len(by_length))
+        tried = [batches[by_length[-1 - i * len(by_length) // count]] for i in range(count)]
         for name, variable in variables.items():
-            variable.assign(own[name])
-        self.seconds = time.monotonic() - began
+            variable.assign(own[name])  # on-policy batches draw seeds
+        shapes = iter(map(_merged, *([x.shape for x in keras.tree.flatten(batch)] for batch in tried)))
+        signature = keras.tree.map_structure(lambda x: tf.TensorSpec(next(shapes), x.dtype), tried[0])
+        self._built(tried[0]).get_concrete_function(signature)
+        self.compilations, self.seconds = 1, time.monotonic() - began
+
+    def _built(self, batch: Any) -> Any:
+        import tensorflow as tf
+
+        if self._step is None:
+            model: Any = self.model
+            model._symbolic_build(data_batch=(*batch, None)[:3])  # creates the metrics
+            self._step = tf.function(model.train_step, autograph=False, reduce_retracing=True)
+        return self._step
 
     def count(self, batches: Batches, index: int) -> int:
         del batches, index
@@ -131,7 +139,8 @@ class TensorFlowSteps:
 
     def run(self, loaded: Any, rates: Sequence[float]) -> None:
         (self.model.optimizer.learning_rate,) = rates
-        logs: Any = self.model.train_on_batch(*loaded, return_dict=True)
+        self.model.reset_metrics()
+        logs = self._built(loaded)(loaded)
         tokens = int(np.count_nonzero(loaded[1]))
         self._results.append(Result(float(logs["loss"]), float(logs["nats_per_token"]), tokens))
 

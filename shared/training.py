@@ -440,7 +440,8 @@ class Trainer:
         self._report(row, evaluation, better)
         if self.steps.compilations > self._compilations:
             self._compilations = self.steps.compilations
-            self.console.print(f"    {self._compilations} training steps compiled in {self.steps.seconds:.0f} s")
+            kinds = "1 training step" if self._compilations == 1 else f"{self._compilations} training steps"
+            self.console.print(f"    {kinds} compiled in {self.steps.seconds:.0f} s")
         self.run.save_history(state.history)
         (self._signal,) = distribution.largest(self._received)
         self._save(seconds)

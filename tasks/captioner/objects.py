@@ -76,6 +76,7 @@ def learn_objects(network: keras.Model, images: np.ndarray, records: Sequence[di
     size, lengths = config.encoder_batch_size, [1] * len(records)
     batches = BucketedBatches(lengths, size, lambda indices, *_: (images[indices], labels[indices]), config.seed)
     detector.compile(keras.optimizers.Adam(), CellCrossEntropy())
+    detector.optimizer.build(detector.trainable_variables)  # else the first step is compiled twice
     steps, loss = config.encoder_epochs * len(batches), math.nan
     for step in range(steps):
         batches.epoch, index = divmod(step, len(batches))
