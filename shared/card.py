@@ -65,12 +65,25 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|")  # it would end the cell
 
 
+def all_terms(run: Run, own: str) -> str:
+    """The terms of a run's data, `own`, and of the weights that its training began with."""
+    initial = run.config.get("initial_terms", "")
+    if not isinstance(initial, str):
+        raise RunError(f"{run.path / 'config.json'}: a text was expected under initial_terms; the run is damaged")
+    return "\n\n".join(dict.fromkeys(part for part in (*own.split("\n\n"), *initial.split("\n\n")) if part))
+
+
 def _training(run: Run) -> str:
     rows, saved = run.load_history(), run.config
     for part in ("data", "config", "versions"):
         if not isinstance(saved.get(part), dict):
             raise RunError(f"{run.path / 'config.json'}: expected an object under {part}; the run is damaged")
-    data = ", ".join(f"{name} (fingerprint {fingerprint})" for name, fingerprint in saved["data"].items())
+    data = ", ".join(
+        f"{name} (fingerprint {fingerprint})" for name, fingerprint in saved["data"].items() if name != "begin"
+    )
+    if "begin" in saved["data"]:
+        initial = saved["config"].get("initial_run") or saved["config"].get("begin")  # its former name
+        data += f", begun from the weights of {initial} (fingerprint {saved['data']['begin']})"
     config = "\n".join(f"| {name} | {value} |" for name, value in saved["config"].items())
     versions = ", ".join(f"{name} {version}" for name, version in saved["versions"].items())
     try:

@@ -22,6 +22,7 @@ from shared.bounds import MAX_BEAM, Bounds, check_bounds
 from shared.distribution import join
 from shared.errors import FieldError, UserError, shortened
 from shared.outputs import Output
+from shared.runs import Run
 from shared.streams import flush_output, repair_streams, stopped_in_order
 
 Parameters = ParamSpec("Parameters")
@@ -187,23 +188,50 @@ def check_n_best(n_best: int, beam: int | None) -> None:
 
 
 def training_arguments(
-    arguments: list[str], presets: Mapping[str, Any], default: str, program: str, description: str | None
+    arguments: list[str],
+    presets: Mapping[str, Any],
+    default: str,
+    program: str,
+    description: str | None,
+    find_run: Callable[[str], Run],
 ) -> tuple[Any, TrainingOptions]:
     """Reads `[PRESET] [--field value ...]`: a configuration that starts from a preset, and the training's options.
 
-    Then joins the other processes of the training, if there are any. Raises UserError if the preset does not exist, or
-    as `join`.
+    With `--from RUN` the preset has the sizes and the vocabulary of that run, which `find_run` finds; without a preset
+    the configuration is that of the run. Then joins the other processes of the training, if there are any.
+
+    Raises UserError if the preset does not exist, if an option contradicts the run of `--from`, or as `join`.
     """
     is_named = bool(arguments) and not arguments[0].startswith("-")
     preset = arguments[0] if is_named else default
     if preset not in presets:
         raise UserError(f"preset {preset!r} does not exist; the presets are {', '.join(presets)}")
-    defaults = {"config": presets[preset], "options": TrainingOptions()}
+    config, run, initial = presets[preset], None, None
+    if (name := _initial_run(arguments)) and not {"-h", "--help"} & {*arguments}:
+        run = find_run(name)
+        initial = run.read_config(type(config))
+        config = (config if is_named else initial).starting_from(initial)
+    defaults = {"config": config, "options": TrainingOptions()}
     fields = [(name, type(value), dataclasses.field(default=value)) for name, value in defaults.items()]
     kind = dataclasses.make_dataclass("Training", fields)
     parsed = parse(kind, arguments[is_named:], f"{program} [{'|'.join(presets)}]", description)
+    if run is not None:
+        try:
+            parsed.config.check_inherited(initial)
+        except FieldError as error:
+            raise error.of_option() from None
+        parsed.config = dataclasses.replace(parsed.config, initial_run=run.reference)
     join()  # before anything uses JAX
     return parsed.config, parsed.options
+
+
+def _initial_run(arguments: list[str]) -> str:
+    """The value of `--from`, which decides the defaults of the other options; empty if it is not given."""
+    for argument, following in itertools.pairwise([*arguments, ""]):
+        option, equals, value = argument.partition("=")
+        if option in ("--from", "--initial-run"):
+            return value if equals else following
+    return ""
 
 
 class Results:

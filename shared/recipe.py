@@ -1,16 +1,21 @@
 """How a model is optimized: the fields that the configurations of all tasks have."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import tyro
 
 from shared.bounds import Bounds, Count, CountOrZero, DropoutRate, LearningRate, Seed, check_bounds
-from shared.errors import UserError
+from shared.errors import FieldError, UserError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The optimization of a model; a task's Config adds its own fields, and reasons for its own defaults."""
 
+    initial_run: Annotated[str, tyro.conf.arg(name="from", aliases=["--initial-run"])] = ""
+    """Run or folder whose weights the training starts from. Sizes and vocabulary are those of that run; words that it
+    lacks are added. Without a PRESET, all other values are those of that run too."""
     batch_size: Annotated[int, Bounds(1, 10_000)] = 64
     """Examples per batch."""
     epochs: Count = 1
@@ -39,10 +44,29 @@ class Recipe:
     seed: Seed = 1
     """Seed of weights, dropout, augmentation and order."""
 
+    PROLONGING: ClassVar[tuple[str, ...]] = ("epochs", "patience")
+    """The fields that may be increased for a run that exists: its training goes on."""
+
     def __post_init__(self):
         check_bounds(self)
         if self.schedule == "averaging" and (self.optimizer != "sgd" or self.weight_average):
             raise UserError("schedule averaging needs optimizer sgd and weight_average 0")
+
+    @property
+    def inherited(self) -> tuple[str, ...]:
+        """The fields that decide weights and vocabulary: a training that starts from a run has that run's values."""
+        return ()
+
+    def starting_from(self, initial: Self) -> Self:
+        """This recipe for a training that starts from a run of the configuration `initial`."""
+        return replace(self, **{name: getattr(initial, name) for name in initial.inherited})
+
+    def check_inherited(self, initial: Self) -> None:
+        """Raises FieldError for a field in which a run of `initial` cannot be the `initial_run` of this recipe."""
+        for name in initial.inherited:
+            value, expected = getattr(self, name), getattr(initial, name)
+            if value != expected:
+                raise FieldError(name, value, f"{expected} was expected, as in {self.initial_run} that --from names")
 
     def build_optimizer(self) -> Any:
         """A new Keras optimizer; the trainer sets its learning rate at every step."""

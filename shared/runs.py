@@ -222,6 +222,12 @@ def current_fields(config_class: type, fields: Mapping[str, Any]) -> dict[str, A
     return {renamed.get(name, name): value for name, value in fields.items()}
 
 
+def _is_increased(config: Any, field: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a field differs only in that a training is longer."""
+    was = before.get(field)
+    return field in getattr(config, "PROLONGING", ()) and isinstance(was, int) and was < now[field]
+
+
 def _described(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "").replace("Literal", "one of ")
 
@@ -233,11 +239,18 @@ class Run:
         self.path = path
         restore(path)
         self.checkpoints = Checkpoints(path / "checkpoints")
+        self.later_checkpoints = Checkpoints(path / "checkpoints-2")  # of a training's second stage
         self._is_locked = False  # by `training` of this object
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def reference(self) -> str:
+        """What `find` finds the run by in any folder: its name or, outside `saved_models`, its absolute path."""
+        path = self.path.resolve()
+        return self.name if path.parent.parent == ROOT.resolve() else str(path)
 
     @property
     def is_released(self) -> bool:
@@ -277,12 +290,29 @@ class Run:
             raise RunError(f"{path}: {error}") from None
 
     @classmethod
-    def create(cls, task: str, name: str, config: Any, data: Mapping[str, str], root: Path | None = None) -> "Run":
+    def create(
+        cls,
+        task: str,
+        name: str,
+        config: Any,
+        data: Mapping[str, str],
+        root: Path | None = None,
+        initial_terms: str | None = None,
+    ) -> "Run":
         """Creates the run or, if it exists with the same configuration and data, opens it to resume its training.
 
-        `config` is the task's dataclass, `data` has the fingerprint of each corpus. Raises RunError if the name is
-        invalid, if the run exists with another configuration (the message names the fields), or if another process
-        creates it at the same time.
+        A larger number of epochs than that of an existing run is recorded, so that its training goes on (the fields
+        `PROLONGING` of the configuration).
+
+        Args:
+            task, name, root: of the run's folder.
+            config: the task's dataclass.
+            data: the fingerprint of each corpus, and of the weights that the training begins with as `begin`.
+            initial_terms: the terms of those weights.
+
+        Raises:
+            RunError: the name is invalid; the run exists with another configuration (the message names the fields), or
+                cannot be trained further; or another process creates it at the same time.
         """
         if not NAME.fullmatch(name):
             raise RunError(f"run name {name!r} is invalid; letters, digits, - _ . and + are allowed")
@@ -290,17 +320,21 @@ class Run:
         versions = {package: installed_version(package) for package in ("keras", choose(), "numpy")}
         versions = {"python": platform.python_version(), **versions}
         described = {"task": task, "config": dataclasses.asdict(config), "data": dict(data), "versions": versions}
+        if initial_terms:
+            described["initial_terms"] = initial_terms
         described = json.loads(json.dumps(described))  # tuples become lists, as in the file
         path = run.path / "config.json"
         if not path.exists():
             with run.training():
                 if not path.exists():  # otherwise another process has created it just now
                     write_json(path, described)
-        run._refuse_differences(described, config)
+        if increased := run._refuse_differences(described, config):
+            run._prolong(described["config"], increased)
         return run
 
-    def _refuse_differences(self, described: dict[str, Any], config: Any) -> None:
-        existing = self.config
+    def _refuse_differences(self, described: dict[str, Any], config: Any) -> list[str]:
+        """The fields of the configuration that are increased to train on; raises RunError for another difference."""
+        existing, increased = self.config, []
         defaults = {field.name: field.default for field in dataclasses.fields(config)}  # of fields that it lacks
         for part in ("config", "data"):
             before, now = existing.get(part), described[part]
@@ -308,13 +342,35 @@ class Run:
                 raise RunError(f"{self.path / 'config.json'}: expected an object under {part}; the run is damaged")
             before = defaults | current_fields(type(config), before) if part == "config" else before
             differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-            if differing:
+            if part == "config" and all(_is_increased(config, key, before, now) for key in differing):
+                increased = differing
+            elif differing:
                 changes = ", ".join(
                     f"{shortened(key)} {shown(before.get(key))} -> {shown(now.get(key))}" for key in differing
                 )
                 raise RunError(f"run {self.path} exists with another {part}: {changes}; choose another --run name")
         if self.is_released:
             raise RunError(f"run {self.path} is a released model and is not trained further; choose another --run name")
+        return increased
+
+    def _prolong(self, config: dict[str, Any], increased: list[str]) -> None:
+        """Records a configuration with more epochs; raises RunError if the training cannot go on."""
+        start_anew = f"start a new run from its weights: --from {self.name} --run NAME"
+        if self.later_checkpoints.steps() and increased != ["reward_epochs"]:
+            problem = f"its second stage has begun, so {' and '.join(increased)} cannot be increased"
+            raise RunError(f"run {self.path}: {problem}; {start_anew}")
+        checkpoints = self.later_checkpoints if self.later_checkpoints.steps() else self.checkpoints
+        if (self.path / "weights.safetensors").exists():
+            found = checkpoints.latest()
+            if found is None:
+                raise RunError(f"run {self.path}: its checkpoints are gone, so it cannot train on; {start_anew}")
+            waited = found[1].get("epochs_since_best")
+            is_of_stage = "epochs" in increased or self.later_checkpoints.steps()
+            if is_of_stage and isinstance(waited, int) and waited >= config["patience"]:
+                problem = f"it stopped after {waited} epochs without a better score"
+                raise RunError(f"run {self.path}: {problem}; a --patience above {waited} was expected as well")
+        with self.training():
+            write_json(self.path / "config.json", {**self.config, "config": config})
 
     @classmethod
     def open(cls, path: Path, task: str) -> "Run":

@@ -21,11 +21,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from shared import distribution
+from shared import distribution, runs
 from shared.bounds import MAX_PARAMETERS
 from shared.errors import UserError, shortened
 from shared.recipe import Recipe
-from shared.runs import Checkpoints, Run, RunError, Tensors, TensorSpec
+from shared.runs import Run, RunError, Tensors, TensorSpec
 from shared.steps import Batches, steps_of, variables_of
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -90,8 +90,46 @@ class Loaded(NamedTuple, Generic[ConfigType, VocabularyType, ModelType]):
     model: ModelType
 
 
+class Initial(NamedTuple):
+    """The run that a training starts from."""
+
+    run: Run
+    loaded: Loaded[Any, Any, Any]
+    terms: str  # of its data, which hold for all that is trained from it
+
+
+def load_initial(
+    task: str,
+    name: str,
+    config: Recipe,
+    find_run: Callable[[str], Run],
+    load_model: Callable[[Run], Loaded[Any, Any, Any]],
+    terms: Callable[[Run], str],
+) -> Initial | None:
+    """The run that `config.initial_run` names; None if it names none.
+
+    Args:
+        task, name: of the run that is trained.
+        config: its configuration.
+        find_run, load_model, terms: the task's functions.
+
+    Raises:
+        UserError: there is no such run of this task, its files are damaged, it differs from `config` in a field that
+            decides weights or vocabulary, or it is the run that is trained.
+    """
+    if not config.initial_run:
+        return None
+    run = find_run(config.initial_run)
+    if (runs.ROOT / task / name).resolve() == run.path.resolve():
+        raise RunError(f"run {run.path} is the one that --from names, and is not written to; choose another --run name")
+    config.check_inherited(run.read_config(type(config)))
+    return Initial(run, load_model(run), terms(run))
+
+
 @contextmanager
-def training_run(task: str, name: str, config: Recipe, data: Mapping[str, str]) -> Iterator[Run]:
+def training_run(
+    task: str, name: str, config: Recipe, data: Mapping[str, str], initial: Initial | None = None
+) -> Iterator[Run]:
     """Creates the run of a training, or opens it to resume; within the block it is locked and its seed is set.
 
     What is prepared once and then cached, such as a corpus, belongs before the block: it may use global random numbers,
@@ -101,9 +139,10 @@ def training_run(task: str, name: str, config: Recipe, data: Mapping[str, str]) 
         task, name: the run's.
         config: the task's `Recipe`; models that are built within the block have its precision.
         data: the fingerprint of each corpus, by its name.
+        initial: the run that the training starts from.
 
     Raises:
-        RunError: as `Run.create`; or another process trains this run.
+        RunError: as `Run.create`; another process trains this run; or it is the one that the training starts from.
         UserError: the devices cannot have equal parts of a batch, or the processes of this training have other
             arguments or data.
     """
@@ -111,8 +150,9 @@ def training_run(task: str, name: str, config: Recipe, data: Mapping[str, str]) 
     before = keras.config.dtype_policy()
     with distribution.folder_of_runs() as folder:
         arguments = {option: str(value) for option, value in asdict(config).items()}
+        data = {**data, "begin": initial.run.weights_fingerprint} if initial else data
         distribution.check_agreement({"run": f"{task}/{name}", **arguments, **data})
-        run = Run.create(task, name, config, data, folder)
+        run = Run.create(task, name, config, data, folder, initial and initial.terms)
         with run.training():
             distribution.share_files(run.path)
             keras.utils.set_random_seed(config.seed)
@@ -280,7 +320,7 @@ class Trainer:
         if previous_stage is not None:
             before = previous_stage
             self.state = State(best_score=before.best_score, history=list(before.history), seconds=before.seconds)
-            self.checkpoints = Checkpoints(run.path / "checkpoints-2")
+            self.checkpoints = run.later_checkpoints
         self._received = self._signal = 0  # a signal in this process; and in any one, as all have agreed
         self._compilations = 0  # that were reported
         self._saved_at = time.monotonic()

@@ -17,17 +17,21 @@ ROOT = Path(__file__).parent.parent
 # The functions and classes that every task has, and their parameters. docs/architecture.md has the same table.
 PATTERN = {
     "config": {"find_run": ["model"]},
-    "model": {"build_model": ["config", "vocabulary"], "load_model": ["run"]},
+    "model": {
+        "build_model": ["config", "vocabulary"],
+        "start_from": ["initial", "model", "after"],
+        "load_model": ["run"],
+    },
     "data": {
         "load_split": ["config", "split", "data_dir"],
         "fingerprint": ["config", "data_dir"],
-        "build_vocabulary": ["config", "train"],
+        "build_vocabulary": ["config", "train", "initial"],
         "training_batches": ["config", "train", "vocabulary"],
     },
     "train": {"train": ["config", "options"], "run_name": ["config"], "main": ["arguments"]},
     "evaluate": {"measure": ["run", "options", "model"], "main": ["arguments"]},
     "export": {"export": ["model", "beam"], "main": ["arguments"]},
-    "card": {"write": ["run"]},
+    "card": {"terms": ["run"], "write": ["run"]},
 }
 FURTHER = {("language_model", "find_run"): ["reads"]}  # causal or bidirectional: the verbs need one of the two
 CONSTANTS = {"config": ["TASK", "RELEASED", "RELEASED_FILES", "PRESETS", "Config"], "data": ["Split"]}
@@ -56,6 +60,7 @@ def test_parameters_have_one_default(task):
         ("config", "find_run", "model"),
         ("data", "load_split", "data_dir"),
         ("data", "fingerprint", "data_dir"),
+        ("data", "build_vocabulary", "initial"),
         ("evaluate", "measure", "model"),
         ("export", "export", "model"),
         ("export", "export", "beam"),

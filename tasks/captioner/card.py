@@ -1,6 +1,6 @@
 """The model card of a captioner."""
 
-from shared.card import write_card
+from shared.card import all_terms, write_card
 from shared.runs import Run
 
 TERMS = {
@@ -44,6 +44,11 @@ REMARKS = {
 }
 
 
+def terms(run: Run) -> str:
+    """The terms of the data that a run was trained on, also by way of the run that it started from."""
+    return all_terms(run, TERMS[run.config["config"]["corpus"]])
+
+
 def write(run: Run) -> None:
     """Write the model card of a run."""
     corpus = run.config["config"]["corpus"]
@@ -54,7 +59,7 @@ def write(run: Run) -> None:
             "An LSTM decoder with adaptive attention (Lu et al. 2017) over the grid of a convolutional encoder; writes"
             " English captions of images. See `tasks/captioner/README.md`."
         ),
-        terms=TERMS[corpus],
+        terms=terms(run),
         usage=(
             f"python -m tasks.captioner.caption --model {run.name} photo.jpg\n"
             f"python -m tasks.captioner.evaluate --model {run.name} --split dev\n"

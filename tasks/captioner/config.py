@@ -1,6 +1,6 @@
 """The captioner's configuration: every number of a run, with its reason."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, ClassVar, Literal
 
 from shared.bounds import (
@@ -88,6 +88,12 @@ class Config(Recipe):
         "word_scale": "embedding_stddev", "counts": "sum_pooling",
     }  # fmt: skip
     """Former names of fields, as the config.json of older runs has them, and their current names."""
+    PROLONGING: ClassVar[tuple[str, ...]] = (*Recipe.PROLONGING, "reward_epochs")
+
+    @property
+    def inherited(self) -> tuple[str, ...]:
+        encoder = (field.name for field in fields(self) if field.name.startswith("encoder"))  # it is taken over
+        return (*encoder, "image_size", "ridge_penalty", "units", "embedding_stddev", "sum_pooling", "language_lstm")
 
     def __post_init__(self):
         super().__post_init__()

@@ -24,6 +24,7 @@ import numpy as np
 import datasets
 from shared.atomic import atomic_folder, remove_temporaries
 from shared.batching import BucketedBatches, pad
+from shared.fine_tuning import extended
 from shared.media import prepare, read_image
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import Config
@@ -120,9 +121,11 @@ def with_grids(split: Split, encoder: keras.Sequential) -> Split:
     return replace(split, inputs=grids.reshape(images, views, *grids.shape[1:]))
 
 
-def build_vocabulary(config: Config, train: Split) -> WordVocabulary:
-    """The words of the training captions."""
+def build_vocabulary(config: Config, train: Split, initial: WordVocabulary | None = None) -> WordVocabulary:
+    """The words of the training captions, or those of the initial run, extended by them."""
     texts = (caption for captions in train.captions for caption in captions)
+    if initial is not None:
+        return extended(initial, texts, config.min_count)
     return WordVocabulary.build(texts, min_count=config.min_count, normalisation=NORMALISATION[config.corpus])
 
 

@@ -26,6 +26,7 @@ from shared.any_size import AnySize
 from shared.attention import AdaptiveAttention
 from shared.bounds import check_product
 from shared.decoding import SearchSpace, beam_search
+from shared.fine_tuning import WordWeights, transfer
 from shared.recurrent import LSTM
 from shared.runs import Run, current_fields
 from shared.training import Loaded, build_bounded, build_trained
@@ -233,6 +234,12 @@ def build_model(config: Config, vocabulary: WordVocabulary) -> Captioner:
 
 
 LoadedCaptioner = Loaded[Config, WordVocabulary, Captioner]
+
+
+def start_from(initial: LoadedCaptioner, model: Captioner, after: WordVocabulary) -> None:
+    """Gives a captioner with the vocabulary `after` the weights of a run with a vocabulary that it extends."""
+    axes = {"embedding/embeddings": 0, "output/kernel": 1, "output/bias": 0}
+    transfer(initial.model, model, WordWeights(axes, initial.vocabulary, after))
 
 
 def load_model(run: Run) -> LoadedCaptioner:

@@ -3,6 +3,7 @@
     python -m tasks.captioner.train                                 # scenes, generated: 4 minutes on two cores
     python -m tasks.captioner.train flickr8k --data-dir Flickr8k    # photos: 12 minutes on two cores
     python -m tasks.captioner.train scenes --units 128 --run small  # any field of `config.py` is an option
+    python -m tasks.captioner.train --from flickr8k --epochs 2 --run more  # starts from the weights of a run
 
 The same command again resumes an interrupted run. The run is written to saved_models/captioner/<run>/.
 """
@@ -13,25 +14,29 @@ from typing import TYPE_CHECKING
 
 from shared.cli import TrainingOptions, command, training_arguments
 from shared.native.precompile import compile_ahead
-from tasks.captioner.config import PRESETS, TASK, Config
+from tasks.captioner.config import PRESETS, TASK, Config, find_run
 
 if TYPE_CHECKING:
     from shared.runs import Run
+    from shared.training import Initial
     from shared.vocabulary import WordVocabulary
     from tasks.captioner.data import Split
 
 
 def train(config: Config, options: TrainingOptions) -> None:
     """Train to the end, then measure the best weights on the development split."""
-    from shared.training import training_run
+    from shared.training import load_initial, training_run
+    from tasks.captioner import card
     from tasks.captioner.data import build_vocabulary, fingerprint, load_split
+    from tasks.captioner.model import load_model
 
     name = options.run or run_name(config)
+    initial = load_initial(TASK, name, config, find_run, load_model, card.terms)
     train_split, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
-    vocabulary = build_vocabulary(config, train_split)
-    with training_run(TASK, name, config, fingerprint(config, options.data_dir)) as run:
+    vocabulary = build_vocabulary(config, train_split, initial and initial.loaded.vocabulary)
+    with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial) as run:
         vocabulary.save(run.path / "vocabulary.json")
-        fit(run, config, vocabulary, train_split, dev, options)
+        fit(run, config, vocabulary, train_split, dev, options, initial)
     print(f"trained: {run.path}")
 
 
@@ -42,20 +47,30 @@ def fit(
     train_split: "Split",
     dev: "Split",
     options: TrainingOptions,
+    initial: "Initial | None" = None,
 ) -> None:
-    """Train encoder and decoder, the decoder in one or two stages; measure the run."""
+    """Train encoder and decoder, the decoder in one or two stages; measure the run.
+
+    A training that starts from a run has its encoder.
+    """
+    from shared.fine_tuning import growth
     from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
     from shared.plots import draw_history
     from shared.training import Evaluation, Loaded, Trainer
     from tasks.captioner.data import training_batches, with_grids
     from tasks.captioner.encoder_training import learned_encoder
     from tasks.captioner.evaluate import Arguments, caption_split, measure, split_metrics
-    from tasks.captioner.model import CaptionSearch, build_model
+    from tasks.captioner.model import CaptionSearch, build_model, start_from
     from tasks.captioner.self_critical import self_critical_batches
 
+    if initial and not (run.path / "encoder.safetensors").exists():
+        run.save_weights(initial.run.load_weights("encoder"), "encoder")
     encoder = learned_encoder(run, config, train_split, vocabulary)
     train_split, dev = (with_grids(split, encoder) for split in (train_split, dev))
     model = build_model(config, vocabulary)
+    if initial:
+        start_from(initial.loaded, model, vocabulary)
+        print(f"from {initial.run.name}: {growth(initial.loaded.vocabulary, vocabulary)}")
     search = CaptionSearch(model, None, config)
 
     def evaluate() -> Evaluation:
@@ -88,7 +103,7 @@ def run_name(config: Config) -> str:
 
 @command
 def main(arguments: list[str]) -> None:
-    config, options = training_arguments(arguments, PRESETS, "scenes", "tasks.captioner.train", __doc__)
+    config, options = training_arguments(arguments, PRESETS, "scenes", "tasks.captioner.train", __doc__, find_run)
     compile_ahead("lstm")
     train(config, options)
 

@@ -1,6 +1,6 @@
 """The model card of a language model."""
 
-from shared.card import write_card
+from shared.card import all_terms, write_card
 from shared.runs import Run
 from tasks.language_model.config import Config
 
@@ -45,6 +45,12 @@ BIDIRECTIONAL = (
 )
 
 
+def terms(run: Run) -> str:
+    """The terms of the data that a run was trained on, also by way of the run that it started from."""
+    corpus = run.read_config(Config).corpus
+    return all_terms(run, TERMS.get(corpus, f"Trained on {corpus}; the terms of that text apply to the weights."))
+
+
 def write(run: Run) -> None:
     """Writes the `README.md` of a run that has metrics."""
     config = run.read_config(Config)
@@ -60,7 +66,7 @@ def write(run: Run) -> None:
             f"A {kind} model with {NAMES[config.cell]} layers of {' and '.join(map(str, config.widths))} units;"
             f" it predicts the probability of each {predicted}. See `tasks/language_model/README.md`."
         ),
-        terms=TERMS.get(config.corpus, f"Trained on {config.corpus}; the terms of that text apply to the weights."),
+        terms=terms(run),
         usage="\n".join(f"python -m tasks.language_model.{command}" for command in commands),
         published=PUBLISHED.get(config.corpus, {}) if is_causal and config.vocabulary == "words" else {},
         remarks=CAUSAL if is_causal else BIDIRECTIONAL,

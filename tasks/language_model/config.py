@@ -30,6 +30,7 @@ TopP = Annotated[float, Bounds(0, 1, above=True)]
 MinP = Fraction
 RELEASED: dict[Reads, str] = {"forwards": "wikitext2", "both ways": "wikitext2_fill"}  # the default of --model
 RELEASED_FILES = ("vocabulary.json", "weights.safetensors")
+CAUSAL = "activation_penalty", "temporal_penalty", "random_length", "state_reset_probability"  # of causal models alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +101,13 @@ class Config(Recipe):
     }
     """Former names of fields, found in the config.json of older runs, and their current names."""
 
+    @property
+    def inherited(self) -> tuple[str, ...]:
+        names = "vocabulary", "reads", "cell", "units", "num_layers", "embedding_units", "tied"
+        fixed = () if self.vocabulary == "words" else ("vocabulary_size", "min_count")
+        unsupported = ("weight_drop",) if self.cell == "mogrifier_lstm" else ()
+        return (*names, *fixed, *unsupported, *(CAUSAL if self.reads == "both ways" else ()))
+
     def __post_init__(self):
         super().__post_init__()
         reserved = len(SubwordVocabulary.reserved)
@@ -118,7 +126,7 @@ class Config(Recipe):
     def _check_bidirectional(self) -> None:
         if self.vocabulary != "words" or not 0 < self.blank_fraction < 1:
             raise UserError("reads both ways needs vocabulary words and a blank_fraction between 0 and 1")
-        for name in ("activation_penalty", "temporal_penalty", "random_length", "state_reset_probability"):
+        for name in CAUSAL:
             if getattr(self, name):
                 raise UserError(f"reads both ways does not support {name} {getattr(self, name)}")
 

@@ -32,6 +32,7 @@ import numpy as np
 import datasets
 from shared.batching import Part
 from shared.errors import UserError
+from shared.fine_tuning import extended
 from shared.runs import Run
 from shared.text import read_corpus, split_lines
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
@@ -93,12 +94,15 @@ def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
 
 def check_corpus(run: Run, config: Config, data_dir: Path | None = None) -> None:
     """Raises UserError when the text at the path of a run's corpus is not the text it was trained on."""
-    if config.corpus not in NORMALISATION and run.config.get("data") != fingerprint(config, data_dir):
+    recorded, found = run.config.get("data"), {} if config.corpus in NORMALISATION else fingerprint(config, data_dir)
+    if not isinstance(recorded, dict) or not found.items() <= recorded.items():
         raise UserError(f"{data_dir or config.corpus}: not the text that {run.path} was trained on; see --data-dir")
 
 
-def build_vocabulary(config: Config, train: Split) -> Vocabulary:
-    """The vocabulary of the training lines."""
+def build_vocabulary(config: Config, train: Split, initial: Vocabulary | None = None) -> Vocabulary:
+    """The vocabulary of the training lines, or that of the initial run, extended by them."""
+    if initial is not None:
+        return extended(initial, train.lines, config.min_count)
     if config.vocabulary == "words":
         normalisation = NORMALISATION.get(config.corpus, "words")
         return WordVocabulary.build(train.lines, min_count=config.min_count, normalisation=normalisation)

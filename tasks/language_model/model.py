@@ -16,6 +16,7 @@ import numpy as np
 
 from shared.any_size import AnySize
 from shared.decoding import choose
+from shared.fine_tuning import WordWeights, transfer
 from shared.recurrent import Stack
 from shared.runs import Run, current_fields
 from shared.training import Loaded, build_bounded, build_trained
@@ -350,6 +351,12 @@ def build_model(config: Config, vocabulary: Vocabulary) -> LanguageModel | FillM
         return model
 
     return build_bounded(build)
+
+
+def start_from(initial: Loaded[Config, Vocabulary, Any], model: LanguageModel | FillModel, after: Vocabulary) -> None:
+    """Gives a model with the vocabulary `after` the weights of a run with a vocabulary that it extends."""
+    axes = {"embedding/embeddings": 0, "projection/kernel": 1, "bias": 0}
+    transfer(initial.model, model, WordWeights(axes, initial.vocabulary, after))
 
 
 def load_model(run: Run) -> Loaded[Config, Vocabulary, Any]:

@@ -6,6 +6,7 @@
     python -m tasks.language_model.train awd --epochs 100 --run long     # any field of `config.py` is an option
     python -m tasks.language_model.train fill                            # bidirectional, for `fill`
     python -m tasks.language_model.train --corpus book.txt --vocabulary characters
+    python -m tasks.language_model.train --from wikitext2 --corpus book.txt --epochs 3
 
 The same command again resumes an interrupted run. The run is written to saved_models/language_model/<run>/.
 """
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from shared.cli import TrainingOptions, command, training_arguments
 from shared.errors import UserError
 from shared.native.precompile import compile_ahead
-from shared.runs import safe_name
-from tasks.language_model.config import PRESETS, TASK, Config
+from shared.runs import Run, safe_name
+from tasks.language_model.config import PRESETS, TASK, Config, find_run
 
 if TYPE_CHECKING:
     from shared.training import Evaluation, Loaded
@@ -32,26 +33,33 @@ def train(config: Config, options: TrainingOptions) -> None:
     import keras
     import numpy as np
 
+    from shared.fine_tuning import growth
     from shared.losses import mean_nats, output_nats
     from shared.plots import draw_history
-    from shared.training import Loaded, Trainer, training_run
+    from shared.training import Loaded, Trainer, load_initial, training_run
+    from tasks.language_model import card
     from tasks.language_model.data import build_vocabulary, fingerprint, load_split, training_batches
     from tasks.language_model.evaluate import Arguments, measure
-    from tasks.language_model.model import BlankReader, StreamReader, build_model
+    from tasks.language_model.model import BlankReader, StreamReader, build_model, load_model, start_from
 
     name = options.run or run_name(config)
     config = with_absolute_path(config, options)
+    initial = load_initial(TASK, name, config, find_initial, load_model, card.terms)
     train_split, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
-    vocabulary = build_vocabulary(config, train_split)
+    vocabulary = build_vocabulary(config, train_split, initial and initial.loaded.vocabulary)
     batches = training_batches(config, train_split, vocabulary)
 
-    with training_run(TASK, name, config, fingerprint(config, options.data_dir)) as run:
+    with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial) as run:
         vocabulary.save(run.path / "vocabulary.json")
         model = build_model(config, vocabulary)
         loaded = Loaded(config, vocabulary, model)
         reader = BlankReader(model) if config.reads == "both ways" else StreamReader(model, config.batch_size)
-        counts = np.bincount(batches.stream, minlength=len(vocabulary))
-        model.bias.assign(np.log(np.maximum(counts, 0.1) / len(batches.stream)))  # starts at the unigram distribution
+        if initial:
+            start_from(initial.loaded, model, vocabulary)
+            print(f"from {initial.run.name}: {growth(initial.loaded.vocabulary, vocabulary)}")
+        else:  # from the unigram distribution
+            counts = np.bincount(batches.stream, minlength=len(vocabulary))
+            model.bias.assign(np.log(np.maximum(counts, 0.1) / len(batches.stream)))
         print(f"{run.name}: {model.count_params():,} parameters, {len(batches.stream):,} tokens an epoch")
         nats = keras.metrics.MeanMetricWrapper(output_nats, name="nats_per_token")
         reader.compile(config.build_optimizer(), mean_nats, metrics=[nats])
@@ -101,6 +109,11 @@ def with_absolute_path(config: Config, options: TrainingOptions) -> Config:
     return replace(config, corpus=str(path.resolve())) if path.exists() else config
 
 
+def find_initial(name: str) -> Run:
+    """The run that --from names, whichever way it reads."""
+    return find_run(name, reads=None)
+
+
 def run_name(config: Config) -> str:
     """The name of the corpus, or of its file without suffix."""
     name = safe_name(Path(config.corpus).resolve().stem, "corpus")
@@ -109,7 +122,8 @@ def run_name(config: Config) -> str:
 
 @command
 def main(arguments: list[str]) -> None:
-    config, options = training_arguments(arguments, PRESETS, "python_manual", "tasks.language_model.train", __doc__)
+    program = "tasks.language_model.train"
+    config, options = training_arguments(arguments, PRESETS, "python_manual", program, __doc__, find_initial)
     compile_ahead(config.cell)
     train(config, options)
 

@@ -58,6 +58,7 @@ class TemperatureFitter(RecognizerFunction):
 def calibrate(run: Run, loaded: LoadedRecognizer, dev: Split) -> None:
     """Fit the temperature and, if the run has a beam, the log-odds to the development split; save the model."""
     fit_temperature(loaded, dev)
+    loaded.model.belief.assign([1, 0])  # those of the run that the training started from do not hold
     if loaded.config.beam:
         recognitions = recognize_split(SoundRecognizer.of(loaded, run), dev)
         scores = score(dev.utterances, recognitions, loaded.vocabulary)

@@ -1,6 +1,6 @@
 """The model card of a phoneme recognizer."""
 
-from shared.card import write_card
+from shared.card import all_terms, write_card
 from shared.runs import Run
 from tasks.phoneme_recognizer.config import Config
 
@@ -34,6 +34,13 @@ REMARKS = (
 )
 
 
+def terms(run: Run) -> str:
+    """The terms of the data that a run was trained on, also by way of the run that it started from."""
+    corpora = run.read_config(Config).corpora
+    own = (TERMS.get(name, f"Trained on {name}; its terms apply to the weights.") for name in corpora)
+    return all_terms(run, "\n\n".join(own))
+
+
 def write(run: Run) -> None:
     """Write the model card of a trained recognizer."""
     config = run.read_config(Config)
@@ -46,9 +53,7 @@ def write(run: Run) -> None:
             " temporal classification and a per-frame head: a sound in, phones with times and probabilities out."
             " See `tasks/phoneme_recognizer/README.md`."
         ),
-        terms="\n\n".join(
-            TERMS.get(name, f"Trained on {name}; its terms apply to the weights.") for name in config.corpora
-        ),
+        terms=terms(run),
         usage=(
             f"python -m tasks.phoneme_recognizer.recognize --model {run.name} speech.wav\n"
             f"python -m tasks.phoneme_recognizer.evaluate --model {run.name} --split dev\n"

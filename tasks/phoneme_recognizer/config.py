@@ -1,7 +1,7 @@
 """Configuration of the phoneme recognizer: the settings of a run, the presets, and finding a run."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from shared.bounds import (
     BeamOrBestPath,
@@ -33,8 +33,6 @@ class Config(Recipe):
     transcripts. Several are joined by +; evaluation uses the first."""
     auxiliary_fraction: Fraction = 1.0
     """Fraction of each corpus after the first that is trained on."""
-    initial_run: str = ""
-    """Run that provides the initial weights, and phone times for corpora without them."""
     classes: Literal[61, 48, 39] = 39
     """Phone set of the labels; evaluation always uses 39 (Lee and Hon 1989)."""
 
@@ -101,6 +99,14 @@ class Config(Recipe):
         "masked_bands": "frequency_mask_width", "masked_frames": "time_mask_width",
     }  # fmt: skip
     """Former field names, as in the config.json of older runs, and their current names."""
+
+    @property
+    def inherited(self) -> tuple[str, ...]:
+        names = "classes", "mels", "normalisation", "front_channels", "step_ms", "cell", "bidirectional", "units"
+        return (*names, "num_layers", "frame_weight")  # without the frame head, CTC's outputs are others
+
+    def starting_from(self, initial: Self) -> Self:
+        return replace(super().starting_from(initial), frame_only_steps=0)  # its CTC has learned more than blanks
 
     def __post_init__(self):
         super().__post_init__()

@@ -147,9 +147,9 @@ def _read(config: Config, vocabulary: PhoneVocabulary, record: dict[str, Any], i
     )
 
 
-def build_vocabulary(config: Config, train: Split) -> PhoneVocabulary:
+def build_vocabulary(config: Config, train: Split, initial: PhoneVocabulary | None = None) -> PhoneVocabulary:
     """The phones of the set `config.classes`, whether they occur in the training split or not."""
-    del train
+    del train, initial
     return PhoneVocabulary(config.classes)
 
 

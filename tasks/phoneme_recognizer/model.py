@@ -25,6 +25,7 @@ from shared import ctc
 from shared.any_size import AnySize
 from shared.audio import SAMPLE_RATE
 from shared.features import HOP, WINDOW, frame_count, log_mel
+from shared.fine_tuning import transfer
 from shared.ngrams import NGrams
 from shared.phones import PhoneVocabulary
 from shared.recurrent import Stack
@@ -344,6 +345,12 @@ def build_model(config: Config, vocabulary: PhoneVocabulary) -> PhonemeRecognize
         return model
 
     return build_bounded(build)
+
+
+def start_from(initial: LoadedRecognizer, model: PhonemeRecognizer, after: PhoneVocabulary) -> None:
+    """Gives a recognizer the weights of a run, which has the same phones."""
+    del after
+    transfer(initial.model, model)
 
 
 def load_model(run: Run) -> LoadedRecognizer:

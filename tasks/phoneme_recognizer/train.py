@@ -5,6 +5,7 @@
     python -m tasks.phoneme_recognizer.train speechocean762           # people; starts from the run above
     python -m tasks.phoneme_recognizer.train timit --data-dir TIMIT
     python -m tasks.phoneme_recognizer.train speechocean762 --corpus recordings  # sound files with transcripts
+    python -m tasks.phoneme_recognizer.train --from speechocean762 --corpus recordings  # the same, from its weights
     python -m tasks.phoneme_recognizer.train streaming                # one direction, for --live
 
 The same command resumes an interrupted run. The run is in saved_models/phoneme_recognizer/<run>/.
@@ -22,7 +23,7 @@ from shared.runs import Run, safe_name
 from tasks.phoneme_recognizer.config import PRESETS, TASK, Config, find_run
 
 if TYPE_CHECKING:
-    from shared.training import State
+    from shared.training import Initial, State
     from tasks.phoneme_recognizer.data import Split
     from tasks.phoneme_recognizer.model import LoadedRecognizer
 
@@ -32,25 +33,25 @@ BAND_UTTERANCES = 500  # approximate number of utterances that the statistics of
 def train(config: Config, options: TrainingOptions) -> None:
     """Train to the end, calibrate the probabilities, and measure the run on the development split."""
     from shared.plots import draw_history
-    from shared.training import training_run
+    from shared.training import load_initial, training_run
+    from tasks.phoneme_recognizer import card
     from tasks.phoneme_recognizer.calibration import calibrate
     from tasks.phoneme_recognizer.data import fingerprint, load_split
     from tasks.phoneme_recognizer.evaluate import Arguments, measure
+    from tasks.phoneme_recognizer.model import load_model
 
+    name = options.run or run_name(config)
+    initial = load_initial(TASK, name, config, find_run, load_model, card.terms)
     training, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
-    data = fingerprint(config, options.data_dir)
-    initial_run = find_run(config.initial_run) if config.initial_run else None
-    if initial_run:
-        data["begin"] = initial_run.weights_fingerprint
-    if config.frame_weight and not _can_align(initial_run) and all(x.spans is None for x in training.utterances):
+    if config.frame_weight and not initial and all(x.spans is None for x in training.utterances):
         print(
             f"{config.corpus} has no phone times: CTC alone learns slowly and finds peaks, not durations; better start"
-            " from a run that was trained with times: --initial-run RUN"
+            " from a run that was trained with times: --from RUN"
         )
         config = replace(config, frame_weight=0.0)
 
-    with training_run(TASK, options.run or run_name(config), config, data) as run:
-        loaded, training = prepare(run, config, training, initial_run)
+    with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial) as run:
+        loaded, training = prepare(run, config, training, initial)
         state = fit(run, loaded, training, dev, options)
         calibrate(run, loaded, dev)
         draw_history(state.history, ["perplexity", "dev PER"], run.path / "plots" / "history.png")
@@ -58,35 +59,28 @@ def train(config: Config, options: TrainingOptions) -> None:
     print(f"trained: {run.path}")
 
 
-def _can_align(initial_run: Run | None) -> bool:
-    """Whether the recognizer that a training starts from has learned the times of phones."""
-    return bool(initial_run and initial_run.read_config(Config).frame_weight)
-
-
-def prepare(run: Run, config: Config, training: "Split", initial_run: Run | None) -> "tuple[LoadedRecognizer, Split]":
+def prepare(run: Run, config: Config, training: "Split", initial: "Initial | None") -> "tuple[LoadedRecognizer, Split]":
     """Write the n-grams of a run; return the model before its training, and the training split.
 
-    The model starts from the weights of `initial_run`, if there is one, whose recognizer also adds times to the
-    utterances that lack them.
+    The model starts from the weights of the run `initial`, if there is one, whose recognizer also adds times to the
+    utterances that lack them, if it has learned times.
     """
     from shared.ngrams import count_ngrams
-    from shared.training import Loaded, load_trained
+    from shared.training import Loaded
     from tasks.phoneme_recognizer.aligner import add_times
     from tasks.phoneme_recognizer.data import build_vocabulary
     from tasks.phoneme_recognizer.inference import SoundRecognizer
-    from tasks.phoneme_recognizer.model import build_model, measure_bands
+    from tasks.phoneme_recognizer.model import build_model, measure_bands, start_from
 
-    vocabulary = build_vocabulary(config, training)
+    vocabulary = build_vocabulary(config, training, initial and initial.loaded.vocabulary)
     label_ids = [vocabulary.encode(utterance.phones) for utterance in training.utterances]
     run.save_weights(count_ngrams(label_ids, len(vocabulary), config.ngram_order)._asdict(), "ngrams")
 
     model = build_model(config, vocabulary)
     loaded = Loaded(config, vocabulary, model)
-    if initial_run:
-        load_trained(initial_run, model)
-        model.temperature.assign(1)
-        model.belief.assign([1, 0])
-        training = add_times(training, SoundRecognizer(loaded)) if _can_align(initial_run) else training
+    if initial:
+        start_from(initial.loaded, model, vocabulary)
+        training = add_times(training, SoundRecognizer(loaded)) if config.frame_weight else training
     elif config.normalisation == "corpus":
         step = max(1, len(training.utterances) // BAND_UTTERANCES)
         measure_bands(model, (training.samples(i) for i in range(0, len(training.utterances), step)))
@@ -132,7 +126,8 @@ def run_name(config: Config) -> str:
 
 @command
 def main(arguments: list[str]) -> None:
-    config, options = training_arguments(arguments, PRESETS, "spoken_scenes", "tasks.phoneme_recognizer.train", __doc__)
+    program = "tasks.phoneme_recognizer.train"
+    config, options = training_arguments(arguments, PRESETS, "spoken_scenes", program, __doc__, find_run)
     compile_ahead(config.cell)
     train(config, options)
 

@@ -1,6 +1,6 @@
 """The model card of a translator."""
 
-from shared.card import write_card
+from shared.card import all_terms, write_card
 from shared.runs import Run
 
 TERMS = {
@@ -26,6 +26,11 @@ DECODERS = {
 }
 
 
+def terms(run: Run) -> str:
+    """The terms of the data that a run was trained on, also by way of the run that it started from."""
+    return all_terms(run, TERMS[run.config["config"]["corpus"].partition("/")[0]])
+
+
 def write(run: Run) -> None:
     """Writes the model card of a run."""
     config = run.config["config"]
@@ -35,7 +40,7 @@ def write(run: Run) -> None:
         title=f"Translator from {source} to {target}, trained on {config['corpus']}",
         summary=f"A bidirectional GRU encodes a sentence, {DECODERS[config['decoder']]} generates its translation."
         " See `tasks/translator/README.md`.",
-        terms=TERMS[corpus],
+        terms=terms(run),
         usage=f'python -m tasks.translator.translate "..." --model {run.name}\n'
         f"python -m tasks.translator.evaluate --model {run.name} --split dev\n"
         f"python -m tasks.translator.export {run.name}",

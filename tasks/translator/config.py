@@ -44,7 +44,8 @@ class Config(Recipe):
     vocabulary: Literal["words", "subwords"] = "words"
     """Kind of tokens; subwords have no unknown text."""
     vocabulary_size: VocabularySize = 8000
-    """Maximum number of tokens of each language, or of both together with a joint vocabulary."""
+    """Maximum number of tokens of each language, or of both together with a joint vocabulary; with --from, of words of
+    the new corpus."""
     joint_vocabulary: bool = False
     """One vocabulary and one embedding for both languages: names, digits and cognates have the same spelling."""
     min_count: Count = 1
@@ -93,6 +94,12 @@ class Config(Recipe):
         "joint": "joint_vocabulary",
     }
     """Former name -> current name of fields in the config.json of older runs."""
+
+    @property
+    def inherited(self) -> tuple[str, ...]:
+        names = "vocabulary", "joint_vocabulary", "decoder", "attention_hops", "embedding_units", "units", "num_layers"
+        fixed = ("vocabulary_size", "min_count") if self.vocabulary == "subwords" else ()
+        return (*names, "tied", *fixed, *(("alignment_weight",) if self.decoder == "fixed" else ()))
 
     def __post_init__(self):
         super().__post_init__()

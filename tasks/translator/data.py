@@ -24,6 +24,7 @@ import datasets
 from datasets.aligned_files import AlignedFiles
 from datasets.aligned_files import fingerprint as files_fingerprint
 from shared.batching import BucketedBatches, pad
+from shared.fine_tuning import extended
 from shared.text import tidy
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.translator.aligner import align
@@ -88,18 +89,21 @@ def _corpus_name(config: Config) -> str:
     return "scenes/captions" if config.corpus == "scenes" else config.corpus
 
 
-def build_vocabulary(config: Config, train: Split) -> Vocabularies:
-    """The vocabularies of source and target, built from the training split."""
+def build_vocabulary(config: Config, train: Split, initial: Vocabularies | None = None) -> Vocabularies:
+    """The vocabularies of source and target, built from the training split, or those of the initial run, extended."""
 
-    def build(texts: Sequence[str]) -> Vocabulary:
+    def build(texts: Sequence[str], before: Vocabulary | None) -> Vocabulary:
+        if before is not None:
+            return extended(before, texts, config.min_count, config.vocabulary_size)
         if config.vocabulary == "subwords":
             return SubwordVocabulary.train(texts, config.vocabulary_size)
         return WordVocabulary.build(texts, min_count=config.min_count, max_size=config.vocabulary_size)
 
+    source, target = initial or (None, None)
     if config.joint_vocabulary:
-        joint = build([*train.sources, *train.targets])
+        joint = build([*train.sources, *train.targets], source)
         return Vocabularies(joint, joint)
-    return Vocabularies(build(train.sources), build(train.targets))
+    return Vocabularies(build(train.sources, source), build(train.targets, target))
 
 
 def training_batches(config: Config, train: Split, vocabulary: Vocabularies) -> BucketedBatches:

@@ -22,6 +22,7 @@ import numpy as np
 from shared.any_size import AnySize
 from shared.batching import pad
 from shared.decoding import Hypotheses, SearchSpace, Step, beam_search
+from shared.fine_tuning import WordWeights, transfer
 from shared.losses import token_nats
 from shared.recurrent import Stack
 from shared.runs import Run, current_fields
@@ -184,6 +185,16 @@ def load_model(run: Run) -> Loaded[Config, Vocabularies, EncoderDecoder]:
 def source_batch(sentences: Sequence[Sequence[int]]) -> np.ndarray:
     """Token ids of sentences -> the encoder's input `(batch, source)` int32."""
     return pad([[*ids, Vocabulary.end_id] for ids in sentences])
+
+
+def start_from(
+    initial: Loaded[Config, Vocabularies, EncoderDecoder], model: EncoderDecoder, after: Vocabularies
+) -> None:
+    """Gives a model with the vocabularies `after` the weights of a run with vocabularies that they extend."""
+    before = initial.vocabulary
+    source = WordWeights({"source_embedding/embeddings": 0}, before.source, after.source)
+    target = WordWeights({"target_embedding/embeddings": 0, "kernel": 1, "bias": 0}, before.target, after.target)
+    transfer(initial.model, model, source, target)
 
 
 def translate(models: Sequence[EncoderDecoder], source_ids: Any, config: Config) -> Hypotheses:

@@ -4,6 +4,7 @@
     python -m tasks.translator.train multi30k-de-en                 # captions of photos
     python -m tasks.translator.train tatoeba --source eng --target deu
     python -m tasks.translator.train multi30k-en-de --corpus files --source-file a.en --target-file a.de
+    python -m tasks.translator.train --from multi30k-en-de --corpus files --source-file a.en --target-file a.de
 
 The same command again resumes an interrupted training. The run is saved_models/translator/<run>/.
 """
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING
 from shared.cli import TrainingOptions, command, training_arguments
 from shared.native.precompile import compile_ahead
 from shared.runs import safe_name
-from tasks.translator.config import PRESETS, TASK, Config
+from tasks.translator.config import PRESETS, TASK, Config, find_run
 
 if TYPE_CHECKING:
-    from shared.training import Evaluation
+    from shared.training import Evaluation, Initial
     from tasks.translator.data import Split
     from tasks.translator.inference import LoadedTranslator
+    from tasks.translator.model import Vocabularies
 
 SAMPLED = 500  # development pairs that are translated after each epoch, by greedy search
 
@@ -30,19 +32,24 @@ def train(config: Config, options: TrainingOptions) -> None:
     """Trains to the end, keeps the best weights on the development split, measures them and writes the card."""
     from shared.losses import SequenceCrossEntropy, nats_per_token
     from shared.plots import draw_history
-    from shared.training import Loaded, Trainer, training_run
+    from shared.training import Loaded, Trainer, load_initial, training_run
+    from tasks.translator import card
     from tasks.translator.data import build_vocabulary, fingerprint, load_split, training_batches
     from tasks.translator.evaluate import Arguments, measure
-    from tasks.translator.model import build_model
+    from tasks.translator.model import build_model, load_model, start_from
 
     name = options.run or run_name(config)
+    initial = load_initial(TASK, name, config, find_run, load_model, card.terms)
     training, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
-    vocabulary = build_vocabulary(config, training)
+    vocabulary = build_vocabulary(config, training, initial and initial.loaded.vocabulary)
     batches = training_batches(config, training, vocabulary)
 
-    with training_run(TASK, name, config, fingerprint(config, options.data_dir)) as run:
+    with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial) as run:
         vocabulary.save(run.path)
         model = build_model(config, vocabulary)
+        if initial:
+            start_from(initial.loaded, model, vocabulary)
+            report_start(initial, config, vocabulary)
         print(f"{run.name}: {model.count_params():,} parameters, {len(training.sources):,} pairs an epoch")
         loaded = Loaded(config, vocabulary, model)
         model.compile(config.build_optimizer(), SequenceCrossEntropy(config.label_smoothing), metrics=[nats_per_token])
@@ -50,6 +57,19 @@ def train(config: Config, options: TrainingOptions) -> None:
         draw_history(state.history, ["perplexity", "dev BLEU"], run.path / "plots" / "history.png")
         measure(run, Arguments(data_dir=options.data_dir), loaded)
     print(f"trained: {run.path}")
+
+
+def report_start(initial: "Initial", config: Config, vocabulary: "Vocabularies") -> None:
+    """Prints what the training has from the run that it starts from, and whether the languages are others."""
+    from shared.fine_tuning import growth
+
+    for side, before, after in zip(("source", "target"), initial.loaded.vocabulary, vocabulary, strict=True):
+        print(f"from {initial.run.name}, {side}: {growth(before, after)}")
+    before = initial.loaded.config
+    if (before.source, before.target) != (config.source, config.target):
+        print(
+            f"it translates from {before.source} to {before.target}, this run from {config.source} to {config.target}"
+        )
 
 
 def evaluation(loaded: "LoadedTranslator", dev: "Split") -> "Callable[[], Evaluation]":
@@ -82,7 +102,7 @@ def run_name(config: Config) -> str:
 
 @command
 def main(arguments: list[str]) -> None:
-    config, options = training_arguments(arguments, PRESETS, "scenes", "tasks.translator.train", __doc__)
+    config, options = training_arguments(arguments, PRESETS, "scenes", "tasks.translator.train", __doc__, find_run)
     compile_ahead("gru")
     train(config, options)
 

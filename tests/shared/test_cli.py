@@ -22,6 +22,7 @@ from shared.cli import (
     training_arguments,
 )
 from shared.errors import UserError
+from shared.runs import Run
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -44,8 +45,12 @@ class Config:
 PRESETS = {"small": Config(), "large": Config(corpus="large", units=64)}
 
 
+def find_run(name: str) -> Run:
+    raise UserError(f"{name}: no such run")
+
+
 def arguments(*given: str) -> tuple[Config, TrainingOptions]:
-    return training_arguments(list(given), PRESETS, "small", "tasks.tagger.train", "Trains the tagger.")
+    return training_arguments(list(given), PRESETS, "small", "tasks.tagger.train", "Trains the tagger.", find_run)
 
 
 # --- errors and exit codes -----------------------------------------------------------------------------------------

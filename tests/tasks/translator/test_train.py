@@ -1,13 +1,20 @@
 """Training: the files of a run, its default name, errors in one line."""
 
+import hashlib
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shared.cli import TrainingOptions
-from shared.runs import RunError
+from shared.runs import Run, RunError
+from shared.training import Trainer, weights_as_arrays
 from tasks.translator.config import PRESETS
+from tasks.translator.model import load_model
 from tasks.translator.train import main, run_name, train
+from tests.tasks.translator.conftest import WORDS
 
 
 def test_a_finished_run_is_complete_and_refuses_another_configuration(trained):
@@ -43,3 +50,87 @@ def test_errors_are_one_line(capsys):
     assert capsys.readouterr().err == (
         "error: --corpus files, --source-file and --target-file were expected together, or none of them\n"
     )
+
+
+# --- from a run ----------------------------------------------------------------------------------------------------
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """A hash of each file of a run."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def new_pairs(tmp_path) -> list[str]:
+    """The options that name 200 pairs, some of which have words that the trained run lacks."""
+    numbers = {**WORDS, "six": "sechs", "onesix": "einssechs"}
+    names = list(numbers)
+    lines = [[names[number // 7**digit % 7] for digit in range(3)] for number in range(200)]
+    (tmp_path / "b.en").write_text("\n".join(" ".join(line) for line in lines))
+    (tmp_path / "b.de").write_text("\n".join(" ".join(numbers[word] for word in line) for line in lines))
+    files = "--source-file", str(tmp_path / "b.en"), "--target-file", str(tmp_path / "b.de")
+    return ["--corpus", "files", *files, "--epochs", "1"]
+
+
+def test_a_training_starts_from_a_run(trained, new_pairs, monkeypatch, capsys):
+    """Known words keep their outputs before the first step, new ones are learned, and the run is left as it was."""
+    inputs = {"source_ids": np.array([[4, 5, 2]]), "target_ids": np.array([[1, 6, 7]])}
+    before, outputs, fit = contents(trained.run.path), [], Trainer.fit
+
+    def remember(self):
+        outputs.append(np.asarray(self.model(inputs)))
+        return fit(self)
+
+    monkeypatch.setattr(Trainer, "fit", remember)
+    assert main(["scenes", "--from", "a-en-de", *new_pairs, "--min-count", "5", "--run", "begun"]) == 0
+    assert contents(trained.run.path) == before
+    source = load_model(trained.run)
+    expected = np.asarray(source.model(inputs))
+    np.testing.assert_allclose(outputs[0][..., : expected.shape[-1]], expected, rtol=0, atol=1e-6)
+    begun = Run(trained.run.path.with_name("begun"))
+    config, vocabulary, model = load_model(begun)
+    assert (config.units, config.initial_run, config.warmup_steps) == (24, "a-en-de", PRESETS["scenes"].warmup_steps)
+    for side, known, new in zip(
+        vocabulary, source.vocabulary, ({"six", "onesix"}, {"sechs", "einssechs"}), strict=True
+    ):
+        assert side.table[: len(known)] == known.table
+        assert set(side.table[len(known) :]) == new
+    weights = weights_as_arrays(model)
+    assert weights["target_embedding/embeddings"].shape == (len(vocabulary.target), 24)
+    assert np.any(weights["first_state/kernel"] != weights_as_arrays(source.model)["first_state/kernel"])
+    text = (begun.path / "README.md").read_text()
+    assert f"begun from the weights of a-en-de (fingerprint {trained.run.weights_fingerprint})" in text
+    assert "from a-en-de, source: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "a-en-de"], "a-en-de is the one that --from names, and is not written to; choose another --run"),
+        (["--from", "a-en-de", "--units", "9", "--run", "x"], "--units 9: 24 was expected, as in a-en-de"),
+        (["--from", "a-en-de", "--vocabulary", "subwords", "--run", "x"], "--vocabulary subwords: words was expected"),
+        (["--from", "nothing"], "nothing: neither a folder nor a run of task translator"),
+        (["--from"], "--from"),
+    ],
+)
+def test_a_wrong_start_is_one_line(trained, capsys, arguments, message):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_runs_of_other_tasks_and_damaged_ones_are_one_line(trained, tmp_path, new_pairs, capsys):
+    shutil.copytree(trained.run.path, tmp_path / "other")
+    config = (tmp_path / "other" / "config.json").read_text()
+    (tmp_path / "other" / "config.json").write_text(config.replace('"task": "translator"', '"task": "captioner"'))
+    shutil.copytree(trained.run.path, tmp_path / "damaged")
+    weights = tmp_path / "damaged" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    for name, message in (("other", "a run of task 'captioner', not of 'translator'"), ("damaged", "header declares")):
+        assert main(["--from", str(tmp_path / name), *new_pairs, "--run", "x"]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not trained.run.path.with_name("x").exists()
