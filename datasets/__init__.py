@@ -5,6 +5,7 @@ download from its public source, verified by checksum. Prepared corpora are stor
 `$QUATRAIN_PREPARED`. Importing this package is cheap: TFDS is imported when a corpus is prepared or loaded.
 """
 
+import shared  # noqa: F401, I001  # first: it handles signals, if this is a command
 import contextlib
 import fcntl
 import hashlib

@@ -19,6 +19,25 @@ class FieldError(UserError):
         return FieldError(f"--{self.name.replace('_', '-')}", self.value, self.problem)
 
 
+class ListError(UserError, TypeError):
+    """One value was given where a list of them is meant."""
+
+
+def check_list(values: object, meant: str, axes: int | None = None) -> None:
+    """Raises ListError for one value where a list is meant, which Python would take apart into letters or rows.
+
+    Args:
+        values: what was given.
+        meant: what it has, such as "sentences".
+        axes: the number of axes of one array, if the list has arrays.
+    """
+    if isinstance(values, (str, bytes)):
+        raise ListError(f"{shown(values)} is one text; a list of {meant} was expected, such as [{shown(values)}]")
+    if axes is not None and getattr(values, "ndim", None) == axes:
+        shape = getattr(values, "shape", ())
+        raise ListError(f"one array of shape {shape} was given; a list of {meant} was expected")
+
+
 def shown(value: object) -> str:
     """A value of an untrusted file in a message."""
     return shortened(repr(value))

@@ -102,4 +102,4 @@ def growth(before: Vocabulary, after: Vocabulary) -> str:
     known = {word: index for index, word in enumerate(before.table) if word not in SPECIALS}
     new = after.table[len(before) :]
     from_pieces = sum(bool(pieces(word, known)) for word in new)
-    return f"{len(before):,} words and {len(new):,} new ones, {from_pieces:,} of them begun from their pieces"
+    return f"{len(before):,} words, {len(new):,} new; {from_pieces:,} of the new ones begin from their pieces"

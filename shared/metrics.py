@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from shared.errors import check_list
+
 CAPTION_PROTOCOL = "lower case, punctuation removed, coco-caption formulas"
 
 Tokens = Sequence[str]
@@ -175,7 +177,12 @@ def distinct(hypotheses: Sequence[str]) -> float:
 
 
 def caption_scores(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """`BLEU-1` to `BLEU-4`, `ROUGE-L` and `CIDEr-D` of captions under `CAPTION_PROTOCOL`, in the order of images."""
+    """`BLEU-1` to `BLEU-4`, `ROUGE-L` and `CIDEr-D` of captions under `CAPTION_PROTOCOL`, in the order of images.
+
+    Raises ListError for a text where a list of them is meant.
+    """
+    for texts in (hypotheses, references, *references):
+        check_list(texts, "captions")
     tokens = [caption_tokens(hypothesis) for hypothesis in hypotheses]
     reference_tokens = [[caption_tokens(reference) for reference in image] for image in references]
     scores = {f"BLEU-{n}": score for n, score in enumerate(bleu(tokens, reference_tokens), start=1)}

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from itertools import groupby
 
+from shared.errors import check_list
+
 SILENCE = "sil"
 
 _ALLOPHONES = {
@@ -63,6 +65,7 @@ def fold(label: str, classes: int) -> str | None:
 
 def fold_all(labels: Iterable[str], classes: int, silence: bool = True) -> list[str]:
     """`fold` each label; merge consecutive silences or, without `silence`, remove them. Raises ValueError as `fold`."""
+    check_list(labels, "phones")
     folded = [phone for phone in (fold(label, classes) for label in labels) if phone is not None]
     if not silence:
         return [phone for phone in folded if phone != SILENCE]
@@ -82,7 +85,11 @@ class PhoneVocabulary:
         return len(self.table)
 
     def encode(self, labels: Iterable[str]) -> list[int]:
-        """The ids of phones; labels that are not in the vocabulary, such as silences, are left out."""
+        """The ids of phones; labels that are not in the vocabulary, such as silences, are left out.
+
+        Raises ListError for one text.
+        """
+        check_list(labels, "phones")
         return [self.ids[label] for label in labels if label in self.ids]
 
     def decode(self, ids: Iterable[int]) -> list[str]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from shared import starting
+
 
 def repair_streams() -> None:
     """Gives closed standard streams a descriptor, so that no file that is opened later receives their contents.
@@ -107,17 +109,20 @@ def _drop(stream: TextIO) -> None:
 
 @contextmanager
 def stopped_in_order() -> Iterator[None]:
-    """Makes SIGTERM and SIGHUP end the block by an exception, so that results so far are kept."""
+    """Makes SIGINT, SIGTERM and SIGHUP end the block by an exception, so that results so far are kept."""
 
     def stop(number: int, _: object) -> None:
         raise SystemExit(128 + number)
 
-    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
-    replaced = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]  # nohup ignores SIGHUP
+    handlers = {signal.SIGTERM: stop, signal.SIGHUP: stop, signal.SIGINT: signal.default_int_handler}
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in handlers} if is_main else {}
+    # Others are kept: nohup ignores SIGHUP.
+    replaced = {number: handler for number, handler in before.items() if handler in (signal.SIG_DFL, starting.end)}
     for number in replaced:
-        signal.signal(number, stop)
+        signal.signal(number, handlers[number])
     try:
         yield
     finally:
-        for number in replaced:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in replaced.items():
+            signal.signal(number, handler)

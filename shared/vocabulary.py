@@ -23,7 +23,7 @@ from typing import ClassVar, Self, TypeVar
 
 from shared.atomic import write_bytes
 from shared.bounds import MAX_VOCABULARY
-from shared.errors import shortened, shown
+from shared.errors import check_list, shortened, shown
 from shared.files import parse_json, read_regular
 from shared.metrics import caption_tokens
 from shared.runs import Run, RunError
@@ -186,6 +186,7 @@ class WordVocabulary(Vocabulary):
         cls, texts: Iterable[str], *, min_count: int = 1, max_size: int | None = None, normalisation: str = "none"
     ) -> Self:
         """Build from words with a count of at least `min_count`, most frequent first; `max_size` includes specials."""
+        check_list(texts, "texts")
         empty = cls(SPECIALS, normalisation)
         counts = Counter(word for text in texts for word in empty.words(text))
         words = [word for word in _by_frequency(counts) if counts[word] >= min_count and word not in SPECIALS]
@@ -252,6 +253,7 @@ class SubwordVocabulary(Vocabulary):
         """
         from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
+        check_list(texts, "texts")
         max_pieces = size - len(cls.reserved)
         if max_pieces < 1:
             raise ValueError(f"Expected a size over {len(cls.reserved)}, the reserved tokens. Received: {size}")
@@ -280,6 +282,7 @@ class SubwordVocabulary(Vocabulary):
 
         Arguments as in `WordVocabulary.build`. The space that `encode` prepends is counted.
         """
+        check_list(texts, "texts")
         empty = cls(cls.reserved, normalisation)
         counts = Counter(character for text in texts for character in " " + empty.normalise(text))
         pieces = [character for character in _by_frequency(counts) if counts[character] >= min_count]

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from shared.errors import check_list
 from shared.media import prepare
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import find_run
@@ -74,6 +75,7 @@ class ImageCaptioner:
         return cls(loaded, load_encoder(run, loaded.config), beam, n_best)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Caption]]:
-        """The captions, best first, of each image, uint8 `(height, width, 3)`."""
+        """The captions, best first, of each image, uint8 `(height, width, 3)`; ListError for one image."""
+        check_list(images, "images", axes=3)
         prepared = np.concatenate([prepare(image[None], self.search.config.image_size) for image in images])
         return read_captions(self.search.predict_on_batch(prepared), self.vocabulary, self.search.grid_shape)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import tyro
+
 from shared.bounds import Bounds, CountOrZero, Seed, check_product
 from shared.cli import ModelOptions, OutputOptions, Results, command, parse
 from shared.errors import UserError
@@ -45,8 +47,8 @@ class Arguments(ModelOptions, OutputOptions):
     """Sample among tokens with at least this fraction of the highest probability."""
     seed: Seed = 0
     """Equal seeds give equal results."""
-    stop: tuple[str, ...] = ()
-    """Stop before any of these texts; a line break is $'\\n' in most shells."""
+    stop: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Stop before this text; may be given several times; a line break is $'\\n' in most shells."""
     load_state: Path | None = None
     """Start from a saved state."""
     save_state: Path | None = None

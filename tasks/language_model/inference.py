@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.bounds import check_bounds, check_product
-from shared.errors import UserError
+from shared.errors import UserError, check_list
 from shared.outputs import write_output
 from shared.runs import as_safetensors, read_tensors
 from tasks.language_model.config import Config, MinP, Temperature, TopK, TopP, find_run
@@ -98,7 +98,8 @@ class TextScorer:
         return cls(load_model(find_run(model)), carry)
 
     def __call__(self, lines: Iterable[str]) -> list[TextScore]:
-        """The scores of lines, in their order."""
+        """The scores of lines, in their order; ListError for one line that is not in a list."""
+        check_list(lines, "lines")
         lines = list(lines)
         ids = [[*self.vocabulary.encode(line), self.vocabulary.end_id] for line in lines]
         nats = self._carried(ids) if self.carry else self._independent(ids)
@@ -114,6 +115,7 @@ class TextScorer:
 
     def stream(self, lines: Iterable[str]) -> Iterator[TextScore]:
         """Yield the scores of lines as they arrive, in their order; the stream may be endless."""
+        check_list(lines, "lines")
         lines = iter(lines)
         while chunk := list(islice(lines, 1 if self.carry else CHUNK)):
             yield from self(chunk)
@@ -244,7 +246,11 @@ class TextGenerator:
             sampling: how tokens are sampled.
             seed: equal seeds give equal results.
             stop: texts that end a continuation; they are not part of it.
+
+        Raises:
+            ListError: `stop` is one text.
         """
+        check_list(stop, "texts")
         states, token = self.states, self.token
         self.read(prompt)
         writers = [_Writer(self.vocabulary, self.has_line_begun, stop) for _ in range(samples)]

@@ -9,7 +9,7 @@ import numpy as np
 from shared.audio import SAMPLE_RATE, pad_samples
 from shared.batching import pad
 from shared.ctc import min_frames
-from shared.errors import UserError
+from shared.errors import UserError, check_list
 from shared.features import HOP, frame_count
 from shared.ngrams import NGrams
 from shared.phones import SILENCE, PhoneVocabulary, fold_all
@@ -103,8 +103,10 @@ class SoundRecognizer:
     def __call__(self, sounds: Sequence[np.ndarray]) -> list[list[Recognition]]:
         """Recognize sounds, float32 `(samples,)` at 16,000 Hz; returns the hypotheses of each, best first.
 
-        The n-th hypothesis of a sound that was cut joins the n-th of each piece.
+        The n-th hypothesis of a sound that was cut joins the n-th of each piece. Raises ListError for one sound that is
+        not in a list.
         """
+        check_list(sounds, "sounds", axes=1)
         pieces = [(i, start, piece) for i, sound in enumerate(sounds) for start, piece in cut(sound)]
         of_pieces: dict[int, list[Recognition]] = {}
         for indices in self.decoder.batches([len(piece) for *_, piece in pieces], MAX_BATCH):
@@ -136,7 +138,9 @@ class SoundRecognizer:
 
         Raises:
             UserError: no phones are left, they need more frames than the sound has, or the sound is too long.
+            ListError: the phones are one text.
         """
+        check_list(phones, "phones")
         label_ids = np.array(self.vocabulary.encode(phones), np.int32)
         if len(sound) > MAX_PIECE:
             seconds = len(sound) / SAMPLE_RATE

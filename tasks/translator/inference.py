@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from shared.batching import pad
-from shared.errors import UserError
+from shared.errors import ListError, UserError, check_list, shown
 from shared.text import tidy
 from shared.training import Loaded
 from shared.vocabulary import Vocabulary, WordVocabulary
@@ -133,8 +133,9 @@ class Translator:
     def __call__(self, sentences: Sequence[str]) -> list[list[Translation]]:
         """The translations of each sentence, best first; one empty translation of an empty sentence.
 
-        Raises UserError if a sentence is too long, see `refusal`.
+        Raises UserError if a sentence is too long, see `refusal`; ListError for one sentence that is not in a list.
         """
+        check_list(sentences, "sentences")
         sentences = [tidy(sentence) for sentence in sentences]
         different = [sentence for sentence in dict.fromkeys(sentences) if sentence]  # repeated ones are searched once
         for sentence in different:
@@ -164,7 +165,8 @@ class Translator:
         return f"has {count:,} tokens, more than twice the {self.config.max_length} of training; split it"
 
     def accepted(self, sentences: Sequence[str]) -> list[str]:
-        """The sentences, "" in place of those that are too long."""
+        """The sentences, "" in place of those that are too long; ListError for one that is not in a list."""
+        check_list(sentences, "sentences")
         return ["" if self.refusal(sentence) else sentence for sentence in sentences]
 
     def _translation(
@@ -249,7 +251,11 @@ class PairScorer:
         return cls(load_model(find_run(model)))
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[PairScore]:
-        """The score of each pair of a sentence and its translation."""
+        """The score of each pair of a sentence and its translation; ListError for one that is not in a list."""
+        check_list(pairs, "pairs of texts")
+        for pair in pairs:
+            if isinstance(pair, str) or len(pair) != 2:
+                raise ListError(f"{shown(pair)}: a sentence and its translation were expected, in a list of such pairs")
         vocabulary = self.vocabulary.target
         sources = [self.vocabulary.source.encode(tidy(source)) for source, _ in pairs]
         targets = [[*vocabulary.encode(tidy(target)), vocabulary.end_id] for _, target in pairs]

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import tyro
+
 from shared.bounds import MAX_BEAM, Bounds, Weight
 from shared.runs import Run
 
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
 class SearchOptions:
     """Which models translate, and with which search."""
 
-    model: tuple[str, ...] = ()
-    """Run or folder, or several that form an ensemble; default: the released model, else the newest run."""
+    model: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Run or folder; given several times, the models form an ensemble; default: the released model, else the newest
+    run."""
     beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
     """Beam width; default: the value in the run's config."""
     language_model: str | None = None

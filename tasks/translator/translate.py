@@ -4,7 +4,7 @@
     python -m tasks.translator.translate --file sentences.txt --output translations.txt
     cat sentences.txt | python -m tasks.translator.translate -
     python -m tasks.translator.translate "Ein Hund läuft." --n-best 5 --alignment alignment.png
-    python -m tasks.translator.translate --file a.de --json --pharaoh a.align --model RUN OTHER-RUN
+    python -m tasks.translator.translate --file a.de --json --pharaoh a.align --model RUN --model OTHER
 
 Writes one line for each sentence. It is empty if the sentence is empty or too long; the latter is reported on standard
 error, and the other sentences are translated.

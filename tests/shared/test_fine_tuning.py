@@ -107,7 +107,7 @@ def test_new_words_follow_the_known_ones():
     after = extended(WORDS, ["a blue cat", "a cat", "the dog"], min_count=1)
     assert after.table == (*WORDS.table, "a", "cat", "the")
     assert extended(WORDS, ["a blue cat", "a cat", "the dog"], min_count=2).table == (*WORDS.table, "a", "cat")
-    assert growth(WORDS, after) == "7 words and 3 new ones, 0 of them begun from their pieces"
+    assert growth(WORDS, after) == "7 words, 3 new; 0 of the new ones begin from their pieces"
 
 
 def test_their_number_is_that_of_the_new_texts_alone():

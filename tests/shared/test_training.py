@@ -452,6 +452,17 @@ def test_an_on_policy_second_stage_resumes_with_the_same_bits(tmp_path):
 
 
 @pytest.mark.any_backend
+def test_a_finished_training_goes_on_for_more_epochs(tmp_path):
+    """With the bits of one that had them from the beginning, if the schedule does not depend on their number."""
+    trainer(tmp_path, epochs=1, schedule="plateau").fit()
+    assert trainer(tmp_path, epochs=3, schedule="plateau").fit().epoch == 3
+    trainer(tmp_path, "whole", epochs=3, schedule="plateau").fit()
+    first, second = (run_at(tmp_path, name) for name in ("run", "whole"))
+    for name, weight in second.load_weights().items():
+        np.testing.assert_array_equal(first.load_weights()[name], weight)
+    assert [row["epoch"] for row in first.load_history()] == ["1", "2", "3"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_a_checkpoint(tmp_path, uninterrupted, number):
     before = signal.getsignal(signal.SIGINT)

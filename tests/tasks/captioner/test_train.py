@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from shared.cli import TrainingOptions
+from shared.runs import Run
 from tasks.captioner.train import main, train
 from tests.tasks.captioner.conftest import CONFIG
 
@@ -59,3 +61,19 @@ def test_another_configuration_is_refused_in_one_line(trained, capsys):
 def test_wrong_arguments(trained, capsys, arguments, message):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_training_starts_from_a_run_and_has_its_encoder(trained, capsys):
+    assert main(["--from", "tiny", "--epochs", "1", "--reward-epochs", "0", "--run", "begun"]) == 0
+    begun = Run(trained.run.path.with_name("begun"))
+    output = capsys.readouterr().out
+    assert "the encoder has learned" not in output
+    assert "words, 0 new" in output
+    for name, tensor in trained.run.load_weights("encoder").items():
+        np.testing.assert_array_equal(begun.load_weights("encoder")[name], tensor)
+    assert (begun.path / "vocabulary.json").read_bytes() == (trained.run.path / "vocabulary.json").read_bytes()
+    row, last = begun.load_history()[0], trained.run.load_history()[CONFIG.epochs - 1]
+    assert float(row["perplexity"]) < 1.5 * float(last["perplexity"])
+    assert begun.load_metrics()["dev"]["CIDEr-D"] > 0
+    assert main(["--from", "tiny", "--encoder-epochs", "3", "--run", "begun"]) == 2
+    assert "error: --encoder-epochs 3: 2 was expected, as in tiny that --from names\n" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from tasks.language_model.adapt import stream_nats
 from tasks.language_model.evaluate import main as evaluate
 from tasks.language_model.model import load_model
 from tasks.language_model.train import main, train
-from tests.tasks.language_model.conftest import CONFIG
+from tests.tasks.language_model.conftest import CONFIG, sentences
 
 
 def test_it_learns(trained):
@@ -107,6 +107,28 @@ def test_a_killed_run_resumes_to_equal_bits(changed, small_manual, monkeypatch):
     whole, killed = (Run(small_manual / f"{name}-{end}").load_weights() for end in ("whole", "killed"))
     for name, weight in whole.items():
         np.testing.assert_array_equal(weight, killed[name])
+
+
+def test_a_training_starts_from_a_run_and_goes_on(trained, tmp_path, capsys):
+    """With words of a text of one's own; then with one more epoch."""
+    (tmp_path / "book.txt").write_text("\n".join(line.replace("the", "catdog", 1) for line in sentences()[::-1]))
+    arguments = ["--from", "tiny", "--corpus", str(tmp_path / "book.txt"), "--run", "begun", "--epochs"]
+    assert main([*arguments, "1"]) == 0
+    assert "from tiny: 15 words, 1 new; 1 of the new ones begin from their pieces" in capsys.readouterr().out
+    begun, first = Run(trained.run.path.with_name("begun")), load_model(trained.run)
+    config, vocabulary, _ = load_model(begun)
+    assert vocabulary.table == (*first.vocabulary.table, "catdog")
+    assert (config.learning_rate, config.units) == (CONFIG.learning_rate, CONFIG.units)
+    assert float(begun.load_history()[0]["dev perplexity"]) < 5  # that of an untrained model is 15
+    assert main([*arguments, "2"]) == 0
+    assert f"resuming {begun.path} at epoch 2" in capsys.readouterr().out
+    assert [row["epoch"] for row in begun.load_history()] == ["1", "2"]
+    text = (begun.path / "README.md").read_text()
+    assert "PSF licence" in text
+    assert f"begun from the weights of tiny (fingerprint {trained.run.weights_fingerprint})" in text
+    assert evaluate(["--model", "begun"]) == 0
+    assert main([*arguments, "2", "--cell", "gru"]) == 2
+    assert "error: --cell gru: lstm was expected, as in tiny that --from names\n" in capsys.readouterr().err
 
 
 @pytest.mark.slow

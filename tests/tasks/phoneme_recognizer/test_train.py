@@ -1,6 +1,5 @@
 """Training: the files of a run, and initial runs."""
 
-import re
 from dataclasses import replace
 
 import keras
@@ -14,9 +13,9 @@ from shared.runs import Run, RunError
 from tasks.phoneme_recognizer import data
 from tasks.phoneme_recognizer.config import PRESETS, Config
 from tasks.phoneme_recognizer.data import training_batches
-from tasks.phoneme_recognizer.model import load_model
+from tasks.phoneme_recognizer.model import build_model, load_model, start_from
 from tasks.phoneme_recognizer.train import main, run_name, train
-from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY, say
+from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY, say, sound
 
 
 def test_training_learns_and_writes_all_files_of_a_run(trained):
@@ -69,12 +68,25 @@ def test_an_initial_run_provides_weights_and_times(trained, spoken_words, monkey
     assert begun.config["data"]["begin"] == first.weights_fingerprint
     distances = [np.abs(begun.load_weights()[name] - weight).max() for name, weight in first.load_weights().items()]
     assert max(distances) < 0.3  # that of an untrained model is larger
+    assert "begun from the weights of tiny (fingerprint " in (begun.path / "README.md").read_text()
+
+
+def test_a_recognizer_starts_with_the_probabilities_of_the_run(trained):
+    loaded = load_model(trained.run)
+    model = build_model(loaded.config, loaded.vocabulary)
+    start_from(loaded, model, loaded.vocabulary)
+    samples, lengths = sound("aim", 3)[None], np.array([len(sound("aim", 3))], np.int32)
+    expected, found = (x.log_probs(x.logits(samples, lengths)) for x in (loaded.model, model))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    config = replace(CONFIG, frame_only_steps=50).starting_from(loaded.config)
+    assert (config.frame_only_steps, config.units) == (0, CONFIG.units)
 
 
 def test_an_initial_run_of_another_shape_is_refused(trained, capsys):
-    options = "--initial-run tiny --mels 16 --units 17 --num-layers 1 --front-channels 4 --step-ms 20 --run other"
-    assert main(options.split()) == 2
-    assert re.search(r"error: .*tiny: .*shape", capsys.readouterr().err)
+    assert main(["spoken_scenes", "--from", "tiny", "--units", "17", "--run", "other"]) == 2
+    assert capsys.readouterr().err == "error: --units 17: 16 was expected, as in tiny that --from names\n"
+    assert main(["timit", "--initial-run", "tiny", "--classes", "61", "--run", "other"]) == 2
+    assert capsys.readouterr().err == "error: --classes 61: 39 was expected, as in tiny that --from names\n"
 
 
 def test_another_configuration_is_refused(trained, capsys):

@@ -50,7 +50,7 @@ def test_command_measures_and_writes_the_card(trained, capsys):
 
 def test_metrics_of_an_ensemble_are_not_saved(trained, capsys):
     before = trained.run.load_metrics()
-    assert main(["--model", "a-en-de", "a-en-de", "--beam", "2"]) == 0
+    assert main(["--model", "a-en-de", "--model", "a-en-de", "--beam", "2"]) == 0
     assert "a-en-de + a-en-de" in capsys.readouterr().out
     assert trained.run.load_metrics() == before
 
