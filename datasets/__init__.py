@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
+from shared.atomic import full_disk_error
 from shared.errors import UserError
 from shared.quiet import filter_logs
 
@@ -313,6 +314,8 @@ def prepare(name: str, data_dir: str | Path | None = None, register_checksums: b
         except CorpusError as error:
             raise CorpusError(f"{str(error).strip()} {_help(name)}") from None
         except Exception as error:
+            if full := full_disk_error(error, Path(builder.data_path)):
+                raise full from None
             raise CorpusError(f"{name} could not be prepared: {str(error).strip()} {_help(name)}") from error
     counts = ", ".join(f"{split} {info.num_examples:,}" for split, info in builder.info.splits.items())
     skipped = getattr(builder, "skipped", 0)

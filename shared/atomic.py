@@ -17,8 +17,37 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from shared.errors import UserError
+
 TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}(\.\w+)?")  # the name of a temporary file or folder
 BEFORE = ".before"  # ends the hidden name of a folder that is being replaced in two steps
+FULL = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT)}
+
+
+# --- full disks -----------------------------------------------------------------------------------------------------
+
+
+def full_disk_error(error: Exception, path: Path) -> OSError | None:
+    """An OSError that names the path, if an error of any library says that a disk is full; else None."""
+    text = str(error)
+    reason = next((words for words in FULL if words in text), None)
+    return OSError(FULL[reason], reason, os.fspath(path)) if reason and not isinstance(error, UserError) else None
+
+
+@contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Within the block, an error that says that a disk is full becomes an OSError that names the path.
+
+    Those of TensorFlow and HDF5 are none, and those of writing to an open file name none. One that names another file
+    stays as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        names_another = isinstance(error, OSError) and error.filename not in (None, os.fspath(path))
+        if names_another or (full := full_disk_error(error, path)) is None:
+            raise
+        raise full from None
 
 
 # --- temporary names ------------------------------------------------------------------------------------------------
@@ -65,11 +94,12 @@ def remove_temporaries(folder: Path, name: str | None = None) -> bool:
 
 @contextmanager
 def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Yields a new folder `.<name>.<8 characters>` in `parent`, which is removed at the end."""
+    """Yields a new folder `.<name>.<8 characters>` in `parent`, which is removed at the end; see `full_disk_named`."""
     parent.mkdir(parents=True, exist_ok=True)
     folder, lock = _locked(lambda: tempfile.mkdtemp(prefix=f".{name}.", dir=parent))
     try:
-        yield folder
+        with full_disk_named(parent / name):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
@@ -111,7 +141,8 @@ def replacement(path: Path) -> Iterator[Path]:
         earlier = os.stat(path) if path.is_file() else None
         mode = stat.S_IMODE(earlier.st_mode) if earlier else 0o666  # the umask applies to a new file
         temporary, lock = _locked(make)
-        yield temporary
+        with full_disk_named(path):
+            yield temporary
         if earlier:
             with suppress(OSError):
                 os.chown(temporary, earlier.st_uid, earlier.st_gid)
@@ -161,7 +192,12 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     with temporary_folder(folder.parent, folder.name) as temporary:
         written = temporary / folder.name
         written.mkdir()
-        yield written
+        try:
+            yield written
+        except OSError as error:
+            if isinstance(error.filename, str) and Path(error.filename).is_relative_to(written):
+                error.filename = str(folder / Path(error.filename).relative_to(written))
+            raise
         sync_all(written)
         _replace(folder, written)
         sync(folder.parent)

@@ -23,7 +23,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from shared.atomic import remove_temporaries, sync, sync_all, temporary_folder
+from shared.atomic import full_disk_named, remove_temporaries, sync, sync_all, temporary_folder
 from shared.errors import UserError
 from shared.runs import Run
 
@@ -81,7 +81,7 @@ def write_saved_model(
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # served models are not trained
     parent = run.path / "export"
     remove_temporaries(parent)  # of exports that were killed
-    with temporary_folder(parent, "export") as temporary:
+    with temporary_folder(parent, "export") as temporary, full_disk_named(parent):
         folder = temporary / "complete"
         tf.saved_model.save(module, str(folder), signatures, options)
         _write_warmup(folder, run.name, endpoints)
