@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 from datasets import CorpusError
+from shared.descriptors import make_regular
 from shared.text import as_lines
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -13,6 +14,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 def read_lines(path: Path) -> list[str]:
     """Return the stripped lines of a UTF-8 file, plain or compressed by gzip; raises CorpusError if it is not one."""
     try:
+        make_regular(path)  # it is read for each split
         content = path.read_bytes()
         text = (gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content).decode("utf-8-sig")
     except FileNotFoundError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from shared.descriptors import make_regular
 from shared.errors import UserError, shown
 
 
@@ -86,6 +87,7 @@ class FileKind:
         try:
             if path.is_dir():
                 raise MediaError(f"is a folder; {self.name} was expected")
+            make_regular(path, self.max_bytes)
             if path.exists() and not path.is_file():
                 raise MediaError(f"is not a regular file; {self.name} was expected")
             size = path.stat().st_size

@@ -8,13 +8,13 @@ device and inode, so another spelling, a symbolic link and a hard link are the s
 import contextlib
 import fcntl
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from shared.atomic import replacement
+from shared.descriptors import descriptor_of
 from shared.errors import UserError
 
 PICTURES = (".png", ".jpg", ".pdf", ".svg")  # formats of plots
@@ -69,7 +69,7 @@ def check_outputs(
             if status and stat.S_ISCHR(status.st_mode):  # such as /dev/null, which may be given twice
                 continue
             owner = read.get(identity) or taken.get(identity)
-            if not owner and _descriptor(path) is None:
+            if not owner and descriptor_of(path) is None:
                 owner = standard.get(identity) or _folder_of(path, status, folders)
             if owner:
                 raise UserError(f"{option} {path} is {owner}; another name to write to was expected")
@@ -102,9 +102,9 @@ def _check_writable(named: str, path: Path, status: os.stat_result | None) -> No
         if not folder.is_dir():
             raise UserError(f"{named} cannot be written: there is no folder {folder}")
         is_writable = os.access(folder, os.W_OK | os.X_OK)
-    elif (kind := stat.S_IFMT(status.st_mode)) in UNSUITABLE and (kind == stat.S_IFDIR or _descriptor(path) is None):
+    elif (kind := stat.S_IFMT(status.st_mode)) in UNSUITABLE and (kind == stat.S_IFDIR or descriptor_of(path) is None):
         raise UserError(f"{named} is a {UNSUITABLE[kind]}; the name of a file to write was expected")
-    elif (descriptor := _descriptor(path)) is not None:
+    elif (descriptor := descriptor_of(path)) is not None:
         is_writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
     else:
         is_writable = os.access(path, os.W_OK)
@@ -149,7 +149,7 @@ def _identity(path: str | Path) -> Identity:
 
 def _status(path: Path) -> os.stat_result | None:
     """The status of the file at the end of all links; None if there is none. Raises OSError."""
-    descriptor = _descriptor(path)
+    descriptor = descriptor_of(path)
     try:
         return os.stat(path) if descriptor is None else os.fstat(descriptor)
     except FileNotFoundError:
@@ -161,20 +161,6 @@ def _regular(descriptor: int) -> os.stat_result | None:
     with contextlib.suppress(OSError):
         status = os.fstat(descriptor)
         return status if stat.S_ISREG(status.st_mode) else None
-    return None
-
-
-def _descriptor(path: Path) -> int | None:
-    """N for `/dev/fd/N`, `/dev/stdout` and all links to them; None for any other path."""
-    own = os.path.realpath("/proc/self/fd"), "/dev/fd"
-    for _ in range(40):  # as many links as Linux follows
-        folder = os.path.realpath(path.parent)
-        if folder in own and re.fullmatch("[0-9]{1,9}", path.name):
-            return int(path.name)
-        path = Path(folder, path.name)
-        if not path.is_symlink():
-            break
-        path = Path(folder, os.readlink(path))
     return None
 
 
@@ -222,7 +208,7 @@ class Output:
                 discarded = UserError()
                 self._stack.__exit__(UserError, discarded, None)
             elif file is not None:
-                if _descriptor(self.path) is None and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                if descriptor_of(self.path) is None and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     file.truncate(self._size)
                 self._stack.close()
 
@@ -245,7 +231,7 @@ def write_output(path: Path, content: bytes) -> None:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """An unbuffered file that becomes the content of `path`."""
-    descriptor, status = _descriptor(path), _status(path)
+    descriptor, status = descriptor_of(path), _status(path)
     target = Path(os.path.realpath(path))
     with contextlib.ExitStack() as stack:
         if descriptor is not None:

@@ -31,6 +31,7 @@ import numpy as np
 
 import datasets
 from shared.batching import Part
+from shared.descriptors import make_regular
 from shared.errors import UserError
 from shared.fine_tuning import extended
 from shared.runs import Run
@@ -60,6 +61,7 @@ def load_split(config: Config, split: str, data_dir: Path | None = None) -> Spli
     if config.corpus in NORMALISATION:
         return Split([record["text"] for record in datasets.load(config.corpus, split, data_dir)])
     path = data_dir or corpus_path(config)
+    make_regular(path)  # it is read for each split
     if not path.exists():
         names = "" if data_dir else f"none of {', '.join(NORMALISATION)}, and "
         raise UserError(f"corpus {path}: {names}no such file or folder")

@@ -19,6 +19,7 @@ import tyro
 
 from shared.bounds import Bounds, CountOrZero, Seed, check_product
 from shared.cli import ModelOptions, OutputOptions, Results, command, parse
+from shared.descriptors import make_regular
 from shared.errors import UserError
 from shared.outputs import check_outputs
 from tasks.language_model.config import MinP, Temperature, TopK, TopP, find_run
@@ -61,6 +62,8 @@ def check(options: Arguments) -> "Sampling":
 
     sizes = ("--samples", options.samples), ("--max-tokens", options.max_tokens)
     check_product("tokens", MAX_TOKENS, *sizes)
+    if options.load_state:
+        make_regular(options.load_state)
     if options.load_state and not options.load_state.is_file():
         raise UserError(f"--load-state {options.load_state}: no such file")
     if "" in options.stop:

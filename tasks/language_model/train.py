@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.cli import TrainingOptions, command, training_arguments
+from shared.descriptors import descriptor_of
 from shared.errors import UserError
 from shared.native.precompile import compile_ahead
 from shared.runs import Run, safe_name
@@ -106,7 +107,9 @@ def with_absolute_path(config: Config, options: TrainingOptions) -> Config:
     if options.data_dir:
         raise UserError(f"--data-dir {options.data_dir}: the corpus {config.corpus} is a path itself")
     path = corpus_path(config)
-    return replace(config, corpus=str(path.resolve())) if path.exists() else config
+    if not path.exists() or descriptor_of(path) is not None:
+        return config
+    return replace(config, corpus=str(path.resolve()))
 
 
 def find_initial(name: str) -> Run:
