@@ -120,6 +120,16 @@ def sync_all(folder: Path) -> None:
         sync(path)
 
 
+def reserve(path: Path) -> None:
+    """Takes the space of a file that is written through memory; a full disk would end the process with SIGBUS later.
+
+    Raises OSError that names the file if there is too little.
+    """
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        with full_disk_named(path), path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 # --- files ----------------------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 import datasets
-from shared.atomic import atomic_folder, remove_temporaries
+from shared.atomic import atomic_folder, remove_temporaries, reserve
 from shared.batching import BucketedBatches, pad
 from shared.fine_tuning import extended
 from shared.media import prepare, read_image
@@ -102,6 +102,7 @@ def _write_inputs(path: Path, records: Sequence[dict[str, Any]], config: Config,
             if inputs is None:
                 shape = (len(records), views, *batch.shape[1:])
                 inputs = np.lib.format.open_memmap(path, "w+", batch.dtype, shape)
+                reserve(path)
             inputs[start : start + len(batch), view] = batch
         if sys.stderr.isatty():
             print(f"\r{start + len(images)} of {len(records)} images read", end="", file=sys.stderr)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.atomic import atomic_file, atomic_folder, full_disk_named, temporary_folder, write_bytes
+from shared.atomic import atomic_file, atomic_folder, full_disk_named, reserve, temporary_folder, write_bytes
 from shared.errors import UserError
 
 FULL = os.strerror(errno.ENOSPC)
@@ -43,6 +43,22 @@ def test_a_file_in_a_folder_has_its_final_name(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=FULL) as raised, atomic_folder(tmp_path / "step") as folder:
         write_bytes(folder / "part" / "tensors", b"x")
     assert raised.value.filename == str(tmp_path / "step" / "part" / "tensors")
+
+
+def test_the_space_of_a_file_is_taken(tmp_path, monkeypatch):
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(1 << 20)
+    reserve(path)
+    assert path.stat().st_blocks * 512 >= path.stat().st_size == 1 << 20
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, FULL)
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=FULL) as raised:
+        reserve(path)
+    assert raised.value.filename == str(path)
 
 
 @pytest.mark.parametrize(
