@@ -1,6 +1,7 @@
 """A complete training and the files of its run."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -63,9 +64,16 @@ def test_wrong_arguments(trained, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-def test_a_training_starts_from_a_run_and_has_its_encoder(trained, capsys):
+@pytest.fixture
+def begun(trained):
+    """The run `begun`, which a test trains; it is removed, because the newest run is a default."""
+    run = Run(trained.run.path.with_name("begun"))
+    yield run
+    shutil.rmtree(run.path)
+
+
+def test_a_training_starts_from_a_run_and_has_its_encoder(trained, begun, capsys):
     assert main(["--from", "tiny", "--epochs", "1", "--reward-epochs", "0", "--run", "begun"]) == 0
-    begun = Run(trained.run.path.with_name("begun"))
     output = capsys.readouterr().out
     assert "the encoder has learned" not in output
     assert "words, 0 new" in output

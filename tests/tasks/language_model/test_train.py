@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -109,13 +110,21 @@ def test_a_killed_run_resumes_to_equal_bits(changed, small_manual, monkeypatch):
         np.testing.assert_array_equal(weight, killed[name])
 
 
-def test_a_training_starts_from_a_run_and_goes_on(trained, tmp_path, capsys):
+@pytest.fixture
+def begun(trained):
+    """The run `begun`, which a test trains; it is removed, because the newest run is a default."""
+    run = Run(trained.run.path.with_name("begun"))
+    yield run
+    shutil.rmtree(run.path)
+
+
+def test_a_training_starts_from_a_run_and_goes_on(trained, begun, tmp_path, capsys):
     """With words of a text of one's own; then with one more epoch."""
     (tmp_path / "book.txt").write_text("\n".join(line.replace("the", "catdog", 1) for line in sentences()[::-1]))
     arguments = ["--from", "tiny", "--corpus", str(tmp_path / "book.txt"), "--run", "begun", "--epochs"]
     assert main([*arguments, "1"]) == 0
     assert "from tiny: 15 words, 1 new; 1 of the new ones begin from their pieces" in capsys.readouterr().out
-    begun, first = Run(trained.run.path.with_name("begun")), load_model(trained.run)
+    first = load_model(trained.run)
     config, vocabulary, _ = load_model(begun)
     assert vocabulary.table == (*first.vocabulary.table, "catdog")
     assert (config.learning_rate, config.units) == (CONFIG.learning_rate, CONFIG.units)

@@ -73,7 +73,15 @@ def new_pairs(tmp_path) -> list[str]:
     return ["--corpus", "files", *files, "--epochs", "1"]
 
 
-def test_a_training_starts_from_a_run(trained, new_pairs, monkeypatch, capsys):
+@pytest.fixture
+def begun(trained):
+    """The run `begun`, which a test trains; it is removed, because the newest run is a default."""
+    run = Run(trained.run.path.with_name("begun"))
+    yield run
+    shutil.rmtree(run.path)
+
+
+def test_a_training_starts_from_a_run(trained, begun, new_pairs, monkeypatch, capsys):
     """Known words keep their outputs before the first step, new ones are learned, and the run is left as it was."""
     inputs = {"source_ids": np.array([[4, 5, 2]]), "target_ids": np.array([[1, 6, 7]])}
     before, outputs, fit = contents(trained.run.path), [], Trainer.fit
@@ -88,7 +96,6 @@ def test_a_training_starts_from_a_run(trained, new_pairs, monkeypatch, capsys):
     source = load_model(trained.run)
     expected = np.asarray(source.model(inputs))
     np.testing.assert_allclose(outputs[0][..., : expected.shape[-1]], expected, rtol=0, atol=1e-6)
-    begun = Run(trained.run.path.with_name("begun"))
     config, vocabulary, model = load_model(begun)
     assert (config.units, config.initial_run, config.warmup_steps) == (24, "a-en-de", PRESETS["scenes"].warmup_steps)
     for side, known, new in zip(
