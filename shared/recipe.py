@@ -14,8 +14,8 @@ class Recipe:
     """The optimization of a model; a task's Config adds its own fields, and reasons for its own defaults."""
 
     initial_run: Annotated[str, tyro.conf.arg(name="from", aliases=["--initial-run"])] = ""
-    """Run or folder whose weights the training starts from. Sizes and vocabulary are those of that run; words that it
-    lacks are added. Without a PRESET, all other values are those of that run too."""
+    """Run or folder whose weights the training starts from: with its sizes and vocabulary, to which words are added.
+    Without a PRESET, all other values are those of that run too."""
     batch_size: Annotated[int, Bounds(1, 10_000)] = 64
     """Examples per batch."""
     epochs: Count = 1
