@@ -1,28 +1,35 @@
 """Lines of text files."""
 
-import gzip
-import zlib
 from pathlib import Path
 
 from datasets import CorpusError
 from shared.descriptors import make_regular
+from shared.files import MediaError
+from shared.plain_text import decode
 from shared.text import as_lines
 
-GZIP_MAGIC = b"\x1f\x8b"
+
+def read_text(path: Path, markup: bool = False) -> str:
+    """Return the text of a file, which may be compressed and in any encoding of `shared.plain_text`.
+
+    Args:
+        path: The file.
+        markup: Accept XML, HTML and JSON, for a caller that parses them.
+
+    Raises:
+        CorpusError: The file does not exist, cannot be read, is not text, is damaged or is not UTF-8.
+    """
+    try:
+        make_regular(path)  # it is read for each split
+        return decode(path.read_bytes(), markup)
+    except FileNotFoundError:
+        raise CorpusError(f"{path} does not exist.") from None
+    except MediaError as error:
+        raise CorpusError(f"{path} {error}.") from None
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read ({error.strerror}); a text file was expected.") from None
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the stripped lines of a UTF-8 file, plain or compressed by gzip; raises CorpusError if it is not one."""
-    try:
-        make_regular(path)  # it is read for each split
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise CorpusError(f"{path} does not exist.") from None
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path} is not UTF-8: {error}.") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CorpusError(f"{path} is damaged: {error}.") from None
-    except OSError as error:
-        raise CorpusError(f"{path} cannot be read ({error.strerror}); a text file was expected.") from None
-    return [line.strip() for line in as_lines(text)]
+    """Return the stripped lines of a file of plain text; raises CorpusError as `read_text`."""
+    return [line.strip() for line in as_lines(read_text(path))]

@@ -58,6 +58,8 @@ def test_the_fingerprint_depends_on_the_text_and_not_on_its_encoding(files, tmp_
     assert fingerprint(source, target) == fingerprint(source, target) != fingerprint(target, source)
     (tmp_path / "again.de").write_text("\n".join(target for _, target in PAIRS) + "\n")
     assert fingerprint(source, tmp_path / "again.de") == fingerprint(source, target)
+    (tmp_path / "wide.de").write_text("\n".join(target for _, target in PAIRS), encoding="utf-16")
+    assert fingerprint(source, tmp_path / "wide.de") == fingerprint(source, target)
 
 
 def test_the_fingerprint_depends_on_where_a_text_stands(tmp_path):
@@ -78,7 +80,9 @@ def test_files_of_different_lengths_are_refused_with_both_counts(files, tmp_path
 def test_unreadable_files_are_refused(files, tmp_path):
     (tmp_path / "cut.de.gz").write_bytes(files[1].read_bytes()[:-20])
     (tmp_path / "latin.de").write_bytes(b"Gr\xfc\xdfe")
-    for name, problem in (("cut.de.gz", "is damaged"), ("latin.de", "is not UTF-8"), ("none", "does not exist")):
+    (tmp_path / "a.tmx").write_text('<?xml version="1.0"?><tmx version="1.4"/>')
+    problems = {"cut.de.gz": "is damaged", "latin.de": "is not UTF-8", "none": "does not exist", "a.tmx": "is XML"}
+    for name, problem in problems.items():
         with pytest.raises(CorpusError, match=rf"{name} {problem}"):
             AlignedFiles(files[0], tmp_path / name, "train")
 

@@ -3,6 +3,7 @@
 Only LF and CRLF end a line, so the bytes say how many lines an answer has to have.
 """
 
+import codecs
 import gzip
 import json
 import os
@@ -43,6 +44,9 @@ def encode(rng: np.random.Generator, lines: list[str]) -> bytes:
 
 def count_lines(content: bytes) -> int:
     """The lines of a file; the last one needs no end."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-32" if content.startswith(codecs.BOM_UTF32_LE) else "utf-16"
+        content = content.decode(encoding, "replace").encode()
     return content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
 
 

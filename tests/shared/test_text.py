@@ -1,13 +1,17 @@
 """Lines of text files and the splits of a corpus."""
 
+import gzip
+import io
 import os
 import re
+import sys
+import threading
 
 import pytest
 import tensorflow as tf
 
 from shared.errors import UserError
-from shared.text import SPACE, as_lines, check_readable, read_corpus, read_lines, split_lines, tidy
+from shared.text import SPACE, as_lines, check_readable, read_batches, read_corpus, read_lines, split_lines, tidy
 
 
 @pytest.mark.parametrize(
@@ -64,12 +68,73 @@ def test_lines_of_any_bytes(tmp_path, capsys):
     assert error.count("\n") == 1  # reported once
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_encoding_and_compression_are_recognised(encoding, compress, tmp_path, monkeypatch, capsys):
+    content = compress("Grüße\r\n\n日本".encode(encoding))
+    (tmp_path / "text").write_bytes(content)
+    assert list(read_lines(str(tmp_path / "text"))) == ["Grüße", "", "日本"]
+    assert read_corpus(tmp_path / "text") == ["Grüße", "", "日本"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert list(read_lines("-")) == ["Grüße", "", "日本"]
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_no_text_is_refused_before_and_while_it_is_read(tmp_path, monkeypatch):
+    (tmp_path / "a.docx").write_bytes(b"PK\x03\x04 and more")
+    for read in (check_readable, lambda name: list(read_lines(name)), lambda name: read_corpus(tmp_path)):
+        with pytest.raises(UserError, match=r"(a\.docx is a ZIP archive or an office document|no \.txt file)"):
+            read(str(tmp_path / "a.docx"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"%PDF-1.4")))
+    with pytest.raises(UserError, match="standard input is a PDF document; plain text in UTF-8 was expected"):
+        list(read_lines("-"))
+
+
+def test_lines_that_arrive_together_stay_together(tmp_path):
+    (tmp_path / "file").write_text("".join(f"{number}\n" for number in range(7)))
+    assert list(read_batches(str(tmp_path / "file"), 3)) == [["0", "1", "2"], ["3", "4", "5"], ["6"]]
+
+    os.mkfifo(tmp_path / "pipe")
+    answered = threading.Semaphore(0)
+
+    def ask() -> None:
+        with open(tmp_path / "pipe", "wb", buffering=0) as pipe:
+            for question in (b"one\n", b"two\nthr", b"ee\nfour"):
+                pipe.write(question)
+                answered.acquire(timeout=5)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    answers = []
+    for lines in read_batches(str(tmp_path / "pipe")):
+        answers.append(lines)
+        answered.release()
+    answered.release()
+    asking.join()
+    assert answers == [["one"], ["two"], ["three"], ["four"]]
+
+
+def test_a_corpus_of_other_bytes_is_refused(tmp_path, capsys):
+    (tmp_path / "latin").write_bytes("Grüße\n".encode("latin-1") * 10)
+    with pytest.raises(UserError, match="latin is not UTF-8: line 1 has other bytes"):
+        read_corpus(tmp_path / "latin")
+    (tmp_path / "few").write_bytes(b"good\n" * 200 + b"bad \xff\n")
+    assert read_corpus(tmp_path / "few")[-1] == "bad \ufffd"
+    assert "line 201 is not UTF-8" in capsys.readouterr().err
+    (tmp_path / "late").write_bytes(b"good\n" * 20_000 + b"bad \0\n")
+    with pytest.raises(UserError, match="late has a NUL character in line 20001"):
+        read_corpus(tmp_path / "late")
+
+
 def test_a_corpus_is_a_file_or_the_text_files_of_a_folder(tmp_path):
     (tmp_path / "b.txt").write_text("2\n")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "c.txt").write_text("1\n")
     (tmp_path / "other.md").write_text("3\n")
+    (tmp_path / ".hidden.txt").write_text("4\n")
     assert read_corpus(tmp_path) == ["1", "2"]
+    (tmp_path / "c.TXT.gz").write_bytes(gzip.compress(b"5"))
+    assert read_corpus(tmp_path) == ["1", "2", "5"]
     assert read_corpus(tmp_path / "other.md") == ["3"]
     (tmp_path / "blank.md").write_text(" \n\n")
     with pytest.raises(UserError, match="no text in it"):
