@@ -8,6 +8,8 @@ import tyro
 from shared.bounds import Bounds, Count, CountOrZero, DropoutRate, LearningRate, Seed, check_bounds
 from shared.errors import FieldError, UserError
 
+LEAST_SHARE = 10  # warm-up and averaging each take at most one in this number of a training's steps
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -67,6 +69,15 @@ class Recipe:
             value, expected = getattr(self, name), getattr(initial, name)
             if value != expected:
                 raise FieldError(name, value, f"{expected} was expected, as in {self.initial_run} that --from names")
+
+    def fitted(self, steps: int) -> Self:
+        """The recipe for a training of that number of steps in all, which may be few.
+
+        Warm-up, and the steps that the average of weights covers, take at most a tenth of them each: otherwise a short
+        training ends before it has the full rate, or with an average that is mostly untrained weights.
+        """
+        average = min(self.weight_average, max(0.0, 1 - LEAST_SHARE / max(1, steps)))
+        return replace(self, warmup_steps=min(self.warmup_steps, steps // LEAST_SHARE), weight_average=average)
 
     def build_optimizer(self) -> Any:
         """A new Keras optimizer; the trainer sets its learning rate at every step."""

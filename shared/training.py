@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import keras
@@ -32,6 +32,7 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 CHECKPOINT_SECONDS = 120  # a kill costs at most this much work
 STALLED = 5  # epochs without a better score before averaging begins
+UNINFORMATIVE = 1e6  # by which the rank of an epoch with an uninformative score is below that of others
 RESULTS_SECONDS = 1  # at most, between two reads of the results of steps
 
 
@@ -55,8 +56,18 @@ class Evaluation:
     """The result of an evaluation on the development split."""
 
     metrics: dict[str, float]
-    score: float  # higher is better; selects the best weights, decays the rate, stops training
+    score: float  # higher is better
     samples: list[tuple[str, str]] = field(default_factory=list)  # (output, reference)
+    loss: float | None = None  # of the development split, which tells weak models apart
+    is_informative: bool = True  # whether the score does too; BLEU of weak models or of few sentences is chance
+
+    @property
+    def rank(self) -> float:
+        """Higher is better; selects the best weights, decays the rate, stops training.
+
+        The score, if it is informative; else minus the loss, below every informative score.
+        """
+        return self.score if self.is_informative or self.loss is None else -self.loss - UNINFORMATIVE
 
 
 @dataclass(kw_only=True)
@@ -67,10 +78,10 @@ class State:
     batch: int = 0  # index of the epoch's next batch
     step: int = 0  # batches since the beginning
     rate_factor: float = 1.0  # by plateau decay
-    best_score: float | None = None
+    best_score: float | None = None  # the highest rank of an evaluation
     best_step: int | None = None
     epochs_since_best: int = 0
-    scores: list[float] = field(default_factory=list)  # of every epoch of this stage
+    scores: list[float] = field(default_factory=list)  # ranks of all epochs of this stage
     nats: float = 0.0  # summed over the tokens of this epoch
     tokens: int = 0
     seconds: float = 0.0  # trained so far, evaluation included
@@ -310,7 +321,10 @@ class Trainer:
         tensorboard: bool = False,
     ):
         self.model_to_save = model if model_to_save is None else model_to_save
-        self.model, self.batches, self.run, self.evaluate, self.recipe = model, batches, run, evaluate, recipe
+        self.model, self.batches, self.run, self.evaluate = model, batches, run, evaluate
+        self.recipe = recipe.fitted(recipe.epochs * len(batches))
+        if recipe.weight_average:
+            model.optimizer.ema_momentum = self.recipe.weight_average
         self.console = _Console(highlight=False, markup=False, soft_wrap=True)
         self.writer = _summary_writer(run) if tensorboard else None
         if not model.optimizer.built:
@@ -324,6 +338,7 @@ class Trainer:
         self._received = self._signal = 0  # a signal in this process; and in any one, as all have agreed
         self._compilations = 0  # that were reported
         self._saved_at = time.monotonic()
+        self._report_shortened(recipe)
 
     def fit(self) -> State:
         """Trains to the end, from the run's last checkpoint if there is one; then loads the best weights.
@@ -342,6 +357,17 @@ class Trainer:
             if self._load_best():
                 self.run.save_model(self.model_to_save)
         return self.state
+
+    def _report_shortened(self, recipe: Recipe) -> None:
+        """States what differs from the configuration, because the steps are few."""
+        changes = []
+        if self.recipe.warmup_steps < recipe.warmup_steps:
+            changes.append(f"warm-up takes {self.recipe.warmup_steps:,} instead of {recipe.warmup_steps:,}")
+        if self.recipe.weight_average < recipe.weight_average:
+            changes.append(f"weight_average is {self.recipe.weight_average:.3g} instead of {recipe.weight_average:.3g}")
+        if changes:
+            steps = recipe.epochs * len(self.batches)
+            self.console.print(f"the training has at most {steps:,} steps: {', '.join(changes)}")
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -450,22 +476,21 @@ class Trainer:
         perplexity = math.exp(min(state.nats / max(1, state.tokens), 50))
         with averaged_weights(self.model):
             evaluation = self.evaluate()
-            (score,) = distribution.of_first([np.array(evaluation.score)])  # others may round differently
-            evaluation = replace(evaluation, score=float(score))
-            if math.isnan(evaluation.score):
+            rank = float(distribution.of_first([np.array(evaluation.rank)])[0])  # others may round differently
+            if math.isnan(rank):
                 raise self._stopped("the development score is nan", state.step)
-            better = state.best_score is None or evaluation.score > state.best_score
+            better = state.best_score is None or rank > state.best_score
             if better:
                 self.run.save_weights(weights_as_arrays(self.model_to_save))
         if better:
-            state.best_score, state.best_step, state.epochs_since_best = float(evaluation.score), state.step, 0
+            state.best_score, state.best_step, state.epochs_since_best = rank, state.step, 0
         else:
             state.epochs_since_best += 1
             if self.recipe.schedule == "plateau":
                 state.rate_factor /= 2
-        state.scores.append(float(evaluation.score))
+        state.scores.append(rank)
         earlier = state.scores[: -STALLED - 1]
-        if self.recipe.schedule == "averaging" and earlier and evaluation.score < max(earlier):
+        if self.recipe.schedule == "averaging" and earlier and rank < max(earlier):
             self.model.optimizer.begin_averaging()  # of `AveragedSGD`
         seconds = time.monotonic() - began
         row = {
