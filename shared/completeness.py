@@ -40,12 +40,12 @@ def check_complete(encoded: bytes, image: Image.Image) -> None:
         raise MediaError(reason)
 
 
-def _scans(encoded: bytes) -> tuple[bool, int]:
-    """Whether the scans of a JPEG have every bit of every coefficient, and where its end marker is or should be.
+def _scans(encoded: bytes) -> tuple[bool, int, int]:
+    """Of a JPEG, whether its scans have every bit of every coefficient, where its end is or should be, and its scans.
 
     Source: ITU T.81, annexes B and G.
     """
-    is_progressive, position, end = False, 2, len(encoded)
+    is_progressive, position, end, count = False, 2, len(encoded), 0
     missing: dict[int, np.ndarray] = {}  # component -> the number of low bits that no scan had, `(64 coefficients,)`
     while found := MARKER.search(encoded, position):
         marker, position = found[1][0], found.end()
@@ -58,15 +58,16 @@ def _scans(encoded: bytes) -> tuple[bool, int]:
             is_progressive = marker in PROGRESSIVE
             missing = {component: np.full(64, 16) for component in segment[6::3]}
         elif marker == SCAN:  # number of components, two bytes for each; first and last coefficient, bits
+            count += 1
             first, last, bits = segment[-3:] if is_progressive else (0, 63, 0)
             for component in missing.keys() & segment[1:-3:2]:
                 missing[component][first : last + 1] = bits & 15
-    return not any(map(np.any, missing.values())), end
+    return not any(map(np.any, missing.values())), end, count
 
 
 def _jpeg(encoded: bytes, image: Image.Image) -> str:
     """What is wrong with a JPEG, or an empty string."""
-    has_all_scans, end = _scans(encoded)
+    has_all_scans, end, _ = _scans(encoded)
     if not has_all_scans:
         return "scans are missing"
     try:
@@ -80,6 +81,26 @@ def _jpeg(encoded: bytes, image: Image.Image) -> str:
     with Image.open(io.BytesIO(kept + FILLER + END), formats=["JPEG"]) as other:
         is_complete = np.array_equal(np.asarray(other), np.asarray(image))
     return "" if is_complete else "the data end before the last pixel"
+
+
+def present_part(encoded: bytes) -> tuple[bytes, int]:
+    """A truncated JPEG with an end, and the number of its upper rows that depend on nothing that is missing.
+
+    0 rows if nothing is missing, or not one row of blocks is there. In a file of several scans, such as a progressive
+    one, all rows count once the second has begun.
+    """
+    _, end, count = _scans(encoded)
+    kept = encoded[:end].rstrip(b"\0")
+    images = []
+    for rest in (b"", FILLER):
+        try:
+            with Image.open(io.BytesIO(kept + rest + END), formats=["JPEG"]) as image:
+                images.append(np.asarray(image))
+        except Exception:  # the header is not complete
+            return b"", 0
+    differs = (images[0] != images[1]).reshape(len(images[0]), -1).any(axis=1)
+    rows = len(differs) if count > 1 else int(differs.argmax())
+    return kept + END, rows if differs.any() else 0
 
 
 def _png(encoded: bytes, image: Image.Image) -> str:

@@ -3,10 +3,10 @@
 import json
 import os
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from shared.descriptors import make_regular
 from shared.errors import UserError, shown
@@ -14,11 +14,6 @@ from shared.errors import UserError, shown
 
 class MediaError(UserError, ValueError):
     """What is wrong with an input and what is expected, in one line without the path; the caller names the input."""
-
-
-class FoundFile(NamedTuple):
-    path: Path
-    error: MediaError | None  # None: it can be read
 
 
 def read_regular(path: Path, max_bytes: int, count: int | None = None) -> bytes:
@@ -64,6 +59,8 @@ class FileKind:
     """With its article, such as "an image file"."""
     suffixes: frozenset[str]
     """Suffixes that a folder is searched for, in lower case."""
+    extras: Mapping[str, str] = field(default_factory=dict)
+    """Further suffixes, and for each the name of the extra that would read them."""
     max_bytes: int
     """Maximum size of a file."""
     remedy: str
@@ -101,32 +98,3 @@ class FileKind:
         if not content:
             raise MediaError(f"is empty (0 bytes); {self.name} was expected")
         return content
-
-    def find(self, paths: Sequence[str | os.PathLike[str]]) -> list[FoundFile]:
-        """The given files, with each folder replaced by its files of this kind, sorted by name.
-
-        A folder gives the files directly inside it (no subfolders, no hidden files) that have one of the suffixes. A
-        file that is named is taken whatever its suffix. An entry that cannot be used is returned with its error, so
-        that the others can be processed.
-        """
-        found = []
-        for path in map(Path, paths):
-            try:
-                if not path.is_dir():
-                    path.stat()
-                    found.append(FoundFile(path, None))
-                    continue
-                inside = sorted(p for p in path.iterdir() if self._is_visible(p))
-            except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-                found.append(FoundFile(path, self.error(error)))
-                continue
-            found += [FoundFile(p, None) for p in inside]
-            if not inside:
-                suffixes = " ".join(sorted(self.suffixes))
-                files = f"{self.name.split(maxsplit=1)[1]}s"
-                error = MediaError(f"is a folder without {files} ({suffixes}); subfolders are not searched")
-                found.append(FoundFile(path, error))
-        return found
-
-    def _is_visible(self, path: Path) -> bool:
-        return path.suffix.lower() in self.suffixes and not path.name.startswith(".") and path.is_file()

@@ -1,21 +1,31 @@
 """Untrusted images: decoding with Pillow and resizing; `media_in_graph` decodes to the same pixels in a SavedModel."""
 
+import functools
 import io
 import warnings
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from shared.completeness import check_complete
+from shared.completeness import check_complete, present_part
 from shared.files import FileKind, MediaError
+from shared.quiet import standard_error_captured
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+HEIC = frozenset({".heic", ".heif", ".hif"})
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+reads_heic = find_spec("pillow_heif") is not None  # the extra heic
 MAX_PIXELS = 50_000_000  # 150 MB decoded; phone cameras have 12 to 50 million
 IMAGES = FileKind(
     name="an image file",
-    suffixes=frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif"}),
+    suffixes=frozenset(
+        {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
+    ).union(HEIC if reads_heic else ()),
+    extras={} if reads_heic else dict.fromkeys(HEIC, "heic"),
     max_bytes=256 * 1024**2,  # more than an uncompressed image of MAX_PIXELS
     remedy="scale the image down first",
 )
@@ -29,8 +39,11 @@ def _over_white(rgba: np.ndarray) -> np.ndarray:
     return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    """Convert an image of any mode to uint8 `(height, width, 3)`, with the arithmetic of TensorFlow's decoders."""
+def _to_rgb(image: Image.Image, kind: str | None) -> np.ndarray:
+    """Convert an image of any mode to uint8 `(height, width, 3)`, with the arithmetic of TensorFlow's decoders.
+
+    `kind` is the format of its file.
+    """
     if image.mode.startswith("I;16"):
         samples = np.asarray(image)
         grey = (samples >> 8).astype(np.uint8)
@@ -38,9 +51,9 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         alpha = np.where(samples == transparent, 0, 255) if isinstance(transparent, int) else np.full(grey.shape, 255)
         return _over_white(np.stack([grey, grey, grey, alpha.astype(np.uint8)], axis=-1))
     if image.mode == "CMYK":
-        # Photoshop inverts CMYK and marks its files; Pillow assumes that all CMYK files are inverted.
+        # Photoshop inverts the CMYK of its JPEG files and marks them; Pillow assumes that all JPEG files are inverted.
         light = np.asarray(image, np.int32)
-        light = 255 - light if "adobe" in image.info else light
+        light = 255 - light if kind == "TIFF" or "adobe" in image.info else light
         return (light[..., :3] * light[..., 3:] // 255).astype(np.uint8)
     if image.has_transparency_data:
         return _over_white(np.asarray(image.convert("RGBA")))
@@ -57,35 +70,86 @@ def _upright(image: Image.Image) -> Image.Image:
 def read_image(source: Path | bytes) -> np.ndarray:
     """Return the pixels of an image file, given by path or content, as uint8 `(height, width, 3)`.
 
-    The format (JPEG, PNG, WebP, BMP, GIF) is detected from the content, not the name. The EXIF orientation is applied.
-    Transparent pixels are blended with white; 16-bit samples keep their high byte; animations give their first frame.
+    The format (JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF and, with the extra heic, HEIC) is detected from the content, not
+    the name. The EXIF orientation is applied. Transparent pixels are blended with white; 16-bit samples keep their high
+    byte; animations give their first frame.
     Raises MediaError if the file is missing, a folder, unreadable, empty, not an image, truncated or damaged
     (`check_complete`), or over `MAX_PIXELS` (checked before decoding).
     """
-    encoded = source if isinstance(source, bytes) else IMAGES.read(Path(source))
-    if not encoded:
-        raise MediaError("is empty (0 bytes); an image file was expected")
-    try:
-        image = Image.open(io.BytesIO(encoded), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise MediaError(f"has more pixels than the limit of {MAX_PIXELS:,}; scale it down first") from None
-    except Exception:  # on damaged bytes Pillow's parsers raise errors of many types
-        raise MediaError(f"is not an image that can be read; one of {', '.join(FORMATS)} was expected") from None
-    with image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise MediaError(f"has {width} x {height} pixels, the limit is {MAX_PIXELS:,}; scale it down first")
-        if width < 1 or height < 1:
-            raise MediaError(f"has {width} x {height} pixels; at least 1 x 1 was expected")
+    encoded = _content(source)
+    with _quiet(encoded), _open(encoded) as image:
         try:
             image.load()
             check_complete(encoded, image)
-            return np.ascontiguousarray(_to_rgb(_upright(image)))
-        except Exception as error:  # as above
+            return _pixels(image, image.format)
+        except Exception as error:  # on damaged bytes Pillow's parsers raise errors of many types
             reason = " ".join(str(error).split()) or type(error).__name__
             raise MediaError(
                 f"is a damaged or truncated {image.format} file ({reason}); a complete file was expected"
             ) from None
+
+
+def read_truncated_image(source: Path | bytes) -> tuple[np.ndarray, float]:
+    """Return what there is of a truncated JPEG: the pixels of its upper rows, and the fraction of rows that these are.
+
+    Of a progressive JPEG all rows are there, in less detail, once its first scan is complete. Raises MediaError if the
+    file is no truncated JPEG, or if it has no complete row of blocks.
+    """
+    encoded = _content(source)
+    with _open(encoded) as image:
+        kept, rows = present_part(encoded) if image.format == "JPEG" else (b"", 0)
+        if not rows:
+            raise MediaError("is no truncated JPEG of which there is a row of pixels")
+        with Image.open(io.BytesIO(kept), formats=["JPEG"]) as part:
+            upper = part.crop((0, 0, part.width, rows))  # its `info` has the orientation, and how CMYK is stored
+            return _pixels(upper, image.format), rows / part.height
+
+
+def _content(source: Path | bytes) -> bytes:
+    encoded = source if isinstance(source, bytes) else IMAGES.read(Path(source))
+    if not encoded:
+        raise MediaError("is empty (0 bytes); an image file was expected")
+    return encoded
+
+
+def _quiet(encoded: bytes) -> AbstractContextManager[Any]:
+    """A block in which the decoder of TIFF writes no messages of its own to standard error."""
+    return standard_error_captured() if encoded[:4] in (b"II*\0", b"MM\0*") else nullcontext()
+
+
+def _open(encoded: bytes) -> Image.Image:
+    """Open an image of a bounded number of pixels, without decoding it."""
+    try:
+        image = Image.open(io.BytesIO(encoded), formats=_formats())
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise MediaError(f"has more pixels than the limit of {MAX_PIXELS:,}; scale it down first") from None
+    except Exception:  # as in `read_image`
+        if encoded[4:8] == b"ftyp" and encoded[8:12] in HEIC_BRANDS and not reads_heic:
+            raise MediaError("is a HEIC file, which the extra heic reads: pip install -e '.[heic]'") from None
+        raise MediaError(f"is not an image that can be read; one of {', '.join(FORMATS)} was expected") from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise MediaError(f"has {width} x {height} pixels, the limit is {MAX_PIXELS:,}; scale it down first")
+    if width < 1 or height < 1:
+        raise MediaError(f"has {width} x {height} pixels; at least 1 x 1 was expected")
+    if image.mode in ("I", "F"):
+        raise MediaError("has samples of 32 bits; 8 or 16 bits were expected")
+    return image
+
+
+@functools.cache
+def _formats() -> list[str]:
+    """The formats that Pillow may try."""
+    if not reads_heic:
+        return list(FORMATS)
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return [*FORMATS, "HEIF"]
+
+
+def _pixels(image: Image.Image, kind: str | None) -> np.ndarray:
+    return np.ascontiguousarray(_to_rgb(_upright(image), kind))
 
 
 def resize(images: Any, size: int) -> Any:

@@ -8,6 +8,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
+from shared.inputs import find_inputs
 from shared.media import IMAGES, read_image
 from tasks.captioner.caption import READER
 from tasks.captioner.inference import ImageCaptioner
@@ -22,7 +23,8 @@ def main() -> None:
     parser.add_argument("--beam", type=int, default=3)
     options = parser.parse_args()
 
-    paths = [path for path, error in islice(IMAGES.find([str(options.folder)]), options.count) if error is None]
+    inputs = find_inputs(IMAGES, [str(options.folder)])
+    paths = [path for _, path, error in islice(inputs, options.count) if path and error is None]
     if not paths:
         parser.error(f"{options.folder}: no images in this folder")
     captioner = ImageCaptioner.load(beam=options.beam)

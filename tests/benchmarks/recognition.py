@@ -10,6 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from shared.audio import SAMPLE_RATE, SOUNDS, pad_samples, read_sound
+from shared.inputs import find_inputs
 
 
 def main() -> None:
@@ -19,7 +20,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="sounds per batch")
     options = parser.parse_args()
 
-    sounds = [read_sound(path) for path, error in SOUNDS.find([str(options.folder)]) if error is None]
+    inputs = find_inputs(SOUNDS, [str(options.folder)])
+    sounds = [read_sound(path) for _, path, error in inputs if path and error is None]
     loaded = tf.saved_model.load(str(options.export))  # the model must outlive its functions
     for batch in (1, options.batch):
         batches = [pad_samples(sounds[start : start + batch]) for start in range(0, len(sounds), batch)]

@@ -11,6 +11,7 @@ import soundfile
 from shared import audio
 from shared.audio import ENCODINGS, SAMPLE_RATE, SOUNDS, Headerless, Mono, pad_samples, read_sound
 from shared.files import MediaError
+from shared.inputs import find_inputs
 
 TONE = (0.4 * np.sin(2 * np.pi * 440 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)).astype("float32")
 LOSSLESS = [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("AIFF", "PCM_16")]
@@ -229,7 +230,7 @@ def test_random_damage_raises_only_media_errors():
 def test_a_folder_is_searched_for_sounds(tmp_path):
     for name in ("b.WAV", "a.opus", ".hidden.wav", "c.txt"):
         (tmp_path / name).touch()
-    assert [path.name for path, _ in SOUNDS.find([tmp_path])] == ["a.opus", "b.WAV"]
+    assert [path.name for _, path, _ in find_inputs(SOUNDS, [str(tmp_path)]) if path] == ["a.opus", "b.WAV"]
     (tmp_path / "empty").mkdir()
-    ((_, error),) = SOUNDS.find([tmp_path / "empty"])
+    ((_, _, error),) = find_inputs(SOUNDS, [str(tmp_path / "empty")])
     assert "is a folder without sound files (.aac .aif" in str(error)

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared import media
 from shared.files import MediaError
-from shared.media import IMAGES, MAX_PIXELS, prepare, read_image, resize
+from shared.inputs import find_inputs
+from shared.media import IMAGES, MAX_PIXELS, prepare, read_image, read_truncated_image, resize
 from shared.media_in_graph import decode_image_in_graph, read_images_in_graph
 
 HEIGHT, WIDTH = 22, 37
@@ -176,6 +178,61 @@ def test_every_mode_of_every_format_gives_three_channels(name, mode):
     assert (image.shape, image.dtype) == ((HEIGHT, WIDTH, 3), np.uint8)
 
 
+def test_tiff_and_avif():
+    for mode in ("RGB", "CMYK", "RGBA"):
+        np.testing.assert_array_equal(read_image(encode(Image.fromarray(photo()).convert(mode), "TIFF")), photo())
+    np.testing.assert_array_equal(read_image(encode(grey16(), "TIFF"))[..., 0], grey16() >> 8)
+    assert np.abs(read_image(encode(photo(), "AVIF", quality=95)).astype(int) - photo()).mean() < 12
+    turned = read_image(encode(photo(), "AVIF", exif=exif(6)[6:]))
+    assert turned.shape == (WIDTH, HEIGHT, 3)
+    for samples in (np.float32, np.int32):
+        with pytest.raises(MediaError, match="has samples of 32 bits; 8 or 16 bits were expected"):
+            read_image(encode(photo()[..., 0].astype(samples), "TIFF"))
+
+
+def test_heic_is_read_by_an_extra(monkeypatch):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    data = encode(photo(), "HEIF", quality=95)
+    assert np.abs(read_image(data).astype(int) - photo()).mean() < 12
+    assert IMAGES.extras == {}
+    monkeypatch.setattr(media, "reads_heic", False)
+    media._formats.cache_clear()
+    with pytest.raises(MediaError, match=r"is a HEIC file, which the extra heic reads: pip install -e '\.\[heic\]'"):
+        read_image(data)
+    media._formats.cache_clear()
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": exif(6)}], ids=str)
+def test_what_there_is_of_a_truncated_jpeg(options):
+    """Of a sequential one its upper rows, exactly; of a progressive one all, in less detail."""
+    noise = np.random.default_rng(5).integers(0, 256, (9, 5, 3)).astype(np.uint8)
+    whole = encode(Image.fromarray(noise).resize((80, 144)), "JPEG", quality=95, **options)
+    expected = read_image(whole)
+    for share in (0.5, 0.8):
+        part, fraction = read_truncated_image(whole[: int(share * len(whole))])
+        if "progressive" in options:
+            assert part.shape == expected.shape
+            assert fraction == 1
+            assert np.abs(part.astype(int) - expected).mean() < 20
+        elif "exif" in options:  # turned: what was above is on the right
+            assert part.shape == (80, round(144 * fraction), 3)
+            np.testing.assert_array_equal(part, expected[:, -part.shape[1] :])
+        else:
+            assert 0.3 < fraction < 1
+            np.testing.assert_array_equal(part, expected[: round(144 * fraction)])
+    zeros = whole[: len(whole) // 2] + bytes(len(whole) // 2)  # as of a download that stopped
+    assert read_truncated_image(zeros)[1] == read_truncated_image(whole[: len(whole) // 2])[1]
+
+
+@pytest.mark.parametrize(
+    "data", [encode(photo(), "JPEG"), encode(photo(), "JPEG")[:500], encode(photo(), "PNG")[:-300]]
+)
+def test_other_files_have_no_part_to_read(data):
+    with pytest.raises(MediaError, match=r"is no truncated JPEG of which there is a row|is not an image"):
+        read_truncated_image(data)
+
+
 def test_orientation_is_applied():
     stored = photo()
     turned = {1: stored, 2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1], 6: np.rot90(stored, -1)}
@@ -206,9 +263,9 @@ BAD = {
     "empty": (b"", "is empty"),
     "text": (
         b"hello, this is no image at all",
-        "is not an image that can be read; one of JPEG, PNG, WEBP, BMP, GIF was expected",
+        "is not an image that can be read; one of JPEG, PNG, WEBP, BMP, GIF, TIFF, AVIF was expected",
     ),
-    "a format not on the list": (encode(photo(), "TIFF"), "is not an image that can be read"),
+    "a format not on the list": (encode(photo(), "TGA"), "is not an image that can be read"),
     "jpeg without its end": (encode(photo(), "JPEG", quality=95)[:-300], "damaged or truncated JPEG file"),
     "jpeg header": (encode(photo(), "JPEG")[:20], "is not an image|damaged or truncated JPEG"),
     "png without its end": (encode(photo(), "PNG")[:-300], "damaged or truncated PNG file"),
@@ -220,6 +277,20 @@ BAD = {
     "a bomb that Pillow refuses": (header_only_png(60_000, 60_000), "more pixels than the limit"),
     "no pixels": (header_only_png(0, 5), "is not an image|0 x 5 pixels"),
 }
+
+
+CUT = {
+    "tiff": encode(photo(), "TIFF")[:-300],
+    "tiff, compressed": encode(photo(), "TIFF", compression="tiff_lzw")[:-300],
+    "avif": encode(photo(), "AVIF")[:-30],
+}
+
+
+@pytest.mark.parametrize("data", CUT.values(), ids=CUT)
+def test_files_that_are_cut_are_refused_without_a_word_of_the_decoder(data, capfd):
+    with pytest.raises(MediaError, match=r"is not an image that can be read|damaged or truncated (TIFF|AVIF) file"):
+        read_image(data)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("data", "message"), BAD.values(), ids=BAD)
@@ -264,25 +335,7 @@ def test_files_without_permission_are_refused(tmp_path):
         path.chmod(0)
     with pytest.raises(MediaError, match="permission denied"):
         read_image(tmp_path / "locked.png")
-    assert "permission denied" in str(IMAGES.find([tmp_path / "locked"])[0].error)
-
-
-def test_find_images(tmp_path):
-    for name in ("b.JPG", "a.png", "c.txt", ".hidden.png", "deeper/d.png", "empty/readme.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    (tmp_path / "folder.png").mkdir()
-    results = IMAGES.find([str(tmp_path), tmp_path / "no.jpg", tmp_path / "c.txt", tmp_path / "empty", "nul\0"])
-    names = [(path.name, error and str(error).split(";")[0].split(" (")[0]) for path, error in results]
-    assert names == [
-        ("a.png", None),
-        ("b.JPG", None),
-        ("no.jpg", "does not exist"),
-        ("c.txt", None),
-        ("empty", "is a folder without image files"),
-        ("nul\0", "cannot be read"),
-    ]
-    assert IMAGES.find([]) == []
+    assert "permission denied" in str(find_inputs(IMAGES, [str(tmp_path / "locked")])[0].error)
 
 
 def test_importing_media_does_not_import_keras():
