@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from shared.repeats import Recent, Repeats
+
 ops: Any = keras.ops  # Keras declares no result types for its operations
 map_structure = keras.tree.map_structure
 
@@ -244,6 +246,7 @@ class _Open(NamedTuple):
     log_probs: Any  # (batch, beam), -inf for an unused entry
     state: Any  # nest of (batch, beam, ...)
     max_lengths: Any  # (batch,) int32
+    recent: Any  # `Recent` tokens, or () if repeats are allowed
 
 
 class _Complete(NamedTuple):
@@ -289,6 +292,7 @@ class _BeamSearch:
     max_lengths: Any
     num_exact: int
     step_for_subset: Callable[[Any], Step] | None
+    repeats: Repeats | None
 
     def search(self) -> Hypotheses:
         """The whole search."""
@@ -318,6 +322,7 @@ class _BeamSearch:
             log_probs=ops.broadcast_to(first, shape),
             state=_with_beam(self.space.initial_state, self.beam),
             max_lengths=ops.broadcast_to(max_lengths, (self.space.batch_size,)),
+            recent=Recent.of_start(shape) if self.repeats else (),
         )
         unused, zeros = ops.full(shape, -np.inf, "float32"), ops.zeros(shape, "int32")
         return open_, _Complete(unused, unused, zeros, zeros, unused)
@@ -343,7 +348,9 @@ class _BeamSearch:
             extras=map_structure(lambda x, value: _write(x, t, value), records.extras, extras),
         )
         state = map_structure(lambda x: _gather(x, chosen.parents), state)
-        return _Open(chosen.tokens, chosen.log_probs, state, open_.max_lengths), complete, records
+        recent: Any = map_structure(lambda x: _gather(x, chosen.parents), open_.recent)
+        recent = recent.after(chosen.tokens) if self.repeats else recent
+        return _Open(chosen.tokens, chosen.log_probs, state, open_.max_lengths, recent), complete, records
 
     def expand(self, t: Any, open_: _Open, log_probs: Any) -> _Candidates:
         """The `2 * beam` best continuations: at most `beam` of them end, so `beam` that do not end remain."""
@@ -355,6 +362,8 @@ class _BeamSearch:
             tokens = np.arange(vocab)
             allowed = ~np.isin(tokens, list(self.space.forbidden_ids)) & (has_room | (tokens == self.space.end_id))
             log_probs = ops.cast(log_probs, "float32") + ops.where(allowed, 0.0, -np.inf)
+        if self.repeats:
+            log_probs += open_.recent.penalties(self.repeats, vocab)
         totals = ops.reshape(open_.log_probs[:, :, None] + log_probs, (-1, beam * vocab))
         totals, chosen = _top_k(totals, min(2 * beam, beam * vocab))
         tokens = chosen % vocab
@@ -497,6 +506,7 @@ def beam_search(
     max_lengths: Any = None,
     num_exact: int | None = None,
     step_for_subset: Callable[[Any], Step] | None = None,
+    repeats: Repeats | None = None,
 ) -> Hypotheses:
     """The `beam` best hypotheses of each example, all different.
 
@@ -514,6 +524,8 @@ def beam_search(
         step_for_subset: indices `(subset,)` int32 of examples -> the step for them alone. With it, on TensorFlow, where
             shapes may depend on data, finished examples leave the batch when they are a quarter of it. Results do not
             change.
+        repeats: the phrases that are refused after themselves; default: none. The other probabilities are not
+            renormalised.
 
     Raises:
         ValueError: `beam` below 1, or a length penalty below 0, with which ending early would be wrong.
@@ -529,4 +541,5 @@ def beam_search(
         max_lengths=max_lengths,
         num_exact=num_exact or beam,
         step_for_subset=step_for_subset,
+        repeats=repeats,
     ).search()

@@ -87,6 +87,8 @@ class Config(Recipe):
     """Beam width."""
     length_penalty: Annotated[float, Bounds(0, 100)] = 1.0
     """Exponent of the length penalty of the search (Wu et al. 2016, section 7); larger values favour longer output."""
+    refuse_repeats: bool = False
+    """No word or phrase directly after itself; of subwords, which spell numbers, none of four tokens or more."""
 
     RENAMED: ClassVar[dict[str, str]] = {
         "guidance": "alignment_weight",

@@ -25,6 +25,7 @@ from shared.decoding import Hypotheses, SearchSpace, Step, beam_search
 from shared.fine_tuning import WordWeights, transfer
 from shared.losses import token_nats
 from shared.recurrent import Stack
+from shared.repeats import Repeats
 from shared.runs import Run, current_fields
 from shared.training import Loaded, build_bounded, build_trained
 from shared.vocabulary import Vocabulary, load_vocabulary
@@ -225,6 +226,8 @@ def translate(models: Sequence[EncoderDecoder], source_ids: Any, config: Config)
     special_ids = Vocabulary.start_id, Vocabulary.end_id, Vocabulary.pad_id
     space = SearchSpace(step(memories), states, batch, *special_ids, longest, forbidden_ids)
     options: dict[str, Any] = {"beam": config.beam, "length_penalty": config.length_penalty, "num_exact": 1}
+    if config.refuse_repeats:
+        options["repeats"] = Repeats(shortest=1 if config.vocabulary == "words" else 4)
     return beam_search(space, **options, max_lengths=max_lengths, step_for_subset=step_for_subset)
 
 
