@@ -3,6 +3,10 @@
 from shared.card import all_terms, write_card
 from shared.runs import Run
 
+ENCODER = (
+    "The image encoder is MobileNetV2 with ImageNet weights (Apache-2.0), which Keras downloads on first use; the run"
+    " has only the layers that were trained on its features."
+)
 TERMS = {
     "scenes": (
         "Trained on the scenes of this project, rendered by `datasets/scenes`. The weights are under the project's"
@@ -10,9 +14,10 @@ TERMS = {
     ),
     "flickr8k": (
         "Trained on Flickr8k (Hodosh, Young and Hockenmaier 2013): **for research and education only**; the photos"
-        " belong to their Flickr users. The image encoder is MobileNetV2 with ImageNet weights (Apache-2.0), which"
-        " Keras downloads on first use; the run has only the layers that were trained on its features."
+        f" belong to their Flickr users. {ENCODER}"
     ),
+    "flickr30k": f"Trained on Flickr30k: **for research and education only**; the photos belong to others. {ENCODER}",
+    "coco": f"Trained on COCO: its captions are CC BY 4.0, its photos belong to their Flickr users. {ENCODER}",
 }
 
 # On Karpathy's test split; reimplementations with frozen VGG16 features and beam 3.
@@ -28,6 +33,10 @@ PUBLISHED = {
     },
 }  # fmt: skip
 
+OF_PHOTOS = (
+    "`distinct`: number of different captions, divided by the number of captions; `novelty`: captions that are not a"
+    " training caption, word for word."
+)
 REMARKS = {
     "scenes": (
         "`true`: captions that are correct in every object, attribute and relation; `true_seen` and `true_novel`:"
@@ -36,17 +45,14 @@ REMARKS = {
         " with a relation, among those of several objects. `distinct`: number of different captions, divided by the"
         " number of captions. `novelty`: captions that are not a training caption, word for word."
     ),
-    "flickr8k": (
-        "`distinct`: number of different captions, divided by the number of captions; `novelty`: captions that are not"
-        " a training caption, word for word. The test split has only the 200 of the official 1,000 photos that were"
-        " available."
-    ),
+    "flickr8k": (f"{OF_PHOTOS} The test split has only the 200 of the official 1,000 photos that were available."),
 }
 
 
 def terms(run: Run) -> str:
     """The terms of the data that a run was trained on, also by way of the run that it started from."""
-    return all_terms(run, TERMS[run.config["config"]["corpus"]])
+    corpus = run.config["config"]["corpus"]
+    return all_terms(run, TERMS.get(corpus, f"Trained on {corpus}; its terms apply to the weights. {ENCODER}"))
 
 
 def write(run: Run) -> None:
@@ -57,7 +63,7 @@ def write(run: Run) -> None:
         title=f"Captioner, trained on {corpus}",
         summary=(
             "An LSTM decoder with adaptive attention (Lu et al. 2017) over the grid of a convolutional encoder; writes"
-            " English captions of images. See `tasks/captioner/README.md`."
+            " captions of images. See `tasks/captioner/README.md`."
         ),
         terms=terms(run),
         usage=(
@@ -65,6 +71,6 @@ def write(run: Run) -> None:
             f"python -m tasks.captioner.evaluate --model {run.name} --split dev\n"
             f"python -m tasks.captioner.export {run.name}"
         ),
-        published=PUBLISHED[corpus],
-        remarks=REMARKS[corpus],
+        published=PUBLISHED.get(corpus, {}),
+        remarks=REMARKS.get(corpus, OF_PHOTOS),
     )

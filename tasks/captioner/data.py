@@ -12,9 +12,11 @@ A batch has captions of similar length, padded to the longest, each with the gri
     targets             `(batch, 1, target)`    a   small dog  runs </s>
 """
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -22,60 +24,96 @@ import keras
 import numpy as np
 
 import datasets
+from datasets import photo_folder
+from datasets.photo_folder import PhotoFolder
 from shared.atomic import atomic_folder, remove_temporaries, reserve
 from shared.batching import BucketedBatches, pad
 from shared.fine_tuning import extended
 from shared.media import prepare, read_image
 from shared.vocabulary import WordVocabulary
-from tasks.captioner.config import Config
+from tasks.captioner.config import CORPORA, PRESETS, Config
 from tasks.captioner.encoder import build_fixed_part
+from tasks.captioner.features import ENCODE_BATCH, CachedFeatures, cached_features
 
-CAPTIONS = {"scenes": "captions_en", "flickr8k": "captions"}  # field of the records
-NORMALISATION = {"scenes": "none", "flickr8k": "captions"}  # `datasets.scenes.parser` reads the tokens of scenes as is
-
-ENCODE_BATCH = 32  # images encoded at a time: enough for all cores
+PREPARED = ("scenes", "flickr8k")  # corpora with a builder
+MIN_BATCH, EPOCH_STEPS, STEPS, MAX_EPOCHS = 8, 50, 1500, 30  # of a training on few photos
+RARE = 10_000  # a word with fewer occurrences than one in as many words is rare, in a small corpus
+SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")  # scripts without spaces
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """One split of a corpus, ready for the model.
 
-    The inputs are uint8 images or float16 features, memory-mapped, or float16 grids. View 1, if there is one, is the
+    The inputs are uint8 images or float16 features, in files, or float16 grids. View 1, if there is one, is the
     mirrored image.
     """
 
-    records: Sequence[dict[str, Any]]  # the result of `datasets.load`, read on access
+    records: Sequence[dict[str, Any]]  # the result of `open_records`, read on access
     captions: list[list[str]]  # the references of each image, as the corpus has them
-    inputs: np.ndarray  # `(images, views, height, width, channels)`
+    inputs: np.ndarray | CachedFeatures  # `(images, views, height, width, channels)`
 
 
 def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
-    """The hash of the corpus, by its name."""
-    return {config.corpus: datasets.fingerprint(config.corpus, data_dir)}
+    """The hash of each corpus, by its name; `data_dir` belongs to the training corpus."""
+    corpora = dict.fromkeys((config.corpus, config.dev_corpus, config.test_corpus))
+    return {
+        name: (datasets if name in PREPARED else photo_folder).fingerprint(
+            name, data_dir if name == config.corpus else None
+        )
+        for name in corpora
+        if name or name == config.corpus
+    }
 
 
-def read_references(config: Config, records: Sequence[dict[str, Any]]) -> list[list[str]]:
+def open_records(config: Config, split: str, data_dir: Path | None = None) -> Sequence[dict[str, Any]]:
+    """The records of a split.
+
+    A development or test corpus of its own is measured as a whole, or its split of that name if it gives splits; its
+    photos are left out of training.
+    """
+    own = {"dev": config.dev_corpus, "test": config.test_corpus}
+    if corpus := own.get(split):
+        data_dir = data_dir if corpus == config.corpus else None
+        if corpus in PREPARED:
+            return datasets.load(corpus, split, data_dir)
+        return PhotoFolder.load(corpus, split if photo_folder.gives_splits(corpus, data_dir) else "all", data_dir)
+    if config.corpus in PREPARED:
+        return datasets.load(config.corpus, split, data_dir)
+    photos = PhotoFolder.load(config.corpus, split, data_dir, [name for name in own if not own[name]])
+    if split == "train":
+        others = (open_records(config, name) for name in own if own[name])
+        photos = photos.without(other for other in others if isinstance(other, PhotoFolder))
+    return photos
+
+
+def read_references(records: Sequence[dict[str, Any]]) -> list[list[str]]:
     """The captions of each record, as the corpus has them."""
-    return [record[CAPTIONS[config.corpus]] for record in records]
+    if isinstance(records, PhotoFolder):  # without reading the images
+        return [list(photo.captions) for photo in records.photos]
+    return [record["captions_en"] if "captions_en" in record else record["captions"] for record in records]
 
 
 def load_split(config: Config, split: str, data_dir: Path | None = None) -> Split:
     """Open "train", "dev" or "test"; `data_dir` is the folder of the user's copy of the corpus.
 
     The inputs are the images or, if the encoder has a fixed part, its features. They are the same for every run,
-    computed once per corpus, and cached.
+    computed once, and cached.
     """
-    records = datasets.load(config.corpus, split, data_dir)
+    records = open_records(config, split, data_dir)
     views = 2 if config.mirror and split == "train" else 1
+    if isinstance(records, PhotoFolder):
+        records, inputs = cached_features(config, records, views)
+        return Split(records=records, captions=read_references(records), inputs=inputs)
     kind = "images" if config.encoder == "cnn" else f"features-{config.encoder}"
-    (identity,) = fingerprint(config, data_dir).values()
+    identity = fingerprint(config, data_dir)[config.corpus]
     folder = datasets.prepared_folder() / "captioner" / f"{config.corpus}-{identity}-{kind}-{config.image_size}"
     path = folder / f"{split}-{views}" / "inputs.npy"
     if not path.exists():
         with atomic_folder(path.parent) as temporary:
             _write_inputs(temporary / path.name, records, config, views)
     remove_temporaries(folder)
-    return Split(records=records, captions=read_references(config, records), inputs=_read_inputs(path, len(records)))
+    return Split(records=records, captions=read_references(records), inputs=_read_inputs(path, len(records)))
 
 
 def _read_inputs(path: Path, count: int) -> np.ndarray:
@@ -113,21 +151,52 @@ def _write_inputs(path: Path, records: Sequence[dict[str, Any]], config: Config,
 def with_grids(split: Split, encoder: keras.Sequential) -> Split:
     """The split with grids as inputs: the outputs of the encoder's last layer, in memory."""
     learned = encoder.layers[-1]
-    images, views = split.inputs.shape[:2]
-    flat = split.inputs.reshape(-1, *split.inputs.shape[2:])  # (images * views, height, width, channels)
-    grids = np.empty((len(flat), *learned.compute_output_shape((None, *flat.shape[1:]))[1:]), np.float16)
-    for start in range(0, len(flat), ENCODE_BATCH):
-        batch = flat[start : start + ENCODE_BATCH].astype(np.float32)
-        grids[start : start + ENCODE_BATCH] = learned.predict_on_batch(batch)
-    return replace(split, inputs=grids.reshape(images, views, *grids.shape[1:]))
+    images, views, *shape = split.inputs.shape
+    grids = np.empty((images, views, *learned.compute_output_shape((None, *shape))[1:]), np.float16)
+    for start in range(0, images, ENCODE_BATCH):
+        batch = np.asarray(split.inputs[start : start + ENCODE_BATCH], np.float32)
+        for view in range(views):
+            grids[start : start + ENCODE_BATCH, view] = learned.predict_on_batch(batch[:, view])
+    return replace(split, inputs=grids)
+
+
+def fitted(config: Config, train: Split) -> Config:
+    """The configuration for a corpus of one's own, which may be small: enough steps, in batches and epochs, to learn.
+
+    What differs from the preset was chosen, and stays.
+    """
+    preset, captions = PRESETS["photos"], sum(map(len, train.captions))
+    if config.corpus in CORPORA:
+        return config
+    batch_size = min(preset.batch_size, max(MIN_BATCH, captions // EPOCH_STEPS))
+    batch_size = batch_size if config.batch_size == preset.batch_size else config.batch_size
+    epochs = min(MAX_EPOCHS, max(preset.epochs, ceil(STEPS / ceil(captions / batch_size))))
+    changes = {"batch_size": batch_size, "epochs": epochs, "patience": max(preset.patience, epochs // 6)}
+    return replace(config, **{name: n for name, n in changes.items() if getattr(config, name) == getattr(preset, name)})
 
 
 def build_vocabulary(config: Config, train: Split, initial: WordVocabulary | None = None) -> WordVocabulary:
-    """The words of the training captions, or those of the initial run, extended by them."""
-    texts = (caption for captions in train.captions for caption in captions)
+    """The words of the training captions, or those of the initial run, extended by them.
+
+    In a small corpus fewer occurrences than `min_count` suffice.
+
+    Raises:
+        CorpusError: The captions have no spaces between words.
+    """
+    normalisation = "none" if config.corpus == "scenes" else "captions"  # `datasets.scenes.parser` reads tokens as is
+    texts = [caption for captions in train.captions for caption in captions]
+    count = sum(len(text.split()) for text in texts)
+    if config.corpus not in PREPARED and count < 2 * len(texts) and _is_spaceless("".join(texts)):
+        raise datasets.CorpusError(f"captions such as {texts[0]!r} have no spaces between words, which were expected")
+    min_count = min(config.min_count, 1 + count // RARE)
     if initial is not None:
-        return extended(initial, texts, config.min_count)
-    return WordVocabulary.build(texts, min_count=config.min_count, normalisation=NORMALISATION[config.corpus])
+        return extended(initial, texts, min_count)
+    return WordVocabulary.build(texts, min_count=min_count, normalisation=normalisation)
+
+
+def _is_spaceless(text: str) -> bool:
+    """Whether most of a text is in scripts that write words without spaces."""
+    return 2 * len(SPACELESS.findall(text)) > len(text)
 
 
 def training_batches(config: Config, train: Split, vocabulary: WordVocabulary) -> BucketedBatches:

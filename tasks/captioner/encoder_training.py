@@ -28,6 +28,7 @@ def learned_encoder(run: Run, config: Config, train: Split, vocabulary: WordVoca
         fractions = word_fractions(token_ids, len(vocabulary.reserved), config.encoder_words)
         kernel, bias = learn_words(features, fractions, config.ridge_penalty)
         assign_weights(last, {"scores/kernel": kernel, "scores/bias": bias})
-        print(f"the encoder has learned {config.encoder_words} words")
+        learned = min(config.encoder_words, len(vocabulary) - len(vocabulary.reserved))
+        print(f"the encoder has learned {learned:,} words")
     run.save_weights(weights_as_arrays(last), "encoder")
     return encoder

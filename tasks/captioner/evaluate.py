@@ -1,63 +1,103 @@
-"""Measures a trained captioner on a split.
+"""Measures a trained captioner on a split, or captions that you have.
 
     python -m tasks.captioner.evaluate [--model RUN] [--split dev|test] [--beam 3] [--json]
+    python -m tasks.captioner.evaluate --corpus photos/                          # photos that it was not trained on
+    python -m tasks.captioner.evaluate --outputs mine.csv --corpus photos/       # captions of any captioner
 
-The metrics are added to the run's metrics.json, unless the run is a released model.
+The metrics are added to the run's metrics.json, unless the run is a released model. `--outputs` needs no model: it is a
+file of captions in any of the formats that a corpus may have, such as what `caption --json` or `caption --csv` writes,
+or a text with one caption a line, in the order of the photos; the first caption of a photo counts.
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from shared import commands
 from shared.bounds import MAX_BEAM, Bounds
-from shared.cli import EvaluationOptions, command, parse
+from shared.cli import EvaluationOptions, Results, command, parse
+from shared.outputs import check_outputs
 from shared.runs import Run
-from tasks.captioner.config import Config, find_run
+from tasks.captioner.config import PRESETS, Config, find_run
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from shared.steps import Batches
     from shared.vocabulary import WordVocabulary
     from tasks.captioner.data import Split
     from tasks.captioner.inference import Caption
-    from tasks.captioner.model import CaptionSearch, LoadedCaptioner
+    from tasks.captioner.model import Captioner, CaptionSearch, LoadedCaptioner
 
 BATCH = 50  # images per search
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(EvaluationOptions):
+    corpus: str | None = None
+    """Corpus, folder of photos or file of captions to measure on; default: the run's. All of it, unless it gives
+    splits."""
+    outputs: Path | None = None
+    """Captions to measure, instead of the model's."""
     beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
     """Beam width; default: the value in the run's config."""
+
+    def corpus_of(self, config: Config) -> Config:
+        """A configuration with the corpus to measure on."""
+        if self.corpus is None:
+            return config
+        own = self.corpus != "scenes"
+        others = {"dev_corpus": self.corpus, "test_corpus": self.corpus} if own else {}
+        return replace(config, corpus=self.corpus, **others)
 
 
 def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None) -> dict[str, Any]:
     """The metrics of a run on a split; unless the run is released, they are saved with it and its card is written.
 
-    `model` is the result of `load_model`, if it is in memory.
+    With metrics of its own development split, the confidence of its captions is calibrated. `model` is the result of
+    `load_model`, if it is in memory.
     """
-    import datasets
     from shared.metrics import CAPTION_PROTOCOL, novelty
     from tasks.captioner import card
-    from tasks.captioner.data import load_split, read_references, with_grids
+    from tasks.captioner.confidence import Confidence
+    from tasks.captioner.data import load_split, open_records, read_references, with_grids
     from tasks.captioner.encoder import load_encoder
     from tasks.captioner.model import CaptionSearch, load_model
 
     config, vocabulary, captioner = model or load_model(run)
     config = replace(config, beam=options.beam or config.beam)
-    split = with_grids(load_split(config, options.split, options.data_dir), load_encoder(run, config))
-    captions = caption_split(CaptionSearch(captioner, None, config), vocabulary, split)
-    metrics = split_metrics(captions, split, config)
-    references = read_references(config, datasets.load(config.corpus, "train", options.data_dir))
-    training_captions = (vocabulary.normalise(text) for image in references for text in image)
-    metrics["novelty"] = novelty([" ".join(best[0].tokens) for best in captions], training_captions)
-    record = {"images": len(captions), "beam": config.beam, "protocol": CAPTION_PROTOCOL}
+    measured = options.corpus_of(config)
+    split = with_grids(load_split(measured, options.split, options.data_dir), load_encoder(run, config))
+    captions = caption_split(CaptionSearch(captioner, None, config, vocabulary), vocabulary, split)
+    metrics = split_metrics(captions, split, measured)
+    if options.corpus is None:
+        references = read_references(open_records(config, "train", options.data_dir))
+        training_captions = (vocabulary.normalise(text) for image in references for text in image)
+        metrics["novelty"] = novelty([" ".join(best[0].tokens) for best in captions], training_captions)
+    part = part_of(options)
+    record = {"corpus": options.corpus, "split": part} if options.corpus else {}
+    record |= {"images": len(captions), "beam": config.beam, "protocol": CAPTION_PROTOCOL}
     record |= {name: round(value, 4) for name, value in metrics.items()}
     with run.results() as may_write:
         if may_write:
-            run.save_metrics(options.split, record)
+            name = f"{Path(options.corpus).name} {part}" if options.corpus else part
+            run.save_metrics(name, record)
+            if name == "dev" and options.beam is None:
+                Confidence.fit(*scores_and_right(captions, split, config.corpus)).save(run)
             card.write(run)
     return record
+
+
+def part_of(options: Arguments) -> str:
+    """The part of the corpus that is measured: the split, or all of photos that have none."""
+    from datasets.photo_folder import gives_splits
+    from tasks.captioner.data import PREPARED
+
+    corpus = options.corpus
+    is_split = corpus is None or corpus in PREPARED or gives_splits(corpus, options.data_dir)
+    return options.split if is_split else "all"
 
 
 def caption_split(search: "CaptionSearch", vocabulary: "WordVocabulary", split: "Split") -> "list[list[Caption]]":
@@ -71,6 +111,22 @@ def caption_split(search: "CaptionSearch", vocabulary: "WordVocabulary", split: 
     return captions
 
 
+def split_loss(model: "Captioner", batches: "Batches") -> float:
+    """The cross-entropy of the captions of a split, in nats per word, end included, from its `training_batches`."""
+    import numpy as np
+    from keras import ops
+
+    from shared.losses import token_nats
+
+    nats = words = 0.0
+    for index in range(len(batches)):
+        inputs, targets = batches[index]
+        is_real = targets != 0
+        nats += float(np.sum(ops.convert_to_numpy(token_nats(targets, model.predict_on_batch(inputs))) * is_real))
+        words += float(is_real.sum())
+    return nats / words
+
+
 def split_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split", config: Config) -> dict[str, float]:
     """The metrics of the best caption of each image; for scenes with `scene_metrics`."""
     from shared.metrics import caption_scores, distinct
@@ -78,6 +134,27 @@ def split_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split", confi
     texts = [best[0].text for best in captions]
     metrics = caption_scores(texts, split.captions) | {"distinct": distinct(texts)}
     return metrics | (scene_metrics(captions, split) if config.corpus == "scenes" else {})
+
+
+def scores_and_right(
+    captions: "Sequence[Sequence[Caption]]", split: "Split", corpus: str
+) -> "tuple[np.ndarray, np.ndarray]":
+    """The score of the best caption of each image, and whether it is right (`confidence.py`), both `(images,)`."""
+    import numpy as np
+
+    from datasets.scenes.parser import describes
+    from datasets.scenes.world import scene_of
+    from shared.metrics import CiderD, caption_tokens
+    from tasks.captioner.confidence import AS_PEOPLE
+
+    scores = np.array([best[0].score for best in captions])
+    if corpus == "scenes":
+        pairs = zip(captions, split.records, strict=True)
+        is_right = [describes(" ".join(best[0].tokens), scene_of(record)) for best, record in pairs]
+        return scores, np.array(is_right)
+    references = [[caption_tokens(caption) for caption in image] for image in split.captions]
+    _, cider = CiderD(references).score([caption_tokens(best[0].text) for best in captions])
+    return scores, cider >= AS_PEOPLE
 
 
 def scene_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split") -> dict[str, float]:
@@ -119,9 +196,29 @@ def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.captioner.evaluate", __doc__)
     import datasets
 
+    if options.outputs is not None and options.corpus is not None:
+        evaluate_given(options.outputs, options, options.corpus_of(PRESETS["photos"]))
+        return
     run = find_run(options.model)
-    corpora = datasets.user_paths([run.read_config(Config).corpus], options.data_dir)
+    config = run.read_config(Config)
+    if options.outputs is not None:
+        evaluate_given(options.outputs, options, config)
+        return
+    corpora = datasets.user_paths([options.corpus or config.corpus], options.data_dir)
     commands.evaluate(options, run, measure, corpora=corpora)
+
+
+def evaluate_given(path: Path, options: Arguments, config: Config) -> None:
+    """Write the metrics of the captions in a file."""
+    from tasks.captioner.data import open_records
+    from tasks.captioner.given import measure_given
+
+    reads = {"the file of captions": [path], "a file of the corpus": [config.corpus]}
+    check_outputs({"--output": [options.output]}, reads)
+    records = open_records(config, options.split, options.data_dir)
+    record = {"outputs": str(path), "split": part_of(options), **measure_given(path, records)}
+    with Results(options.json, options.output) as results:
+        results.write(record, commands.as_lines(record))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,15 @@ Endpoints, for any batch size:
 
     text       `(batch, beam)` string           captions, best first
     log_prob   `(batch, beam)` float32          natural logarithms
+    score      `(batch, beam)` float32          of the search, which captions are ordered by
+    confidence `(batch, beam)` float32          calibrated probability that the caption is right, if the run has it
     tokens     `(batch, beam, target)` string   words, then ""
     attention  `(batch, beam, target, rows, columns)` float32
     sentinel   `(batch, beam, target)` float32
     error      `(batch,)` string                "", or why the image has no caption; the others are captioned
 
-If an image has fewer captions than the beam is wide, the rest have text "" and log_prob -1e9, which JSON can hold.
+If an image has fewer captions than the beam is wide, the rest have text "", log_prob and score -1e9, which JSON can
+hold, and confidence 0.
 """
 
 import sys
@@ -96,7 +99,7 @@ def endpoints(captioner: "ImageCaptioner", file: bytes, image: Any) -> "dict[str
     from shared.media_in_graph import read_images_in_graph
     from tasks.captioner.model import SPLIT_OFF
 
-    search, size = captioner.search, captioner.search.config.image_size
+    search, size, calibration = captioner.search, captioner.search.config.image_size, captioner.confidence
     words = tf.constant(["", "", "", *captioner.vocabulary.table[3:]])  # nothing for padding, start and end
 
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3])], autograph=False)  # once for all endpoints
@@ -104,9 +107,13 @@ def endpoints(captioner: "ImageCaptioner", file: bytes, image: Any) -> "dict[str
         result = search(images)
         tokens, weights = tf.gather(words, result["token_ids"]), result["extras"]
         text = tf.strings.strip(tf.strings.reduce_join(tokens, axis=-1, separator=" "))
+        scores = result["scores"]
+        confidence = {} if calibration is None else {"confidence": calibration.of_tensor(scores)}
         return {
             "text": tf.strings.regex_replace(text, SPLIT_OFF, r"\1"),
             "log_prob": result["log_probs"],
+            "score": scores,
+            **confidence,
             "tokens": tokens,
             "attention": tf.reshape(weights[..., :-1], tf.concat([tf.shape(tokens), search.grid_shape], axis=0)),
             "sentinel": weights[..., -1],
@@ -154,6 +161,8 @@ def check_parity(result: Mapping[str, Any], expected: "Sequence[Sequence[Caption
             text, log_prob = arrays["text"][i, j].decode(), arrays["log_prob"][i, j]
             attention = arrays["attention"][i, j, : len(caption.tokens)]
             difference = np.abs(attention - caption.attention).max(initial=abs(log_prob - caption.log_prob))
+            if caption.confidence is not None:
+                difference = max(difference, abs(arrays["confidence"][i, j] - caption.confidence))
             if text != caption.text or difference > TOLERANCE:
                 raise ParityError(
                     f"nothing was exported: for image {i + 1} the SavedModel returns {text!r} ({log_prob:.4f}), the"

@@ -10,6 +10,7 @@ import numpy as np
 from shared.errors import check_list
 from shared.media import prepare
 from shared.vocabulary import WordVocabulary
+from tasks.captioner.confidence import Confidence
 from tasks.captioner.config import find_run
 from tasks.captioner.encoder import load_encoder
 from tasks.captioner.model import CaptionSearch, LoadedCaptioner, load_model, readable
@@ -22,28 +23,40 @@ class Caption:
     text: str  # in ordinary spelling
     tokens: list[str]  # its words
     log_prob: float  # natural logarithm of its probability, end token included
+    score: float  # of the search, by which the captions of an image are ordered
+    confidence: float | None  # calibrated probability that it is right, see `confidence.py`; None if not calibrated
+    probabilities: np.ndarray  # `(target,)`, of each word, given those before it
     attention: np.ndarray  # `(target, rows, columns)`, the attention weights over the grid for each word
     sentinel: np.ndarray  # `(target,)`, the attention weight of the sentinel, which stands for the previous words
 
 
-def read_captions(result: dict[str, Any], vocabulary: WordVocabulary, grid: tuple[int, int]) -> list[list[Caption]]:
+def read_captions(
+    result: dict[str, Any], vocabulary: WordVocabulary, grid: tuple[int, int], confidence: Confidence | None = None
+) -> list[list[Caption]]:
     """The captions of each image, best first, from the output of `CaptionSearch` and the rows and columns of the grid.
 
     Hypotheses of length 0, which fill up the beam, are left out.
     """
-    arrays = [np.asarray(result[name]) for name in ("token_ids", "lengths", "log_probs", "extras")]
-    images = [list(zip(*image, strict=True)) for image in zip(*arrays, strict=True)]
-    return [[_caption(best, vocabulary, grid) for best in image if best[1] > 0] for image in images]
+    arrays = {name: np.asarray(value) for name, value in result.items()}
+    images = range(len(arrays["lengths"]))
+    lengths = arrays["lengths"]
+    best = [[{name: value[i, j] for name, value in arrays.items()} for j in np.flatnonzero(lengths[i])] for i in images]
+    return [[_caption(found, vocabulary, grid, confidence) for found in image] for image in best]
 
 
-def _caption(best: tuple[Any, ...], vocabulary: WordVocabulary, grid: tuple[int, int]) -> Caption:
-    token_ids, length, log_prob, attention = best
-    token_ids = [int(token_id) for token_id in token_ids[:length] if token_id != vocabulary.end_id]
-    tokens, weights = vocabulary.tokens(token_ids), attention[: len(token_ids)]
+def _caption(
+    found: dict[str, Any], vocabulary: WordVocabulary, grid: tuple[int, int], confidence: Confidence | None
+) -> Caption:
+    token_ids = [int(i) for i in found["token_ids"][: found["lengths"]] if i != vocabulary.end_id]
+    tokens, weights = vocabulary.tokens(token_ids), found["extras"][: len(token_ids)]
+    score = float(found["scores"])
     return Caption(
         text=readable(" ".join(tokens)),
         tokens=tokens,
-        log_prob=float(log_prob),
+        log_prob=float(found["log_probs"]),
+        score=score,
+        confidence=None if confidence is None else confidence(score),
+        probabilities=np.exp(found["token_log_probs"][: len(token_ids)]),
         attention=weights[:, :-1].reshape(-1, *grid),
         sentinel=weights[:, -1],
     )
@@ -56,10 +69,18 @@ class ImageCaptioner:
     >>> captioner([read_image(Path("photo.jpg"))])[0][0].text
     """
 
-    def __init__(self, loaded: LoadedCaptioner, encoder: keras.Model, beam: int | None = None, n_best: int = 1):
-        """Takes the results of `load_model` and `load_encoder`; `beam` and `n_best` as in `load`."""
+    def __init__(
+        self,
+        loaded: LoadedCaptioner,
+        encoder: keras.Model,
+        beam: int | None = None,
+        n_best: int = 1,
+        confidence: Confidence | None = None,
+    ):
+        """Takes the results of `load_model`, `load_encoder` and `Confidence.load`; `beam`, `n_best` as in `load`."""
         config = replace(loaded.config, beam=beam or max(loaded.config.beam, n_best))
-        self.search, self.vocabulary = CaptionSearch(loaded.model, encoder, config), loaded.vocabulary
+        self.search = CaptionSearch(loaded.model, encoder, config, loaded.vocabulary)
+        self.vocabulary, self.confidence = loaded.vocabulary, confidence
 
     @classmethod
     def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "ImageCaptioner":
@@ -72,10 +93,11 @@ class ImageCaptioner:
         """
         run = find_run(model)
         loaded = load_model(run)
-        return cls(loaded, load_encoder(run, loaded.config), beam, n_best)
+        return cls(loaded, load_encoder(run, loaded.config), beam, n_best, Confidence.load(run))
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Caption]]:
         """The captions, best first, of each image, uint8 `(height, width, 3)`; ListError for one image."""
         check_list(images, "images", axes=3)
         prepared = np.concatenate([prepare(image[None], self.search.config.image_size) for image in images])
-        return read_captions(self.search.predict_on_batch(prepared), self.vocabulary, self.search.grid_shape)
+        found = self.search.predict_on_batch(prepared)
+        return read_captions(found, self.vocabulary, self.search.grid_shape, self.confidence)

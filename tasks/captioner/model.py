@@ -28,6 +28,7 @@ from shared.bounds import check_product
 from shared.decoding import SearchSpace, beam_search
 from shared.fine_tuning import WordWeights, transfer
 from shared.recurrent import LSTM
+from shared.repeats import Repeats
 from shared.runs import Run, current_fields
 from shared.training import Loaded, build_bounded, build_trained
 from shared.vocabulary import Vocabulary, WordVocabulary, load_vocabulary
@@ -37,6 +38,7 @@ from tasks.captioner.encoder import grid_shape
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 MAX_SCORES = 4_000_000  # of an image at each step of a search; about 50 images are searched at once
+JOINTS = "and", "or", ",", "&", "und", "oder", "et", "ou", "y"  # join two phrases that should differ
 SPLIT_OFF = r" ((?:'s|'m|'d|'re|'ll|'ve|n't)\b|[.,:;?!])"  # tokens without a space before them; for `re` and RE2 alike
 
 
@@ -198,13 +200,15 @@ class Captioner(keras.Model):
 class CaptionSearch(AnySize):
     """Beam search from images or, if `encoder` is None, from grids; call `predict_on_batch` with NumPy arrays.
 
-    `config` has beam width, maximum length, length penalty and the shape of the grid. Raises
-    UserError if the beam is too wide for the vocabulary.
+    `config` has beam width, maximum length, length penalty, whether repeats are refused, and the shape of the grid.
+    Raises UserError if the beam is too wide for the vocabulary.
     """
 
-    def __init__(self, captioner: Captioner, encoder: keras.Model | None, config: Config):
+    def __init__(self, captioner: Captioner, encoder: keras.Model | None, config: Config, vocabulary: WordVocabulary):
         super().__init__()
         self.captioner, self.encoder, self.config = captioner, encoder, config
+        joint_ids = [vocabulary.table.index(word) for word in JOINTS if word in vocabulary.table]
+        self.repeats = Repeats(joint_ids) if config.refuse_repeats else None
         self.grid_shape = grid_shape(config)[:2]  # rows and columns
         sizes = ("beam", config.beam), ("words known", captioner.vocab_size)
         check_product("scores of an image", MAX_SCORES, *sizes)
@@ -217,7 +221,8 @@ class CaptionSearch(AnySize):
         grid = inputs if self.encoder is None else self.encoder(inputs)
         config, forbidden_ids = self.config, (Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.unknown_id)
         space = self.captioner.search_space(grid, config.max_length, forbidden_ids)
-        return beam_search(space, beam=config.beam, length_penalty=config.length_penalty)._asdict()
+        options: dict[str, Any] = {"beam": config.beam, "length_penalty": config.length_penalty}
+        return beam_search(space, **options, repeats=self.repeats)._asdict()
 
 
 def build_model(config: Config, vocabulary: WordVocabulary) -> Captioner:

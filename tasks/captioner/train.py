@@ -2,19 +2,27 @@
 
     python -m tasks.captioner.train                                 # scenes, generated: 4 minutes on two cores
     python -m tasks.captioner.train flickr8k --data-dir Flickr8k    # photos: 12 minutes on two cores
+    python -m tasks.captioner.train photos --corpus holiday/        # photos of your own, with captions
     python -m tasks.captioner.train scenes --units 128 --run small  # any field of `config.py` is an option
     python -m tasks.captioner.train --from flickr8k --epochs 2 --run more  # starts from the weights of a run
 
-The same command again resumes an interrupted run. The run is written to saved_models/captioner/<run>/.
+With few photos of your own, batches become smaller and epochs more than those of the preset, and the best epoch is
+that of the lowest loss on the development photos. The same command again resumes an interrupted run. The run is written
+to saved_models/captioner/<run>/.
 """
 
 import sys
 from dataclasses import replace
+from functools import partial
+from math import exp
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.cli import TrainingOptions, command, training_arguments
+from shared.errors import FieldError
 from shared.native.precompile import compile_ahead
-from tasks.captioner.config import PRESETS, TASK, Config, find_run
+from shared.runs import safe_name
+from tasks.captioner.config import CORPORA, PRESETS, TASK, Config, find_run
 
 if TYPE_CHECKING:
     from shared.runs import Run
@@ -22,17 +30,20 @@ if TYPE_CHECKING:
     from shared.vocabulary import WordVocabulary
     from tasks.captioner.data import Split
 
+FEW = 200  # images of a development split of which CIDEr-D is chance
+
 
 def train(config: Config, options: TrainingOptions) -> None:
     """Train to the end, then measure the best weights on the development split."""
     from shared.training import load_initial, training_run
     from tasks.captioner import card
-    from tasks.captioner.data import build_vocabulary, fingerprint, load_split
+    from tasks.captioner.data import build_vocabulary, fingerprint, fitted, load_split
     from tasks.captioner.model import load_model
 
     name = options.run or run_name(config)
     initial = load_initial(TASK, name, config, find_run, load_model, card.terms)
     train_split, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
+    config = fitted(config, train_split)
     vocabulary = build_vocabulary(config, train_split, initial and initial.loaded.vocabulary)
     with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial) as run:
         vocabulary.save(run.path / "vocabulary.json")
@@ -59,7 +70,7 @@ def fit(
     from shared.training import Evaluation, Loaded, Trainer
     from tasks.captioner.data import training_batches, with_grids
     from tasks.captioner.encoder_training import learned_encoder
-    from tasks.captioner.evaluate import Arguments, caption_split, measure, split_metrics
+    from tasks.captioner.evaluate import Arguments, caption_split, measure, split_loss, split_metrics
     from tasks.captioner.model import CaptionSearch, build_model, start_from
     from tasks.captioner.self_critical import self_critical_batches
 
@@ -71,13 +82,20 @@ def fit(
     if initial:
         start_from(initial.loaded, model, vocabulary)
         print(f"from {initial.run.name}: {growth(initial.loaded.vocabulary, vocabulary)}")
-    search = CaptionSearch(model, None, config)
+    search = CaptionSearch(model, None, config, vocabulary)
 
-    def evaluate() -> Evaluation:
+    dev_batches = training_batches(config, dev, vocabulary) if len(dev.captions) < FEW else None
+
+    def evaluate(by_loss: bool = True) -> Evaluation:
         captions = caption_split(search, vocabulary, dev)
         metrics = split_metrics(captions, dev, config)
+        loss = None
+        if by_loss and dev_batches is not None:
+            loss = split_loss(model, dev_batches)
+            metrics["dev perplexity"] = exp(min(loss, 50))
         samples = [(captions[i][0].text, dev.captions[i][0]) for i in (0, len(captions) // 2)]
-        return Evaluation(metrics=metrics, score=metrics["CIDEr-D"], samples=samples)
+        score = metrics["CIDEr-D"]
+        return Evaluation(metrics=metrics, score=score, samples=samples, loss=loss, is_informative=loss is None)
 
     model.compile(config.build_optimizer(), SequenceCrossEntropy(config.label_smoothing), metrics=[nats_per_token])
     batches = training_batches(config, train_split, vocabulary)
@@ -90,20 +108,39 @@ def fit(
         model.compile(recipe.build_optimizer(), PolicyGradient(), metrics=[nats_per_token])
         batches = self_critical_batches(config, train_split, vocabulary, model)
         stage = {"previous_stage": state, "on_policy": True}
-        state = Trainer(model, batches, run, evaluate, recipe, **stage, tensorboard=options.tensorboard).fit()
+        by_reward = partial(evaluate, by_loss=False)  # which policies are rewarded for, whatever the loss
+        state = Trainer(model, batches, run, by_reward, recipe, **stage, tensorboard=options.tensorboard).fit()
 
     draw_history(state.history, ["perplexity", "BLEU-4", "CIDEr-D"], run.path / "plots" / "history.png")
     measure(run, Arguments(data_dir=options.data_dir), Loaded(config, vocabulary, model))
 
 
+def check_corpora(config: Config) -> Config:
+    """Makes the paths of corpora absolute, so that the run is valid in any folder.
+
+    Raises UserError for one that is neither known by its name nor a path.
+    """
+    paths = {}
+    for name in ("corpus", "dev_corpus", "test_corpus"):
+        corpus = getattr(config, name)
+        if (corpus or name == "corpus") and corpus not in CORPORA:
+            if not corpus.strip() or not Path(corpus).exists():
+                names = ", ".join(CORPORA)
+                expected = f"{names}, a folder of photos with captions, or a file of captions, was expected"
+                raise FieldError(name, corpus, expected).of_option()
+            paths[name] = str(Path(corpus).resolve())
+    return replace(config, **paths)
+
+
 def run_name(config: Config) -> str:
-    """The default name of a run."""
-    return config.corpus
+    """The name of the corpus, or of its file without suffix."""
+    return safe_name(Path(config.corpus).stem, "photos")
 
 
 @command
 def main(arguments: list[str]) -> None:
     config, options = training_arguments(arguments, PRESETS, "scenes", "tasks.captioner.train", __doc__, find_run)
+    config = check_corpora(config)
     compile_ahead("lstm")
     train(config, options)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from shared import ctc
 from shared.audio import pad_samples
+from shared.calibration import fit_log_odds
 from shared.runs import Run
 from shared.training import weights_as_arrays
 from tasks.phoneme_recognizer.data import Split
@@ -91,13 +92,7 @@ def fit_temperature(loaded: LoadedRecognizer, dev: Split) -> float:
 def fit_belief(probabilities: np.ndarray, is_right: np.ndarray) -> np.ndarray:
     """Slope and offset `(2,)` of the log-odds of probabilities `(phones,)` that best predict which phones are right.
 
-    Newton's method on the likelihood, with one right and one wrong phone at odds of 1 added.
+    Platt scaling; probabilities of 0 and 1 count as almost that.
     """
-    probabilities = np.clip(np.append(probabilities, [0.5, 0.5]), 1e-6, 1 - 1e-6)
-    log_odds = np.stack([np.log(probabilities / (1 - probabilities)), np.ones(len(probabilities))])
-    is_right, belief = np.append(is_right, [1, 0]), np.array([1.0, 0.0])
-    for _ in range(20):
-        predicted = 1 / (1 + np.exp(np.minimum(-belief @ log_odds, 700)))  # exp(710) overflows
-        curvature = (log_odds * predicted * (1 - predicted)) @ log_odds.T + 1e-6 * np.eye(2)
-        belief = belief + np.linalg.solve(curvature, log_odds @ (is_right - predicted))
-    return belief
+    probabilities = np.clip(probabilities, 1e-6, 1 - 1e-6)
+    return fit_log_odds(np.log(probabilities / (1 - probabilities)), is_right)

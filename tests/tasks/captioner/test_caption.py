@@ -1,5 +1,6 @@
 """The command line: inputs, outputs and errors."""
 
+import csv
 import html
 import io
 import json
@@ -14,12 +15,14 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import shared.runs
+from datasets.caption_files import read_captions
 from shared.inputs import find_inputs
-from shared.media import IMAGES, read_image
+from shared.media import IMAGES, read_image, read_truncated_image
 from shared.vocabulary import WordVocabulary
 from tasks.captioner import caption
 from tasks.captioner.caption import main
@@ -78,9 +81,12 @@ def test_one_file_many_and_a_folder_in_their_order(warm, captioner, folder, caps
     for line in lines:
         assert line.keys() == {"image", "captions"}
         (best,) = line["captions"]
-        assert best.keys() == {"text", "log_prob", "tokens"}
+        assert best.keys() == {"text", "log_prob", "score", "confidence", "tokens", "probabilities"}
         expected = captioner([read_image(Path(line["image"]))])[0][0]  # alone, as in the batch
         assert best["tokens"] == expected.tokens
+        np.testing.assert_allclose(best["probabilities"], expected.probabilities, atol=1e-3)
+        assert sum(map(math.log, best["probabilities"])) >= best["log_prob"] - 0.1  # of the words, without the end
+        assert best["confidence"] == pytest.approx(expected.confidence, abs=1e-3)
         assert best["text"] == expected.text
         assert best["log_prob"] == pytest.approx(expected.log_prob, abs=1e-3)
 
@@ -93,9 +99,22 @@ def test_text_output(warm, captioner, folder, capsys, monkeypatch):
     assert main(["wide.png", "--n-best", "3", "--model", "tiny"]) == 0
     first, *lines = capsys.readouterr().out.splitlines()
     assert first == "wide.png:"
-    assert [line.split(maxsplit=1)[1] for line in lines] == [caption.text for caption in best]
     for line, expected in zip(lines, best, strict=True):
-        assert float(line.split()[0]) == pytest.approx(math.exp(expected.log_prob), rel=0.05)
+        name, confidence, other, probability, text = line.split(maxsplit=4)
+        assert (name, other, text) == ("confidence", "probability", expected.text)
+        assert float(confidence) == pytest.approx(expected.confidence, abs=0.006)
+        assert float(probability) == pytest.approx(math.exp(expected.log_prob), rel=0.05)
+
+
+def test_a_model_without_calibration_shows_the_score_that_it_orders_by(warm, captioner, folder, capsys, monkeypatch):
+    monkeypatch.setattr(captioner, "confidence", None)
+    assert main([str(folder / "wide.png"), "--n-best", "3", "--model", "tiny"]) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    scores = [float(line.split()[1]) for line in lines]
+    assert all(line.startswith("  score ") for line in lines)
+    assert scores == sorted(scores, reverse=True)
+    assert main([str(folder / "wide.png"), "--json"]) == 0
+    assert records(capsys.readouterr().out)[0]["captions"][0]["confidence"] is None
 
 
 def test_n_best_widens_the_beam_and_is_sorted(trained, folder, capsys):
@@ -103,7 +122,9 @@ def test_n_best_widens_the_beam_and_is_sorted(trained, folder, capsys):
     (line,) = records(capsys.readouterr().out)
     log_probs = [caption["log_prob"] for caption in line["captions"]]
     assert len(log_probs) == 5
-    assert log_probs == sorted(log_probs, reverse=True)
+    for name in ("score", "confidence"):
+        values = [caption[name] for caption in line["captions"]]
+        assert values == sorted(values, reverse=True)
     assert len({tuple(caption["tokens"]) for caption in line["captions"]}) == 5
     assert sum(map(math.exp, log_probs)) <= 1
 
@@ -195,6 +216,62 @@ def test_captions_before_an_interruption_are_kept(warm, monkeypatch, captioner, 
     assert "<h1>4 images</h1>" in gallery.read_text()
 
 
+def test_csv_is_a_corpus_of_the_captions(warm, captioner, folder, tmp_path, capsys):
+    """Names and captions with commas and quotes are read back; the header comes once, and only with a row."""
+    shutil.copy(folder / "wide.png", folder / 'a, "b".png')
+    path = tmp_path / "captions.csv"
+    assert main([str(folder), "--csv", "--n-best", "2", "--output", str(path)]) == 0
+    rows = list(csv.reader(path.read_text().splitlines()))
+    assert rows[0] == ["image", "caption", "confidence", "log_prob"]
+    assert len(rows) == 1 + 2 * 10
+    assert rows[1][0] == str(folder / 'a, "b".png')
+    best = captioner([read_image(folder / "wide.png")])[0][:2]
+    assert [row[1] for row in rows[1:3]] == [caption.text for caption in best]
+    assert read_captions(path)[0].captions == [caption.text for caption in best]
+    (tmp_path / "none.png").write_bytes(b"none")
+    assert main([str(tmp_path / "none.png"), "--csv"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_text_beside_each_image_which_is_never_replaced(warm, captioner, folder, capsys):
+    (folder / "deep").mkdir()
+    shutil.copy(folder / "grey.jpg", folder / "deep" / "grey.jpg")
+    (folder / "tall.txt").write_text("of mine")
+    before = set(folder.rglob("*"))
+    assert main([str(folder), "--recursive", "--sidecars"]) == 2
+    assert f"a text file exists, such as {folder / 'tall.txt'}; --skip-existing" in capsys.readouterr().err
+    assert set(folder.rglob("*")) == before
+    assert main([str(folder), "--recursive", "--sidecars", "--skip-existing", "--n-best", "2"]) == 0
+    output = capsys.readouterr()
+    assert output.err == "skipped 1 image that has a text file\n"
+    assert len(set(folder.rglob("*")) - before) == 9
+    best = captioner([read_image(folder / "deep" / "grey.jpg")])[0][:2]
+    assert (folder / "deep" / "grey.txt").read_text() == "".join(f"{caption.text}\n" for caption in best)
+    assert (folder / "tall.txt").read_text() == "of mine"
+    assert main([str(folder), "--recursive", "--sidecars", "--skip-existing"]) == 0
+    assert capsys.readouterr().out == ""
+    (folder / "deep" / "grey.txt").unlink()
+    shutil.copy(folder / "wide.png", folder / "deep" / "grey.png")
+    assert main([str(folder / "deep"), "--sidecars"]) == 2
+    assert "grey.txt is also the output of --sidecars" in capsys.readouterr().err
+
+
+def test_what_is_left_of_a_truncated_photo_if_asked(warm, captioner, tmp_path, capsys):
+    whole = encoded(picture(160, 90), "JPEG", quality=95)
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    assert main([str(path)]) == 2
+    capsys.readouterr()
+    assert main([str(path), "--keep-going"]) == 0
+    output = capsys.readouterr()
+    assert re.fullmatch(rf"{path} is truncated; the upper \d\d% of it is captioned\n", output.err)
+    part, _ = read_truncated_image(path)
+    assert output.out == f"{path}: {captioner([part])[0][0].text}\n"
+    path.write_bytes(b"\xff\xd8 none")
+    assert main([str(path), "--keep-going"]) == 2
+    assert "is not an image that can be read" in capsys.readouterr().err
+
+
 # --- bad input ------------------------------------------------------------------------------------------------------
 
 
@@ -270,6 +347,9 @@ def test_a_folder_without_read_permission(warm, folder, capsys):
     ("arguments", "message"),
     [
         ([], "no images given; name files, folders, or - for standard input"),
+        (["IMAGE", "--json", "--csv"], "--json and --csv are two formats of the output; one was expected"),
+        (["IMAGE", "--skip-existing"], "--skip-existing is about the files of --sidecars"),
+        (["-", "--sidecars"], "the image on standard input has no file"),
         (["IMAGE", "--beam", "0"], "--beam 0: a number from 1 to 100 was expected"),
         (["IMAGE", "--beam", "1000000"], "--beam 1000000: a number from 1 to 100"),
         (["IMAGE", "--n-best", "0"], "--n-best 0: a number from 1 to 100 was expected"),

@@ -6,11 +6,14 @@ import pytest
 
 from shared.errors import UserError
 from shared.runs import Run
-from tasks.captioner.config import PRESETS, Config
+from tasks.captioner.config import CORPORA, PRESETS, Config
 
 
 def test_presets_are_named_after_their_corpora():
-    assert {name: preset.corpus for name, preset in PRESETS.items()} == {"scenes": "scenes", "flickr8k": "flickr8k"}
+    assert {name: preset.corpus for name, preset in PRESETS.items()} == {
+        **{name: name for name in CORPORA},
+        "photos": "",
+    }
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,8 @@ def test_presets_are_named_after_their_corpora():
             "beam 100 x max_length 32 x cells 4,096: 13,107,200 attention weights of an image; at most 2,000,000 were"
             " expected",
         ),
+        ({"corpus": "photos/"}, "encoder cnn: mobilenet_v2 was expected for photos (corpus 'photos/')"),
+        ({"dev_corpus": "photos/"}, "dev_corpus photos/: none was expected: scenes are measured by what is drawn"),
         (
             {"image_size": 200, "encoder": "mobilenet_v2"},
             "image_size 200: a multiple of 32 was expected (mobilenet_v2)",

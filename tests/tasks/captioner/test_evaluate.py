@@ -36,7 +36,9 @@ def caption(words: str, record: dict, attend_to_objects: bool = True) -> Caption
             top, left, bottom, right = record["boxes"][record["shapes"].index(word)]
             row, column = int((top + bottom) / 2 * GRID), int((left + right) / 2 * GRID)
         weights[row, column] = 1
-    return Caption(text=words, tokens=tokens, log_prob=-1.0, attention=attention, sentinel=np.zeros(len(tokens)))
+    zeros = np.zeros(len(tokens))
+    found = {"log_prob": -1.0, "score": -0.5, "confidence": None, "probabilities": zeros}
+    return Caption(text=words, tokens=tokens, **found, attention=attention, sentinel=zeros)
 
 
 def split_of(records: list[dict]) -> Split:

@@ -56,6 +56,7 @@ slim = model.signatures["serving_default"](image_bytes=tf.constant([files[0], b"
 print(json.dumps({
     "text": [[text.decode() for text in beam] for beam in result["text"].numpy()],
     "log_prob": result["log_prob"].numpy().tolist(),
+    "confidence": result["confidence"].numpy().tolist(),
     "tokens": [[[token.decode() for token in row] for row in beam] for beam in result["tokens"].numpy()],
     "attention": list(result["attention"].shape),
     "sentinel": list(result["sentinel"].shape),
@@ -84,6 +85,9 @@ def test_a_process_with_tensorflow_only_captions_as_the_command_line_does(tmp_pa
     assert output["text"] == [[caption.text for caption in captions] for captions in expected]
     np.testing.assert_allclose(
         output["log_prob"], [[caption.log_prob for caption in captions] for captions in expected], atol=1e-3
+    )
+    np.testing.assert_allclose(
+        output["confidence"], [[caption.confidence for caption in captions] for captions in expected], atol=1e-3
     )
     tokens = [[[token for token in row if token] for row in beam] for beam in output["tokens"]]
     assert tokens == [[caption.tokens for caption in captions] for captions in expected]

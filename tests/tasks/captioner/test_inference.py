@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from shared.vocabulary import WordVocabulary
+from tasks.captioner.confidence import Confidence
 from tasks.captioner.encoder import load_encoder
 from tasks.captioner.inference import ImageCaptioner, read_captions
 from tasks.captioner.model import load_model
@@ -20,10 +21,15 @@ def test_captions_are_read_from_hypotheses():
         "token_ids": np.array([[[4, 5, 6, 2], [2, 0, 0, 0], [0, 0, 0, 0]]]),
         "lengths": np.array([[4, 1, 0]]),
         "log_probs": np.array([[-1.5, -2.5, -np.inf]]),
+        "scores": np.array([[-1.0, -2.0, -np.inf]]),
+        "token_log_probs": np.log([[[0.5, 0.25, 1, 0.125], [1, 1, 1, 1], [1, 1, 1, 1]]]),
         "extras": extras,
     }
-    ((best, empty),) = read_captions(result, vocabulary, (rows, columns))  # the empty hypothesis is left out
-    assert (best.text, best.tokens, best.log_prob) == ("a dog's", ["a", "dog", "'s"], -1.5)
+    confidence = Confidence(slope=2.0, offset=2.0)
+    ((best, empty),) = read_captions(result, vocabulary, (rows, columns), confidence)  # without the empty hypothesis
+    assert (best.text, best.tokens, best.log_prob, best.score) == ("a dog's", ["a", "dog", "'s"], -1.5, -1.0)
+    assert best.confidence == 0.5
+    np.testing.assert_allclose(best.probabilities, [0.5, 0.25, 1])
     assert best.attention.shape == (3, rows, columns)
     np.testing.assert_array_equal(best.attention[1].ravel(), extras[0, 0, 1, :-1])
     np.testing.assert_array_equal(best.sentinel, extras[0, 0, :3, -1])
@@ -36,6 +42,8 @@ def test_a_cut_caption_keeps_its_last_word():
         "token_ids": np.array([[[4, 5, 5]]]),
         "lengths": np.array([[3]]),
         "log_probs": np.array([[-1.0]]),
+        "scores": np.array([[-1.0]]),
+        "token_log_probs": np.zeros((1, 1, 3)),
         "extras": np.zeros((1, 1, 3, 7)),
     }
     assert read_captions(result, vocabulary, (2, 3))[0][0].tokens == ["a", "dog", "dog"]

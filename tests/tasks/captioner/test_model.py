@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from shared.vocabulary import Vocabulary
+from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.captioner.config import SCENES
 from tasks.captioner.model import Captioner, CaptionSearch, readable
 
@@ -43,7 +43,8 @@ def logits(model, grid: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def search(model, grid: np.ndarray) -> dict[str, np.ndarray]:
-    result = CaptionSearch(model, None, replace(SCENES, beam=3, max_length=5))(grid)
+    vocabulary = WordVocabulary([*SPECIALS, *"bcdefghijklmnopqrstuvwxyz"][:VOCAB])
+    result = CaptionSearch(model, None, replace(SCENES, beam=3, max_length=5), vocabulary)(grid)
     return {name: np.asarray(value) for name, value in result.items()}
 
 

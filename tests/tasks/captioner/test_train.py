@@ -53,8 +53,10 @@ def test_another_configuration_is_refused_in_one_line(trained, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "preset 'nothing' does not exist; the presets are scenes, flickr8k"),
+        (["nothing"], "preset 'nothing' does not exist; the presets are scenes, flickr8k, flickr30k, coco, photos"),
         (["--run", "a/b"], "run name 'a/b'"),
+        (["photos"], "--corpus : scenes, flickr8k, flickr30k, coco, a folder of photos with captions, or a file"),
+        (["photos", "--corpus", "none/"], "--corpus none/: scenes, flickr8k, flickr30k, coco, a folder of photos"),
         (["--batch-size", "0"], "--batch-size 0: a number from 1 to 10,000 was expected"),
         (["flickr8k", "--dropout", "1"], "--dropout 1.0: a number from 0 to below 1 was expected"),
     ],
