@@ -17,6 +17,14 @@ def test_adam_with_the_options_of_the_recipe():
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.99)
 
 
+def test_a_recipe_is_fitted_to_few_steps():
+    recipe = Recipe(warmup_steps=300, weight_average=0.998)
+    assert recipe.fitted(6810) == recipe
+    short = recipe.fitted(180)
+    assert (short.warmup_steps, short.weight_average) == (18, pytest.approx(1 - 10 / 180))
+    assert (recipe.fitted(5).warmup_steps, recipe.fitted(5).weight_average) == (0, 0)
+
+
 def test_sgd_without_decay_and_averaging():
     optimizer = Recipe(optimizer="sgd").build_optimizer()
     assert type(optimizer) is keras.optimizers.SGD

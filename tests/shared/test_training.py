@@ -562,8 +562,8 @@ def test_a_nan_score_stops_the_training(tmp_path):
 
 
 def test_cosine_rate(tmp_path):
-    rate = trainer(tmp_path, epochs=4, learning_rate=0.5, warmup_steps=10).rate
-    total = 4 * STEPS
+    rate = trainer(tmp_path, epochs=40, learning_rate=0.5, warmup_steps=10).rate
+    total = 40 * STEPS
     assert rate(0) == pytest.approx(0.5 * 1 / 10)
     assert rate(total // 2) == pytest.approx(0.25)
     assert rate(total) == pytest.approx(0)
@@ -583,6 +583,33 @@ def test_plateau_halves_the_rate_and_patience_ends_the_training(tmp_path):
     ).fit()
     assert [row["learning_rate"] for row in state.history] == [0.08, 0.04, 0.04, 0.02, 0.01]
     assert (state.epoch, state.best_score, state.best_step, state.epochs_since_best) == (5, 2.0, 3 * STEPS, 2)
+
+
+def test_the_loss_selects_while_the_score_is_not_informative(tmp_path):
+    values = iter(
+        [(0.0, 3.0, False), (9.0, 2.0, False), (4.0, 2.5, False), (5.0, 8.0, True), (6.0, 9.0, True), (7.0, 1.0, False)]
+    )
+
+    def evaluate() -> Evaluation:
+        score, loss, is_informative = next(values)
+        return Evaluation(metrics={}, score=score, loss=loss, is_informative=is_informative)
+
+    trained = trainer(tmp_path, evaluate=evaluate, epochs=6)
+    bests = []
+    save = trained.run.save_weights
+    trained.run.save_weights = lambda tensors: bests.append(trained.state.epoch) or save(tensors)
+    state = trained.fit()
+    assert bests == [0, 1, 3, 4]
+    assert (state.best_score, state.best_step) == (6.0, 5 * STEPS)
+
+
+def test_few_steps_shorten_warm_up_and_average(tmp_path, capsys):
+    model = fresh(momentum=0.998)
+    trained = trainer(tmp_path, model=model, epochs=4, warmup_steps=300, weight_average=0.998, learning_rate=0.5)
+    total = 4 * STEPS
+    assert trained.rate(0) == pytest.approx(0.5 / (total // 10))
+    assert model.optimizer.ema_momentum == pytest.approx(1 - 10 / total)
+    assert f"at most {total} steps: warm-up takes {total // 10} instead of 300" in capsys.readouterr().out
 
 
 @pytest.mark.any_backend
