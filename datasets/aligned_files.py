@@ -1,54 +1,66 @@
-"""A parallel corpus of two text files, aligned line by line, and the assignment of sentence pairs to splits."""
+"""A parallel corpus of the user's own files, and the assignment of sentence pairs to splits."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets import CorpusError
 from datasets.lines import read_lines
+from datasets.pair_files import Pair, read_pair_file
 
 BUCKETS = 50  # of the hash that assigns pairs to splits: 1/50 of the pairs for dev, 1/50 for test
 
+Files = tuple[Path, ...]
+"""One file of pairs, see `pair_files`, or two files that are aligned line by line, source first; none at all."""
 
-class AlignedFiles(Sequence[dict[str, str]]):
-    """The pairs of one split, as records with the keys `source` and `target`.
+
+def read_split(files: Mapping[str, Files], split: str, languages: Pair = ("", "")) -> list[Pair]:
+    """Return the pairs of a split.
 
     Args:
-        source: UTF-8 file, plain or compressed by gzip, with one sentence a line.
-        target: File of the translations of the same lines, in the same form.
-        split: "train", "dev" or "test"; see `assign_splits`.
+        files: The files of "train", and of "dev" and "test" if they have some of their own. Otherwise they are taken
+            from those of "train", see `assign_splits`.
+        split: "train", "dev" or "test".
+        languages: Codes of source and target, for files that name languages.
 
     Raises:
-        CorpusError: A file cannot be read, the files differ in their number of lines, or the split is empty.
+        CorpusError: A file cannot be read, two files differ in their number of lines, or the split is empty.
     """
+    if split != "train" and files.get(split):
+        return read_pairs(files[split], languages)
+    pairs = read_pairs(files["train"], languages)
+    own = [name for name in ("dev", "test") if files.get(name)]
+    held_out = {pair for name in own for pair in read_pairs(files[name], languages)}
+    chosen = []
+    for pair, assigned in zip(pairs, assign_splits(pairs, BUCKETS), strict=True):
+        if (("train" if assigned in own else assigned) == split) and pair not in held_out:
+            chosen.append(pair)
+    if not chosen:
+        wanted = "other pairs than those of dev and test"
+        if split != "train":
+            wanted = f"thousands, or files with --{split}-source-file and --{split}-target-file or --{split}-pairs-file"
+        raise CorpusError(
+            f"{files['train'][0]}: {len(pairs):,} pairs are too few for a {split} split; expected {wanted}"
+        )
+    return chosen
 
-    def __init__(self, source: Path, target: Path, split: str) -> None:
-        pairs = read_pairs(source, target)
-        splits = assign_splits(pairs, BUCKETS)
-        self.pairs = [pair for pair, assigned in zip(pairs, splits, strict=True) if assigned == split]
-        if not self.pairs:
-            raise CorpusError(f"{source}: {len(pairs)} lines are too few for a {split} split")
 
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> dict[str, str]:
-        source, target = self.pairs[index]
-        return {"source": source, "target": target}
-
-
-def read_pairs(source: Path, target: Path) -> list[tuple[str, str]]:
-    """Return the lines of two files as pairs; raises CorpusError if a file cannot be read or their counts differ."""
-    sources, targets = read_lines(source), read_lines(target)
+def read_pairs(files: Files, languages: Pair = ("", "")) -> list[Pair]:
+    """Return all pairs of files; raises CorpusError as `read_split`."""
+    if len(files) == 1:
+        return read_pair_file(files[0], *languages)
+    (source, target), (sources, targets) = files, map(read_lines, files)
     if len(sources) != len(targets):
         raise CorpusError(f"{source} has {len(sources):,} lines, {target} has {len(targets):,}; expected equal numbers")
     return list(zip(sources, targets, strict=True))
 
 
-def fingerprint(source: Path, target: Path) -> str:
-    """Return a hash of the contents of two aligned files."""
-    sides = zip(*read_pairs(source, target), strict=True)
-    digests = [hashlib.sha256("\n".join(lines).encode()).digest() for lines in sides]
+def fingerprint(files: Mapping[str, Files], languages: Pair = ("", "")) -> str:
+    """Return a hash of the contents of all files; their order within a split matters, their encoding does not."""
+    digests = []
+    for name in ("train", "dev", "test"):
+        for side in zip(*read_pairs(files[name], languages), strict=True) if files.get(name) else ():
+            digests.append(hashlib.sha256("\n".join(side).encode()).digest())
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 

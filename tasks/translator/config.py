@@ -1,6 +1,7 @@
 """The configuration of the translator, with a reason beside each number."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from shared.bounds import (
@@ -36,6 +37,20 @@ class Config(Recipe):
     """With the corpus files: the source sentences, one a line."""
     target_file: str = ""
     """With the corpus files: their translations, line by line."""
+    pairs_file: str = ""
+    """With the corpus files, instead of the two: TMX, tab-separated text, CSV or JSON lines, plain or compressed."""
+    dev_source_file: str = ""
+    """Your own development sentences; default: 1/50 of the pairs."""
+    dev_target_file: str = ""
+    """Their translations, line by line."""
+    dev_pairs_file: str = ""
+    """Instead of the two: one file, as for --pairs-file."""
+    test_source_file: str = ""
+    """Your own test sentences; default: 1/50 of the pairs."""
+    test_target_file: str = ""
+    """Their translations, line by line."""
+    test_pairs_file: str = ""
+    """Instead of the two: one file, as for --pairs-file."""
     source: str = "en"
     """Source language, as the corpus names it."""
     target: str = "de"
@@ -115,9 +130,34 @@ class Config(Recipe):
             raise FieldError("alignment_weight", self.alignment_weight, problem)
         if self.source == self.target:
             raise UserError(f"source and target are both {self.source}; two languages were expected")
-        files = self.source_file, self.target_file
-        if (self.corpus == "files") != all(files) or any(files) != all(files):
-            raise UserError("--corpus files, --source-file and --target-file were expected together, or none of them")
+        files = self.files
+        if (self.corpus == "files") != bool(files["train"]) or (self.corpus != "files" and any(files.values())):
+            raise UserError(
+                "--corpus files and its files were expected together: --source-file and --target-file, or --pairs-file"
+            )
+
+    @property
+    def files(self) -> dict[str, tuple[Path, ...]]:
+        """The user's files of each split, see `own_files`."""
+        return {
+            "train": own_files(self.source_file, self.target_file, self.pairs_file),
+            "dev": own_files(self.dev_source_file, self.dev_target_file, self.dev_pairs_file, "dev-"),
+            "test": own_files(self.test_source_file, self.test_target_file, self.test_pairs_file, "test-"),
+        }
+
+
+def own_files(
+    source: str | Path | None, target: str | Path | None, pairs: str | Path | None, prefix: str = ""
+) -> tuple:
+    """The paths that `--source-file` and `--target-file`, or `--pairs-file`, name: two, one or none.
+
+    Raises UserError, which names the options with their `prefix`, for one of the two, or for all three.
+    """
+    if bool(source) != bool(target) or (source and pairs):
+        raise UserError(
+            f"--{prefix}source-file and --{prefix}target-file were expected together, or --{prefix}pairs-file alone"
+        )
+    return tuple(Path(path) for path in (source, target, pairs) if path)
 
 
 SCENES = Config()

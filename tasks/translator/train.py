@@ -5,13 +5,15 @@
     python -m tasks.translator.train tatoeba --source eng --target deu
     python -m tasks.translator.train multi30k-en-de --corpus files --source-file a.en --target-file a.de
     python -m tasks.translator.train --from multi30k-en-de --corpus files --source-file a.en --target-file a.de
+    python -m tasks.translator.train tatoeba --source en --target fr --corpus files --pairs-file memory.tmx
 
-The same command again resumes an interrupted training. The run is saved_models/translator/<run>/.
+With few pairs of your own, batches and vocabulary become smaller than those of the presets. The same
+command again resumes an interrupted training. The run is saved_models/translator/<run>/.
 """
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from math import exp
 from typing import TYPE_CHECKING
 
 from shared.cli import TrainingOptions, command, training_arguments
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from tasks.translator.model import Vocabularies
 
 SAMPLED = 500  # development pairs that are translated after each epoch, by greedy search
+WEAK = 5.0, 200  # BLEU below which it is chance, for this number of pairs; its error falls with their square root
+MANY_UNKNOWN = 0.1  # fraction of unknown words with which a vocabulary of words does not work
 
 
 def train(config: Config, options: TrainingOptions) -> None:
@@ -34,13 +38,14 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.plots import draw_history
     from shared.training import Loaded, Trainer, load_initial, training_run
     from tasks.translator import card
-    from tasks.translator.data import build_vocabulary, fingerprint, load_split, training_batches
+    from tasks.translator.data import build_vocabulary, fingerprint, fitted, load_split, training_batches, unknown_words
     from tasks.translator.evaluate import Arguments, measure
     from tasks.translator.model import build_model, load_model, start_from
 
     name = options.run or run_name(config)
     initial = load_initial(TASK, name, config, find_run, load_model, card.terms)
     training, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
+    config = fitted(config, training)
     vocabulary = build_vocabulary(config, training, initial and initial.loaded.vocabulary)
     batches = training_batches(config, training, vocabulary)
 
@@ -51,11 +56,17 @@ def train(config: Config, options: TrainingOptions) -> None:
             start_from(initial.loaded, model, vocabulary)
             report_start(initial, config, vocabulary)
         print(f"{run.name}: {model.count_params():,} parameters, {len(training.sources):,} pairs an epoch")
+        for language, share in unknown_words(config, dev, vocabulary).items():
+            hint = "; --vocabulary subwords has none" if share > MANY_UNKNOWN else ""
+            print(f"unknown words of {language} in dev: {share:.1%}{hint}")
         loaded = Loaded(config, vocabulary, model)
         model.compile(config.build_optimizer(), SequenceCrossEntropy(config.label_smoothing), metrics=[nats_per_token])
         state = Trainer(model, batches, run, evaluation(loaded, dev), config, tensorboard=options.tensorboard).fit()
         draw_history(state.history, ["perplexity", "dev BLEU"], run.path / "plots" / "history.png")
-        measure(run, Arguments(data_dir=options.data_dir), loaded)
+        metrics = measure(run, Arguments(data_dir=options.data_dir), loaded)
+        if metrics["BLEU"] < WEAK[0]:
+            pairs = f"{len(training.sources):,} pairs are too few, or the sides are no translations of each other"
+            print(f"hardly anything was learned (dev BLEU {metrics['BLEU']:.1f}): {pairs}", file=sys.stderr)
     print(f"trained: {run.path}")
 
 
@@ -73,27 +84,36 @@ def report_start(initial: "Initial", config: Config, vocabulary: "Vocabularies")
 
 
 def evaluation(loaded: "LoadedTranslator", dev: "Split") -> "Callable[[], Evaluation]":
-    """The evaluation after each epoch: BLEU of greedy translations of development pairs."""
-    import sacrebleu
-
+    """The evaluation after each epoch: BLEU of greedy translations of development pairs, and their loss."""
     from shared.training import Evaluation
-    from tasks.translator.inference import Translator
+    from tasks.translator.inference import PairScorer, Translator
+    from tasks.translator.scoring import Bleu
 
-    translate = Translator(loaded, beam=1)
+    translate, score = Translator(loaded, beam=1, as_is=True), PairScorer(loaded)
     sources, references = translate.accepted(dev.sources[:SAMPLED]), dev.targets[:SAMPLED]
+    bleu = Bleu(loaded.config.target, references)
+    chance = WEAK[0] * max(1.0, (WEAK[1] / len(references)) ** 0.5)
 
     def evaluate() -> Evaluation:
         outputs = [best[0].text for best in translate(sources)]
-        bleu = sacrebleu.corpus_bleu(outputs, [references], force=True).score
-        samples = [(outputs[i], references[i]) for i in (0, len(outputs) // 2)]
-        return Evaluation(metrics={"dev BLEU": bleu}, score=bleu, samples=samples)
+        pairs = score(list(zip(sources, references, strict=True)))
+        loss = -sum(pair.log_prob for pair in pairs) / sum(len(pair.tokens) for pair in pairs)
+        percent = bleu.score(outputs)
+        return Evaluation(
+            metrics={"dev BLEU": percent, "dev perplexity": exp(min(loss, 50))},
+            score=percent,
+            samples=[(outputs[i], references[i]) for i in (0, len(outputs) // 2)],
+            loss=loss,
+            is_informative=percent >= chance,
+        )
 
     return evaluate
 
 
 def run_name(config: Config) -> str:
     """The default name of a run: corpus and languages; the corpus alone for scenes from English."""
-    name = Path(config.source_file).stem if config.corpus == "files" else config.corpus.replace("/", "-")
+    files = config.files["train"]
+    name = files[0].name.split(".")[0] if files else config.corpus.replace("/", "-")
     if config.corpus != "scenes" or config.source != "en":
         name += f"-{config.source}-{config.target}"
     name += "" if config.decoder == "inside" else f"-{config.decoder}"

@@ -1,11 +1,13 @@
 """Aligned files as a corpus, and splits without common sentences."""
 
 import gzip
+import os
+from pathlib import Path
 
 import pytest
 
 from datasets import CorpusError
-from datasets.aligned_files import AlignedFiles, assign_splits, fingerprint
+from datasets.aligned_files import assign_splits, fingerprint, read_split
 
 PAIRS = [(f"source {index}", f"target {index}") for index in range(600)]
 
@@ -47,34 +49,35 @@ def files(tmp_path):
 
 
 def test_the_splits_contain_all_pairs(files):
-    splits = [AlignedFiles(*files, split) for split in ("train", "dev", "test")]
-    pairs = [(record["source"], record["target"]) for records in splits for record in records]
-    assert sorted(pairs) == sorted(PAIRS)
+    splits = [read_split({"train": files}, split) for split in ("train", "dev", "test")]
+    assert sorted(pair for pairs in splits for pair in pairs) == sorted(PAIRS)
     assert len(splits[0]) > 540
 
 
 def test_the_fingerprint_depends_on_the_text_and_not_on_its_encoding(files, tmp_path):
     source, target = files
-    assert fingerprint(source, target) == fingerprint(source, target) != fingerprint(target, source)
+    assert fingerprint({"train": files}) == fingerprint({"train": files}) != fingerprint({"train": (target, source)})
     (tmp_path / "again.de").write_text("\n".join(target for _, target in PAIRS) + "\n")
-    assert fingerprint(source, tmp_path / "again.de") == fingerprint(source, target)
+    assert fingerprint({"train": (source, tmp_path / "again.de")}) == fingerprint({"train": files})
     (tmp_path / "wide.de").write_text("\n".join(target for _, target in PAIRS), encoding="utf-16")
-    assert fingerprint(source, tmp_path / "wide.de") == fingerprint(source, target)
+    assert fingerprint({"train": (source, tmp_path / "wide.de")}) == fingerprint({"train": files})
+    assert fingerprint({"train": files, "dev": files}) != fingerprint({"train": files})
 
 
 def test_the_fingerprint_depends_on_where_a_text_stands(tmp_path):
     (tmp_path / "a").write_text("one\ttwo\n")
     (tmp_path / "b").write_text("three\n")
-    before = fingerprint(tmp_path / "a", tmp_path / "b")
+    files = {"train": (tmp_path / "a", tmp_path / "b")}
+    before = fingerprint(files)
     (tmp_path / "a").write_text("one\n")
     (tmp_path / "b").write_text("two\tthree\n")
-    assert fingerprint(tmp_path / "a", tmp_path / "b") != before
+    assert fingerprint(files) != before
 
 
 def test_files_of_different_lengths_are_refused_with_both_counts(files, tmp_path):
     (tmp_path / "b.de").write_text("one\ntwo\n")
     with pytest.raises(CorpusError, match=r"a\.en has 600 lines, .*b\.de has 2; expected equal numbers"):
-        AlignedFiles(files[0], tmp_path / "b.de", "train")
+        read_split({"train": (files[0], tmp_path / "b.de")}, "train")
 
 
 def test_unreadable_files_are_refused(files, tmp_path):
@@ -84,11 +87,29 @@ def test_unreadable_files_are_refused(files, tmp_path):
     problems = {"cut.de.gz": "is damaged", "latin.de": "is not UTF-8", "none": "does not exist", "a.tmx": "is XML"}
     for name, problem in problems.items():
         with pytest.raises(CorpusError, match=rf"{name} {problem}"):
-            AlignedFiles(files[0], tmp_path / name, "train")
+            read_split({"train": (files[0], tmp_path / name)}, "train")
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_an_empty_split_is_refused(split, tmp_path):
     (tmp_path / "a").write_text("zero\n")
-    with pytest.raises(CorpusError, match=f"1 lines are too few for a {split} split"):
-        AlignedFiles(tmp_path / "a", tmp_path / "a", split)
+    with pytest.raises(CorpusError, match=f"1 pairs are too few for a {split} split; .*--{split}-pairs-file"):
+        read_split({"train": (tmp_path / "a", tmp_path / "a")}, split)
+
+
+def test_own_development_files_leave_all_other_pairs_to_training(files, tmp_path):
+    (tmp_path / "dev.tsv").write_text("source 7\ttarget 7\none\teins\n")
+    own = {"train": files, "dev": (tmp_path / "dev.tsv",)}
+    training, dev, test = (read_split(own, split) for split in ("train", "dev", "test"))
+    assert dev == [PAIRS[7], ("one", "eins")]
+    assert test == read_split({"train": files}, "test")
+    assert sorted([*training, *test, PAIRS[7]]) == sorted(PAIRS)  # no pair of dev is trained on
+
+
+def test_a_pipe_is_read_for_every_split():
+    reading, writing = os.pipe()
+    with open(writing, "w") as feed:
+        feed.write("".join(f"{source}\t{target}\n" for source, target in PAIRS))
+    files = {"train": (Path(f"/dev/fd/{reading}"),)}
+    assert sum(len(read_split(files, split)) for split in ("train", "dev", "test")) == len(PAIRS)
+    os.close(reading)

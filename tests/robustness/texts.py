@@ -98,7 +98,7 @@ def draw_corpus(rng: np.random.Generator, folder: Path) -> Case:
 
 def draw_aligned(rng: np.random.Generator, folder: Path) -> Case:
     """Two aligned files, plain or compressed, one of them damaged."""
-    from datasets.aligned_files import AlignedFiles, read_pairs
+    from datasets.aligned_files import read_pairs, read_split
 
     count = int(rng.integers(1, 150))
     description, content = _hostile(rng, [line(rng) for _ in range(count)])
@@ -115,8 +115,8 @@ def draw_aligned(rng: np.random.Generator, folder: Path) -> Case:
     target.write_bytes(other)
 
     def read() -> list[tuple[str, str]]:
-        pairs = read_pairs(source, target)
-        for pair in AlignedFiles(source, target, "train"):
+        pairs = read_pairs((source, target))
+        for pair in read_split({"train": (source, target)}, "train"):
             json.dumps(pair).encode()
         return pairs
 

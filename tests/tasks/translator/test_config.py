@@ -21,9 +21,14 @@ def test_presets_have_the_languages_of_their_names():
     [
         ({"source": "de"}, "source and target are both de"),
         ({"decoder": "fixed"}, r"alignment_weight 0.5: the decoder fixed has no attention; 0 was expected"),
-        ({"source_file": "a.en", "target_file": "a.de"}, "--corpus files, --source-file and --target-file were"),
-        ({"corpus": "files", "source_file": "a.en"}, "--corpus files, --source-file and --target-file were"),
-        ({"corpus": "files"}, "--corpus files, --source-file and --target-file were"),
+        ({"source_file": "a.en", "target_file": "a.de"}, "--corpus files and its files were expected together"),
+        ({"dev_pairs_file": "a.tsv"}, "--corpus files and its files were expected together"),
+        ({"corpus": "files", "source_file": "a.en"}, "--source-file and --target-file were expected together, or"),
+        (
+            {"corpus": "files", "pairs_file": "a", "dev_target_file": "a"},
+            "--dev-source-file and --dev-target-file were",
+        ),
+        ({"corpus": "files"}, "--corpus files and its files were expected together"),
         ({"beam": 0}, "beam 0: a number from 1 to 100 was expected"),
         ({"vocabulary_size": 100_000, "embedding_units": 10_000}, "1,000,000,000 parameters of the embedding; at most"),
         ({"label_smoothing": 1.0}, "label_smoothing 1.0: a number from 0 to below 1 was expected"),

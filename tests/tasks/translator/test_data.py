@@ -7,8 +7,18 @@ import pytest
 
 import datasets
 from datasets import CorpusError
-from tasks.translator.config import SCENES
-from tasks.translator.data import Split, build_vocabulary, fingerprint, load_alignments, load_split, training_batches
+from tasks.translator.config import MULTI30K, SCENES
+from tasks.translator.data import (
+    Split,
+    build_vocabulary,
+    fingerprint,
+    fitted,
+    load_alignments,
+    load_files,
+    load_split,
+    training_batches,
+    unknown_words,
+)
 
 PAIRS = Split(["a dog", "a red dog runs", "a cat"], ["ein Hund", "ein roter Hund läuft", "eine Katze"])
 
@@ -61,6 +71,38 @@ def test_two_files(tmp_path):
     assert [text.split()[1] for text in split.sources] == [text.split()[1] for text in split.targets]
     assert fingerprint(config).keys() == {"files"}
     assert fingerprint(config) != fingerprint(replace(config, target_file=files["source_file"]))
+
+
+def test_few_pairs_of_ones_own_have_smaller_batches_and_vocabularies(capsys):
+    config = replace(MULTI30K, corpus="files", pairs_file="a.tmx")
+    few = Split(["a b c d"] * 2400, ["x y"] * 2400)
+    adapted = fitted(config, few)
+    assert (adapted.batch_size, adapted.vocabulary_size) == (20, 500)  # 2400 / 120; 14,400 words / 32 are fewer
+    assert adapted == replace(config, batch_size=20, learning_rate=3e-3, vocabulary_size=500)
+    options = "--batch-size 20 --learning-rate 0.003 --vocabulary-size 500"
+    assert f"2,400 pairs are few, so the training is one with {options}" in capsys.readouterr().err
+    own = replace(config, batch_size=32, vocabulary_size=700)
+    assert fitted(own, few) == own
+    fine_tuned = replace(config, initial_run="x")
+    assert fitted(fine_tuned, few) == fine_tuned
+    assert fitted(MULTI30K, few) == MULTI30K
+    assert capsys.readouterr().err == ""
+    fitted(own, Split(["a"] * 60, ["x"] * 60))
+    assert "60 pairs are too few to learn to translate from" in capsys.readouterr().err
+
+
+def test_unknown_words_by_hand():
+    vocabulary = build_vocabulary(SCENES, PAIRS)
+    assert unknown_words(SCENES, Split(["a wolf runs ."], ["ein Hund"]), vocabulary) == {"en": 0.5, "de": 0}
+    assert unknown_words(MULTI30K, PAIRS, vocabulary) == {}
+
+
+def test_sentences_are_normalised_for_training(tmp_path):
+    (tmp_path / "a.tsv").write_text("".join(f"Tom &amp;  Jerry {n}\tMu\u0308ller {n}\n" for n in range(300)))
+    config = replace(MULTI30K, corpus="files", pairs_file=str(tmp_path / "a.tsv"))
+    split = load_split(config, "train")
+    assert (split.sources[0], split.targets[0]) == ("Tom & Jerry 0", "M\u00fcller 0")
+    assert load_files((tmp_path / "a.tsv",), config).sources[299] == "Tom & Jerry 299"
 
 
 def test_batch_by_hand():

@@ -1,6 +1,7 @@
 """Training: the files of a run, its default name, errors in one line."""
 
 import hashlib
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from shared.cli import TrainingOptions
 from shared.runs import Run, RunError
 from shared.training import Trainer, weights_as_arrays
 from tasks.translator.config import PRESETS
+from tasks.translator.data import Split
 from tasks.translator.model import load_model
-from tasks.translator.train import main, run_name, train
+from tasks.translator.train import evaluation, main, run_name, train
 from tests.tasks.translator.conftest import WORDS
 
 
@@ -35,6 +37,19 @@ def test_runs_are_named_after_corpus_and_languages():
         "scenes": "scenes", "multi30k-en-de": "multi30k-en-de", "multi30k-de-en": "multi30k-de-en",
         "multi30k-en-fr": "multi30k-en-fr", "tatoeba": "tatoeba-deu-eng", "sutskever": "scenes-fixed",
     }  # fmt: skip
+    assert run_name(replace(PRESETS["tatoeba"], corpus="files", pairs_file="x/memory.tmx.gz")) == "memory-deu-eng"
+
+
+def test_the_loss_selects_epochs_while_bleu_is_chance(trained):
+    loaded, pairs = load_model(trained.run), Split(["one two", "three one four"], ["vier", "fünf zwei"])
+    wrong = evaluation(loaded, pairs)()
+    right = evaluation(loaded, Split(["three one four two", "three"] * 9, ["zwei vier eins drei", "drei"] * 9))()
+    assert (wrong.is_informative, right.is_informative) == (False, True)
+    assert wrong.loss is not None
+    assert right.loss is not None
+    assert wrong.loss > right.loss
+    assert wrong.rank < -wrong.loss < right.rank
+    assert right.metrics["dev perplexity"] == pytest.approx(math.exp(right.loss))
 
 
 def test_errors_are_one_line(capsys):
@@ -48,8 +63,10 @@ def test_errors_are_one_line(capsys):
     )
     assert main(["--source-file", "a.en"]) == 2
     assert capsys.readouterr().err == (
-        "error: --corpus files, --source-file and --target-file were expected together, or none of them\n"
+        "error: --source-file and --target-file were expected together, or --pairs-file alone\n"
     )
+    assert main(["--corpus", "files", "--pairs-file", "none.tmx"]) == 2
+    assert capsys.readouterr().err == "error: none.tmx does not exist.\n"
 
 
 # --- from a run ----------------------------------------------------------------------------------------------------

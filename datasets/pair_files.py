@@ -1,0 +1,159 @@
+"""Sentence pairs in one file: TMX, tab-separated text, CSV or JSON lines, plain or compressed.
+
+The format is recognised by the content:
+
+    TMX             <tu><tuv xml:lang="en"><seg>A dog.</seg></tuv><tuv xml:lang="de"><seg>Ein Hund.</seg></tuv></tu>
+    tab-separated   A dog. <tab> Ein Hund. <tab> CC-BY 2.0 ...       Tatoeba, Anki: columns after the two are not read
+                    1276 <tab> A dog. <tab> 77 <tab> Ein Hund.       with the ids of Tatoeba's sentences
+    CSV             "A dog.","Ein Hund."                             commas or semicolons
+    JSON lines      {"en": "A dog.", "de": "Ein Hund."}              or below "translation", or ["A dog.", "Ein Hund."]
+
+The first line of a table may name its columns. Where a file names languages, they decide which side is the source;
+otherwise names such as "source" do, or else the order.
+"""
+
+import csv
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import CorpusError
+from datasets.lines import read_text
+from datasets.tmx import read_tmx
+from shared.files import parse_json
+from shared.languages import is_known, primary_language
+from shared.text import as_lines
+
+Pair = tuple[str, str]
+
+# Names of the sides, source first.
+NAMES = (
+    {"source", "src", "source_text", "source_sentence", "input", "original", "sentence1", "text1"},
+    {"target", "tgt", "trg", "target_text", "target_sentence", "output", "translation", "sentence2", "text2"},
+)
+PROBED = 100  # lines from which the format is recognised
+MAX_BAD = 0.01  # fraction of lines without a pair above which a file is refused
+
+
+def read_pair_file(path: Path, source: str, target: str) -> list[Pair]:
+    """Return the sentence pairs of a file; lines without a pair are skipped and reported.
+
+    Args:
+        path: The file.
+        source: Code of the source language, such as "en", "en-GB" or "eng".
+        target: Code of the target language.
+
+    Raises:
+        CorpusError: The file cannot be read, has none of the formats or names other languages, or more than 1 % of its
+            lines hold no pair.
+    """
+    text = read_text(path, markup=True)
+    begin, languages = text.lstrip()[:1], (source, target)
+    if not begin:
+        raise CorpusError(f"{path} is empty; sentence pairs were expected.")
+    if begin == "<":
+        return [(first.strip(), second.strip()) for first, second in read_tmx(path, text, languages)]
+    if begin in "{[":
+        records = _json_records(path, text)
+        names = list(records[0][1]) if isinstance(records[0][1], dict) else []
+        sides = _named_sides(path, names, languages)
+        if names and sides is None and len(names) != 2:
+            raise CorpusError(f"{path}: has {', '.join(names)}; {source} and {target}, or source and target, expected.")
+        first, second = sides or (0, 1)
+        return _pairs(path, records, *((names[first], names[second]) if names else (first, second)))
+    records = _rows(path, text)
+    if sides := _named_sides(path, records[0][1], languages):
+        return _pairs(path, records[1:], *sides)
+    has_ids = all(len(row) > 3 and row[0].isdecimal() and row[2].isdecimal() for _, row in records[:PROBED])
+    return _pairs(path, records, *((1, 3) if has_ids else (0, 1)))
+
+
+def _named_sides(path: Path, names: Sequence[str], languages: Sequence[str]) -> tuple[int, int] | None:
+    """The indices of source and target among the names of columns; None if these are no such names.
+
+    Raises CorpusError if they name two languages, but not the two that are asked for.
+    """
+    names = [name.strip().lower() for name in names]
+    codes = [primary_language(name) for name in names]
+    found = []
+    for language, known in zip(languages, NAMES, strict=True):
+        same = [i for i, code in enumerate(codes) if code == primary_language(language)]
+        found.append([*same, *(i for i, name in enumerate(names) if name in known)])
+    if all(found):
+        return found[0][0], found[1][0]
+    if len(given := [name for name in names if is_known(name)]) > 1:
+        wanted = " and ".join(languages)
+        raise CorpusError(f"{path}: has the languages {', '.join(given)}; --source and --target name {wanted}.")
+    return None
+
+
+def _pairs(path: Path, records: Iterable[tuple[int, Any]], first: Any, second: Any) -> list[Pair]:
+    """The sides of records with these keys or indices; lines that hold no pair are reported."""
+    pairs, bad = [], []
+    for line, record in records:
+        try:
+            if isinstance(record, str):  # its items are letters
+                raise TypeError
+            sides = record[first], record[second]
+            pairs.append((sides[0].strip(), sides[1].strip()))
+        except (TypeError, LookupError, AttributeError):  # columns are missing, or are not text
+            bad.append(line)
+    if len(bad) > MAX_BAD * (len(pairs) + len(bad)):
+        formats = "TMX, columns with tabs or commas between, or JSON lines were expected"
+        lines = f"{len(bad):,} of {len(pairs) + len(bad):,} lines, first line {bad[0]},"
+        raise CorpusError(f"{path}: {lines} hold no sentence and translation; {formats}.")
+    if bad:
+        print(f"{path}: {len(bad):,} lines hold no pair and are skipped, first line {bad[0]}", file=sys.stderr)
+    return pairs
+
+
+def _rows(path: Path, text: str) -> list[tuple[int, list[str]]]:
+    """The rows of tab-separated text or CSV, with the numbers of their lines; blank lines are skipped."""
+    lines = as_lines(text)
+    head = [line for line in lines if line.strip()][:PROBED]
+    if sum("\t" in line for line in head) * 2 >= len(head):
+        numbered = enumerate(lines, start=1)
+        return [(number, list(map(_unquoted, line.split("\t")))) for number, line in numbered if line.strip()]
+    delimiter = max(",;", key=lambda character: sum(character in line for line in head))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    try:
+        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise CorpusError(f"{path}: line {reader.line_num} is not CSV ({error}); check its quotes.") from None
+
+
+def _unquoted(cell: str) -> str:
+    """A cell without the quotes of a program that doubles those inside; other quotes belong to the sentence."""
+    inside = cell[1:-1]
+    is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' in inside and '"' not in inside.replace('""', "")
+    return inside.replace('""', '"') if is_quoted else cell
+
+
+def _json_records(path: Path, text: str) -> list[tuple[int, Any]]:
+    """The records of JSON lines or of one array, with the numbers of their lines; pairs below "translation" are lifted.
+
+    Lines that are not JSON are records without a side.
+    """
+    numbered = [(number, line) for number, line in enumerate(as_lines(text), start=1) if line.strip()]
+    records = [(number, _parsed(line)) for number, line in numbered]
+    if records[0][1] is None or (len(records) == 1 and isinstance(records[0][1], list)):  # not one record a line
+        whole = _parsed(text)
+        if not isinstance(whole, list) or not whole:
+            raise CorpusError(f"{path}: line 1 is not JSON; one object a line, or an array of objects, was expected.")
+        records = list(enumerate(whole, start=1))
+    return [(number, _lifted(record)) for number, record in records]
+
+
+def _parsed(text: str) -> Any:
+    """The value of JSON; None if it is not JSON."""
+    try:
+        return parse_json(text.encode())
+    except ValueError:
+        return None
+
+
+def _lifted(record: Any) -> Any:
+    inside = record.get("translation") if isinstance(record, dict) else None
+    return inside if isinstance(inside, dict) else record

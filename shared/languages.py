@@ -1,0 +1,39 @@
+"""Codes and names of languages: "deu", "ger", "de-AT" and "German" are one language, "de"."""
+
+import re
+
+# ISO 639-1, the codes of ISO 639-3 and 639-2/B, names.
+_LANGUAGES = """
+af afr afrikaans | sq sqi alb albanian | am amh amharic | ar ara arb arabic | hy hye arm armenian | az aze azerbaijani
+eu eus baq basque | be bel belarusian | bn ben bengali | bs bos bosnian | bg bul bulgarian | my mya bur burmese myanmar
+ca cat catalan | zh zho chi cmn yue wuu lzh hak nan gan chinese mandarin cantonese | hr hrv croatian
+cs ces cze czech | da dan danish | nl nld dut dutch | dz dzo dzongkha | en eng english | eo epo esperanto
+et est estonian | fi fin finnish | fr fra fre french français | gl glg galician | ka kat geo georgian
+de deu ger german deutsch | el ell gre greek | gu guj gujarati | he heb hebrew | hi hin hindi | hu hun hungarian
+is isl ice icelandic | id ind indonesian | ga gle irish | it ita italian italiano | ja jpn japanese | kn kan kannada
+kk kaz kazakh | km khm khmer | ko kor korean | ku kur kmr ckb kurdish | ky kir kyrgyz | lo lao | la lat latin
+lv lav latvian | lt lit lithuanian | mk mkd mac macedonian | ms msa may zsm malay | ml mal malayalam | mt mlt maltese
+mr mar marathi | mn mon khk mongolian | ne nep npi nepali | no nor nob nno nb nn norwegian | or ori ory odia
+ps pus pashto | fa fas per pes persian farsi | pl pol polish | pt por portuguese português | pa pan punjabi
+ro ron rum romanian | ru rus russian | sa san sanskrit | sd snd sindhi | si sin sinhala | sk slk slo slovak
+sl slv slovenian | so som somali | es spa spanish español | sr srp serbian | sw swa swh swahili | sv swe swedish
+tl tgl filipino tagalog | ta tam tamil | te tel telugu | th tha thai | bo bod tib tibetan | ti tir tigrinya
+tr tur turkish | tk tuk turkmen | uk ukr ukrainian | ur urd urdu | ug uig uyghur | uz uzb uzbek | vi vie vietnamese
+cy cym wel welsh | yi yid yiddish | zu zul zulu
+"""
+_CODES = {name: words.split()[0] for words in re.split(r"[|\n]", _LANGUAGES) for name in words.split()}
+
+
+def primary_language(name: str) -> str:
+    """The code of two letters of a language's code, tag or English name; another name in lower case, without a region.
+
+    >>> primary_language("de-AT"), primary_language("GER"), primary_language("German"), primary_language("tlh")
+    ('de', 'de', 'de', 'tlh')
+    """
+    tag = re.split(r"[-_]", name.strip().lower())[0]
+    return _CODES.get(tag, tag)
+
+
+def is_known(name: str) -> bool:
+    """Whether this is a code, tag or name of a language of the list."""
+    return primary_language(name) in _CODES
