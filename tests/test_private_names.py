@@ -284,7 +284,7 @@ NAMES = [
     Name(".nbi", ("shared/native/precompile.py",), index_file_of_a_compiled_function),
     Name("numba.core", (PRODUCTS,), builders_of_machine_code),
     Name("__array_interface__", ("shared/native/buffers.py",), owner_of_the_memory_of_an_array),
-    Name("confidence_mean", ("tasks/translator/evaluate.py",), json_of_a_bootstrapped_score),
+    Name("confidence_mean", ("tasks/translator/scoring.py",), json_of_a_bootstrapped_score),
     Name("_split_scope", ("tests/conftest.py",), scope_of_a_test),
 ]
 

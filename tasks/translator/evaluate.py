@@ -1,8 +1,11 @@
 """Measures a trained translator, or an ensemble, on a split.
 
     python -m tasks.translator.evaluate [--model RUN ...] [--split dev|test] [--beam 5] [--worst 5] [--json]
+    python -m tasks.translator.evaluate --source-file a.de --target-file a.en       # or --pairs-file a.tmx: your own
+    python -m tasks.translator.evaluate --outputs a.out --source-file a.de --target-file a.en     # no model translates
 
-    BLEU               sacreBLEU, with its signature, and its 95 % interval by bootstrap
+    BLEU               sacreBLEU, with its signature, and its 95 % interval by bootstrap; the tokenizer is that of the
+                       target language
     BLEU lower case    the same, both sides in lower case, as in published results on Multi30k
     chrF               character n-grams (Popović 2015)
     exact              fraction of translations that equal the reference
@@ -10,72 +13,51 @@
     AER                alignment error rate on scenes, whose true alignment is known: 1 - 2 |A and S| / (|A| + |S|) for
                        the alignment A by attention with the reference as output (Och and Ney 2003, all links sure)
 
-The metrics of a single model are saved with its run, unless it is released.
+The metrics of a single model on a split of its corpus are saved with its run, unless it is released. `--outputs` scores
+translations that exist, one a line, whatever made them: of the files that are named, else of the split.
 """
 
-import json
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from shared import commands
 from shared.bounds import CountOrZero
 from shared.cli import EvaluationOptions, command, parse
+from shared.errors import UserError
 from shared.runs import Run
 from tasks.translator import card
-from tasks.translator.config import Config, find_run
+from tasks.translator.config import Config, find_run, own_files
 from tasks.translator.options import SearchOptions
+from tasks.translator.scoring import alignment_error_rate, translation_scores
 
 if TYPE_CHECKING:
+    from tasks.translator.data import Split
     from tasks.translator.inference import LoadedTranslator
-
-RESAMPLES = 1000  # of the bootstrap
-LENGTHS = (1, 8, 12, 16, 24)  # words of a sentence at which the buckets start
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(SearchOptions, EvaluationOptions):
+    source_file: Path | None = None
+    """Measure on these sentences of your own, one a line, instead of a split."""
+    target_file: Path | None = None
+    """Their translations, line by line."""
+    pairs_file: Path | None = None
+    """Instead of the two: TMX, tab-separated text, CSV or JSON lines."""
+    outputs: Path | None = None
+    """Score these translations, one a line, instead of translating."""
+    bleu_tokenizer: Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"] | None = None
+    """Tokenizer of BLEU; default: that of the target language."""
     worst: CountOrZero = 0
     """Print this number of translations, those with the lowest chrF."""
 
-
-def translation_scores(outputs: Sequence[str], sources: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
-    """The metrics of translations, in percent; `exact` is a fraction."""
-    from sacrebleu.metrics import BLEU, CHRF
-
-    bleu = BLEU(force=True)
-    score = bleu.corpus_score(outputs, [references], n_bootstrap=RESAMPLES)
-    signature = str(bleu.get_signature())
-    interval = json.loads(score.format(width=12, signature=signature, is_json=True))  # lacks the two if the mean is 0
-    mean, half = interval.get("confidence_mean", 0.0), interval.get("confidence_var", 0.0)
-    return {
-        "BLEU": round(score.score, 2),
-        "BLEU interval": f"{mean - half:.1f} to {mean + half:.1f}",
-        "BLEU lower case": round(BLEU(lowercase=True, force=True).corpus_score(outputs, [references]).score, 2),
-        "chrF": round(CHRF().corpus_score(outputs, [references]).score, 2),
-        "exact": round(sum(map(str.__eq__, outputs, references)) / len(outputs), 4),
-        "BLEU by length": _by_length(outputs, sources, references),
-        "protocol": signature,
-    }
-
-
-def _by_length(outputs: Sequence[str], sources: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    import sacrebleu
-
-    scores = {}
-    for start, end in zip(LENGTHS, (*LENGTHS[1:], math.inf), strict=True):
-        if indices := [i for i, source in enumerate(sources) if start <= len(source.split()) < end]:
-            bleu = sacrebleu.corpus_bleu([outputs[i] for i in indices], [[references[i] for i in indices]], force=True)
-            scores[f"{start}+" if end == math.inf else f"{start}-{end - 1}"] = round(bleu.score, 1)
-    return scores
-
-
-def alignment_error_rate(alignments: Sequence[set], references: Sequence[set]) -> float:
-    """1 - 2 |A and S| / (|A| + |S|), with the links (source index, target index) of all sentences counted together."""
-    links = sum(map(len, alignments)) + sum(map(len, references))
-    return 1 - 2 * sum(len(a & s) for a, s in zip(alignments, references, strict=True)) / max(links, 1)
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The user's files to measure on, see `own_files`; outputs can be scored without the sentences."""
+        source = self.source_file or (self.target_file if self.outputs else None)
+        return own_files(source, self.target_file, self.pairs_file)
 
 
 def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = None) -> dict[str, Any]:
@@ -87,28 +69,58 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
 
     Raises UserError if the runs, the corpus or the language model cannot be used.
     """
-    from tasks.translator.data import load_alignments, load_split
-    from tasks.translator.inference import PairScorer, Translator, hard_alignment
+    from tasks.translator.data import load_alignments
+    from tasks.translator.inference import PairScorer, Translator
+    from tasks.translator.translation import hard_alignment
 
-    search: dict[str, Any] = {"beam": options.beam, "language_model": options.load_language_model()}
+    config = run.read_config(Config)
+    split = _split(config, options)
+    if options.outputs:
+        return _scores(_outputs(options.outputs, split), split, config, options)
+    search: dict[str, Any] = {
+        "beam": options.beam, "language_model": options.load_language_model(), "as_is": options.as_is
+    }  # fmt: skip
     translator = Translator(model, **search) if model else Translator.load(str(run.path), *options.model[1:], **search)
     config, is_single = translator.config, len(translator.loaded) == 1
-    split = load_split(config, options.split, options.data_dir)
     outputs = [best[0].text for best in translator(translator.accepted(split.sources))]
-    scores = translation_scores(outputs, split.sources, split.targets)
-    metrics: dict[str, Any] = {"pairs": len(outputs), "beam": config.beam, **scores}
-    if config.corpus == "scenes" and config.decoder != "fixed" and is_single:
+    metrics = {"beam": config.beam, **_scores(outputs, split, config, options)}
+    if config.corpus == "scenes" and config.decoder != "fixed" and is_single and not options.files:
         pairs = PairScorer(translator.loaded[0])(list(zip(split.sources, split.targets, strict=True)))
         alignments = [set(hard_alignment(pair.attention[:-1])) for pair in pairs]
         references = load_alignments(config, options.split, options.data_dir)
         metrics["AER"] = round(alignment_error_rate(alignments, references), 4)
-    if is_single and not options.language_model:
+    if is_single and not options.language_model and not options.files:
         with run.results() as may_write:
             if may_write:
                 run.save_metrics(options.split, metrics)
                 card.write(run)
-    print_worst(options.worst, outputs, split.sources, split.targets)
     return metrics
+
+
+def _split(config: Config, options: Arguments) -> "Split":
+    """The pairs to measure on: the user's files, else the split of the corpus."""
+    from tasks.translator.data import load_files, load_split
+
+    return load_files(options.files, config) if options.files else load_split(config, options.split, options.data_dir)
+
+
+def _outputs(path: Path, split: "Split") -> list[str]:
+    """The translations of a file; UserError if there is not one for each pair."""
+    from datasets.lines import read_lines
+
+    outputs = read_lines(path)
+    if len(outputs) != len(split.targets):
+        expected = f"{len(split.targets):,} were expected, one for each reference"
+        raise UserError(f"--outputs {path}: has {len(outputs):,} lines; {expected}")
+    return outputs
+
+
+def _scores(outputs: Sequence[str], split: "Split", config: Config, options: Arguments) -> dict[str, Any]:
+    """The metrics of translations of a split; prints the worst of them if asked."""
+    scores = translation_scores(outputs, split.targets, split.sources, config.target, options.bleu_tokenizer)
+    print_worst(options.worst, outputs, split.sources, split.targets)
+    measured = {"split": ", ".join(map(str, options.files))} if options.files else {}
+    return {**measured, "pairs": len(outputs), **scores}
 
 
 def print_worst(count: int, outputs: Sequence[str], sources: Sequence[str], references: Sequence[str]) -> None:
@@ -123,6 +135,9 @@ def print_worst(count: int, outputs: Sequence[str], sources: Sequence[str], refe
 @command
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.translator.evaluate", __doc__)
+    if options.outputs and not options.outputs.exists():
+        raise UserError(f"--outputs {options.outputs}: no such file; translations, one a line, were expected")
+    files = options.files
     runs = [find_run(model) for model in options.model or (None,)]
     import datasets
 
@@ -131,9 +146,15 @@ def main(arguments: list[str]) -> None:
         options,
         runs[0],
         measure,
-        " + ".join(run.name for run in runs),
+        str(options.outputs or " + ".join(run.name for run in runs)),
         models=[*(run.path for run in runs[1:]), *options.language_models()],
-        corpora=datasets.user_paths([config.source_file, config.target_file], options.data_dir),
+        corpora=[
+            *datasets.user_paths(
+                map(str, (path for files in config.files.values() for path in files)), options.data_dir
+            ),
+            *files,
+            *([options.outputs] if options.outputs else []),
+        ],
     )
 
 

@@ -1,37 +1,8 @@
-"""Metrics by hand, and the command."""
+"""The command `evaluate`."""
 
 import json
 
-import pytest
-
-from tasks.translator.evaluate import alignment_error_rate, main, translation_scores
-
-
-def test_scores_by_hand():
-    outputs = ["A dog runs .", "a big red cat is here now ok"]
-    scores = translation_scores(outputs, ["x " * 4, "x " * 9], ["A dog runs .", "A big red cat is here now ok"])
-    assert scores["exact"] == 0.5
-    assert scores["BLEU lower case"] == 100
-    assert 80 < scores["BLEU"] < 100
-    assert scores["chrF"] < 100
-    assert scores["BLEU by length"].keys() == {"1-7", "8-11"}
-    assert scores["BLEU by length"]["1-7"] == 100
-    assert "tok:13a" in scores["protocol"]
-
-
-def test_interval_contains_the_score_and_is_0_without_a_match():
-    outputs = [f"a b c d e {number}" for number in range(20)]
-    scores = translation_scores(outputs, outputs, [f"{text} x" if len(text) % 2 else text for text in outputs])
-    low, high = map(float, scores["BLEU interval"].split(" to "))
-    assert low < scores["BLEU"] < high
-    assert translation_scores(["a"], ["a"], ["b"])["BLEU interval"] == "0.0 to 0.0"
-
-
-def test_alignment_error_rate_by_hand():
-    references = [{(0, 0), (1, 1)}, {(0, 1)}]
-    assert alignment_error_rate(references, references) == 0
-    assert alignment_error_rate([{(0, 0)}, set()], references) == pytest.approx(0.5)  # 1 - 2 / (1 + 3)
-    assert alignment_error_rate([{(0, 0), (2, 2)}, {(0, 1)}], references) == pytest.approx(1 / 3)
+from tasks.translator.evaluate import main
 
 
 def test_command_measures_and_writes_the_card(trained, capsys):
@@ -59,3 +30,30 @@ def test_wrong_usage_is_refused(trained, capsys):
     assert main(["--beam", "0"]) == 2
     assert main(["--language-model-weight", "-1"]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_own_files_and_outputs_that_exist(trained, tmp_path, capsys):
+    before = trained.run.load_metrics()
+    (tmp_path / "own.tsv").write_text("one two\tzwei eins\nthree four five\tfünf vier drei\n")
+    (tmp_path / "own.de").write_text("zwei eins\nfünf vier drei\n")
+    (tmp_path / "out").write_text("zwei eins\nfünf drei\n")
+    own = ["--pairs-file", str(tmp_path / "own.tsv"), "--json"]
+    assert main(own) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["pairs"], record["split"], record["run"]) == (2, str(tmp_path / "own.tsv"), "a-en-de")
+    assert main([*own, "--outputs", str(tmp_path / "out")]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["run"], record["exact"]) == (str(tmp_path / "out"), 0.5)
+    assert "tok:13a" in record["protocol"]
+    outputs = ["--json", "--outputs", str(tmp_path / "own.de")]
+    assert main([*outputs, "--target-file", str(tmp_path / "own.de")]) == 0  # without the sentences
+    assert json.loads(capsys.readouterr().out)["exact"] == 1
+    (tmp_path / "short").write_text("zwei eins\n")
+    assert main([*own, "--outputs", str(tmp_path / "short")]) == 2
+    assert main(["--source-file", str(tmp_path / "own.de")]) == 2
+    assert main(["--outputs", str(tmp_path / "none")]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert "has 1 lines; 2 were expected, one for each reference" in errors[0]
+    assert "were expected together" in errors[1]
+    assert "no such file" in errors[2]
+    assert trained.run.load_metrics() == before
