@@ -5,6 +5,8 @@ Invalid UTF-8 is replaced as by Python's `bytes.decode(errors="replace")`. One d
 use another version of Unicode than Python does.
 """
 
+import sys
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -31,6 +33,52 @@ def as_utf8(text: Any) -> tuple[Any, Any]:
     """Texts `(batch,)` with invalid UTF-8 replaced, and a notice for each that had some; "" for the others."""
     valid = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
     return valid, tf.where(valid == text, "", f"is not UTF-8; invalid bytes are read as {REPLACEMENT}")
+
+
+ENTITIES = {"quot": '"', "lt": "<", "gt": ">", "apos": "'", "#39": "'", "nbsp": "\u00a0", "amp": "&"}
+MARKS = 3  # of a character at most, in normalised form
+
+
+def without_entities(text: Any) -> Any:
+    """Texts with the characters that the frequent entities of HTML stand for, also of those encoded twice."""
+    text = tf.strings.regex_replace(text, r"&(?:amp;)+(#?\w+;)", r"&\1")
+    for name, character in ENTITIES.items():  # & itself last
+        text = tf.strings.regex_replace(text, f"&{name};", character)
+    return text
+
+
+class Composition:
+    """Unicode's composed form (NFC) inside a graph, of a letter and its marks, or of the letters of a Hangul syllable.
+
+    Marks must be in canonical order, as in all decomposed text that a program writes.
+    """
+
+    def __init__(self) -> None:
+        pairs = {}
+        for character in map(chr, range(sys.maxunicode + 1)):
+            decomposed = unicodedata.normalize("NFD", character)
+            if decomposed == character:
+                continue
+            pair = unicodedata.normalize("NFC", decomposed[:-1]) + decomposed[-1]
+            if len(pair) == 2 and unicodedata.normalize("NFC", pair) == character:
+                pairs[pair] = character
+        initializer = tf.lookup.KeyValueTensorInitializer(list(pairs), list(pairs.values()), tf.string, tf.string)
+        self._composed = tf.lookup.StaticHashTable(initializer, "")
+        self.resources: list[Any] = [self._composed]  # that a SavedModel must track besides variables
+
+    def __call__(self, text: Any) -> Any:
+        """The composed form of texts `(batch,)` of valid UTF-8."""
+        characters = tf.strings.unicode_split(text, "UTF-8")
+        for _ in range(MARKS):
+            values, rows = characters.values, characters.value_rowids()
+            following = tf.concat([values, [""]], axis=0)[1:]
+            is_same_row = rows == tf.concat([rows, [-1]], axis=0)[1:]
+            composed = tf.where(is_same_row, self._composed.lookup(tf.strings.join([values, following])), "")
+            is_composed = composed != ""
+            kept = tf.logical_not(tf.concat([[False], is_composed], axis=0)[:-1])
+            characters = characters.with_values(tf.where(is_composed, composed, values))
+            characters = tf.ragged.boolean_mask(characters, characters.with_values(kept))
+        return tf.strings.reduce_join(characters, axis=-1)
 
 
 def keep_rows(ragged: Any, kept: Any) -> Any:

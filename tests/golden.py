@@ -77,7 +77,7 @@ def translator() -> dict[str, Any]:
                 }
                 for found in translations[:3]
             ]
-            for translations in Translator.load(name, n_best=3)(sentences)
+            for translations in Translator.load(name, n_best=3, as_is=True)(sentences)
         ]
     pairs = [("Ein Hund.", "A dog."), ("Ein Hund läuft über eine Wiese.", "A dog runs.")]
     outputs["score"] = [

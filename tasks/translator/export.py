@@ -19,6 +19,7 @@ Endpoints, all for any batch size:
                         tokens (batch, target) string        "" after the end
                         error (batch,) string
 
+A text is translated as one sentence, as it is written, like with `--as-is` on the command line; Unicode is normalised.
 If a sentence has fewer translations than the beam width, the others have text "", log_prob and score -1e9. As on the
 command line, a sentence of more than twice the length of training is not translated. A text with invalid UTF-8 is
 processed with U+FFFD in its stead, and its `error` says so.
@@ -35,13 +36,14 @@ from tasks.translator.config import find_run
 
 if TYPE_CHECKING:
     from shared.export import Endpoint
-    from shared.text_in_graph import TextTable
+    from shared.text_in_graph import Composition, TextTable
     from tasks.translator.inference import PairScorer, Translator
 
 TOLERANCE = 1e-3  # of log-probabilities; two graphs may add in different order
 EXAMPLES = (
     "a small red circle .", "", "ein Hund\tläuft , und\u732b!", "of the", "\U0001f600", "le chat noir",
     "Two men are playing football .", "eine Frau mit einem Hut steht vor einem Haus",
+    "ein scho\u0308ner Mu\u0308ller &amp; Co.",
 )  # fmt: skip
 
 
@@ -52,31 +54,34 @@ def export(model: str | None = None, beam: int | None = None) -> Path:
     """
     run = find_run(model)
     from shared.export import write_saved_model
-    from shared.text_in_graph import text_table
+    from shared.text_in_graph import Composition, text_table
     from tasks.translator.inference import PairScorer, Translator
 
-    translator = Translator.load(str(run.path), beam=beam)
+    translator = Translator.load(str(run.path), beam=beam, as_is=True)
     scorer = PairScorer(translator.loaded[0])
-    tables = [text_table(vocabulary) for vocabulary in translator.vocabulary]
-    resources = [resource for table in tables for resource in table.resources]
-    functions, check = endpoints(translator, scorer, tables), parity_check(translator, scorer)
+    tables, composition = [text_table(vocabulary) for vocabulary in translator.vocabulary], Composition()
+    resources = [resource for part in (*tables, composition) for resource in part.resources]
+    functions, check = endpoints(translator, scorer, tables, composition), parity_check(translator, scorer)
     return write_saved_model(run, translator.search, functions, check, resources)
 
 
-def endpoints(translator: "Translator", scorer: "PairScorer", tables: "list[TextTable]") -> "dict[str, Endpoint]":
+def endpoints(
+    translator: "Translator", scorer: "PairScorer", tables: "list[TextTable]", composition: "Composition"
+) -> "dict[str, Endpoint]":
     """The functions of the SavedModel, with their inputs; the tables are those of source and target."""
     import tensorflow as tf
 
     from shared.export import MISSING, Endpoint, first_error, message
     from shared.text import SPACE
-    from shared.text_in_graph import as_utf8, keep_rows
+    from shared.text_in_graph import as_utf8, keep_rows, without_entities
 
     source_table, target_table = tables
     vocabulary = translator.vocabulary.target
     names = tf.constant(["", *vocabulary.table[1:]])
     max_length = translator.config.max_length
 
-    def tidy(text):
+    def clean(text):
+        text = composition(without_entities(text))
         return tf.strings.regex_replace(tf.strings.regex_replace(text, SPACE, " "), "^ | $", "")
 
     def with_end(table, tokens, ids):
@@ -88,7 +93,7 @@ def endpoints(translator: "Translator", scorer: "PairScorer", tables: "list[Text
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)  # once for two endpoints
     def translate(text):
         text, notice = as_utf8(text)
-        text = tidy(text)
+        text = clean(text)
         tokens, ids = source_table.split(text)
         count = ids.row_lengths()
         too_long = message("has ", count, f" tokens, more than twice the {max_length} of training; split it")
@@ -103,7 +108,7 @@ def endpoints(translator: "Translator", scorer: "PairScorer", tables: "list[Text
         is_empty = tf.equal(text, "")[:, None]  # its one translation is ""
         of_empty = tf.where(tf.range(tf.shape(copied)[1]) == 0, 0.0, MISSING)
         return {
-            "text": tf.where(is_empty, "", target_table.decode(token_ids, instead=copies)),
+            "text": tf.where(is_empty, "", without_entities(target_table.decode(token_ids, instead=copies))),
             "log_prob": tf.where(is_empty, of_empty, result["log_probs"]),
             "score": tf.where(is_empty, of_empty, result["scores"]),
             "tokens": tf.where(tf.expand_dims(is_empty, -1), "", tokens),
@@ -118,8 +123,8 @@ def endpoints(translator: "Translator", scorer: "PairScorer", tables: "list[Text
 
     def score(source, target):
         (source, of_source), (target, of_target) = as_utf8(source), as_utf8(target)
-        _, source_ids = with_end(source_table, *source_table.split(tidy(source)))
-        tokens, target_ids = with_end(target_table, *target_table.split(tidy(target)))
+        _, source_ids = with_end(source_table, *source_table.split(clean(source)))
+        tokens, target_ids = with_end(target_table, *target_table.split(clean(target)))
         log_probs, _ = scorer.scoring({"source_ids": source_ids, "target_ids": target_ids})
         return {
             "log_prob": tf.reduce_sum(log_probs, axis=-1),

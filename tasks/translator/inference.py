@@ -6,7 +6,7 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,9 +14,11 @@ import numpy as np
 
 from shared.batching import pad
 from shared.errors import ListError, UserError, check_list, shown
-from shared.text import tidy
+from shared.sentences import separator, split_clauses, split_sentences
 from shared.training import Loaded
-from shared.vocabulary import Vocabulary, WordVocabulary
+from shared.vocabulary import WordVocabulary
+from tasks.translator import kept
+from tasks.translator.casing import as_trained
 from tasks.translator.config import Config, find_run
 from tasks.translator.fusion import LanguageModel
 from tasks.translator.model import (
@@ -28,90 +30,50 @@ from tasks.translator.model import (
     load_model,
     source_batch,
 )
+from tasks.translator.text import clean, without_entities
+from tasks.translator.translation import (
+    Translation,
+    as_written,
+    empty_translation,
+    join_words,
+    joined,
+    word_attention,
+    word_indices,
+)
 
 BATCH_TOKENS = 2000  # of either language, padding included
 
 LoadedTranslator = Loaded[Config, Vocabularies, EncoderDecoder]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Translation:
-    """One translation of a sentence."""
-
-    text: str
-    log_prob: float  # in nats, end token included
-    score: float  # the sort key of the translations of a sentence
-    tokens: list[str]  # words or subwords
-    token_log_probs: np.ndarray  # (tokens,)
-    words: list[str]  # of the text, as separated by white space
-    probabilities: np.ndarray  # (words,), of each word the product of those of its tokens
-    source_words: list[str]
-    attention: np.ndarray  # (words, source words + 1), the end of the source last
-    unknown: list[str]  # source words that are not in the vocabulary
-
-    @property
-    def alignment(self) -> list[tuple[int, int]]:
-        """Pairs of source and target word index, from 0."""
-        return hard_alignment(self.attention)
-
-
-def hard_alignment(attention: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of source and target word index from attention `(words, source words + 1)`.
-
-    Each target word is aligned with the source word of highest attention; with none if that is the end of the source.
-    """
-    end = attention.shape[-1] - 1
-    highest = enumerate(attention.argmax(-1).tolist())
-    return [(source, target) for target, source in highest if source != end and attention[target, source] > 0]
-
-
-def word_indices(vocabulary: Vocabulary, ids: Sequence[int]) -> np.ndarray:
-    """The index of the word that each token belongs to, `(tokens,)`."""
-    return np.cumsum([i > 0 and vocabulary.begins_word(token_id) for i, token_id in enumerate(ids)], dtype=int)
-
-
-def word_attention(attention: np.ndarray, source_indices: np.ndarray, target_indices: np.ndarray) -> np.ndarray:
-    """Attention between tokens `(tokens, source tokens + 1)` -> between words `(words, source words + 1)`.
-
-    The attention to a source word is the sum over its tokens; that of a target word is the mean over its tokens.
-    """
-    columns = np.append(source_indices, source_indices.max(initial=-1) + 1)
-    to_words = np.float64(columns[:, None] == np.arange(columns[-1] + 1))
-    of_words = np.float64(np.arange(target_indices.max(initial=-1) + 1)[:, None] == target_indices)
-    return (of_words / of_words.sum(axis=1, keepdims=True)) @ attention @ to_words
-
-
-def join_words(vocabulary: Vocabulary, ids: Sequence[int], tokens: Sequence[str]) -> list[str]:
-    """The words that tokens form; with a vocabulary of words the tokens themselves."""
-    if isinstance(vocabulary, WordVocabulary):
-        return list(tokens)
-    starts = np.flatnonzero(np.diff(word_indices(vocabulary, ids))) + 1
-    return [vocabulary.decode(word.tolist()) for word in np.split(np.asarray(ids, int), starts)] if ids else []
-
-
 class Translator:
     """Translates with one model, or with an ensemble.
+
+    A text is split into its sentences, and a sentence that is longer than those of training into its clauses. One that
+    is all in lower case or in capitals is read as training writes it (`casing`). Numbers, names and addresses are kept
+    (`kept`). The translations are joined.
 
     Args:
         loaded: results of `load_model`; several models of the same languages and vocabularies form an ensemble.
         beam: beam width; default: the value in the config of the first model, but at least `n_best`.
         n_best: number of translations needed for each sentence.
         language_model: rescores the translations.
+        as_is: each text is one sentence, and is translated as it is written.
     """
 
     def __init__(
         self, *loaded: LoadedTranslator, beam: int | None = None, n_best: int = 1,
-        language_model: LanguageModel | None = None,
+        language_model: LanguageModel | None = None, as_is: bool = False,
     ):  # fmt: skip
         config, self.vocabulary, _ = loaded[0]
         self.config = replace(config, beam=beam or max(config.beam, n_best))
-        self.loaded, self.language_model = loaded, language_model
+        self.loaded, self.language_model, self.as_is = loaded, language_model, as_is
         self.search = SearchModel([model for _, _, model in loaded], self.config)
 
     @classmethod
     def load(
         cls, model: str | None = None, *others: str, beam: int | None = None, n_best: int = 1,
-        language_model: LanguageModel | None = None,
+        language_model: LanguageModel | None = None, as_is: bool = False,
     ) -> "Translator":  # fmt: skip
         """Loads a run or folder, by default the released model; further ones form an ensemble with it.
 
@@ -128,38 +90,96 @@ class Translator:
                 raise UserError(f"{directions}; an ensemble needs models of the same languages")
             if fingerprints[i] != fingerprints[0]:
                 raise UserError(f"{name} and {names[0]} have different vocabularies; the same were expected")
-        return cls(*loaded, beam=beam, n_best=n_best, language_model=language_model)
+        return cls(*loaded, beam=beam, n_best=n_best, language_model=language_model, as_is=as_is)
 
-    def __call__(self, sentences: Sequence[str]) -> list[list[Translation]]:
-        """The translations of each sentence, best first; one empty translation of an empty sentence.
+    def __call__(self, texts: Sequence[str]) -> list[list[Translation]]:
+        """The translations of each text, best first; one empty translation of an empty text.
 
-        Raises UserError if a sentence is too long, see `refusal`; ListError for one sentence that is not in a list.
+        Raises UserError if a text is too long, see `refusal`; ListError for one text that is not in a list.
         """
-        check_list(sentences, "sentences")
-        sentences = [tidy(sentence) for sentence in sentences]
-        different = [sentence for sentence in dict.fromkeys(sentences) if sentence]  # repeated ones are searched once
-        for sentence in different:
-            if reason := self.refusal(sentence):
+        check_list(texts, "sentences")
+        divided = [self._parts(clean(text)) for text in texts]
+        for parts in divided:
+            if reason := self._refusal(parts):
                 raise UserError(reason)
-        encoded = [self.vocabulary.source.encode(sentence) for sentence in different]
-        translations = {"": [_empty_translation()]}
+        different = [part for part in dict.fromkeys(part for parts in divided for part in parts) if part]
+        translations = {"": [empty_translation()], **self._translate(different)}
+        between = separator(self.config.target)
+        return [joined([translations[part] for part in parts], between) for parts in divided]
+
+    def _parts(self, text: str) -> list[str]:
+        """What is translated by itself: the text, its sentences, or clauses of a sentence that is too long."""
+        if self.as_is or not text:
+            return [text]
+
+        def fits(part: str) -> bool:
+            return len(self.vocabulary.source.encode(part)) <= self.config.max_length
+
+        sentences = split_sentences(text, self.config.source)
+        return [
+            part for sentence in sentences for part in ([sentence] if fits(sentence) else split_clauses(sentence, fits))
+        ]
+
+    def _translate(self, sentences: Sequence[str]) -> dict[str, list[Translation]]:
+        """The translations of different sentences, none empty."""
+        if self.as_is:
+            return dict(zip(sentences, self._search(sentences), strict=True))
+        source = self.vocabulary.source
+        written = {sentence: as_trained(sentence, source) for sentence in sentences}
+        found = self._keep(dict(zip(sentences, self._search(list(written.values())), strict=True)), written)
+        return {
+            sentence: translations
+            if written[sentence] == sentence
+            else [as_written(best, sentence) for best in translations]
+            for sentence, translations in found.items()
+        }
+
+    def _keep(self, found: Mapping[str, list[Translation]], written: Mapping[str, str]) -> dict[str, list[Translation]]:
+        """The translations of each sentence, with its numbers, names and addresses; see `kept`."""
+        source, target = self.vocabulary
+        spans = {sentence: kept.find_spans(sentence, source, self.config.source) for sentence in found}
+        results = {s: [kept.by_model(best, spans[s]) for best in found[s]] if spans[s] else found[s] for s in found}
+        lacking = [s for s in found if kept.lost(spans[s], found[s][0])]
+        choices_of = {s: kept.placeholders(spans[s], source, target) for s in lacking}
+        trials = {
+            s: [(chosen, kept.with_placeholders(written[s], spans[s], chosen)) for chosen in choices]
+            for s, choices in choices_of.items()
+        }
+        texts = list(dict.fromkeys(text for tried in trials.values() for _, text in tried))
+        searched = dict(zip(texts, self._search(texts), strict=True)) if texts else {}
+        for s, tried in trials.items():
+            placed = [kept.restored(best, s, spans[s], chosen) for chosen, text in tried for best in searched[text]]
+            by_attention = [kept.restored(best, s, spans[s], None) for best in found[s]]
+            distinct: dict[str, Translation] = {}
+            for best in [*sorted(filter(None, placed), key=lambda best: -best.score), *filter(None, by_attention)]:
+                distinct.setdefault(best.text, best)
+            results[s] = list(distinct.values()) or found[s]
+        return results
+
+    def _search(self, sentences: Sequence[str]) -> list[list[Translation]]:
+        """The translations that the search finds for sentences, best first."""
+        encoded = [self.vocabulary.source.encode(sentence) for sentence in sentences]
+        translations: dict[int, list[Translation]] = {}
         for indices in self.search.batches([len(ids) + 1 for ids in encoded], self._batch_tokens):
             result = self.search.predict_on_batch({"source_ids": source_batch([encoded[i] for i in indices])})
             for row, i in enumerate(indices):
-                tokens = self.vocabulary.source.pieces(different[i])
+                tokens = self.vocabulary.source.pieces(sentences[i])
                 ranks = np.flatnonzero(result["lengths"][row]).tolist()  # length 0 is an unused entry of the beam
                 best = [self._translation(result, row, rank, encoded[i], tokens) for rank in ranks]
-                translations[different[i]] = self._rescored(best)
-        return [translations[sentence] for sentence in sentences]
+                translations[i] = self._rescored(best)
+        return [translations[i] for i in range(len(sentences))]
 
     @property
     def _batch_tokens(self) -> int:
         """Tokens of a batch; fewer with a wide beam and a large vocabulary, whose scores would fill the memory."""
         return max(1, min(BATCH_TOKENS, MAX_SCORES // (self.config.beam * len(self.vocabulary.target))))
 
-    def refusal(self, sentence: str) -> str | None:
-        """Why a sentence cannot be translated: it is more than twice as long as those of training."""
-        count = len(self.vocabulary.source.encode(tidy(sentence)))
+    def refusal(self, text: str) -> str | None:
+        """Why a text cannot be translated: one of its clauses is more than twice as long as sentences of training."""
+        return self._refusal(self._parts(clean(text)))
+
+    def _refusal(self, parts: Sequence[str]) -> str | None:
+        count = max(len(self.vocabulary.source.encode(part)) for part in parts)
         if count <= 2 * self.config.max_length:
             return None
         return f"has {count:,} tokens, more than twice the {self.config.max_length} of training; split it"
@@ -178,13 +198,14 @@ class Translator:
         ids = [i for i in values["token_ids"][: values["lengths"]].tolist() if i != target.end_id]
         copied = zip(values["copied"][: len(ids)], target.tokens(ids), strict=True)
         tokens = [source_tokens[i] if i >= 0 else token for i, token in copied]
-        words, indices = join_words(target, ids, tokens), word_indices(target, ids)
+        words = [without_entities(word) for word in join_words(target, ids, tokens)]  # older runs have learned them
+        indices = word_indices(target, ids)
         log_probs, attention = (
             values["token_log_probs"][: len(ids)],
             values["extras"][: len(ids), : len(source_ids) + 1],
         )
         return Translation(
-            text=" ".join(words) if isinstance(target, WordVocabulary) else target.decode(ids),
+            text=" ".join(words) if isinstance(target, WordVocabulary) else without_entities(target.decode(ids)),
             log_prob=float(values["log_probs"]),
             score=float(values["scores"]),
             tokens=tokens,
@@ -194,6 +215,7 @@ class Translator:
             source_words=join_words(source, source_ids, source_tokens),
             attention=word_attention(attention, word_indices(source, source_ids), indices),
             unknown=[token for token, i in zip(source_tokens, source_ids, strict=True) if i == source.unknown_id],
+            is_complete=target.end_id in values["token_ids"][: values["lengths"]],
         )
 
     def _rescored(self, translations: list[Translation]) -> list[Translation]:
@@ -204,14 +226,6 @@ class Translator:
         scores = self.language_model.scores(values, self.config.length_penalty)
         rescored = [replace(best, score=score) for best, score in zip(translations, scores, strict=True)]
         return sorted(rescored, key=lambda best: -best.score)
-
-
-def _empty_translation() -> Translation:
-    """The translation of an empty sentence."""
-    return Translation(
-        text="", log_prob=0.0, score=0.0, tokens=[], token_log_probs=np.empty(0), words=[], probabilities=np.empty(0),
-        source_words=[], attention=np.empty((0, 1)), unknown=[],
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,8 +271,8 @@ class PairScorer:
             if isinstance(pair, str) or len(pair) != 2:
                 raise ListError(f"{shown(pair)}: a sentence and its translation were expected, in a list of such pairs")
         vocabulary = self.vocabulary.target
-        sources = [self.vocabulary.source.encode(tidy(source)) for source, _ in pairs]
-        targets = [[*vocabulary.encode(tidy(target)), vocabulary.end_id] for _, target in pairs]
+        sources = [self.vocabulary.source.encode(clean(source)) for source, _ in pairs]
+        targets = [[*vocabulary.encode(clean(target)), vocabulary.end_id] for _, target in pairs]
         lengths = [max(len(source) + 1, len(target)) for source, target in zip(sources, targets, strict=True)]
         scores: dict[int, PairScore] = {}
         for indices in self.scoring.batches(lengths, BATCH_TOKENS):
@@ -269,7 +283,7 @@ class PairScorer:
                 scores[i] = PairScore(
                     source=source,
                     target=target,
-                    tokens=[*vocabulary.pieces(tidy(target)), vocabulary.table[vocabulary.end_id]],
+                    tokens=[*vocabulary.pieces(clean(target)), vocabulary.table[vocabulary.end_id]],
                     log_probs=log_probs[:length],
                     unknown=[token_id == vocabulary.unknown_id for token_id in targets[i]],
                     attention=attention[:length, : len(sources[i]) + 1],

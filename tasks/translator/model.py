@@ -206,7 +206,7 @@ def translate(models: Sequence[EncoderDecoder], source_ids: Any, config: Config)
 
     def limit(length: Any, minimum: Callable[[Any, Any], Any]) -> Any:
         # A translation is rarely longer than 1.5 times its source; hypotheses that stay open longer cost time.
-        return minimum(3 * length // 2 + 8, config.max_length) + 1  # and the end token
+        return minimum(3 * length // 2 + 8, 2 * config.max_length) + 1  # and the end token
 
     max_lengths = limit(ops.sum(ops.cast(source_ids != Vocabulary.pad_id, "int32"), axis=1), ops.minimum)
     batch, width = ops.shape(source_ids)

@@ -22,6 +22,8 @@ class SearchOptions:
     run."""
     beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
     """Beam width; default: the value in the run's config."""
+    as_is: bool = False
+    """Translate each line as one sentence, as it is written: without splitting, restored capitals and kept numbers."""
     language_model: str | None = None
     """Run or folder of an exported language model that rescores the translations."""
     language_model_weight: Weight = 0.2

@@ -6,15 +6,15 @@
     python -m tasks.translator.translate "Ein Hund läuft." --n-best 5 --alignment alignment.png
     python -m tasks.translator.translate --file a.de --json --pharaoh a.align --model RUN --model OTHER
 
-Writes one line for each sentence. It is empty if the sentence is empty or too long; the latter is reported on standard
-error, and the other sentences are translated.
+Writes one line for each line, as soon as the input pauses. A line may hold several sentences. Its translation is empty
+if it is empty or has a clause that is too long; the latter is reported on standard error, and the other lines are
+translated. Numbers, names and addresses stay as they are; `--json` says how (`kept`).
 """
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass
 from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,15 @@ from shared.bounds import Beam
 from shared.cli import USAGE, OutputOptions, Results, check_n_best, command, parse, print_error
 from shared.errors import UserError
 from shared.outputs import PICTURES, Output, check_outputs, numbered_paths
-from shared.text import check_readable, read_lines
+from shared.text import check_readable, read_batches
 from tasks.translator.config import find_run
 from tasks.translator.options import SearchOptions
 
 if TYPE_CHECKING:
-    from tasks.translator.inference import Translation, Translator
+    from tasks.translator.inference import Translator
+    from tasks.translator.translation import Translation
 
-CHUNK = 256  # sentences read before they are translated, in batches of similar length
+MOST = 256  # lines that are translated together, in batches of similar length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,8 @@ def as_record(sentence: str, translations: "Sequence[Translation]") -> dict[str,
                 "words": translation.words,
                 "probabilities": [round(float(value), 4) for value in translation.probabilities],
                 "alignment": translation.alignment,
+                "kept": [asdict(kept) for kept in translation.kept],
+                "complete": translation.is_complete,
                 "tokens": translation.tokens,
                 "token_log_probs": [round(float(value), 4) for value in translation.token_log_probs],
             }
@@ -91,18 +94,27 @@ def _with_confidence(translation: "Translation") -> str:
     return " ".join(f"{word} ({probability:.2f})" for word, probability in words)
 
 
-def translate_lines(
-    translator: "Translator", lines: Iterable[str], failed: list[int]
+def translate_batches(
+    translator: "Translator", batches: Iterable[Sequence[str]], failed: list[int]
 ) -> "Iterator[tuple[str, list[Translation]]]":
-    """Each line with its translations; reports lines that are too long and appends their numbers to `failed`."""
-    numbered = enumerate(lines, start=1)
-    while chunk := list(islice(numbered, CHUNK)):
-        refused = {number: refusal for number, line in chunk if (refusal := translator.refusal(line))}
+    """Each line with its translations; reports lines that are too long and appends their numbers to `failed`.
+
+    A translation that the search cuts off is reported too.
+    """
+    count = 0
+    for batch in batches:
+        numbered = list(enumerate(batch, start=count + 1))
+        count += len(batch)
+        refused = {number: refusal for number, line in numbered if (refusal := translator.refusal(line))}
         for number, refusal in refused.items():
             print_error(f"sentence {number} {refusal}")
         failed.extend(refused)
-        results = iter(translator([line for number, line in chunk if number not in refused]))
-        yield from ((line, [] if number in refused else next(results)) for number, line in chunk)
+        results = iter(translator([line for number, line in numbered if number not in refused]))
+        for number, line in numbered:
+            translations = [] if number in refused else next(results)
+            if translations and not translations[0].is_complete:
+                print_error(f"sentence {number}: its translation is cut off; it may lack the end")
+            yield line, translations
 
 
 def check(options: Arguments) -> None:
@@ -120,11 +132,11 @@ def main(arguments: list[str]) -> int:
     check(options)
     runs = [find_run(model) for model in options.model or (None,)]
     source = "-" if options.sentences == ("-",) else options.file
-    lines: Iterable[str] = read_lines(source) if source else options.sentences
+    batches: Iterable[Sequence[str]] = read_batches(source, MOST) if source else [options.sentences]
     pictures: list[Path] = []
     if options.alignment:
-        lines = list(lines)  # their number decides the names of the pictures
-        pictures = numbered_paths("--alignment", options.alignment, len(lines), PICTURES)
+        batches = list(batches)  # the number of lines decides the names of the pictures
+        pictures = numbered_paths("--alignment", options.alignment, sum(map(len, batches)), PICTURES)
     check_outputs(
         {
             "--output": [options.output],
@@ -140,13 +152,14 @@ def main(arguments: list[str]) -> int:
 
     language_model = options.load_language_model()
     paths = [str(run.path) for run in runs]
-    translator = Translator.load(*paths, beam=options.beam, n_best=options.n_best, language_model=language_model)
+    search: dict[str, Any] = {"beam": options.beam, "n_best": options.n_best, "as_is": options.as_is}
+    translator = Translator.load(*paths, language_model=language_model, **search)
     failed: list[int] = []
     count = 0
     with ExitStack() as stack:
         results = stack.enter_context(Results(options.json, options.output))
         pharaoh = stack.enter_context(Output(options.pharaoh)) if options.pharaoh else None
-        for index, (line, translations) in enumerate(translate_lines(translator, lines, failed)):
+        for index, (line, translations) in enumerate(translate_batches(translator, batches, failed)):
             best = translations[: options.n_best]
             results.write(as_record(line, best), as_text(index, line, best, options))
             if pharaoh:

@@ -11,7 +11,7 @@ import numpy as np
 from shared.export import Endpoint, write_saved_model
 from shared.phones import PhoneVocabulary
 from shared.runs import Run
-from shared.text_in_graph import text_table
+from shared.text_in_graph import Composition, text_table
 from shared.training import Loaded
 from shared.vocabulary import WordVocabulary
 
@@ -58,9 +58,9 @@ def translator() -> Exported:
     enlarge(model)
     loaded = Loaded(config, vocabularies, model)
     tables = [text_table(vocabulary) for vocabulary in vocabularies]
-    whole = Translator(loaded)
-    resources = [resource for table in tables for resource in table.resources]
-    return Exported(whole, whole.search, endpoints(whole, PairScorer(loaded), tables), resources)
+    whole, composition = Translator(loaded, as_is=True), Composition()
+    resources = [resource for part in (*tables, composition) for resource in part.resources]
+    return Exported(whole, whole.search, endpoints(whole, PairScorer(loaded), tables, composition), resources)
 
 
 def language_model() -> Exported:

@@ -1,11 +1,12 @@
 """Text tables give the tokens, ids and text of their vocabularies, for any text and any bytes."""
 
 import random
+import unicodedata
 
 import pytest
 import tensorflow as tf
 
-from shared.text_in_graph import SubwordTable, TextTable, WordTable, text_table
+from shared.text_in_graph import Composition, SubwordTable, TextTable, WordTable, text_table, without_entities
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tests.shared.test_vocabulary import STRANGE, TEXTS, random_texts
 
@@ -139,3 +140,27 @@ def test_normalisations_without_a_graph_version_are_refused(normalisation):
     for vocabulary in (VOCABULARIES["words"], VOCABULARIES["subwords"]):
         with pytest.raises(ValueError, match=f"Received: '{normalisation}'"):
             text_table(type(vocabulary)(vocabulary.table, normalisation))
+
+
+def test_composed_form_as_in_python():
+    composition = Composition()
+    texts = [
+        "Mu\u0308ller",
+        "",
+        "\u0308x",
+        "Tie\u0302\u0301ng Vie\u0323\u0302t",
+        "\u1112\u1161\u11ab\u1100\u1173\u11af",
+        "a\0b\u0301",
+    ]
+    texts += [unicodedata.normalize("NFD", chr(code)) for code in (0xC5, 0x1F82, 0x0958, 0x212B, 0xAC01)]
+    composed = [text.decode() for text in composition(tf.constant(texts)).numpy()]
+    assert composed == [unicodedata.normalize("NFC", text) for text in texts]
+    for empty in ([], ["", ""]):
+        assert [text.decode() for text in composition(tf.constant(empty, tf.string)).numpy()] == empty
+
+
+def test_entities_become_characters():
+    texts = ["a &amp; b &lt;c&gt; &#39;d&apos; &amp;quot;", "&amp;amp;lt; AT&T &ampot; &x;"]
+    assert [text.decode() for text in without_entities(tf.constant(texts)).numpy()] == [
+        "a & b <c> 'd' \"", "< AT&T &ampot; &x;"
+    ]  # fmt: skip

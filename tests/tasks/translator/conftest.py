@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import keras
+import numpy as np
 import pytest
 
 import shared.runs
@@ -11,6 +12,7 @@ from shared.runs import Run
 from tasks.translator.config import SCENES, Config
 from tasks.translator.inference import PairScorer, Translator
 from tasks.translator.train import train
+from tasks.translator.translation import Translation
 
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
 
@@ -61,3 +63,13 @@ def translator(trained):
 @pytest.fixture(scope="package")
 def scorer(trained):
     return PairScorer.load("a-en-de")
+
+
+def translation(words, attention, source_words) -> Translation:
+    """A translation of words with attention `(words, source words + 1)`."""
+    attention = np.array(attention, float)
+    return Translation(
+        text=" ".join(words), log_prob=-1.0, score=-0.5, tokens=[*words], token_log_probs=np.zeros(len(words)),
+        words=words, probabilities=np.arange(len(words)) / 10, source_words=source_words, attention=attention,
+        unknown=[],
+    )  # fmt: skip

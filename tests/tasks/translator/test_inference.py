@@ -11,9 +11,10 @@ from shared.training import Loaded
 from shared.vocabulary import SubwordVocabulary, WordVocabulary
 from tasks.translator import inference
 from tasks.translator.config import SCENES
-from tasks.translator.inference import Translator, hard_alignment, word_attention, word_indices
+from tasks.translator.inference import Translator
 from tasks.translator.model import Vocabularies, build_model
-from tests.tasks.translator.conftest import needs_right_words
+from tasks.translator.translation import Kept, hard_alignment, word_attention, word_indices
+from tests.tasks.translator.conftest import needs_right_words, translation
 
 pytestmark = pytest.mark.any_backend
 
@@ -67,6 +68,51 @@ def test_long_sentences_are_refused(translator):
     with pytest.raises(UserError, match="has 5,000 tokens"):
         translator(["one", "one " * 5000])
     assert translator.accepted(["one", "one " * 5000]) == ["one", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("one two ! three four", ["one two !", "three four"]),
+        ("one two three four five one , two three four five", ["one two three four five one ,", "two three four five"]),
+    ],
+)
+def test_texts_are_divided_and_their_translations_joined(translator, text, parts):
+    (whole, *_), *divided = translator([text, *parts])
+    bests = [best for best, *_ in divided]
+    assert whole.text == " ".join(best.text for best in bests)
+    assert whole.source_words == text.split()
+    assert whole.score == pytest.approx(sum(best.score for best in bests), abs=1e-4)
+    assert whole.attention.shape == (len(whole.words), len(text.split()) + 1)
+    as_is = Translator(*translator.loaded, beam=3, as_is=True)
+    assert as_is([text])[0][0].log_prob != pytest.approx(whole.log_prob, abs=1e-3)
+
+
+def test_numbers_are_kept_by_placeholders():
+    """A model that copies known words, and translates unknown ones to a dot."""
+    pieces = [f" {word}" for word in ("Ein", "Hund", "5", "3", "John")]
+    subwords = SubwordVocabulary([*SubwordVocabulary.reserved, *pieces, "."])
+    translator = Translator.__new__(Translator)
+    translator.vocabulary, translator.as_is = Vocabularies(subwords, subwords), False
+    translator.config = replace(SCENES, source="en", target="de")
+
+    def search(sentences):
+        searched.extend(sentences)
+        found = []
+        for sentence in sentences:
+            words = sentence.split()
+            known = [word if len(subwords.encode(word)) == 1 else "." for word in words]
+            best = translation(known, np.eye(len(words), len(words) + 1), words)
+            found.append([replace(best, score=-1.0 * known.count(".") - known.count("5"))])
+        return found
+
+    searched: list[str] = []
+    translator._search = search
+    ((best,), (known,)) = ([t[0]] for t in translator(["Ein Hund 37", "Ein Hund 3"]))
+    assert (best.text, best.kept) == ("Ein Hund 37", [Kept("37", 2, 2, "placeholder")])
+    assert best.score == 0  # with the placeholder 3, not 5
+    assert (known.text, known.kept) == ("Ein Hund 3", [Kept("3", 2, 2, "model")])
+    assert searched == ["Ein Hund 37", "Ein Hund 3", "Ein Hund 5", "Ein Hund 3"]
 
 
 def test_an_ensemble_of_a_model_with_itself_changes_nothing(translator):

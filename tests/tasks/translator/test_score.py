@@ -1,6 +1,8 @@
 """The command `score`: pairs from arguments and files, errors in one line."""
 
+import io
 import json
+import sys
 
 import pytest
 
@@ -36,7 +38,8 @@ def test_wrong_usage_is_one_line(tmp_path, capsys):
         (["--source-file", str(tmp_path / "a"), "--target-file", str(tmp_path / "b")], "has 2 lines, "),
         (["one", "two", "three"], "3 texts: a sentence, its translation and so on were expected"),
         ([], "name either sentences and their translations, or --source-file and --target-file"),
-        (["--source-file", str(tmp_path / "a")], "name either"),
+        (["--source-file", str(tmp_path / "a")], "--source-file and --target-file were expected together"),
+        (["one", "eins", "--pairs-file", "-"], "name either"),
         (["one", "eins", "--model", "none"], "none: neither a folder nor a run"),
         (["one", "eins", "--output", str(tmp_path / "nowhere" / "a")], "there is no folder"),
     ):
@@ -44,3 +47,17 @@ def test_wrong_usage_is_one_line(tmp_path, capsys):
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_pairs_of_one_file_and_of_standard_input(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.jsonl").write_text('{"en": "one two", "de": "zwei eins"}\n')
+    assert main(["--pairs-file", str(tmp_path / "a.jsonl"), "--json"]) == 0
+    (expected,) = map(json.loads, capsys.readouterr().out.splitlines())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one two\tzwei eins\nthree\tdrei\tx\n")))
+    assert main(["--pairs-file", "-", "--json"]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == expected
+    assert (second["source"], second["target"]) == ("three", "drei")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"alone\n")))
+    assert main(["--pairs-file", "-"]) == 2
+    assert "'alone': a sentence, a tab and its translation were expected" in capsys.readouterr().err

@@ -4,13 +4,14 @@ import io
 import json
 import math
 import sys
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from tasks.translator.inference import Translator
-from tasks.translator.translate import main
-from tests.tasks.translator.conftest import needs_right_words
+from tasks.translator.translate import main, translate_batches
+from tests.tasks.translator.conftest import needs_right_words, translation
 
 pytestmark = pytest.mark.any_backend
 
@@ -114,3 +115,20 @@ def test_wrong_usage_is_one_line(capsys, arguments, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_translation_that_is_cut_off_is_reported(capsys):
+    class Stub:
+        def refusal(self, line):
+            return None
+
+        def __call__(self, lines):
+            return [[replace(translation([line], [[1, 0]], [line]), is_complete=line != "b")] for line in lines]
+
+    failed: list[int] = []
+    results = list(translate_batches(Stub(), [["a"], ["b", "c"]], failed))
+    assert [(line, best.text) for line, (best,) in results] == [("a", "a"), ("b", "b"), ("c", "c")]
+    assert (failed, capsys.readouterr().err) == (
+        [],
+        "error: sentence 2: its translation is cut off; it may lack the end\n",
+    )

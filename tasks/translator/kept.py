@@ -1,0 +1,228 @@
+"""Numbers, names and addresses that a translation must have as its sentence has them.
+
+A subword model has no unknown words, so it copies nothing and translates what it does not know to something else: "37
+Bälle" to "3 boys". A sentence whose translation lacks such a span is therefore translated again with a placeholder in
+its stead, a word that the model knows and translates to itself, and the placeholder in the translation is replaced. Of
+several placeholders the one with the best score is taken. If the model translates none to itself, the word with the
+most attention to the span is replaced.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from shared.languages import primary_language
+from shared.vocabulary import Vocabulary
+from tasks.translator.translation import Kept, Translation
+
+NUMBERS = ("5", "3", "4", "10", "2", "6", "7", "8")
+NAMES = ("John", "Tom", "Bob", "Mary", "Peter", "Maria", "Boston", "Paris", "London", "Nike", "David", "Anna")
+VARIANTS = 4  # of the placeholders that are tried
+RARE = 3  # tokens of a word that training had seldom
+MOST_LETTERS = 2.4  # a token of a name; nouns are composed of longer ones
+
+# A span is a word, or part of one, without the punctuation around it.
+_SPAN = re.compile(
+    r"""(?:https?://|ftp://|www\.)\S*[^\s.,;:!?)\]}"'»”]     # an address of the web
+    | [\w.+-]+@[\w-]+(?:\.[\w-]+)+                           # of e-mail
+    | (?:[\w-]+\.)+[a-z]{2,6}(?:/\S*[^\s.,;:!?)\]}"'»”]|(?![\w.]))  # example.com/page, notes.txt
+    | [@#]\w[\w-]*                                           # a user, a tag
+    | (?:/[\w.-]+){2,}                                       # a path
+    | [^\W\d_]*\d(?:[\w.,:/’'+-]*\w)?(?:[%°€$£])?            # 37  12,50  14:30  A380  4K  50%
+    """,
+    re.VERBOSE,
+)
+_WORD = re.compile(r"[^\W\d_][\w’'.-]*[^\W_]|[^\W\d_]")
+_NOUNS_ARE_CAPITALISED = ("de", "lb")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Words of a sentence that are kept, up to the word `stop`, and their text without the punctuation around it."""
+
+    start: int
+    stop: int
+    before: str  # punctuation
+    text: str
+    after: str
+
+    @property
+    def is_number(self) -> bool:
+        return self.text[:1].isdigit()
+
+
+def find_spans(sentence: str, vocabulary: Vocabulary, language: str) -> list[Span]:
+    """The numbers, addresses and names of a sentence in a language, in order."""
+    words, spans = sentence.split(" "), []
+    names = _names(words, vocabulary, language)
+    for i, word in enumerate(words):
+        if match := _SPAN.search(word):
+            spans.append(Span(i, i + 1, word[: match.start()], match[0], word[match.end() :]))
+    taken = {span.start for span in spans}
+    for start, stop in names:
+        if not taken & {*range(start, stop)}:
+            text = " ".join(words[start:stop])
+            first, last = _WORD.search(words[start]), _WORD.search(words[stop - 1])
+            if first and last:
+                end = len(text) - len(words[stop - 1]) + last.end()
+                spans.append(Span(start, stop, text[: first.start()], text[first.start() : end], text[end:]))
+    return sorted(spans, key=lambda span: span.start)
+
+
+def _names(words: Sequence[str], vocabulary: Vocabulary, language: str) -> list[tuple[int, int]]:
+    """First and last word, exclusive, of each name: capitalised words, of which training had one seldom.
+
+    In a language that capitalises all nouns a name has two such words at least, of shorter tokens than its nouns have.
+    """
+    sentence = " ".join(words)
+    if sentence.islower() or sentence.isupper():
+        return []
+    nouns = primary_language(language) in _NOUNS_ARE_CAPITALISED
+    names, start = [], 0
+    if len(vocabulary.encode(words[0].lower())) == 1:  # such as an article, which has a capital letter here only
+        start = 1
+    while start < len(words):
+        stop = start
+        while stop < len(words) and _is_capitalised(words[stop]) and (stop == start or words[stop - 1][-1].isalnum()):
+            stop += 1
+        tokens = [_tokens(words[i], vocabulary, is_first=i == 0) for i in range(start, stop)]
+        if nouns:
+            letters = sum(map(len, words[start:stop]))
+            is_name = len(tokens) > 1 and min(tokens) > 1 and letters <= MOST_LETTERS * sum(tokens)
+        else:
+            is_name = bool(tokens) and max(tokens) >= RARE + (start == 0 and len(tokens) == 1)
+        if is_name:
+            names.append((start, stop))
+        start = max(stop, start + 1)
+    return names
+
+
+def _is_capitalised(word: str) -> bool:
+    match = _WORD.search(word)
+    return bool(match) and match[0][0].isupper() and len(match[0]) > 1
+
+
+def _tokens(word: str, vocabulary: Vocabulary, is_first: bool) -> int:
+    """The tokens of a word without punctuation, 1 if training had it in lower case; the first of a sentence may have
+    its capital letter for that alone."""
+    core = match[0] if (match := _WORD.search(word)) else word
+    if len(vocabulary.encode(core.lower())) == 1:
+        return 1
+    forms = [core, core.lower()] if is_first else [core]
+    return min(len(vocabulary.encode(form)) for form in forms)
+
+
+def lost(spans: Sequence[Span], translation: Translation) -> list[Span]:
+    """The spans that a translation does not have."""
+    rest, missing = translation.text, []
+    for span in spans:
+        found = _occurrence(span.text).search(rest)
+        if found:
+            rest = f"{rest[: found.start()]} {rest[found.end() :]}"
+        else:
+            missing.append(span)
+    return missing
+
+
+def _occurrence(text: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w@/])(?<!\d[.,]){re.escape(text)}(?![\w@/])(?![.,]\d)")
+
+
+def placeholders(spans: Sequence[Span], source: Vocabulary, target: Vocabulary) -> list[list[str]]:
+    """Several choices of placeholders, one for each span; those that are one known token in both vocabularies."""
+
+    def known(words: Sequence[str]) -> list[str]:
+        sides = (source, target)
+        return [word for word in words if all(_is_known(word, side) for side in sides)]
+
+    numbers, names = known(NUMBERS), known(NAMES)
+    pools = [numbers if span.is_number else [*names[:VARIANTS], *numbers] for span in spans]
+    if any(len(pool) < len(spans) for pool in pools):
+        return []
+    return [[pool[(variant + i) % len(pool)] for i, pool in enumerate(pools)] for variant in range(VARIANTS)]
+
+
+def _is_known(word: str, vocabulary: Vocabulary) -> bool:
+    ids = vocabulary.encode(word)
+    return len(ids) == 1 and ids[0] != vocabulary.unknown_id
+
+
+def with_placeholders(sentence: str, spans: Sequence[Span], chosen: Sequence[str]) -> str:
+    """The sentence with a placeholder in the stead of each span."""
+    words = sentence.split(" ")
+    for span, placeholder in sorted(zip(spans, chosen, strict=True), key=lambda pair: -pair[0].start):
+        words[span.start : span.stop] = [f"{span.before}{placeholder}{span.after}"]
+    return " ".join(words)
+
+
+def restored(
+    translation: Translation, sentence: str, spans: Sequence[Span], chosen: Sequence[str] | None
+) -> Translation | None:
+    """The translation with the spans of its sentence.
+
+    Args:
+        translation: of the sentence with placeholders; or of the sentence itself, if `chosen` is None.
+        sentence: the sentence.
+        spans: its spans.
+        chosen: the placeholder of each span; None replaces the words with the most attention to the spans.
+
+    Returns None if the translation lacks a placeholder, or has fewer words than there are spans.
+    """
+    widths = np.ones(len(translation.source_words), int)  # words of the sentence for each word that was translated
+    columns, shift = [], 0
+    for span in spans:
+        width = span.stop - span.start
+        if chosen is None:
+            columns.append(slice(span.start, span.stop))
+        else:
+            columns.append(slice(span.start - shift, span.start - shift + 1))
+            widths[columns[-1]] = width
+            shift += width - 1
+    replaced: dict[int, str] = {}
+    for i, span in enumerate(spans):
+        attention = translation.attention[:, columns[i]].sum(axis=1)
+        pattern = _occurrence(chosen[i] if chosen else span.text)
+        free = [t for t in range(len(translation.words)) if t not in replaced]
+        having = [t for t in free if pattern.search(translation.words[t])]
+        if not having and (chosen is not None or not free):
+            return None
+        target = max(having or free, key=lambda t: attention[t])
+        word = translation.words[target]
+        if found := pattern.search(word):
+            start, end = found.span()
+        elif attention[target] * 2 > translation.attention[target].sum():
+            start, end = core.span() if (core := _WORD.search(word)) else (0, len(word))
+        else:  # the word translates another one, so it stays
+            start, end, word = 0, 0, f" {word}"
+        replaced[target] = f"{word[:start]}{span.text}{word[end:]}"
+    words, rows = [], []
+    for t, word in enumerate(translation.words):
+        parts = replaced.get(t, word).split(" ")
+        words += parts
+        rows += [t] * len(parts)
+    by_word = np.repeat(translation.attention[:, :-1] / widths, widths, axis=1)
+    attention = np.concatenate([by_word, translation.attention[:, -1:]], axis=1)[rows]
+    how = "attention" if chosen is None else "placeholder"
+    kept = [Kept(span.text, span.start, rows.index(t), how) for span, t in zip(spans, replaced, strict=True)]
+    return replace(
+        translation,
+        text=" ".join(words),
+        words=words,
+        probabilities=translation.probabilities[rows],
+        source_words=sentence.split(" "),
+        attention=attention,
+        kept=kept,
+    )
+
+
+def by_model(translation: Translation, spans: Sequence[Span]) -> Translation:
+    """The translation, which has all spans, with their record."""
+    kept = []
+    for span in spans:
+        having = [t for t, word in enumerate(translation.words) if span.text.split(" ")[0] in word]
+        if having:
+            target = max(having, key=lambda t: translation.attention[t, span.start : span.stop].sum())
+            kept.append(Kept(span.text, span.start, target, "model"))
+    return replace(translation, kept=kept)

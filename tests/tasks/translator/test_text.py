@@ -1,0 +1,177 @@
+"""Sentences before and after the model: their form, their capitals, and what is kept."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from shared.sentences import separator, split_clauses, split_sentences
+from shared.vocabulary import SubwordVocabulary, WordVocabulary
+from tasks.translator import kept
+from tasks.translator.casing import as_trained
+from tasks.translator.text import clean
+from tasks.translator.translation import Kept, as_written, joined
+from tests.tasks.translator.conftest import translation
+
+PIECES = [
+    " Ein",
+    " ein",
+    " Hund",
+    " h",
+    "und",
+    " läuft",
+    " mit",
+    " drei",
+    " 3",
+    " 5",
+    " John",
+    " Boston",
+    ".",
+    ",",
+    " Frau",
+]
+VOCABULARY = SubwordVocabulary([*SubwordVocabulary.reserved, *PIECES])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Mu\u0308ller  la\u0308uft\n", "M\u00fcller l\u00e4uft"),
+        ("A &amp; B &lt;3 &#39;x&#x27; &amp;quot;y&amp;amp;quot;", "A & B <3 'x' \"y\""),
+        ("AT&T R&D; &ampot; &copy=1 a&b", "AT&T R&D; &ampot; &copy=1 a&b"),
+        ("caf\u00e9 &eacute;", "caf\u00e9 \u00e9"),
+    ],
+)
+def test_clean(text, expected):
+    assert clean(text) == expected
+    assert clean(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        (
+            "de",
+            "Am 3. Mai kam Dr. Müller. Er blieb, inkl. der Hunde!",
+            ["Am 3. Mai kam Dr. Müller.", "Er blieb, inkl. der Hunde!"],
+        ),
+        ("eng", "one dog runs. two cats sleep", ["one dog runs.", "two cats sleep"]),
+        ("de", "ein hund läuft. er kam! 37 Bälle.", ["ein hund läuft.", "er kam!", "37 Bälle."]),
+        ("fr", "M. Dupont arrive. Il dort.", ["M. Dupont arrive.", "Il dort."]),
+        ("zh", "你好。我很好！", ["你好。", "我很好！"]),
+        ("en", "A dog runs", ["A dog runs"]),
+    ],
+)
+def test_sentences(language, text, expected):
+    assert split_sentences(text, language) == expected
+    assert separator(language).join(expected) == text
+
+
+def test_clauses_are_as_long_as_they_may_be():
+    sentence = "aaa, bb, cccc; d: eeeeeeeeeeee"
+    assert split_clauses(sentence, lambda part: len(part) <= 9) == ["aaa, bb,", "cccc; d:", "eeeeeeeeeeee"]
+    assert split_clauses("好，好好，好好好", lambda part: len(part) <= 5) == ["好，好好，", "好好好"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("ein hund läuft.", "Ein Hund läuft."),
+        ("EIN HUND LÄUFT.", "Ein Hund läuft."),
+        ("Ein hund läuft.", "Ein hund läuft."),  # mixed: as it is
+        ("läuft (hund)", "läuft (hund)"),
+        ("3 , 5", "3 , 5"),
+    ],
+)
+def test_capitals_of_training(sentence, expected):
+    assert as_trained(sentence, VOCABULARY) == expected
+
+
+def test_words_that_are_unknown_keep_their_letters():
+    vocabulary = WordVocabulary.build(["one two One"])
+    assert as_trained("ZYX ONE TWO", vocabulary) == "ZYX one two"
+    assert as_trained("zyx one", vocabulary) == "zyx one"
+    assert as_trained("one zyx", vocabulary) == "One zyx"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("Ein Hund, 37 mit 12,50 €.", ["37", "12,50"]),
+        ("(www.uni.de/x?a=1), a.b@c.org: https://t.co/Xy.", ["www.uni.de/x?a=1", "a.b@c.org", "https://t.co/Xy"]),
+        ("Ein Hund mit Kofi Annan läuft", ["Kofi Annan"]),
+        ("Ein Schäferhund läuft mit 14:30 A380 @me #x50 50%.", ["14:30", "A380", "@me", "#x50", "50%"]),
+        ("ein hund läuft.", []),
+    ],
+)
+def test_spans_that_are_kept(sentence, expected):
+    spans = kept.find_spans(sentence, VOCABULARY, "de")
+    assert [span.text for span in spans] == expected
+    for span in spans:
+        assert " ".join(sentence.split(" ")[span.start : span.stop]) == f"{span.before}{span.text}{span.after}"
+
+
+def test_a_name_of_one_word_where_nouns_have_small_letters():
+    assert [span.text for span in kept.find_spans("ein Hund mit Obama.", VOCABULARY, "en")] == ["Obama"]
+    assert kept.find_spans("ein Hund mit Obama.", VOCABULARY, "de") == []
+
+
+def test_a_placeholder_is_replaced_by_its_span():
+    sentence = "Ein Hund mit Kofi Annan, 37."
+    spans = kept.find_spans(sentence, VOCABULARY, "de")
+    chosen = kept.placeholders(spans, VOCABULARY, VOCABULARY)[0]
+    assert chosen == ["John", "3"]  # the second of the pool for the second span
+    written = kept.with_placeholders(sentence, spans, chosen)
+    assert written == "Ein Hund mit John, 3."
+    attention = [[1, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0.9, 0.1], [0, 0.8, 0, 0, 0.2, 0]]
+    found = translation(["A", "John,", "3.", "3"], attention, written.split())
+    best = kept.restored(found, sentence, spans, chosen)
+    assert best is not None
+    assert best.text == "A Kofi Annan, 37. 3"
+    assert best.kept == [Kept("Kofi Annan", 3, 1, "placeholder"), Kept("37", 5, 3, "placeholder")]
+    assert best.source_words == sentence.split()
+    assert best.attention.shape == (5, 7)
+    np.testing.assert_allclose(best.attention.sum(axis=1), 1)
+    np.testing.assert_allclose(best.attention[1:3, 3:5], 0.5)
+    assert best.probabilities.tolist() == [0, 0.1, 0.1, 0.2, 0.3]
+    assert kept.restored(translation(["A"], attention[:1], written.split()), sentence, spans, chosen) is None
+    assert kept.lost(spans, best) == []
+
+
+def test_without_a_placeholder_the_word_with_the_most_attention_is_replaced():
+    spans = kept.find_spans("mit 37 drei", VOCABULARY, "de")
+    found = translation(
+        ["with", "boys,", "x"], [[1, 0, 0, 0], [0.1, 0.8, 0.1, 0], [0, 0.3, 0.7, 0]], ["mit", "37", "drei"]
+    )
+    best = kept.restored(found, "mit 37 drei", spans, None)
+    assert best is not None
+    assert (best.text, best.kept) == ("with 37, x", [Kept("37", 1, 1, "attention")])
+    unsure = dataclasses.replace(found, attention=np.array([[1, 0, 0, 0], [0, 0.4, 0.6, 0], [0, 0.3, 0.7, 0]]))
+    best = kept.restored(unsure, "mit 37 drei", spans, None)
+    assert best is not None
+    assert (best.text, best.words, best.attention.shape) == ("with 37 boys, x", ["with", "37", "boys,", "x"], (4, 4))
+    assert kept.restored(translation([], np.zeros((0, 4)), ["mit", "37", "drei"]), "mit 37 drei", spans, None) is None
+
+
+def test_a_span_is_lost_unless_it_occurs_by_itself_as_often():
+    spans = kept.find_spans("5 mit 5", VOCABULARY, "de")
+    for text, count in (("5 5", 0), ("5 boys", 1), ("15 5.5", 2)):
+        assert len(kept.lost(spans, translation(text.split(), np.zeros((2, 4)), []))) == count
+
+
+def test_sentences_are_joined_best_first():
+    one = translation(["a"], [[0.5, 0.5]], ["x"])
+    two = translation(["b", "c"], [[1, 0, 0], [0, 0, 1]], ["y", "z"])
+    worse = dataclasses.replace(two, text="d c", score=-2.0, log_prob=-3.0)
+    best, second = joined([[one], [two, worse]], " ")
+    assert (best.text, best.score, best.log_prob, second.text) == ("a b c", -1.0, -2.0, "a d c")
+    assert (best.words, best.source_words) == (["a", "b", "c"], ["x", "y", "z"])
+    np.testing.assert_allclose(best.attention, [[0.5, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 0, 1]])
+    assert joined([[one]], " ")[0] is one
+    assert joined([[one], [two]], "")[0].text == "ab c"
+
+
+def test_a_sentence_in_capitals_has_a_translation_in_capitals():
+    found = translation(["a", "Dog"], [[1, 0], [1, 0]], ["Hund"])
+    assert as_written(found, "HUND").text == "A DOG"
+    assert (as_written(found, "hund").text, as_written(found, "hund").source_words) == ("a Dog", ["hund"])
