@@ -119,7 +119,7 @@ def _scores(outputs: Sequence[str], split: "Split", config: Config, options: Arg
     """The metrics of translations of a split; prints the worst of them if asked."""
     scores = translation_scores(outputs, split.targets, split.sources, config.target, options.bleu_tokenizer)
     print_worst(options.worst, outputs, split.sources, split.targets)
-    measured = {"split": ", ".join(map(str, options.files))} if options.files else {}
+    measured = {"split": ", ".join(map(str, dict.fromkeys(options.files)))} if options.files else {}
     return {**measured, "pairs": len(outputs), **scores}
 
 
