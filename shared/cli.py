@@ -22,6 +22,7 @@ from shared.bounds import MAX_BEAM, Bounds, check_bounds
 from shared.distribution import join
 from shared.errors import FieldError, UserError, shortened
 from shared.outputs import Output
+from shared.repetition import join_repeated
 from shared.runs import Run
 from shared.streams import flush_output, repair_streams, stopped_in_order
 
@@ -159,7 +160,7 @@ def parse(kind: type[Arguments], arguments: list[str], program: str, description
             options = tyro.cli(
                 kind,
                 prog=f"{name} {positional}".strip(),
-                args=arguments,
+                args=join_repeated(kind, arguments),
                 description=description and description.replace(f"python -m {module}", name),
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )

@@ -24,6 +24,8 @@ from shared.vocabulary import SubwordVocabulary
 
 TASK = "language_model"
 Reads = Literal["forwards", "both ways"]
+Form = Literal["auto", "text", "tokens"]
+Punctuation = Literal["attached", "apart"]
 Temperature = Annotated[float, Bounds(0.001, 1000)]
 TopK = Annotated[int, Bounds(0, MAX_VOCABULARY)]
 TopP = Annotated[float, Bounds(0, 1, above=True)]
@@ -39,6 +41,14 @@ class Config(Recipe):
 
     corpus: str = "python_manual"
     """python_manual, penn_treebank, wikitext2, or the path of a text file or of a folder with .txt files."""
+    dev_corpus: str = ""
+    """File or folder of the development split, as for `corpus`; default: 5 % of the corpus."""
+    test_corpus: str = ""
+    """File or folder of the test split; default: 5 % of the corpus."""
+    split_by: Literal["lines", "paragraphs", "tokens"] = "lines"
+    """What a text of one's own consists of. `lines`: sentences or paragraphs, one a line. `paragraphs`: paragraphs
+    broken into lines, with blank lines between them; their lines are joined. `tokens`: few long lines, which splits may
+    cut."""
     vocabulary: Literal["words", "subwords", "characters"] = "words"
     """Tokens; subwords and characters encode any text without unknown tokens."""
     vocabulary_size: VocabularySize = 8000

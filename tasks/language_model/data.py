@@ -21,8 +21,9 @@ A bidirectional model carries no state: each epoch cuts the stream into new segm
 
 import functools
 import hashlib
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,21 @@ import numpy as np
 import datasets
 from shared.batching import Part
 from shared.descriptors import make_regular
-from shared.errors import UserError
+from shared.errors import UserError, shortened
 from shared.fine_tuning import extended
 from shared.runs import Run
-from shared.text import read_corpus, split_lines
+from shared.text import (
+    corpus_files,
+    join_paragraphs,
+    read_corpus,
+    split_inside,
+    split_lines,
+    unspaced_example,
+    wrapped_width,
+)
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
-from tasks.language_model.config import Config
+from tasks.language_model.config import Config, Form
+from tasks.language_model.tokenisation import Tokenisation
 
 # By corpus; the public ones are split into words already.
 NORMALISATION = {"python_manual": "words", "penn_treebank": "none", "wikitext2": "none"}
@@ -47,30 +57,44 @@ LENGTH_DEVIATION, LENGTH_STEP = 5, 10  # of random lengths
 
 @dataclass(frozen=True)
 class Split:
-    """The lines of a split, in order."""
+    """The lines of a split, in order, and their form; see `tokenisation.py`."""
 
     lines: list[str]
+    form: Form = "auto"
 
 
 def load_split(config: Config, split: str, data_dir: Path | None = None) -> Split:
-    """Loads train, dev or test.
+    """Loads train, dev or test, or all of a text of one's own.
 
     Raises:
         UserError: the corpus does not exist, or has no line for this split.
     """
+    if own := own_split(config, split):
+        return load_split(replace(config, corpus=own, dev_corpus="", test_corpus=""), "all")
     if config.corpus in NORMALISATION:
-        return Split([record["text"] for record in datasets.load(config.corpus, split, data_dir)])
+        if split == "all":
+            raise UserError(f"corpus {config.corpus}: a file or folder was expected")
+        if config.split_by != "lines":
+            raise UserError(f"--split-by {config.split_by}: the corpus {config.corpus} has splits of its own")
+        return Split([record["text"] for record in datasets.load(config.corpus, split, data_dir)], "tokens")
     path = data_dir or corpus_path(config)
     make_regular(path)  # it is read for each split
     if not path.exists():
         names = "" if data_dir else f"none of {', '.join(NORMALISATION)}, and "
         raise UserError(f"corpus {path}: {names}no such file or folder")
-    stats = ((file, file.stat()) for file in (path.rglob("*.txt") if path.is_dir() else [path]) if file.exists())
-    splits = _splits(path, tuple(sorted((file, stat.st_size, stat.st_ctime_ns) for file, stat in stats)))
+    stats = ((file, file.stat()) for file in corpus_files(path))
+    files = tuple((file, stat.st_size, stat.st_ctime_ns) for file, stat in stats)
+    splits = _splits(path, files, config.split_by, not config.dev_corpus, not config.test_corpus)
     if not splits[split]:
-        counts = ", ".join(f"{name} {len(lines)}" for name, lines in splits.items())
-        raise UserError(f"corpus {path}: too few lines to split ({counts})")
+        counts = ", ".join(f"{name} {len(splits[name])}" for name in ("train", "dev", "test"))
+        remedy = "--split-by tokens cuts lines, --dev-corpus and --test-corpus name other texts"
+        raise UserError(f"corpus {path}: too few lines to split ({counts}); {remedy}")
     return Split(splits[split])
+
+
+def own_split(config: Config, split: str) -> str:
+    """The file or folder of a split that is not a part of the corpus; "" if it is."""
+    return {"dev": config.dev_corpus, "test": config.test_corpus}.get(split, "")
 
 
 def corpus_path(config: Config) -> Path:
@@ -80,23 +104,42 @@ def corpus_path(config: Config) -> Path:
     return Path(config.corpus)
 
 
-@functools.lru_cache(1)
-def _splits(path: Path, files: tuple[tuple[Path, int, int], ...]) -> dict[str, list[str]]:
+@functools.lru_cache(3)  # train, dev and test may be files of their own
+def _splits(
+    path: Path, files: tuple[tuple[Path, int, int], ...], split_by: str, has_dev: bool, has_test: bool
+) -> dict[str, list[str]]:
     del files  # with their sizes and times: a text that has changed is read again
-    return split_lines(read_corpus(path))
+    lines = read_corpus(path)
+    if split_by == "lines" and (width := wrapped_width(lines)):
+        message = f"{path}: its lines seem to break paragraphs at {width} characters; --split-by paragraphs joins them"
+        print(message, file=sys.stderr)
+    if split_by == "paragraphs":
+        lines = join_paragraphs(lines)
+    split = split_inside if split_by == "tokens" else split_lines
+    return {**split(lines, has_dev, has_test), "all": lines}
 
 
 def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
-    """The corpus and a hash of its content, which a run records."""
+    """The corpus and a hash of its content, which a run records; the same for splits that are texts of their own."""
+    prints = {}
     if config.corpus in NORMALISATION:
-        return {config.corpus: datasets.fingerprint(config.corpus, data_dir)}
-    text = "\n".join(line for name in ("train", "dev", "test") for line in load_split(config, name, data_dir).lines)
-    return {config.corpus: hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]}
+        prints[config.corpus] = datasets.fingerprint(config.corpus, data_dir)
+    else:
+        parts = [name for name in ("train", "dev", "test") if not own_split(config, name)]
+        prints[config.corpus] = _hash(load_split(config, part, data_dir) for part in parts)
+    own = [(path, name) for name in ("dev", "test") if (path := own_split(config, name))]
+    return prints | {path: _hash([load_split(config, name)]) for path, name in own}
+
+
+def _hash(splits: Iterable[Split]) -> str:
+    text = "\n".join(line for split in splits for line in split.lines)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def check_corpus(run: Run, config: Config, data_dir: Path | None = None) -> None:
     """Raises UserError when the text at the path of a run's corpus is not the text it was trained on."""
-    recorded, found = run.config.get("data"), {} if config.corpus in NORMALISATION else fingerprint(config, data_dir)
+    is_own = config.corpus not in NORMALISATION or config.dev_corpus or config.test_corpus
+    recorded, found = run.config.get("data"), fingerprint(config, data_dir) if is_own else {}
     if not isinstance(recorded, dict) or not found.items() <= recorded.items():
         raise UserError(f"{data_dir or config.corpus}: not the text that {run.path} was trained on; see --data-dir")
 
@@ -104,18 +147,33 @@ def check_corpus(run: Run, config: Config, data_dir: Path | None = None) -> None
 def build_vocabulary(config: Config, train: Split, initial: Vocabulary | None = None) -> Vocabulary:
     """The vocabulary of the training lines, or that of the initial run, extended by them."""
     if initial is not None:
-        return extended(initial, train.lines, config.min_count)
+        return extended(initial, in_tokens(train.lines, initial, train.form), config.min_count)
     if config.vocabulary == "words":
         normalisation = NORMALISATION.get(config.corpus, "words")
+        if example := unspaced_example(train.lines):
+            expected = "--vocabulary characters or subwords, or " * (config.reads == "forwards")
+            raise UserError(
+                f"corpus {config.corpus}: no spaces between the words of its language, as in {shortened(example, 20)};"
+                f" {expected}words separated by spaces were expected"
+            )
         return WordVocabulary.build(train.lines, min_count=config.min_count, normalisation=normalisation)
     if config.vocabulary == "characters":
         return SubwordVocabulary.characters(train.lines, min_count=config.min_count)
     return SubwordVocabulary.train(train.lines, config.vocabulary_size)
 
 
-def to_stream(lines: Iterable[str], vocabulary: Vocabulary) -> np.ndarray:
+def to_stream(lines: Iterable[str], vocabulary: Vocabulary, form: Form = "tokens") -> np.ndarray:
     """The ids of all lines, int32 `(tokens,)`, with `</s>` at the end of each line."""
-    return np.array([token for line in lines for token in (*vocabulary.encode(line), vocabulary.end_id)], np.int32)
+    tokenised = in_tokens(lines, vocabulary, form)
+    return np.array([token for line in tokenised for token in (*vocabulary.encode(line), vocabulary.end_id)], np.int32)
+
+
+def in_tokens(lines: Iterable[str], vocabulary: Vocabulary, form: Form) -> Iterable[str]:
+    """Lines in the notation of a vocabulary, if it has one: its tokens with spaces between them."""
+    tokenisation = Tokenisation(vocabulary)
+    if form == "tokens" or tokenisation.notation is None:
+        return lines
+    return (" ".join(tokenisation.read(line, form).tokens) for line in lines)
 
 
 class WordSampler:
@@ -353,7 +411,7 @@ def training_batches(config: Config, train: Split, vocabulary: Vocabulary) -> St
     Raises:
         UserError: the split has fewer tokens than a batch has rows.
     """
-    stream = to_stream(train.lines, vocabulary)
+    stream = to_stream(train.lines, vocabulary, train.form)
     if len(stream) < config.batch_size:
         raise UserError(
             f"corpus {config.corpus}: {len(stream)} tokens are too few for {config.batch_size} streams;"

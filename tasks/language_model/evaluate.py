@@ -2,16 +2,19 @@
 
     python -m tasks.language_model.evaluate [--model RUN] [--split dev|test] [--json]
     python -m tasks.language_model.evaluate --cache --dynamic --fit-temperature --split test
+    python -m tasks.language_model.evaluate --corpus book.txt
 
 Perplexity per token, `</s>` at the end of each line included, in one stream whose state is carried from the first token
 to the last. Adaptive evaluation (`adapt.py`) is reported beside it under its own names; its settings are fitted to the
 start of the development split. For a bidirectional model: the perplexity of masked words, and how often the word is the
-most probable one. The metrics are added to the run's metrics.json, unless the run is a released model.
+most probable one. With `--corpus`, all of a file or folder is measured, or a split of another corpus. The metrics are
+added to the run's metrics.json, unless the run is a released model.
 """
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared import commands
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from shared.training import Loaded
+    from tasks.language_model.data import Split
 
 FITTED, FITTED_DYNAMIC = 50_000, 10_000  # tokens of the development split for fitting
 PROTOCOL = "per token with </s>, one stream, state carried"
@@ -31,6 +35,8 @@ PROTOCOL = "per token with </s>, one stream, state carried"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(EvaluationOptions):
+    corpus: str | None = None
+    """Text file, folder or corpus to measure on; default: the run's. All of a file or folder is measured."""
     fit_temperature: bool = False
     """Also report the perplexity with a fitted softmax temperature."""
     cache: bool = False
@@ -53,40 +59,60 @@ def measure(run: Run, options: Arguments, model: "Loaded[Config, Any, Any] | Non
     from tasks.language_model.model import load_model
 
     loaded = model or load_model(run)
-    check_corpus(run, loaded.config, options.data_dir)
+    config, (part, name) = loaded.config, part_and_name(options)
+    if options.corpus is None or _adapts(options):  # the corpus of the run is read
+        check_corpus(run, config, None if options.corpus else options.data_dir)
+    corpus = {} if options.corpus is None else {"corpus": options.corpus, "dev_corpus": "", "test_corpus": ""}
+    text = load_split(replace(config, **corpus), part, options.data_dir)
 
     def stream(split: str) -> "np.ndarray":
-        return to_stream(load_split(loaded.config, split, options.data_dir).lines, loaded.vocabulary)
+        """Of the run's corpus."""
+        of_run = load_split(config, split, None if options.corpus else options.data_dir)
+        return to_stream(of_run.lines, loaded.vocabulary, of_run.form)
 
     metrics: dict[str, Any]
-    if loaded.config.reads == "forwards":
-        metrics = _measure_causal(loaded, options, stream)
+    if config.reads == "forwards":
+        metrics = _measure_causal(loaded, options, text, stream)
     else:
-        config = loaded.config
-        metrics = {name: round(value, 4) for name, value in measure_blanks(loaded, stream(options.split)).items()}
+        measured = to_stream(text.lines, loaded.vocabulary, text.form)
+        metrics = {metric: round(value, 4) for metric, value in measure_blanks(loaded, measured).items()}
         metrics["protocol"] = (
             f"{config.blank_fraction:.0%} of words masked, segments of {config.sequence_length} tokens"
         )
     with run.results() as may_write:
         if may_write:
-            known = run.load_metrics().get(options.split, {})
+            known = run.load_metrics().get(name, {})
             if known.get("perplexity") == metrics["perplexity"]:  # the same weights: earlier metrics are still valid
                 metrics = known | metrics
-            run.save_metrics(options.split, metrics)
+            run.save_metrics(name, metrics)
             card.write(run)
-    return metrics
+    return {"split": part, **metrics}
+
+
+def part_and_name(options: Arguments) -> tuple[str, str]:
+    """The part of the corpus that is measured, and the name of its metrics."""
+    from tasks.language_model.data import NORMALISATION
+
+    part = options.split if options.corpus in (None, *NORMALISATION) else "all"
+    return part, part if options.corpus is None else f"{Path(options.corpus).name} {part}"
+
+
+def _adapts(options: Arguments) -> bool:
+    """Whether settings are fitted to the run's corpus."""
+    return options.cache or options.dynamic or options.fit_temperature
 
 
 def _measure_causal(
-    loaded: "Loaded[Config, Any, Any]", options: Arguments, stream_of: "Callable[[str], np.ndarray]"
+    loaded: "Loaded[Config, Any, Any]", options: Arguments, text: "Split", stream_of: "Callable[[str], np.ndarray]"
 ) -> dict[str, Any]:
+    """The metrics of a text; `stream_of` gives the splits that adaptive evaluation is fitted to."""
     import numpy as np
 
     from tasks.language_model import adapt
-    from tasks.language_model.data import load_split
+    from tasks.language_model.data import to_stream
 
     config, vocabulary, model = loaded
-    stream = stream_of(options.split)
+    stream = to_stream(text.lines, vocabulary, text.form)
     nats = adapt.stream_nats(model, stream, vocabulary.end_id)
     metrics: dict[str, Any] = {
         "tokens": len(stream),
@@ -94,8 +120,7 @@ def _measure_causal(
         "perplexity": _perplexity(nats),
     }
     if vocabulary.kind != "words":  # comparable between models with other tokens
-        lines = load_split(config, options.split, options.data_dir).lines
-        characters = sum(len(line) + 1 for line in lines)
+        characters = sum(len(line) + 1 for line in text.lines)
         metrics["bits_per_character"] = round(float(nats.sum() / np.log(2) / characters), 3)
     if options.fit_temperature or options.cache:
         dev = stream_of("dev")[:FITTED]
@@ -159,12 +184,12 @@ def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.language_model.evaluate", __doc__)
     run = find_run(options.model, reads=None)
     config = run.read_config(Config)
-    adapts = options.cache or options.dynamic or options.fit_temperature
-    if adapts and config.reads == "both ways":
+    if _adapts(options) and config.reads == "both ways":
         raise UserError(f"{run.path}: adaptive evaluation needs a causal model")
     import datasets
 
-    commands.evaluate(options, run, measure, corpora=datasets.user_paths([config.corpus], options.data_dir))
+    corpora = [options.corpus or config.corpus, config.dev_corpus, config.test_corpus]
+    commands.evaluate(options, run, measure, corpora=datasets.user_paths(corpora, options.data_dir))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ Endpoints, all for any batch size:
                      -> log_probs (batch, vocab), state_0, state_1, ...
                         error (batch,) string            "", or that the id or a state cannot be read
 
+Text goes in and comes out as the tokens of the model's corpus, separated by spaces: `on the mat .` for WikiText. This
+is what `--form tokens` of `score` and `generate` means; `tokenisation.py` turns ordinary text into it and back. A model
+of one's own text, and one with subwords or characters, takes any text as it is.
+
 The first inputs of `step` are zero states and the id of `</s>`, 2. A text with invalid UTF-8 is processed with U+FFFD
 in its stead, and its `error` says so.
 """
@@ -209,7 +213,11 @@ def parity_check(loaded: "Loaded") -> Callable[[Any], None]:
     from tasks.language_model.inference import Sampling, TextGenerator, TextScorer
 
     _, vocabulary, model = loaded
-    scores, generator, names = TextScorer(loaded)(EXAMPLES), TextGenerator(loaded), state_names(model)
+    scores, generator, names = (
+        TextScorer(loaded, form="tokens")(EXAMPLES),
+        TextGenerator(loaded, "tokens"),
+        state_names(model),
+    )
 
     def sum_of_steps(exported, text) -> float:
         outputs = dict(zip(names, model.initial_state(1), strict=True))

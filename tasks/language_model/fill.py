@@ -18,7 +18,7 @@ from shared.cli import USAGE, ModelOptions, OutputOptions, Results, command, par
 from shared.errors import UserError
 from shared.outputs import check_outputs
 from shared.text import check_readable, read_lines
-from tasks.language_model.config import find_run
+from tasks.language_model.config import Form, find_run
 
 if TYPE_CHECKING:
     from tasks.language_model.inference import Filled
@@ -30,6 +30,8 @@ class Arguments(ModelOptions, OutputOptions):
     """Texts with blanks, ___."""
     file: str | None = None
     """Fill the lines of a file; - is standard input."""
+    form: Form = "auto"
+    """Form of the texts: ordinary `text`, or `tokens` of the model's corpus, such as `mat .`; recognised by default."""
     top: Count = 5
     """Number of words for each blank."""
 
@@ -66,7 +68,7 @@ def main(arguments: list[str]) -> int:
     )
     from tasks.language_model.inference import BlankFiller
 
-    filler = BlankFiller.load(str(run.path), options.top)
+    filler = BlankFiller.load(str(run.path), options.top, options.form)
     done = failed = 0
     with Results(options.json, options.output) as results:
         for text in read_lines(options.file) if options.file else options.texts:

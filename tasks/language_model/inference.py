@@ -3,7 +3,6 @@
 import hashlib
 import math
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -16,7 +15,9 @@ from shared.bounds import check_bounds, check_product
 from shared.errors import UserError, check_list
 from shared.outputs import write_output
 from shared.runs import as_safetensors, read_tensors
-from tasks.language_model.config import Config, MinP, Temperature, TopK, TopP, find_run
+from tasks.language_model.config import Config, Form, MinP, Punctuation, Temperature, TopK, TopP, find_run
+from tasks.language_model.continuations import Writer
+from tasks.language_model.tokenisation import Part, Tokenisation, signs_apart
 
 if TYPE_CHECKING:
     from shared.training import Loaded
@@ -30,20 +31,58 @@ CHUNK = 64  # lines that are read ahead, to batch lines of similar length
 
 
 @dataclass(frozen=True, kw_only=True)
+class Word:
+    """A word of a line as it is written, with what its tokens have in sum.
+
+    Attributes:
+        text: the word.
+        log_prob: natural log-probability; None if the model reads nothing of it, such as punctuation that its corpus
+            does not have.
+        unknown: whether one of its tokens is unknown to the model.
+    """
+
+    text: str
+    log_prob: float | None
+    unknown: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class TextScore:
     """The score of a line.
 
     Attributes:
         text: the line.
+        form: how it was read, as `text` or as `tokens`; see `tasks.language_model.tokenisation`.
         tokens: its tokens, known or not, and `</s>`.
         log_probs: natural log-probability of each token given those before it, float32 `(tokens,)`.
         unknown: whether each token is unknown to the model.
+        parts: the words of the line, each in parts with their tokens.
     """
 
     text: str
+    form: Form
     tokens: list[str]
     log_probs: np.ndarray
     unknown: list[bool]
+    parts: list[list[Part]]
+
+    @property
+    def unknown_words(self) -> list[str]:
+        """The unknown tokens, in order."""
+        return [token for token, unknown in zip(self.tokens, self.unknown, strict=True) if unknown]
+
+    def words(self, punctuation: Punctuation = "attached") -> list[Word]:
+        """The words of the line, without `</s>`; punctuation belongs to the word beside it, or is apart."""
+        words, first = [], 0
+        for parts in self.parts:
+            for group in [parts] if punctuation == "attached" else signs_apart(parts):
+                count = sum(len(part.tokens) for part in group)
+                tokens = slice(first, first + count)
+                log_prob = float(self.log_probs[tokens].sum()) if count else None
+                text = "".join(part.text for part in group)
+                words.append(Word(text=text, log_prob=log_prob, unknown=any(self.unknown[tokens])))
+                first += count
+        return words
 
     @property
     def log_prob(self) -> float:
@@ -80,37 +119,43 @@ class TextScorer:
     Args:
         loaded: a causal model.
         carry: score each line after all lines before it, in this call and earlier ones, as one text.
+        form: of the lines: ordinary `text`, or `tokens` in the notation of the model's corpus; `auto` recognises it.
     """
 
-    def __init__(self, loaded: "Loaded[Config, Vocabulary, LanguageModel]", carry: bool = False):
+    def __init__(self, loaded: "Loaded[Config, Vocabulary, LanguageModel]", carry: bool = False, form: Form = "auto"):
         from tasks.language_model.model import TextReader
 
+        self.form: Form = form
+        self.tokenisation = Tokenisation(loaded.vocabulary)
         self.vocabulary, self.model, self.carry = loaded.vocabulary, loaded.model, carry
         self.reader = TextReader(loaded.model)
         self.last_id: int = self.vocabulary.end_id  # of the text so far, and the state before it, if it is carried
         self.states = self._initial_states(1)
 
     @classmethod
-    def load(cls, model: str | None = None, carry: bool = False) -> "TextScorer":
+    def load(cls, model: str | None = None, carry: bool = False, form: Form = "auto") -> "TextScorer":
         """The scorer of a run, by name or folder; default: the released model, else the newest run."""
         from tasks.language_model.model import load_model
 
-        return cls(load_model(find_run(model)), carry)
+        return cls(load_model(find_run(model)), carry, form)
 
     def __call__(self, lines: Iterable[str]) -> list[TextScore]:
         """The scores of lines, in their order; ListError for one line that is not in a list."""
         check_list(lines, "lines")
         lines = list(lines)
-        ids = [[*self.vocabulary.encode(line), self.vocabulary.end_id] for line in lines]
+        readings = [self.tokenisation.read(line, self.form) for line in lines]
+        ids = [[*reading.token_ids, self.vocabulary.end_id] for reading in readings]
         nats = self._carried(ids) if self.carry else self._independent(ids)
         return [
             TextScore(
                 text=line,
-                tokens=[*self.vocabulary.pieces(line), self.vocabulary.table[self.vocabulary.end_id]],
+                form=reading.form,
+                tokens=[*reading.tokens, self.vocabulary.table[self.vocabulary.end_id]],
                 log_probs=-line_nats,
                 unknown=[token == self.vocabulary.unknown_id for token in line_ids],
+                parts=reading.words,
             )
-            for line, line_ids, line_nats in zip(lines, ids, nats, strict=True)
+            for line, reading, line_ids, line_nats in zip(lines, readings, ids, nats, strict=True)
         ]
 
     def stream(self, lines: Iterable[str]) -> Iterator[TextScore]:
@@ -161,6 +206,7 @@ class TextScorer:
 # --- generating ----------------------------------------------------------------------------------------------------
 
 PART = 64  # tokens of a prompt per call
+LINE = 1000  # tokens of a line that decide about spaces and quotation marks after it
 MAX_SCORES = 50_000_000  # of a step, or of a text with blanks; several copies are in memory
 
 
@@ -206,27 +252,34 @@ class TextGenerator:
 
     Args:
         loaded: a causal model.
+        form: of prompts, as for `TextScorer`; continuations are ordinary text, unless it is `tokens`.
 
     Attributes:
         states: the recurrent state before `token`, a list of `(1, units)`.
         token: the last token that was read, the input of the next step.
+        line: what is known of the tokens of the line that was read last, if it is not complete.
+        is_spaced: whether that line ends with a space.
     """
 
-    def __init__(self, loaded: "Loaded[Config, Vocabulary, LanguageModel]"):
+    def __init__(self, loaded: "Loaded[Config, Vocabulary, LanguageModel]", form: Form = "auto"):
         from tasks.language_model.model import PromptReader, TokenSampler
 
+        self.form: Form = form
+        self.tokenisation = Tokenisation(loaded.vocabulary)
         self.vocabulary, self.model = vocabulary, model = loaded.vocabulary, loaded.model
         self.states: list[Any] = [np.asarray(state) for state in model.initial_state(1)]
         self.token: int = vocabulary.end_id
+        self.line: list[str] = []
+        self.is_spaced = False
         self.reader = PromptReader(model)
         self.sampler = TokenSampler(model, [vocabulary.pad_id, vocabulary.start_id, vocabulary.unknown_id])
 
     @classmethod
-    def load(cls, model: str | None = None) -> "TextGenerator":
+    def load(cls, model: str | None = None, form: Form = "auto") -> "TextGenerator":
         """The generator of a run, by name or folder; default: the released model, else the newest run."""
         from tasks.language_model.model import load_model
 
-        return cls(load_model(find_run(model)))
+        return cls(load_model(find_run(model)), form)
 
     def __call__(
         self,
@@ -245,34 +298,62 @@ class TextGenerator:
             samples: number of continuations.
             sampling: how tokens are sampled.
             seed: equal seeds give equal results.
-            stop: texts that end a continuation; they are not part of it.
+            stop: texts that end a continuation, as ordinary text or as tokens; they are not part of it.
 
         Raises:
             ListError: `stop` is one text.
         """
         check_list(stop, "texts")
-        states, token = self.states, self.token
+        before = self.position
         self.read(prompt)
-        writers = [_Writer(self.vocabulary, self.has_line_begun, stop) for _ in range(samples)]
+        writers = [Writer(self.spell, self.spell_tokens, stop) for _ in range(samples)]
         for token_ids, log_probs in self.draw(max_tokens, samples, sampling, seed):
             for writer, token_id, log_prob in zip(writers, token_ids, log_probs, strict=True):
                 writer.write(int(token_id), float(log_prob))
             if all(writer.is_stopped for writer in writers):
                 break
-        self.states, self.token = states, token
-        return [writer.finish() for writer in writers]
+        self.position = before
+        return [
+            Continuation(text=writer.finish(), tokens=self.vocabulary.tokens(writer.ids), log_prob=writer.log_prob)
+            for writer in writers
+        ]
+
+    @property
+    def position(self) -> tuple[list[Any], int, list[str], bool]:
+        """All that was read so far, as `states`, `token`, `line` and `is_spaced`; may be set to go back to it."""
+        return self.states, self.token, self.line, self.is_spaced
+
+    @position.setter
+    def position(self, position: tuple[list[Any], int, list[str], bool]) -> None:
+        self.states, self.token, self.line, self.is_spaced = position
 
     def read(self, prompt: str) -> None:
         """Reads a prompt after whatever was read before; unknown words are read as `<unk>`."""
         if not prompt:  # subword vocabularies would encode it as a space
             return
-        *ids, last = [self.token, *self.vocabulary.encode(prompt)]
+        reading = self.tokenisation.read(prompt, self.form)
+        *ids, last = [self.token, *reading.token_ids]
         for first in range(0, len(ids), PART):
             token_ids = np.array([ids[first : first + PART]], np.int32)
             lengths = np.array([token_ids.shape[1]], np.int32)
             inputs = {"token_ids": token_ids, "lengths": lengths, "states": self.states}
             self.states = self.reader.predict_on_batch(inputs)
         self.token = last
+        self.line, self.is_spaced = [*self.line, *reading.tokens][-LINE:], prompt[-1].isspace()
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """The words of a prompt that are read as `<unk>`, in order."""
+        return self.tokenisation.read(prompt, self.form).unknown_words
+
+    def spell(self, token_ids: Iterable[int]) -> Iterator[str]:
+        """Yield the text to write for each sampled id as it arrives, a newline for the end of a line."""
+        if self.form == "tokens":
+            return self.spell_tokens(token_ids)
+        return self.tokenisation.spell(token_ids, self.line, self.is_spaced)
+
+    def spell_tokens(self, token_ids: Iterable[int]) -> Iterator[str]:
+        """The same with a space between all tokens, unless they are subwords."""
+        return self.vocabulary.spell(token_ids, self.has_line_begun)
 
     @property
     def has_line_begun(self) -> bool:
@@ -322,6 +403,7 @@ class TextGenerator:
         if token.dtype.kind not in "iu" or not 0 <= token < len(self.vocabulary):
             raise UserError(f"{path}: the file is damaged; a token from 0 to {len(self.vocabulary) - 1} was expected")
         self.states, self.token = states, int(token)
+        self.line, self.is_spaced = [self.vocabulary.table[self.token]] * self.has_line_begun, False
 
     def _model_hash(self) -> np.ndarray:
         """SHA-256 of the vocabulary and the weights, uint8 `(32,)`."""
@@ -331,40 +413,6 @@ class TextGenerator:
         for weight in weights_as_arrays(self.model).values():
             digest.update(np.ascontiguousarray(weight).tobytes())
         return np.frombuffer(digest.digest(), np.uint8)
-
-
-class _Writer:
-    """Assembles one continuation from its tokens."""
-
-    def __init__(self, vocabulary: "Vocabulary", has_line_begun: bool, stop: Sequence[str]):
-        self.vocabulary, self.stop = vocabulary, stop
-        self.pending: deque[int | None] = deque()  # None ends the text
-        self.spelling = vocabulary.spell(iter(self.pending.popleft, None), has_line_begun)
-        self.text, self.ids, self.log_prob, self.is_stopped = "", [], 0.0, False
-
-    def write(self, token_id: int, log_prob: float) -> None:
-        if self.is_stopped:
-            return
-        self.ids.append(token_id)
-        self.log_prob += log_prob
-        self.pending.append(token_id)
-        known = len(self.text)
-        self.text += next(self.spelling)
-        before_stop = text_before(self.text, self.stop, known)
-        if before_stop is not None:
-            self.text, self.is_stopped = before_stop, True
-
-    def finish(self) -> Continuation:
-        if not self.is_stopped:
-            self.pending.append(None)
-            self.text += "".join(self.spelling)  # an incomplete character
-        return Continuation(text=self.text, tokens=self.vocabulary.tokens(self.ids), log_prob=self.log_prob)
-
-
-def text_before(text: str, stop: Sequence[str], start: int = 0) -> str | None:
-    """The text before the first stop text that ends after index `start`; None if there is none."""
-    indices = [index for index in (text.find(one, max(0, start - len(one))) for one in stop) if index >= 0]
-    return text[: min(indices)] if indices else None
 
 
 # --- filling -------------------------------------------------------------------------------------------------------
@@ -394,19 +442,22 @@ class BlankFiller:
     Args:
         loaded: a bidirectional model.
         top: number of words for each blank.
+        form: of the texts, as for `TextScorer`.
     """
 
-    def __init__(self, loaded: "Loaded[Config, Vocabulary, FillModel]", top: int = 5):
+    def __init__(self, loaded: "Loaded[Config, Vocabulary, FillModel]", top: int = 5, form: Form = "auto"):
         from tasks.language_model.model import BlankPredictor
 
+        self.form: Form = form
+        self.tokenisation = Tokenisation(loaded.vocabulary)
         self.predictor, self.vocabulary, self.top = BlankPredictor(loaded.model), loaded.vocabulary, top
 
     @classmethod
-    def load(cls, model: str | None = None, top: int = 5) -> "BlankFiller":
+    def load(cls, model: str | None = None, top: int = 5, form: Form = "auto") -> "BlankFiller":
         """The filler of a run, by name or folder; default: the released model, else the newest bidirectional run."""
         from tasks.language_model.model import load_model
 
-        return cls(load_model(find_run(model, "both ways")), top)
+        return cls(load_model(find_run(model, "both ways")), top, form)
 
     def __call__(self, text: str) -> Filled:
         """Fills the blanks of one line; raises UserError for a text without a blank."""
@@ -415,10 +466,12 @@ class BlankFiller:
         if not others:
             raise UserError(f"{text!r}: no blank in it; write one as ___")
         check_product("scores", MAX_SCORES, ("blanks", len(others)), ("tokens known", len(vocabulary)))
-        ids, indices = [vocabulary.end_id, *vocabulary.encode(first)], []  # a line follows the end of another
-        for part in others:
+        form = self.tokenisation.read(BLANK.sub(" ", text), self.form).form
+        ids, indices = [vocabulary.end_id, *self.tokenisation.read(first, form, is_whole=False).token_ids], []
+        for number, part in enumerate(others, 1):
             indices.append(len(ids))
-            ids += [vocabulary.start_id, *vocabulary.encode(part)]
+            is_last = number == len(others)
+            ids += [vocabulary.start_id, *self.tokenisation.read(part, form, is_last).token_ids]
         token_ids = np.array([[*ids, vocabulary.end_id]], np.int32)
         inputs = {"token_ids": token_ids, "blank_indices": np.array([indices], np.int32)}
         inputs["lengths"] = np.array([token_ids.shape[1]], np.int32)

@@ -1,7 +1,8 @@
-"""Rescores n-best lists of a translator or recognizer, in the format of Moses."""
+"""Rescores n-best lists of a translator or recognizer, in the formats of Moses and Kaldi."""
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from shared.errors import UserError
@@ -37,6 +38,32 @@ def rescore(scorer: "TextScorer", lines: Iterable[str], weight: float) -> Iterat
             group = []
         group.append(fields)
     yield from _rescore_group(scorer, group, weight)
+
+
+def kaldi_scores(scorer: "TextScorer", batches: Iterable[Sequence[str]]) -> Iterator[tuple[dict, str]]:
+    """Yield a record and a line `utterance-n cost` for each hypothesis, in order; the cost is -log_prob.
+
+    This is the form of Kaldi's `lm_cost` files, for which lower is better.
+
+    Args:
+        scorer: scores the hypotheses.
+        batches: lines `utterance-n words`; there may be no words.
+
+    Raises:
+        UserError: a line has no name.
+    """
+    numbers = itertools.count(1)
+    for lines in batches:
+        names, texts = [], []
+        for number, line in zip(numbers, lines, strict=False):
+            name, _, text = line.strip().replace("\t", " ").partition(" ")
+            if not name:
+                raise UserError(f"line {number}: expected `utterance-n words`, received {line[:80]!r}")
+            names.append(name)
+            texts.append(text.strip())
+        for name, score in zip(names, scorer(texts), strict=True):
+            log_prob = round(score.log_prob, 4)
+            yield {"name": name, "text": score.text, "log_prob": log_prob}, f"{name} {-log_prob:.4f}"
 
 
 def _is_number(text: str) -> bool:

@@ -4,7 +4,9 @@
     python -m tasks.language_model.score --file sentences.txt --tsv
     python -m tasks.language_model.score --file book.txt --carry --html surprisal.html
     cat sentences.txt | python -m tasks.language_model.score --file - --json
+    python -m tasks.language_model.score --file story.txt --by-word --csv --output surprisal.csv
     python -m tasks.language_model.score --nbest hypotheses.txt --weight 0.5
+    python -m tasks.language_model.score --kaldi nbest/words_text --output nbest/lm_cost
 
 For each line, with natural logarithms and `</s>` as its last token:
 
@@ -14,16 +16,16 @@ For each line, with natural logarithms and `</s>` as its last token:
     bits_per_character   -log_prob / ln 2 / characters; the end of the line counts as one
     unknown              number of unknown tokens; each has the probability of <unk>, which is higher than its own
 
-Lines are scored independently, unless `--carry` scores them as one text.
+Lines are scored independently, unless `--carry` scores them as one text. Ordinary text is split into the tokens of the
+model's corpus; a line that is split already is read as it is. `--by-word` writes the surprisal -log p of each word in
+bits and nats, `</s>` left out; a word that the model reads nothing of has none.
 """
 
-import math
-import re
 import sys
-from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -31,14 +33,14 @@ from shared.bounds import Bounds
 from shared.cli import ModelOptions, OutputOptions, Results, command, parse
 from shared.errors import UserError
 from shared.outputs import check_outputs, write_output
-from shared.text import check_readable, read_lines
-from tasks.language_model.config import find_run
+from shared.text import check_readable, read_batches, read_lines
+from tasks.language_model import tables
+from tasks.language_model.config import Form, Punctuation, find_run
 
 if TYPE_CHECKING:
     from tasks.language_model.inference import TextScore, TextScorer
 
-COLUMNS = ("log_prob", "perplexity", "without_end", "bits_per_character", "unknown", "text")
-TOKEN_COLUMNS = ("line", "token", "log_prob", "unknown")
+CHUNK = 64  # lines that are scored together, in batches of similar length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,115 +53,114 @@ class Arguments(ModelOptions, OutputOptions):
     """Rescore an n-best list in the format of Moses; - is standard input."""
     weight: Annotated[float, Bounds(-1000, 1000)] = 1.0
     """Weight of log_prob in the score of an n-best list."""
+    kaldi: str | None = None
+    """Write -log_prob for each line `utterance-n words` of an n-best list of Kaldi; - is standard input."""
+    form: Form = "auto"
+    """Form of the lines: ordinary `text`, or `tokens` of the model's corpus, such as `mat .`; recognised by default."""
     carry: bool = False
     """Score consecutive lines as one text."""
     by_token: bool = False
-    """Also write the log-probability of each token; with --tsv, only these."""
+    """Also write the log-probability of each token; with --tsv or --csv, only these."""
+    by_word: bool = False
+    """Also write the surprisal of each word, its tokens summed; with --tsv or --csv, only these."""
+    punctuation: Punctuation = "attached"
+    """Punctuation belongs to the word beside it, or is apart; with --by-word."""
     tsv: bool = False
     """Write tab-separated values with a heading."""
+    csv: bool = False
+    """Write comma-separated values with a heading."""
     html: Path | None = None
     """Write a page with the surprisal of each word."""
+
+    @property
+    def delimiter(self) -> str | None:
+        """Of values; None for a table for a person."""
+        return "\t" if self.tsv else "," if self.csv else None
 
 
 def check(options: Arguments) -> None:
     """Raises UserError for invalid options."""
-    if sum((bool(options.texts), options.file is not None, options.nbest is not None)) != 1:
-        raise UserError("one of the three was expected: texts, --file or --nbest")
-    for source in (options.file, options.nbest):
+    sources = options.file, options.nbest, options.kaldi
+    if bool(options.texts) + sum(source is not None for source in sources) != 1:
+        raise UserError("one of the four was expected: texts, --file, --nbest or --kaldi")
+    for source in sources:
         if source is not None:
             check_readable(source)
-    if options.tsv and options.json:
-        raise UserError("--tsv and --json: one of the two was expected")
-    if options.nbest and (options.carry or options.html or options.tsv or options.by_token):
-        raise UserError("--nbest: only --weight, --model, --json and --output go with it")
-
-
-def as_record(score: "TextScore") -> dict[str, Any]:
-    return {
-        "text": score.text,
-        "log_prob": round(score.log_prob, 4),
-        "perplexity": round(score.perplexity, 4),
-        "without_end": score.without_end and round(score.without_end, 4),
-        "bits_per_character": round(score.bits_per_character, 4),
-        "unknown": sum(score.unknown),
-        "tokens": score.tokens,
-        "log_probs": [round(float(value), 4) for value in score.log_probs],
-    }
+    if options.tsv + options.csv + options.json > 1:
+        raise UserError("--tsv, --csv and --json: one of the three was expected")
+    if options.by_token and options.by_word:
+        raise UserError("--by-token and --by-word: one of the two was expected")
+    if options.punctuation != "attached" and not options.by_word:
+        raise UserError("--punctuation: --by-word was expected with it")
+    tables_only = options.carry, options.html, options.tsv, options.csv, options.by_token, options.by_word
+    if options.nbest and any(tables_only):
+        raise UserError("--nbest: only --weight, --form, --model, --json and --output go with it")
+    if options.kaldi and any(tables_only):
+        raise UserError("--kaldi: only --form, --model, --json and --output go with it")
 
 
 def heading(options: Arguments) -> str:
-    if options.tsv:
-        return "\t".join(TOKEN_COLUMNS if options.by_token else COLUMNS)
-    return f"{'log_prob':>10} {'perplexity':>11} {'without_end':>12} {'bpc':>7} {'unknown':>8}  text"
+    if options.delimiter is None:
+        return tables.HEADING
+    columns = tables.TOKEN_COLUMNS if options.by_token else tables.WORD_COLUMNS if options.by_word else None
+    return tables.separated(columns or tables.LINE_COLUMNS, options.delimiter)
 
 
-def as_text(number: int, score: "TextScore", options: Arguments) -> str:
-    """The rows of line `number`, as a table or tab-separated."""
-    record = as_record(score)
-    tokens = list(zip(score.tokens, record["log_probs"], score.unknown, strict=True)) if options.by_token else []
-    if options.tsv and options.by_token:
-        return "\n".join(_tab_separated(number, token, value, int(unknown)) for token, value, unknown in tokens)
-    if options.tsv:
-        return _tab_separated(*(record[name] for name in COLUMNS))
-    without_end = "" if score.without_end is None else f"{score.without_end:.2f}"
-    row = (
-        f"{score.log_prob:>10.2f} {score.perplexity:>11.2f} {without_end:>12} {score.bits_per_character:>7.3f}"
-        f" {record['unknown']:>8}  {score.text}"
-    )
-    return row + "".join(
-        f"\n{value:>10.2f}   {token}{'  <unk>' if unknown else ''}" for token, value, unknown in tokens
-    )
-
-
-def _tab_separated(*cells: object) -> str:
-    """A row of cells, "" for None; white space within a cell becomes a space."""
-    return "\t".join("" if cell is None else re.sub(r"\s", " ", str(cell)) for cell in cells)
-
-
-def add(total: dict[str, float], score: "TextScore") -> None:
-    """Adds a line to the sums over all lines."""
-    total["lines"] += 1
-    total["tokens"] += len(score.tokens)
-    total["unknown"] += sum(score.unknown)
-    total["characters"] += len(score.text) + 1
-    total["log_prob"] += score.log_prob
-    total["without_end"] += float(score.log_probs[:-1].sum())
-
-
-def total_as_text(total: dict[str, float]) -> str:
-    """The sums over all lines in one line."""
-    from tasks.language_model.inference import bounded_exp
-
-    words = total["tokens"] - total["lines"]
-    without_end = f"{bounded_exp(-total['without_end'] / words):.2f} without </s>" if words else "no words"
-    return (
-        f"{total['lines']:,.0f} lines, {total['tokens']:,.0f} tokens, {total['unknown']:,.0f} unknown:"
-        f" log_prob {total['log_prob']:.2f}, perplexity {bounded_exp(-total['log_prob'] / total['tokens']):.2f},"
-        f" {without_end}, {-total['log_prob'] / math.log(2) / total['characters']:.3f} bits per character"
-    )
+def rows(number: int, score: "TextScore", options: Arguments) -> list[str]:
+    """The rows of line `number`."""
+    delimiter = options.delimiter
+    if options.by_word:
+        words = tables.word_rows(score, options.punctuation)
+        if delimiter:
+            return [tables.separated((number, *cells, int(unknown)), delimiter) for *cells, unknown in words]
+        return [tables.line_row(score), *(tables.small_row(row[2], row[1], row[4]) for row in words)]
+    record = tables.as_record(score)
+    if options.by_token:
+        tokens = list(zip(score.tokens, record["log_probs"], score.unknown, strict=True))
+        if delimiter:
+            return [tables.separated((number, *cells, int(unknown)), delimiter) for *cells, unknown in tokens]
+        return [tables.line_row(score), *(tables.small_row(value, token, unknown) for token, value, unknown in tokens)]
+    if delimiter:
+        return [tables.separated(tuple(record[name] for name in tables.LINE_COLUMNS), delimiter)]
+    return [tables.line_row(score)]
 
 
 def score_lines(scorer: "TextScorer", options: Arguments, results: Results) -> None:
-    """Writes the scores of all lines and their total."""
+    """Writes the scores of all lines, as they arrive, and their total."""
     from tasks.language_model import surprisal_page
 
-    lines = read_lines(options.file) if options.file else iter(options.texts)
-    total, paragraphs = defaultdict(float), []
+    batches: Iterable[Sequence[str]] = read_batches(options.file, CHUNK) if options.file else [options.texts]
+    punctuation = options.punctuation if options.by_word else None
+    total, paragraphs = tables.Total(), []
     try:
-        for number, score in enumerate(scorer.stream(lines), 1):
-            if not total and not options.json:
+        for score in (score for lines in batches for score in scorer(lines)):
+            if not total.lines and not options.json:
                 results.write({}, heading(options))
-            results.write(as_record(score), as_text(number, score, options))
-            add(total, score)
+            total.add(score)
+            if options.json:
+                results.write(tables.as_record(score, punctuation), "")
+            else:
+                for row in rows(total.lines, score, options):
+                    results.write({}, row)
             if options.html:
                 paragraphs.append(surprisal_page.paragraph(score))
-        if not total:
+        if not total.lines:
             raise UserError(f"{options.file}: no lines to score")
-        if not options.json and not options.tsv:
-            results.write({}, total_as_text(total))
+        write_notes(scorer, options, results, total)
     finally:  # after an interruption too: finished lines are kept
-        if options.html and total:
-            write_output(options.html, surprisal_page.page(total_as_text(total), paragraphs))
+        if options.html and total.lines:
+            write_output(options.html, surprisal_page.page(str(total), paragraphs))
+
+
+def write_notes(scorer: "TextScorer", options: Arguments, results: Results, total: tables.Total) -> None:
+    """Writes the total, the unknown words and how the lines were read; beside values, the last on standard error."""
+    notation = scorer.tokenisation.notation
+    how_read = total.how_read(notation) if notation and options.form == "auto" else ""
+    if options.delimiter and how_read:
+        print(how_read, file=sys.stderr)
+    elif not options.delimiter and not options.json:
+        for note in filter(None, (str(total), total.unknown_words(), how_read)):
+            results.write({}, note)
 
 
 @command
@@ -172,16 +173,20 @@ def main(arguments: list[str]) -> None:
         {
             "the file that --file names": [options.file],
             "the file that --nbest names": [options.nbest],
+            "the file that --kaldi names": [options.kaldi],
             "a file of the model": [run.path],
         },
     )
     from tasks.language_model.inference import TextScorer
-    from tasks.language_model.rescoring import rescore
+    from tasks.language_model.rescoring import kaldi_scores, rescore
 
-    scorer = TextScorer.load(str(run.path), options.carry)
+    scorer = TextScorer.load(str(run.path), options.carry, options.form)
     with Results(options.json, options.output) as results:
         if options.nbest:
             for record, text in rescore(scorer, read_lines(options.nbest), options.weight):
+                results.write(record, text)
+        elif options.kaldi:
+            for record, text in kaldi_scores(scorer, read_batches(options.kaldi, CHUNK)):
                 results.write(record, text)
         else:
             score_lines(scorer, options, results)

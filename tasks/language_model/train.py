@@ -25,8 +25,15 @@ from shared.runs import Run, safe_name
 from tasks.language_model.config import PRESETS, TASK, Config, find_run
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from shared.training import Evaluation, Loaded
+    from shared.vocabulary import Vocabulary
     from tasks.language_model.data import Split
+
+
+MANY_UNKNOWN = 0.1  # of the development tokens
+FEW = 0.01  # development tokens by training token; 0.05 are usual
 
 
 def train(config: Config, options: TrainingOptions) -> None:
@@ -39,7 +46,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.plots import draw_history
     from shared.training import Loaded, Trainer, load_initial, training_run
     from tasks.language_model import card
-    from tasks.language_model.data import build_vocabulary, fingerprint, load_split, training_batches
+    from tasks.language_model.data import build_vocabulary, fingerprint, load_split, to_stream, training_batches
     from tasks.language_model.evaluate import Arguments, measure
     from tasks.language_model.model import BlankReader, StreamReader, build_model, load_model, start_from
 
@@ -62,6 +69,7 @@ def train(config: Config, options: TrainingOptions) -> None:
             counts = np.bincount(batches.stream, minlength=len(vocabulary))
             model.bias.assign(np.log(np.maximum(counts, 0.1) / len(batches.stream)))
         print(f"{run.name}: {model.count_params():,} parameters, {len(batches.stream):,} tokens an epoch")
+        report(config, vocabulary, batches.stream, to_stream(dev.lines, vocabulary, dev.form))
         nats = keras.metrics.MeanMetricWrapper(output_nats, name="nats_per_token")
         reader.compile(config.build_optimizer(), mean_nats, metrics=[nats])
 
@@ -84,7 +92,7 @@ def evaluation(loaded: "Loaded[Config, Any, Any]", dev: "Split") -> "Callable[[]
     from tasks.language_model.model import StreamReader, read_stream
 
     config, vocabulary, model = loaded
-    stream = to_stream(dev.lines, vocabulary)
+    stream = to_stream(dev.lines, vocabulary, dev.form)
     if config.reads == "forwards":
         reader, batches = StreamReader(model, 1), StreamBatches(stream, 1, READ, vocabulary.end_id)
 
@@ -98,18 +106,34 @@ def evaluation(loaded: "Loaded[Config, Any, Any]", dev: "Split") -> "Callable[[]
     return evaluate
 
 
+def report(config: Config, vocabulary: "Vocabulary", train: "np.ndarray", dev: "np.ndarray") -> None:
+    """Prints the shares of unknown words, and what would be better for a text that does not suit its options."""
+    if vocabulary.kind == "words":
+        unknown, dev_unknown = ((stream == vocabulary.unknown_id).mean() for stream in (train, dev))
+        print(f"unknown words: {unknown:.1%} of the training tokens, {dev_unknown:.1%} of the development tokens")
+        if dev_unknown > MANY_UNKNOWN:
+            remedy = "--vocabulary subwords or characters knows every word"
+            print(f"{dev_unknown:.0%} are many: {remedy if config.reads == 'forwards' else 'more text has fewer'}")
+    if len(dev) < FEW * len(train):
+        advice = "" if config.dev_corpus else "; --split-by tokens takes 5 %, wherever lines end"
+        print(f"{len(dev):,} development tokens are few to choose the best epoch by{advice}")
+
+
 def with_absolute_path(config: Config, options: TrainingOptions) -> Config:
-    """Makes the path of a corpus absolute, so that the run is valid in any folder; UserError if --data-dir is given."""
+    """Makes paths of texts absolute, so that the run is valid in any folder; UserError if --data-dir is given."""
     from tasks.language_model.data import NORMALISATION, corpus_path
 
+    own = {name: _absolute(Path(path)) for name in ("dev_corpus", "test_corpus") if (path := getattr(config, name))}
+    config = replace(config, **own)
     if config.corpus in NORMALISATION:
         return config
     if options.data_dir:
         raise UserError(f"--data-dir {options.data_dir}: the corpus {config.corpus} is a path itself")
-    path = corpus_path(config)
-    if not path.exists() or descriptor_of(path) is not None:
-        return config
-    return replace(config, corpus=str(path.resolve()))
+    return replace(config, corpus=_absolute(corpus_path(config)))
+
+
+def _absolute(path: Path) -> str:
+    return str(path if not path.exists() or descriptor_of(path) is not None else path.resolve())
 
 
 def find_initial(name: str) -> Run:

@@ -47,6 +47,7 @@ def count_lines(content: bytes) -> int:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-32" if content.startswith(codecs.BOM_UTF32_LE) else "utf-16"
         content = content.decode(encoding, "replace").encode()
+    content = content.removeprefix(codecs.BOM_UTF8)
     return content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
 
 

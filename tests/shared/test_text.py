@@ -11,7 +11,20 @@ import pytest
 import tensorflow as tf
 
 from shared.errors import UserError
-from shared.text import SPACE, as_lines, check_readable, read_batches, read_corpus, read_lines, split_lines, tidy
+from shared.text import (
+    SPACE,
+    as_lines,
+    check_readable,
+    join_paragraphs,
+    read_batches,
+    read_corpus,
+    read_lines,
+    split_inside,
+    split_lines,
+    tidy,
+    unspaced_example,
+    wrapped_width,
+)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +139,7 @@ def test_a_corpus_of_other_bytes_is_refused(tmp_path, capsys):
         read_corpus(tmp_path / "late")
 
 
-def test_a_corpus_is_a_file_or_the_text_files_of_a_folder(tmp_path):
+def test_a_corpus_is_a_file_or_the_text_files_of_a_folder(tmp_path, capsys):
     (tmp_path / "b.txt").write_text("2\n")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "c.txt").write_text("1\n")
@@ -135,6 +148,7 @@ def test_a_corpus_is_a_file_or_the_text_files_of_a_folder(tmp_path):
     assert read_corpus(tmp_path) == ["1", "2"]
     (tmp_path / "c.TXT.gz").write_bytes(gzip.compress(b"5"))
     assert read_corpus(tmp_path) == ["1", "2", "5"]
+    assert capsys.readouterr().err.endswith(": 1 file not read, the name does not end in .txt: other.md\n")
     assert read_corpus(tmp_path / "other.md") == ["3"]
     (tmp_path / "blank.md").write_text(" \n\n")
     with pytest.raises(UserError, match="no text in it"):
@@ -152,3 +166,55 @@ def test_no_line_is_in_two_splits():
     assert split_lines(lines) == {"train": lines[:36], "dev": [""], "test": ["39"]}
     lines[37], lines[38] = "new", "new"
     assert split_lines(lines) == {"train": lines[:36], "dev": ["", "new"], "test": ["39"]}
+    assert [len(part) for part in split_lines(lines, has_dev=False).values()] == [38, 0, 1]
+    assert [len(part) for part in split_lines(lines, has_dev=False, has_test=False).values()] == [40, 0, 0]
+
+
+def test_a_long_line_is_cut_between_words():
+    line = " ".join(f"{number:02}" for number in range(100))  # 299 characters
+    splits = split_inside(["a short line", line, "", "end"])
+    assert splits["train"][0] == "a short line"
+    assert splits["test"][-2:] == ["", "end"]
+    assert " ".join([*splits["train"][1:], *splits["dev"], *splits["test"][:-2]]) == line
+    assert [sum(map(len, part)) for part in splits.values()] == pytest.approx([282, 16, 16], abs=4)
+    assert split_inside([line], has_dev=False, has_test=False) == {"train": [line], "dev": [], "test": []}
+    unspaced = "\u732b" * 1000
+    assert {name: len(part[0]) for name, part in split_inside([unspaced]).items()} == {
+        "train": 900,
+        "dev": 50,
+        "test": 50,
+    }
+
+
+PROSE = "It was the best of times, it was the worst of times. It was the age of wisdom, as some of them said. " * 9
+
+
+def test_wrapped_paragraphs_are_recognised_and_joined():
+    words, lines = PROSE.split(), [""]
+    for word in words:
+        if len(lines[-1]) + len(word) > 50:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    text = [*lines, "", *lines]
+    width = wrapped_width(text)
+    assert width is not None
+    assert 48 <= width <= 51
+    assert join_paragraphs(["", *text, " "]) == [" ".join(words)] * 2
+    assert wrapped_width(lines[:10]) is None  # too few
+    assert wrapped_width([PROSE] * 40) is None
+    assert wrapped_width(["A sentence of a length like all the others."] * 40) is None
+    assert wrapped_width([f"{'word ' * (number % 9)}end" for number in range(80)]) is None
+
+
+def test_languages_without_spaces():
+    assert unspaced_example(["\u8fd9\u53ea\u732b\u5728\u57ab\u5b50\u4e0a\u7761\u89c9\u3002"] * 3)
+    assert unspaced_example(
+        [
+            "\u0e41\u0e21\u0e27\u0e19\u0e2d\u0e19\u0e2b\u0e25\u0e31\u0e1a\u0e2d\u0e22\u0e39\u0e48\u0e1a\u0e19\u0e1e\u0e23\u0e21\u0e2a\u0e35\u0e41\u0e14\u0e07"
+        ]
+    )
+    assert unspaced_example(["\u8fd9 \u53ea \u732b \u5728 \u57ab\u5b50 \u4e0a \u7761\u89c9 \u3002"]) is None
+    assert (
+        unspaced_example(["the cat, \u8fd9\u53ea\u732b\u5728\u57ab\u5b50\u4e0a\u7761\u89c9", *["sat on the mat"] * 9])
+        is None
+    )

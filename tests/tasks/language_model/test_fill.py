@@ -29,6 +29,7 @@ def test_the_command(bidirectional, capsys, monkeypatch):
     output = capsys.readouterr().out
     assert "%  " in output
     assert "  blank 2\n" in output
+    assert main(["the ___ sees the ___.", "--model", "fill"]) == 0  # read as `___ .`
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_the_command(bidirectional, capsys, monkeypatch):
     ],
 )
 def test_invalid_arguments_are_refused_in_one_line(arguments, message, trained, bidirectional, capsys):
-    assert main(["--model", "fill", *arguments]) == 2
+    assert main([*arguments, *([] if "--model" in arguments else ["--model", "fill"])]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -13,7 +13,8 @@ from shared.runs import read_tensors, write_tensors
 from shared.training import Loaded
 from tasks.language_model import inference
 from tasks.language_model.adapt import stream_nats
-from tasks.language_model.inference import BlankFiller, Sampling, TextGenerator, TextScorer, text_before
+from tasks.language_model.continuations import text_before
+from tasks.language_model.inference import BlankFiller, Sampling, TextGenerator, TextScorer
 from tasks.language_model.model import build_model, load_model
 from tests.tasks.language_model.conftest import NOUNS, VERBS
 from tests.tasks.language_model.test_model import PLAIN, VOCABULARY

@@ -1,14 +1,18 @@
 """The command `score`: tables, pages and n-best lists."""
 
+import csv
+import io
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tasks.language_model.model import load_model
 from tasks.language_model.score import main
+from tasks.language_model.tables import Total
 from tests.tasks.language_model.test_inference import LINES, line_nats
 
 pytestmark = pytest.mark.any_backend
@@ -30,7 +34,8 @@ def test_json(loaded, capsys):
 
 def test_table_and_tsv(loaded, capsys):
     assert main(["--model", "tiny", *LINES[:2]]) == 0
-    heading, *rows, total = capsys.readouterr().out.splitlines()
+    heading, *rows, total, unknown = capsys.readouterr().out.splitlines()
+    assert unknown == "unknown: zebra"
     assert heading.split() == ["log_prob", "perplexity", "without_end", "bpc", "unknown", "text"]
     assert float(rows[0].split()[0]) == pytest.approx(-line_nats(loaded, LINES[0]).sum(), abs=0.01)
     assert rows[1].split()[4] == "1"
@@ -41,6 +46,82 @@ def test_table_and_tsv(loaded, capsys):
     heading, *rows = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert heading[-1] == "text"
     assert [row[-1] for row in rows] == LINES[:2]
+
+
+QUOTED = ['the "cat" sees', '"', "it's", "a\tb, c"]
+
+
+@pytest.mark.parametrize(("option", "delimiter"), [("--csv", ","), ("--tsv", "\t")])
+@pytest.mark.parametrize("by", ["--by-word", "--by-token", None])
+def test_every_row_is_read_whatever_its_quotation_marks(by, option, delimiter, trained, capsys):
+    assert main(["--model", "tiny", option, *([by] if by else []), *QUOTED]) == 0
+    output = capsys.readouterr().out
+    heading, *rows = csv.reader(io.StringIO(output), delimiter=delimiter, strict=True)
+    assert all(len(row) == len(heading) for row in rows)
+    records = [dict(zip(heading, row, strict=True)) for row in rows]
+    if by == "--by-word":
+        assert [record["word"] for record in records] == ["the", '"cat"', "sees", '"', "it's", "a", "b,", "c"]
+        assert [record["position"] for record in records] == [*"123", *"1", *"1", *"123"]
+    elif by == "--by-token":
+        assert [record["token"] for record in records if record["line"] == "2"] == ['"', "</s>"]
+    else:
+        assert [record["text"] for record in records] == [*QUOTED[:3], "a b, c"]
+
+
+def test_the_surprisal_of_words_is_the_sum_of_their_tokens(loaded, capsys):
+    text = "the cat sees (the dog)."
+    nats = line_nats(loaded, "the cat sees ( the dog ) .")
+    sums = {
+        "attached": [*nats[:3], nats[3] + nats[4], nats[5] + nats[6] + nats[7]],
+        "apart": nats[:-1],
+    }
+    words = {"attached": "the cat sees (the dog).", "apart": "the cat sees ( the dog ) ."}
+    for punctuation, expected in sums.items():
+        assert main(["--model", "tiny", "--json", "--by-word", "--punctuation", punctuation, text]) == 0
+        rows = json.loads(capsys.readouterr().out)["words"]
+        assert [row["word"] for row in rows] == words[punctuation].split()
+        assert [row["position"] for row in rows] == list(range(1, len(rows) + 1))
+        np.testing.assert_allclose([row["surprisal_nats"] for row in rows], expected, atol=1e-3)
+        np.testing.assert_allclose([row["surprisal_bits"] for row in rows], np.array(expected) / math.log(2), atol=1e-3)
+
+
+def test_unknown_words_are_named(trained, capsys):
+    assert main(["--model", "tiny", "--json", "the zebra likes a gnu"]) == 0
+    assert json.loads(capsys.readouterr().out)["unknown_words"] == ["zebra", "a", "gnu"]
+    assert main(["--model", "tiny", "the zebra likes a zebra"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "unknown: zebra (2), a"
+
+
+def test_kaldi_lists_get_a_cost_for_each_hypothesis(loaded, tmp_path, capsys):
+    (tmp_path / "text").write_text("utt-a-1 the cat sees\nutt-a-2  the dog \nutt-b-1\n")
+    assert main(["--model", "tiny", "--kaldi", str(tmp_path / "text")]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [name for name, _ in rows] == ["utt-a-1", "utt-a-2", "utt-b-1"]
+    expected = [line_nats(loaded, text).sum() for text in ("the cat sees", "the dog", "")]
+    np.testing.assert_allclose([float(cost) for _, cost in rows], expected, atol=1e-3)
+    (tmp_path / "text").write_text("utt-a-1 the\n\n")
+    assert main(["--model", "tiny", "--kaldi", str(tmp_path / "text"), "--output", str(tmp_path / "costs")]) == 2
+    assert "line 2: expected `utterance-n words`" in capsys.readouterr().err
+
+
+RELEASED = Path(__file__).parents[3] / "saved_models" / "language_model" / "wikitext2"
+
+
+def test_the_released_model_reads_ordinary_text(capsys):
+    assert main(["--model", str(RELEASED), "--json", "on the mat.", "on the mat .", "He didn't."]) == 0
+    text, tokens, other = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (text["form"], tokens["form"]) == ("text", "tokens")
+    assert text["tokens"] == tokens["tokens"] == ["on", "the", "mat", ".", "</s>"]
+    assert text["log_prob"] == tokens["log_prob"]
+    assert other["tokens"] == ["He", "didn", "'t", ".", "</s>"]
+
+
+def test_what_was_read_is_said():
+    total = Total()
+    total.forms.update(text=2)
+    assert total.how_read("X").startswith("2 lines read as ordinary text, split into the tokens of X; ")
+    total.forms.update(tokens=1)
+    assert total.how_read("X").startswith("2 lines read as ordinary text, 1 line read as tokens of X; ")
 
 
 def test_tsv_by_token(loaded, capsys):
@@ -102,10 +183,15 @@ def test_n_best_lists_are_rescored(loaded, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "texts, --file or --nbest"),
+        ([], "texts, --file, --nbest or --kaldi"),
         (["--file", "nowhere.txt"], "nowhere.txt: no such file"),
-        (["--tsv", "--json", "a"], "one of the two"),
+        (["--tsv", "--json", "a"], "one of the three"),
         (["a", "--html", "nowhere/page.html"], "no folder nowhere"),
+        (["a", "--by-word", "--by-token"], "one of the two"),
+        (["a", "--punctuation", "apart"], "--by-word was expected with it"),
+        (["--kaldi", __file__, "--by-word"], "--kaldi: only --form"),
+        (["--file", str(RELEASED / "weights.safetensors")], "is binary data, with NUL characters"),
+        (["a", "--form", "tokens", "--form", "text"], "--form is given twice"),
     ],
 )
 def test_invalid_options_are_refused_in_one_line(arguments, message, capsys):

@@ -163,6 +163,8 @@ def test_averaging_starts_when_the_development_score_stalls(small_manual, monkey
         (["--corpus", __file__, "--data-dir", "."], "is a path itself"),
         (["--corpus", ""], "--corpus '': python_manual, penn_treebank, wikitext2, a file or a folder was expected"),
         (["--corpus", " "], "--corpus ' ': python_manual, penn_treebank, wikitext2, a file or a folder was expected"),
+        (["--split-by", "tokens"], "--split-by tokens: the corpus python_manual has splits of its own"),
+        (["--dev-corpus", "wikitext2", "--corpus", __file__], "corpus /"),
         (["war_and_peace"], "preset 'war_and_peace' does not exist"),
     ],
 )
