@@ -164,7 +164,7 @@ def test_averaging_starts_when_the_development_score_stalls(small_manual, monkey
         (["--corpus", ""], "--corpus '': python_manual, penn_treebank, wikitext2, a file or a folder was expected"),
         (["--corpus", " "], "--corpus ' ': python_manual, penn_treebank, wikitext2, a file or a folder was expected"),
         (["--split-by", "tokens"], "--split-by tokens: the corpus python_manual has splits of its own"),
-        (["--dev-corpus", "wikitext2", "--corpus", __file__], "corpus /"),
+        (["--dev-corpus", "wikitext2", "--corpus", __file__], "corpus wikitext2: a file or folder was expected"),
         (["war_and_peace"], "preset 'war_and_peace' does not exist"),
     ],
 )
