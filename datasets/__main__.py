@@ -3,11 +3,13 @@
 python -m datasets prepare flickr8k --data-dir Flickr8k
 python -m datasets images scenes test folder --count 8
 python -m datasets sounds spoken_scenes test folder --count 8
+python -m datasets pronunciations folder
 """
 
 import argparse
 import io
 import os
+import re
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -41,6 +43,18 @@ def sounds(name: str, split: str, folder: Path, count: int, data_dir: Path | Non
         soundfile.write(sound, record["audio"], SAMPLE_RATE, format="WAV")
         _write(folder / f"{record['name']}.wav", sound.getvalue())
         _write(folder / f"{record['name']}.txt", (record["text"] + "\n").encode())
+    print(folder)
+
+
+def pronunciations(folder: Path) -> None:
+    """Write CMUdict as pairs for a translator: letters.txt and phones.txt, a word and a pronunciation a line."""
+    from datasets.cmudict import load_dictionary
+
+    words = {word: said for word, said in load_dictionary().items() if re.fullmatch("[a-z']*[a-z][a-z']*", word)}
+    pairs = [(" ".join(word), " ".join(phones)) for word, said in words.items() for phones in said]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, lines in zip(("letters.txt", "phones.txt"), zip(*pairs, strict=True), strict=True):
+        _write(folder / name, "".join(f"{line}\n" for line in lines).encode())
     print(folder)
 
 
@@ -90,9 +104,12 @@ def main(arguments: list[str]) -> None:
         prog="python -m datasets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
-    for function in (prepare, images, sounds):
+    for function in (prepare, images, sounds, pronunciations):
         verb = verbs.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
         verb.set_defaults(function=function)
+        if function is pronunciations:
+            verb.add_argument("folder", type=Path, help="folder of the files; created if it does not exist")
+            continue
         verb.add_argument("name", help=f"corpus: {', '.join(datasets.NAMES)}")
         verb.add_argument("--data-dir", type=Path, help="folder of your copy of the corpus")
         if function is prepare:

@@ -1,11 +1,19 @@
-"""Pronunciations of English words from a copy of the CMU Pronouncing Dictionary."""
+"""Pronouncing dictionaries: a copy of the CMU Pronouncing Dictionary, and files of one's own in its form or MFA's.
+
+cream K R IY1 M             a word and its phones
+a AH0
+a(2) EY1                    another pronunciation; or the word again: a EY1
+the 0.8 DH AH0              numbers before the phones, such as probabilities, are skipped
+"""
 
 import os
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from datasets import CorpusError
+from datasets.lines import read_lines
 from shared.text import as_lines
 
 URL = "https://github.com/cmusphinx/cmudict"
@@ -14,45 +22,57 @@ PHONE = re.compile(
     "AA|AE|AH|AO|AW|AY|B|CH|D|DH|EH|ER|EY|F|G|HH|IH|IY|JH|K|L|M|N|NG|OW|OY|P|R|S|SH|T|TH|UH|UW|V|W|Y|Z|ZH"
 )
 
+Pronunciation = tuple[str, ...]  # ARPAbet phones in lower case, without stress
+Dictionary = dict[str, list[Pronunciation]]  # of lower-case words, in the order of the file
+
+
+def cmudict_path() -> Path | None:
+    """Return the copy of CMUdict in `$QUATRAIN_DATA/cmudict`, or None if there is none."""
+    root = os.environ.get("QUATRAIN_DATA")
+    path = Path(root).expanduser() / "cmudict" / FILE if root else None
+    return path if path is not None and path.is_file() else None
+
 
 @cache
-def load_dictionary() -> dict[str, list[str]]:
-    """Return the first pronunciation of each lower-case word, as ARPAbet phones in lower case without stress.
+def load_dictionary() -> Dictionary:
+    """Return all pronunciations of CMUdict.
 
     Raises:
         CorpusError: `$QUATRAIN_DATA/cmudict` has no copy of the dictionary, or a line has a phone that does not exist.
     """
-    root = os.environ.get("QUATRAIN_DATA")
-    path = Path(root).expanduser() / "cmudict" / FILE if root else None
-    if path is None or not path.is_file():
+    path = cmudict_path()
+    if path is None:
         raise CorpusError(f"{FILE} is not in $QUATRAIN_DATA/cmudict; get it from {URL} to turn words into phones")
-    pronunciations: dict[str, list[str]] = {}
-    for number, line in enumerate(as_lines(path.read_bytes().decode(errors="replace")), start=1):
-        word, *phones = line.partition(" #")[0].split() or [""]
-        if phones and not word.startswith(";;;"):
-            plain = [re.sub(r"[012]$", "", phone).upper() for phone in phones]
-            if unknown := [phone for phone, name in zip(phones, plain, strict=True) if not PHONE.fullmatch(name)]:
-                expected = "one of ARPAbet's 39, such as AH0, was expected"
-                raise CorpusError(
-                    f"{path}: line {number}: {word} has the phone {unknown[0]}, which is unknown; {expected}"
-                )
-            pronunciations.setdefault(re.sub(r"\(\d+\)$", "", word).lower(), [name.lower() for name in plain])
-    return pronunciations
+    return _parse(path, as_lines(path.read_bytes().decode(errors="replace")))
 
 
-def pronounce(text: str) -> tuple[list[str], list[str]]:
-    """Return the phones of a text, of the 39 of ARPAbet, and its words that are not in the dictionary.
+def read_dictionary(path: Path) -> Dictionary:
+    """Return all pronunciations of a dictionary of one's own, UTF-8.
 
     Raises:
-        CorpusError: `$QUATRAIN_DATA/cmudict` has no copy of the dictionary.
+        CorpusError: The file cannot be read, has no pronunciation, or a line has no phones or one that does not exist.
     """
-    dictionary = load_dictionary()
-    words = re.findall(r"[^\W_]+(?:['.-][^\W_]+)*", text.lower().replace("\u2019", "'"))  # a number counts as missing
-    phones, missing = [], []
-    for word in words:
-        for part in [word] if word in dictionary else word.split("-"):
-            pronunciation = dictionary.get(part)
-            phones += pronunciation or []
-            if pronunciation is None:
-                missing.append(part)
-    return phones, missing
+    dictionary = _parse(path, read_lines(path))
+    if not dictionary:
+        raise CorpusError(f"{path}: no pronunciation in it; lines of a word and its phones were expected")
+    return dictionary
+
+
+def _parse(path: Path, lines: Sequence[str]) -> Dictionary:
+    pronunciations: Dictionary = {}
+    for number, line in enumerate(lines, start=1):
+        word, *phones = line.partition(" #")[0].split() or [""]
+        if not word or word.startswith((";;;", "#")):
+            continue
+        while phones and re.fullmatch(r"\d*\.\d+(e-\d+)?|\d+\.?", phones[0]) and len(phones) > 1:
+            phones = phones[1:]
+        plain = [re.sub(r"[012]$", "", phone).upper() for phone in phones]
+        expected = "one of ARPAbet's 39, such as AH0, was expected"
+        if not phones:
+            raise CorpusError(f"{path}: line {number}: {word} has no phones; {expected} for each")
+        if unknown := [phone for phone, name in zip(phones, plain, strict=True) if not PHONE.fullmatch(name)]:
+            raise CorpusError(f"{path}: line {number}: {word} has the phone {unknown[0]}, which is unknown; {expected}")
+        of_word = pronunciations.setdefault(re.sub(r"\(\d+\)$", "", word).lower(), [])
+        if (pronunciation := tuple(name.lower() for name in plain)) not in of_word:
+            of_word.append(pronunciation)
+    return pronunciations

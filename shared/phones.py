@@ -10,6 +10,7 @@ The ARPAbet of dictionaries, in capitals and with stress, is accepted too.
 import re
 from collections.abc import Iterable
 from itertools import groupby
+from typing import NamedTuple
 
 from shared.errors import check_list
 
@@ -70,6 +71,13 @@ def fold_all(labels: Iterable[str], classes: int, silence: bool = True) -> list[
     if not silence:
         return [phone for phone in folded if phone != SILENCE]
     return [phone for phone, same in groupby(folded) for _ in (same if phone != SILENCE else [phone])]
+
+
+class SpokenWord(NamedTuple):
+    """A word as it is written, and how it may be said, usual pronunciations first."""
+
+    text: str
+    pronunciations: tuple[tuple[str, ...], ...]
 
 
 class PhoneVocabulary:

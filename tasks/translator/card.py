@@ -10,6 +10,7 @@ TERMS = {
     ),
     "tatoeba": "Trained on sentences of Tatoeba (CC BY 2.0) as published by manythings.org.",
     "files": "Trained on the user's own files; their terms hold.",
+    "letters": "Trained on the CMU Pronouncing Dictionary (https://github.com/cmusphinx/cmudict), free for any use.",
 }
 
 # Text only, single models, test_2016; tokenised, lower-cased BLEU.
@@ -28,7 +29,8 @@ DECODERS = {
 
 def terms(run: Run) -> str:
     """The terms of the data that a run was trained on, also by way of the run that it started from."""
-    return all_terms(run, TERMS[run.config["config"]["corpus"].partition("/")[0]])
+    config = run.config["config"]
+    return all_terms(run, TERMS["letters" if config["source"] == "letters" else config["corpus"].partition("/")[0]])
 
 
 def write(run: Run) -> None:

@@ -148,7 +148,7 @@ def draw_transcripts(rng: np.random.Generator, folder: Path) -> Case:
     def missing(utterances: list) -> str:
         if lacking := len(texts) - len(utterances):
             return f"{lacking} of {len(texts)} sounds"
-        for path, text, _ in utterances:
+        for (_, path, text, *_), _ in utterances:
             expected = intact.get(path.stem) or intact.get(path.name) or ""
             if len("".join(text.split())) < len("".join(expected.split())):
                 return f"the end of the transcript of {path.name}"
@@ -159,12 +159,17 @@ def draw_transcripts(rng: np.random.Generator, folder: Path) -> Case:
 
 def draw_dictionary(rng: np.random.Generator, folder: Path) -> Case:
     """A damaged pronouncing dictionary: what it gives must be phones."""
-    from datasets.cmudict import pronounce
+    from datasets.pronunciation import Pronouncer
 
     entries = [f"{word} {phones}" for word, phones in PRONOUNCED.items()] + [";;; a comment", "dog(2) D AA1 G # two"]
     description, content = _hostile(rng, entries)
     _install_dictionary(folder, content)
-    return Case(description=description, read=lambda: pronounce("A dog runs, a cat sees.")[0], missing=_unknown)
+
+    def read() -> list[str]:
+        words = Pronouncer()("A dog runs, a cat sees.").words
+        return [phone for word in words for phones in word.pronunciations for phone in phones]
+
+    return Case(description=description, read=read, missing=_unknown)
 
 
 def _install_dictionary(folder: Path, content: bytes) -> None:

@@ -1,0 +1,135 @@
+"""How words may be said: dictionaries, numbers, abbreviations, spelling."""
+
+import pytest
+
+from datasets import CorpusError, cmudict
+from datasets.cmudict import load_dictionary, read_dictionary
+from datasets.pronunciation import Pronouncer
+from datasets.spoken_forms import tokens
+
+WORDS = """;;; a comment
+ice AY1 S
+it's IH1 T S
+a AH0
+a(2) EY1
+cream K R IY1 M
+well-known W EH1 L N OW1 N # as one
+two T UW1
+forty F AO1 R T IY0
+"""
+
+
+@pytest.fixture(autouse=True)
+def dictionary(tmp_path, monkeypatch):
+    (tmp_path / "data" / "cmudict").mkdir(parents=True)
+    path = tmp_path / "data" / "cmudict" / "cmudict.dict"
+    path.write_text(WORDS)
+    monkeypatch.setenv("QUATRAIN_DATA", str(tmp_path / "data"))
+    cmudict.load_dictionary.cache_clear()
+    yield path
+    cmudict.load_dictionary.cache_clear()
+
+
+def said(pronouncer, text):
+    words, missing, _ = pronouncer(text)
+    return [(word.text, [" ".join(phones) for phones in word.pronunciations]) for word in words], missing
+
+
+def test_words_have_all_pronunciations_of_the_dictionary():
+    assert said(Pronouncer(), "A well-known ice-cream, it\u2019s!") == (
+        [
+            ("A", ["ah", "ey"]),
+            ("well-known", ["w eh l n ow n"]),
+            ("ice-cream", ["ay s k r iy m"]),
+            ("it's", ["ih t s"]),
+        ],
+        [],
+    )
+    assert said(Pronouncer(), "zyx 'Ice'") == ([("Ice", ["ay s"])], ["zyx"])
+    assert said(Pronouncer(), "") == ([], [])
+
+
+def test_numbers_and_letters_are_spelled_out():
+    words, missing = said(Pronouncer(), "42 A.B. B2")
+    assert words == [("42", ["f ao r t iy t uw"]), ("A.B", ["ey b iy"]), ("B2", ["b iy t uw"])]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("text", "forms"),
+    [
+        ("1984", ["nineteen eighty four", "one thousand nine hundred eighty four",
+                  "one thousand nine hundred and eighty four", "one nine eight four"]),
+        ("1905", ["nineteen oh five"]),
+        ("1900", ["nineteen hundred"]),
+        ("2005", ["two thousand five", "two thousand and five"]),
+        ("1,000", ["one thousand"]),
+        ("3.14", ["three point one four"]),
+        ("007", ["zero zero seven", "oh oh seven"]),
+        ("2nd", ["second"]),
+        ("121st", ["one hundred twenty first", "one hundred and twenty first"]),
+        ("1990s", ["nineteen nineties"]),
+        ("$5.50", ["five dollars fifty", "five dollars and fifty cents"]),
+        ("\u00a31", ["one pound"]),
+        ("$3 million", ["three million dollars"]),
+        ("&", ["and"]),
+    ],
+)  # fmt: skip
+def test_what_is_not_a_word_has_the_forms_in_which_it_is_said(text, forms):
+    ((written, found),) = tokens(text)
+    assert written == text
+    assert [" ".join(form) for form in found][: len(forms)] == forms
+
+
+def test_a_dictionary_of_ones_own_replaces_words_and_adds_some(tmp_path):
+    path = tmp_path / "own.dict"
+    path.write_text("\ufeffIce 0.7 IY1 S\nice\t0.2 1.0\tAY S\nzyx Z IH K S\n", encoding="utf-8")
+    words, missing = said(Pronouncer(path), "zyx ice cream")
+    assert words == [("zyx", ["z ih k s"]), ("ice", ["iy s", "ay s"]), ("cream", ["k r iy m"])]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("ice AY S\ndream D R QQ M", "line 2: dream has the phone QQ, which is unknown; one of ARPAbet's 39"),
+        ("ice", "line 1: ice has no phones"),
+        ("", "no pronunciation in it"),
+    ],
+)
+def test_a_dictionary_that_is_none_is_refused(tmp_path, content, message):
+    (tmp_path / "own.dict").write_text(content)
+    with pytest.raises(CorpusError, match=message):
+        read_dictionary(tmp_path / "own.dict")
+
+
+@pytest.mark.parametrize("phone", ["QQ", "AH3", "A0H", "SIL", "0"])
+def test_a_phone_that_does_not_exist_is_an_error_with_file_and_line(dictionary, phone):
+    dictionary.write_text(f"{WORDS}dream D R {phone} M\n")
+    with pytest.raises(CorpusError) as caught:
+        load_dictionary()
+    assert str(caught.value).startswith(
+        f"{dictionary}: line 10: dream has the phone {phone}, which is unknown; one of "
+    )
+
+
+def test_words_that_no_dictionary_has_are_spelled_together():
+    asked = []
+
+    def spell(words):
+        asked.append(list(words))
+        return [[tuple(word)] if word.isascii() else [] for word in words]
+
+    first, second = Pronouncer(spell=spell).all(["bob ice \u043d\u0435\u0442", "bob's NTK"])
+    assert asked == [["bob", "bob's", "ntk", "\u043d\u0435\u0442"]]
+    assert [word.pronunciations for word in first.words] == [(("b", "o", "b"),), (("ay", "s"),)]
+    assert (first.missing, first.spelled) == (["\u043d\u0435\u0442"], ["bob"])
+    assert second.words[1].pronunciations == (("eh", "n", "t", "iy", "k", "ey"), ("n", "t", "k"))
+
+
+def test_a_missing_dictionary_is_an_error_with_its_url_unless_words_are_spelled(monkeypatch):
+    cmudict.load_dictionary.cache_clear()
+    monkeypatch.delenv("QUATRAIN_DATA", raising=False)
+    with pytest.raises(CorpusError, match=r"is not in \$QUATRAIN_DATA/cmudict; get it from https://\S+"):
+        Pronouncer()
+    assert said(Pronouncer(spell=lambda words: [[("z",)] for _ in words]), "ice") == ([("ice", ["z"])], [])
