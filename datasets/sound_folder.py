@@ -1,176 +1,169 @@
-"""A folder of sound files with transcripts, as a corpus.
+"""Sounds with transcripts of one's own, as a corpus: a folder or table of any layout of `datasets.sound_layouts`.
 
-    speech/
-      a.wav  a.txt             each transcript in a text file of the same name
-      b.flac b.txt
-    or
-      transcripts.tsv          one line per file: its name or its path in the folder, a tab, the transcript
-      a.wav  b.flac            optionally in subfolders
-
-Phones are looked up in a dictionary. An utterance with a word that is not in it is skipped, and the word is reported,
-like sounds without a transcript, transcripts without a sound, and names that are not unique. Hidden files are ignored.
+Phones are those of a dictionary or, for words that it lacks, of their spelling. An utterance with a word that cannot be
+pronounced is skipped, and the word is reported, like sounds without a transcript, transcripts without a sound, and
+names that are not unique. Hidden files are ignored.
 """
 
 import functools
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from datasets import CorpusError
-from datasets.cmudict import pronounce
-from datasets.records import as_int16
-from shared.audio import SOUNDS, read_sound
-from shared.files import MediaError
-from shared.text import as_lines
+import numpy as np
 
-TABLE = "transcripts.tsv"
-PERIOD = 10  # of 10 utterances in a row, one is in dev and one in test
-MAX_NAMED = 20  # maximum number of missing words in a report
-MAX_EXAMPLES = 5  # maximum number of files or lines in a report
+from datasets import CorpusError
+from datasets.pronunciation import Pronouncer, Spell
+from datasets.records import as_int16
+from datasets.sound_layouts import Recording, find_recordings
+from shared.audio import SAMPLE_RATE, read_sound
+from shared.files import MediaError
+
+PERIOD = 10  # of 10 utterances, or speakers, in a row, one is in dev and one in test
+MAX_NAMED = 20  # maximum number of words in a report
 MAX_BAD = 0.01  # maximum fraction of unreadable sounds
 
-Utterance = tuple[Path, str, tuple[str, ...]]  # sound file, transcript, phones
+Utterance = tuple[Recording, tuple[str, ...]]  # and its phones
 
 
 class SoundFolder(Sequence[dict[str, Any]]):
     """Records of one split, read on access: `audio`, int16 `(samples,)` at 16 kHz, `phones` (a list), `text`, `name`.
 
     Args:
-        folder: Sound files and transcripts, as shown at the top of this file.
-        split: "train", "dev" or "test", assigned by file order and not by speaker; or "all".
+        source: A folder of sounds and transcripts, or a table of them.
+        split: "train", "dev" or "test"; or "all". Those of the corpus, if it has them; else assigned in order, by
+            speaker if there are at least `PERIOD` speakers. A split that the corpus lacks is taken from its training.
+        dictionary: Pronunciations of one's own.
+        spell: Pronounces words that no dictionary has.
+        merged: Splits that are part of "train", because others are used for them.
 
     Raises:
-        CorpusError: The folder or its transcripts do not exist, or the split has no usable utterance.
+        CorpusError: The source or its transcripts do not exist, or the split has no usable utterance.
     """
 
-    def __init__(self, folder: Path, split: str) -> None:
+    def __init__(
+        self,
+        source: Path,
+        split: str,
+        dictionary: Path | None = None,
+        spell: Spell | None = None,
+        merged: Sequence[str] = (),
+    ) -> None:
+        utterances = _usable(source, dictionary, spell)
+        assigned = assign_splits([recording for recording, _ in utterances])
+        wanted = {split, *merged} if split == "train" else {split}
         self.utterances = [
-            utterance
-            for index, utterance in enumerate(_usable(folder))
-            if split in ("all", {PERIOD - 1: "dev", PERIOD - 2: "test"}.get(index % PERIOD, "train"))
+            utterance for utterance, own in zip(utterances, assigned, strict=True) if split == "all" or own in wanted
         ]
         if not self.utterances:
-            raise CorpusError(f"{folder}: too few utterances for a {split} split; expected at least {PERIOD}")
+            raise CorpusError(f"{source}: too few utterances for a {split} split; expected at least {PERIOD}")
 
     def __len__(self) -> int:
         return len(self.utterances)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        path, text, phones = self.utterances[index]
-        return {"audio": as_int16(read_sound(path)), "phones": list(phones), "text": text, "name": path.stem}
+        recording, phones = self.utterances[index]
+        record = {"phones": list(phones), "text": recording.text, "name": recording.name}
+        return {"audio": as_int16(read_part(recording)), **record}
 
 
-def fingerprint(folder: Path) -> str:
-    """Return a hash of the file names, sound files and transcripts of a folder."""
+def assign_splits(recordings: Sequence[Recording]) -> list[str]:
+    """Return the split of each recording: that of the corpus, else dev for a tenth, test for a tenth, and train."""
+    speakers = list(dict.fromkeys(recording.speaker for recording in recordings))
+    by_speaker = len(speakers) >= PERIOD and all(speakers)
+    groups = {speaker: index for index, speaker in enumerate(speakers)}
+    given = {recording.split for recording in recordings}
+    splits, count = [], 0
+    for recording in recordings:
+        if recording.split in ("dev", "test"):
+            splits.append(recording.split)
+            continue
+        index = groups[recording.speaker] if by_speaker else count
+        made = {PERIOD - 1: "dev", PERIOD - 2: "test"}.get(index % PERIOD, "train")
+        splits.append("train" if made in given else made)
+        count += 1
+    return splits
+
+
+def read_part(recording: Recording) -> np.ndarray:
+    """Return the samples of a recording, float32 `(samples,)`; raises MediaError as `read_sound`, or for no samples."""
+    if recording.start == 0 and recording.end is None:
+        return read_sound(recording.path)
+    first = round(recording.start * SAMPLE_RATE)
+    last = None if recording.end is None else round(recording.end * SAMPLE_RATE)
+    samples = _whole(recording.path)[first:last]
+    if not len(samples):
+        raise MediaError(f"ends before {recording.start:g} s, where {recording.name} was expected")
+    return samples
+
+
+@functools.lru_cache(2)  # utterances of a recording follow each other
+def _whole(path: Path) -> np.ndarray:
+    return read_sound(path)
+
+
+def fingerprint(source: Path, dictionary: Path | None = None) -> str:
+    """Return a hash of the names, sounds and transcripts of a corpus, and of a dictionary."""
     digest = hashlib.sha256()
-    for path, text in _transcribed(folder):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(folder)}\t{content}\t{text}\n".encode("utf-8", "surrogateescape"))
+    root = source if source.is_dir() else source.parent
+    contents: dict[Path, str] = {}
+    for name, path, text, start, end, *_ in find_recordings(source):
+        if path not in contents:
+            with path.open("rb") as file:
+                contents[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        inside = path.relative_to(root) if path.is_relative_to(root) else path
+        part = "" if end is None and not start else f"\t{name}\t{start}\t{end}"
+        digest.update(f"{inside}\t{contents[path]}\t{text}{part}\n".encode("utf-8", "surrogateescape"))
+    if dictionary is not None:
+        digest.update(dictionary.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _transcribed(folder: Path, report: Callable[[str], None] = lambda _: None) -> list[tuple[Path, str]]:
-    """Return the sound files that have a transcript, and the transcripts, in order of path.
-
-    Args:
-        folder: Sound files and transcripts.
-        report: Called with a line for each kind of name or line that is left out, or that is not unique.
-
-    Raises:
-        CorpusError: The folder does not exist, or no sound file has a transcript.
-    """
-    if not folder.is_dir():
-        raise CorpusError(f"{folder} is neither a corpus nor a folder of sound files with transcripts")
-    files = [path for path in sorted(folder.rglob("*")) if not path.name.startswith(".")]
-    sounds = [path for path in files if path.suffix.lower() in SOUNDS.suffixes]
-    table = folder / TABLE
-    if table.is_file():
-        texts, problems = _read_table(table)
-        names = [_names(path.relative_to(folder)) for path in sounds]
-    else:
-        transcripts, problems = [path for path in files if path.suffix == ".txt" and path.is_file()], {}
-        texts = {str(path.relative_to(folder)): path.read_bytes().decode(errors="replace") for path in transcripts}
-        names = [[str(path.relative_to(folder).with_suffix(".txt"))] for path in sounds]
-    chosen = [next((name for name in own if name in texts), "") for own in names]
-    pairs = [(path, " ".join(texts.get(name, "").split())) for path, name in zip(sounds, chosen, strict=True)]
-
-    counts = Counter(name for name in chosen if name)
-    known = {name for own in names for name in own}
-    problems["sounds without a transcript"] = [str(path.relative_to(folder)) for path, text in pairs if not text]
-    problems["transcripts without a sound"] = [name for name in texts if name not in known]
-    problems["transcripts of a sound that has another one"] = [n for n in texts if n in known and n not in counts]
-    problems["transcripts of several sounds"] = [name for name, count in counts.items() if count > 1]
-    for problem, places in problems.items():
-        if places:
-            more = f" and {len(places) - MAX_EXAMPLES} more" if len(places) > MAX_EXAMPLES else ""
-            report(f"{folder}: {len(places)} {problem}: {', '.join(places[:MAX_EXAMPLES])}{more}")
-
-    pairs = [(path, text) for path, text in pairs if text]
-    if not pairs:
-        raise CorpusError(
-            f"{folder}: no sound file with a transcript; expected a .txt beside each, or a {TABLE}: name, tab, text"
-        )
-    return pairs
-
-
-def _read_table(path: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Return the transcripts of a table by name, the last one of each, and its bad lines by what is wrong with them."""
-    texts: dict[str, str] = {}
-    no_tab, repeated = [], []
-    for number, line in enumerate(as_lines(path.read_bytes().decode("utf-8-sig", "replace")), start=1):
-        name, tab, text = line.partition("\t")
-        if tab:
-            if name in texts:
-                repeated.append(f"{name} in line {number}")
-            texts[name] = text
-        elif line.strip():
-            no_tab.append(f"line {number}")
-    return texts, {
-        f"lines of {TABLE} without a tab": no_tab,
-        f"names repeated in {TABLE}, the last line counts": repeated,
-    }
-
-
-def _names(path: PurePath) -> list[str]:
-    """Return the names that a table may have for a file, the preferred one first: its path, its name, its stem."""
-    return [path.as_posix(), path.name, path.stem]
-
-
 @functools.cache  # each split needs it, and it reads all sounds
-def _usable(folder: Path) -> list[Utterance]:
-    """Return the utterances whose words are in the dictionary and whose sound is readable; report the others.
+def _usable(source: Path, dictionary: Path | None, spell: Spell | None) -> list[Utterance]:
+    """Return the utterances whose words can be pronounced and whose sound is readable; report the others.
 
     Raises:
         CorpusError: More than `MAX_BAD` of the sounds are unreadable.
     """
-    pronounced, usable = _pronounced(folder), []
+    pronounced, usable = _pronounced(source, dictionary, spell), []
     for utterance in pronounced:
         try:
-            read_sound(utterance[0])
+            read_part(utterance[0])
         except MediaError as error:
-            print(f"skipped {utterance[0]}: {error}", file=sys.stderr)
+            print(f"skipped {utterance[0].path}: {error}", file=sys.stderr)
         else:
             usable.append(utterance)
     if len(pronounced) - len(usable) > MAX_BAD * len(pronounced):
-        raise CorpusError(f"{folder}: more than {MAX_BAD:.0%} of {len(pronounced):,} sounds are unreadable")
+        raise CorpusError(f"{source}: more than {MAX_BAD:.0%} of {len(pronounced):,} sounds are unreadable")
     return usable
 
 
-def _pronounced(folder: Path) -> list[Utterance]:
-    """Return the utterances whose words are all in the dictionary; count the others and report their missing words."""
-    utterances, counts, skipped = [], Counter(), 0
-    for path, text in _transcribed(folder, lambda line: print(line, file=sys.stderr)):
-        phones, missing = pronounce(text)
-        counts.update(missing)
-        skipped += bool(missing)
-        if phones and not missing:
-            utterances.append((path, text, tuple(phones)))
-    if counts:
-        words = ", ".join(word for word, _ in counts.most_common(MAX_NAMED))
-        more = f" and {len(counts) - MAX_NAMED} more" if len(counts) > MAX_NAMED else ""
-        print(f"{folder}: skipped {skipped} utterances; not in the dictionary: {words}{more}", file=sys.stderr)
+def _pronounced(source: Path, dictionary: Path | None, spell: Spell | None) -> list[Utterance]:
+    """Return the utterances whose words can all be pronounced; report the missing words, and those that are spelled."""
+    recordings = find_recordings(source, lambda line: print(line, file=sys.stderr))
+    pronouncer = Pronouncer(dictionary, spell)
+    utterances, missing, spelled, skipped = [], Counter(), Counter(), 0
+    for recording, text in zip(recordings, pronouncer.all([each.text for each in recordings]), strict=True):
+        missing.update(text.missing)
+        spelled.update(text.spelled)
+        skipped += bool(text.missing)
+        if text.words and not text.missing:
+            phones = tuple(phone for word in text.words for phone in word.pronunciations[0])
+            utterances.append((recording, phones))
+    if missing:
+        what = "utterance" if skipped == 1 else "utterances"
+        print(f"{source}: skipped {skipped} {what}; not in the dictionary: {_named(missing)}", file=sys.stderr)
+    if spelled:
+        what = "word is" if len(spelled) == 1 else "words are"
+        print(f"{source}: {len(spelled)} {what} pronounced as spelled: {_named(spelled)}", file=sys.stderr)
     return utterances
+
+
+def _named(words: Counter[str]) -> str:
+    """Return the most frequent words."""
+    more = f" and {len(words) - MAX_NAMED} more" if len(words) > MAX_NAMED else ""
+    return ", ".join(word for word, _ in words.most_common(MAX_NAMED)) + more

@@ -16,6 +16,7 @@ from shared.quiet import standard_error_captured
 
 SAMPLE_RATE = 16_000  # Hz
 MAX_SECONDS = 4 * 60 * 60  # 920 MB of samples
+MAX_PLAUSIBLE = 30 * 24 * 3600  # seconds; a header that says more is damaged
 MAX_VALUES = 2**31  # samples x channels of a file; 4 hours at 48,000 Hz in three channels
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 1024  # libsndfile's limit
@@ -162,10 +163,24 @@ def _read(
 
 def _check_length(frames: int, rate: int, channels: int = 1) -> None:
     if frames > MAX_SECONDS * rate:
-        hours = frames / rate / 3600
-        raise MediaError(f"lasts {hours:.1f} hours, the limit is {MAX_SECONDS // 3600}; {SOUNDS.remedy}")
+        lasts = frames / rate
+        if lasts > MAX_PLAUSIBLE:
+            raise MediaError(f"has a header that says {frames:,} samples, more than a sound has; it is damaged")
+        shown, limit = duration(lasts), duration(MAX_SECONDS)
+        shown = shown if shown != limit else f"{lasts:,.1f} s"
+        raise MediaError(f"lasts {shown}, the limit is {limit}; {SOUNDS.remedy}")
     if frames * channels > MAX_VALUES:
         raise MediaError(f"has {frames:,} samples in {channels} channels, the limit is {MAX_VALUES:,}; {SOUNDS.remedy}")
+
+
+def duration(seconds: float) -> str:
+    """A duration in the unit that suits it, such as 38 s, 12.5 minutes or 4 hours."""
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= size:
+            number = f"{seconds / size:,.1f}".removesuffix(".0")
+            return f"{number} {unit if number != '1' else unit[:-1]}"
+    number = f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}".removesuffix(".0")
+    return f"{number} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
 class Mono:

@@ -57,7 +57,7 @@ class Stream(soundfile.SoundFile):
             count += len(block)
             yield block
         if count < self.expected:
-            reason = f"{count:,} of {self.expected:,} samples"
+            reason = f"{count:,} of {self.expected:,} samples" if count else "it has none of its samples"
             raise MediaError(f"is cut short: {reason}; a complete file was expected")
 
 

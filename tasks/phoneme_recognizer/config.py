@@ -29,8 +29,14 @@ class Config(Recipe):
     """Settings of one training run; the defaults are those of the preset `spoken_scenes`."""
 
     corpus: str = "spoken_scenes"
-    """Training corpus: spoken_scenes, spoken_manual, spoken_tatoeba, speechocean762, timit, or a folder of sounds with
-    transcripts. Several are joined by +; evaluation uses the first."""
+    """Training corpus: spoken_scenes, spoken_manual, spoken_tatoeba, speechocean762, timit, or a folder or table of
+    sounds with transcripts. Several are joined by +; evaluation uses the first."""
+    dev_corpus: str = ""
+    """Corpus, folder or table for development; default: a part of the training corpus, which is then not trained on."""
+    test_corpus: str = ""
+    """The same for the test."""
+    dictionary: str = ""
+    """File of pronunciations of your own, as in CMUdict, for folders and tables."""
     auxiliary_fraction: Fraction = 1.0
     """Fraction of each corpus after the first that is trained on."""
     classes: Literal[61, 48, 39] = 39

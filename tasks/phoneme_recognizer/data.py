@@ -32,6 +32,7 @@ from shared.ctc import min_frames
 from shared.features import HOP, WINDOW, frame_count
 from shared.phones import SILENCE, PhoneVocabulary, fold, fold_all
 from tasks.phoneme_recognizer.config import Config
+from tasks.phoneme_recognizer.spelling import Speller
 
 CORPORA = ("spoken_scenes", "spoken_manual", "spoken_tatoeba", "speechocean762", "timit")
 UNKNOWN = -1
@@ -85,23 +86,38 @@ class Joined(Sequence[dict[str, Any]]):
         return part[inner]
 
 
-def open_corpus(name: str, split: str, data_dir: Path | None = None) -> Sequence[dict[str, Any]]:
-    """The records of a corpus, or of a folder of sounds with transcripts."""
-    return datasets.load(name, split, data_dir) if name in CORPORA else SoundFolder(Path(name), split)
+def open_corpus(config: Config, name: str, split: str, data_dir: Path | None = None) -> Sequence[dict[str, Any]]:
+    """The records of a corpus, or of sounds with transcripts of one's own."""
+    if name in CORPORA:
+        return datasets.load(name, split, data_dir)
+    merged = [other for other, own in (("dev", config.dev_corpus), ("test", config.test_corpus)) if own]
+    return SoundFolder(Path(name), split, _dictionary(config), Speller.load(), merged if name in config.corpora else ())
+
+
+def _dictionary(config: Config) -> Path | None:
+    return Path(config.dictionary) if config.dictionary else None
 
 
 def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
-    """A hash of each training corpus by its name; `data_dir` is the user's copy of the first."""
+    """A hash of each corpus of the training by its name; `data_dir` is the user's copy of the first."""
+    names = dict.fromkeys([*config.corpora, *filter(None, [config.dev_corpus])])
     return {
-        name: datasets.fingerprint(name, None if i else data_dir) if name in CORPORA else folder_fingerprint(Path(name))
-        for i, name in enumerate(config.corpora)
+        name: datasets.fingerprint(name, None if i else data_dir)
+        if name in CORPORA
+        else folder_fingerprint(Path(name), _dictionary(config))
+        for i, name in enumerate(names)
     }
 
 
 def load_split(config: Config, split: str, data_dir: Path | None = None) -> Split:
-    """A split of all corpora for training, of the first for evaluation; `data_dir` is the user's copy of the first."""
+    """A split of all corpora for training, of the first for evaluation; `data_dir` is the user's copy of the first.
+
+    A development or test corpus of one's own is taken as a whole.
+    """
+    if own := {"dev": config.dev_corpus, "test": config.test_corpus}.get(split):
+        return read_split(config, open_corpus(config, own, split if own in CORPORA else "all"))
     names = config.corpora if split == "train" else config.corpora[:1]
-    parts = [open_corpus(name, split, data_dir if name == config.corpora[0] else None) for name in names]
+    parts = [open_corpus(config, name, split, data_dir if name == config.corpora[0] else None) for name in names]
     loaded = read_split(config, Joined(parts, config.auxiliary_fraction) if len(parts) > 1 else parts[0])
     return trainable(config, loaded) if split == "train" else loaded
 
@@ -127,7 +143,8 @@ def trainable(config: Config, split: Split) -> Split:
     if not fitting:
         raise datasets.CorpusError(f"{config.corpus}: no utterance has phones and is long enough for them")
     if skipped := len(split.utterances) - len(fitting):
-        print(f"skipped {skipped} utterances that have no phones or are too short for them", file=sys.stderr)
+        what = "utterance that has no phones or is" if skipped == 1 else "utterances that have no phones or are"
+        print(f"skipped {skipped} {what} too short for them", file=sys.stderr)
     return Split(split.records, fitting)
 
 

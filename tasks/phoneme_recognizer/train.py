@@ -4,8 +4,9 @@
     python -m tasks.phoneme_recognizer.train spoken_manual            # a large vocabulary; the initial run of the next
     python -m tasks.phoneme_recognizer.train speechocean762           # people; starts from the run above
     python -m tasks.phoneme_recognizer.train timit --data-dir TIMIT
-    python -m tasks.phoneme_recognizer.train speechocean762 --corpus recordings  # sound files with transcripts
-    python -m tasks.phoneme_recognizer.train --from speechocean762 --corpus recordings  # the same, from its weights
+    python -m tasks.phoneme_recognizer.train speechocean762 --corpus recordings  # your own, from the released run
+    python -m tasks.phoneme_recognizer.train --from mine --corpus more  # from another run, with its sizes
+    python -m tasks.phoneme_recognizer.train speechocean762 --corpus data/train --dev-corpus data/dev  # Kaldi's
     python -m tasks.phoneme_recognizer.train streaming                # one direction, for --live
 
 The same command resumes an interrupted run. The run is in saved_models/phoneme_recognizer/<run>/.
@@ -16,11 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.audio import SAMPLE_RATE
+from shared import runs
+from shared.audio import SAMPLE_RATE, duration
 from shared.cli import TrainingOptions, command, training_arguments
 from shared.native.precompile import compile_ahead
 from shared.runs import Run, safe_name
-from tasks.phoneme_recognizer.config import PRESETS, TASK, Config, find_run
+from tasks.phoneme_recognizer.config import PRESETS, RELEASED, TASK, Config, find_run
 
 if TYPE_CHECKING:
     from shared.training import Initial, State
@@ -40,6 +42,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     from tasks.phoneme_recognizer.evaluate import Arguments, measure
     from tasks.phoneme_recognizer.model import load_model
 
+    config = with_initial_run(config)
     name = options.run or run_name(config)
     initial = load_initial(TASK, name, config, find_run, load_model, card.terms)
     training, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
@@ -57,6 +60,22 @@ def train(config: Config, options: TrainingOptions) -> None:
         draw_history(state.history, ["perplexity", "dev PER"], run.path / "plots" / "history.png")
         measure(run, Arguments(data_dir=options.data_dir), loaded)
     print(f"trained: {run.path}")
+
+
+def with_initial_run(config: Config) -> Config:
+    """The configuration with an initial run that exists.
+
+    A preset's own initial run is trained first, as the preset's corpus needs it. Sounds of one's own start from the
+    released run where it is not there.
+    """
+    from tasks.phoneme_recognizer.data import CORPORA
+
+    presets = {preset.initial_run for preset in PRESETS.values()} - {""}
+    is_there = (runs.ROOT / TASK / config.initial_run).is_dir()
+    if is_there or config.initial_run not in presets or config.corpora[0] in CORPORA:
+        return config
+    print(f"starts from the released run {RELEASED}, as {config.initial_run} is not trained here")
+    return replace(config, initial_run=RELEASED)
 
 
 def prepare(run: Run, config: Config, training: "Split", initial: "Initial | None") -> "tuple[LoadedRecognizer, Split]":
@@ -84,8 +103,8 @@ def prepare(run: Run, config: Config, training: "Split", initial: "Initial | Non
     elif config.normalisation == "corpus":
         step = max(1, len(training.utterances) // BAND_UTTERANCES)
         measure_bands(model, (training.samples(i) for i in range(0, len(training.utterances), step)))
-    hours = sum(utterance.length for utterance in training.utterances) / SAMPLE_RATE / 3600
-    print(f"{run.name}: {model.count_params():,} parameters, {hours:.1f} hours an epoch")
+    seconds = sum(utterance.length for utterance in training.utterances) / SAMPLE_RATE
+    print(f"{run.name}: {model.count_params():,} parameters, {duration(seconds)} an epoch")
     return loaded, training
 
 

@@ -1,5 +1,6 @@
 """A folder of sounds with transcripts, and the pronunciation dictionary."""
 
+import gzip
 import os
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 import soundfile
 
 from datasets import CorpusError, cmudict, sound_folder
-from datasets.cmudict import pronounce
-from datasets.sound_folder import SoundFolder, fingerprint
+from datasets.sound_folder import SoundFolder, assign_splits, fingerprint
+from datasets.sound_layouts import Recording, find_recordings, transcripts_of
 
 WORDS = """;;; a comment
 ice AY1 S
@@ -41,26 +42,9 @@ def folder(tmp_path, dictionary):
     return folder
 
 
-def test_words_become_phones(dictionary):
-    assert pronounce("A well-known ice-cream, it\u2019s!") == (
-        ["ah", "w", "eh", "l", "n", "ow", "n", "ay", "s", "k", "r", "iy", "m", "ih", "t", "s"],
-        [],
-    )
-    assert pronounce("zyx Ice") == (["ay", "s"], ["zyx"])
-    assert pronounce("2 ice in the 2nd") == (["ay", "s"], ["2", "in", "the", "2nd"])
-    assert pronounce("") == ([], [])
-
-
-def test_a_missing_dictionary_is_an_error_with_its_url(monkeypatch):
-    cmudict.load_dictionary.cache_clear()
-    monkeypatch.delenv("QUATRAIN_DATA", raising=False)
-    with pytest.raises(CorpusError, match=r"is not in \$QUATRAIN_DATA/cmudict; get it from https://\S+"):
-        pronounce("ice")
-
-
 def test_utterances_with_unknown_words_are_skipped_and_reported_once(folder, capsys):
     splits = {split: SoundFolder(folder, split) for split in ("train", "dev", "test")}
-    assert capsys.readouterr().err == f"{folder}: skipped 1 utterances; not in the dictionary: zyx, and\n"
+    assert capsys.readouterr().err == f"{folder}: skipped 1 utterance; not in the dictionary: zyx, and\n"
     assert {split: len(records) for split, records in splits.items()} == {"train": 16, "dev": 2, "test": 2}
     names = [record["name"] for records in splits.values() for record in records]
     assert len(set(names)) == 20
@@ -90,12 +74,12 @@ def test_what_does_not_belong_together_is_counted_and_named(folder, capsys):
     (folder / "transcripts.tsv").write_text("\r\n".join(lines))
     records = SoundFolder(folder, "all")
     assert capsys.readouterr().err.splitlines() == [
-        f"{folder}: 2 lines of transcripts.tsv without a tab: line 15, line 17",
-        f"{folder}: 1 names repeated in transcripts.tsv, the last line counts: 05.wav in line 11",
+        f"{folder}: 2 lines of transcripts.tsv without a transcript: line 15, line 17",
+        f"{folder}: 1 name repeated in transcripts.tsv, the last line counts: 05.wav in line 11",
         f"{folder}: 11 sounds without a transcript: 00.wav, 12.wav, 14.wav, 16.wav, 18.wav and 6 more",
         f"{folder}: 2 transcripts without a sound: 99.wav, zyx",
-        f"{folder}: 1 transcripts of a sound that has another one: 06",
-        f"{folder}: 1 transcripts of several sounds: 02.wav",
+        f"{folder}: 1 transcript of a sound that has another one: 06",
+        f"{folder}: 1 transcript of several sounds: 02.wav",
     ]
     assert len(records) == 11
     assert [record["text"] for record in records if record["name"] == "05"] == ["a"]
@@ -107,8 +91,8 @@ def test_text_files_and_sounds_that_are_alone_are_named(folder, capsys):
     (folder / "._04.wav").write_bytes(b"of another system")
     assert len(SoundFolder(folder, "all")) == 18
     assert capsys.readouterr().err.splitlines()[:2] == [
-        f"{folder}: 1 sounds without a transcript: 02.wav",
-        f"{folder}: 1 transcripts without a sound: more/03.txt",
+        f"{folder}: 1 sound without a transcript: 02.wav",
+        f"{folder}: 1 transcript without a sound: more/03.txt",
     ]
 
 
@@ -152,15 +136,6 @@ def test_the_fingerprint_changes_with_a_sample(folder):
     assert fingerprint(folder) != before
 
 
-@pytest.mark.parametrize("phone", ["QQ", "AH3", "A0H", "SIL", "0"])
-def test_a_phone_that_does_not_exist_is_an_error_with_file_and_line(dictionary, tmp_path, phone):
-    path = tmp_path / "data" / "cmudict" / "cmudict.dict"
-    path.write_text(f"{WORDS}dream D R {phone} M\n")
-    with pytest.raises(CorpusError) as caught:
-        pronounce("ice")
-    assert str(caught.value).startswith(f"{path}: line 8: dream has the phone {phone}, which is unknown; one of ")
-
-
 def test_unusable_folders_are_refused(tmp_path, dictionary):
     with pytest.raises(CorpusError, match="neither a corpus nor a folder"):
         SoundFolder(tmp_path / "nowhere", "train")
@@ -170,3 +145,165 @@ def test_unusable_folders_are_refused(tmp_path, dictionary):
     (tmp_path / "a.txt").write_text("ice")
     with pytest.raises(CorpusError, match="too few utterances for a dev split"):
         SoundFolder(tmp_path, "dev")
+
+
+# --- layouts --------------------------------------------------------------------------------------------------------
+
+
+def write_sounds(folder, *names):
+    """Sounds of 0.05 s whose samples are their index in tenths."""
+    for index, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.full(800, index / 10), 16_000)
+
+
+def texts_of(source, **changes):
+    return {recording.name: recording.text for recording in find_recordings(source, **changes)}
+
+
+def test_a_kaldi_data_folder(tmp_path, dictionary):
+    write_sounds(tmp_path, "corpus/one.wav", "corpus/two.flac")
+    folder = tmp_path / "data" / "train"
+    folder.mkdir(parents=True)
+    (folder / "wav.scp").write_text("r1 corpus/one.wav\nr2 ../../corpus/two.flac\n")
+    (folder / "text").write_text("u1 ice\nu2 cream\nu3 a\nu9 ice\n")
+    (folder / "segments").write_text("u1 r1 0 0.02\nu2 r2 0.02 -1\nu3 r1 0.02 0.05\nu4 r1 0.01 0.05\n")
+    (folder / "utt2spk").write_text("u1 s1\nu2 s2\nu3 s1\n")
+    lines = []
+    found = find_recordings(folder, lines.append)
+    assert [(each.name, each.text, each.start, each.end, each.speaker) for each in found] == [
+        ("u1", "ice", 0, 0.02, "s1"), ("u2", "cream", 0.02, None, "s2"), ("u3", "a", 0.02, 0.05, "s1"),
+    ]  # fmt: skip
+    assert lines == [
+        f"{folder}: 1 utterance without a transcript in text: u4",
+        f"{folder}: 1 transcript in text without a sound: u9",
+    ]
+    records = {record["name"]: record for record in SoundFolder(folder, "all")}
+    assert {name: len(record["audio"]) for name, record in records.items()} == {"u1": 320, "u2": 480, "u3": 480}
+    assert records["u2"]["audio"][0] == round(0.1 * 32_767)
+
+
+def test_the_splits_of_several_kaldi_folders(tmp_path):
+    for name in ("train", "dev", "test"):
+        write_sounds(tmp_path, f"{name}/{name}.wav")
+        (tmp_path / name / "wav.scp").write_text(f"u-{name} {name}.wav\n")
+        (tmp_path / name / "text").write_text(f"u-{name} ice\n")
+    assert {each.name: each.split for each in find_recordings(tmp_path)} == {
+        "u-dev": "dev", "u-test": "test", "u-train": "train"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "entry", ["sph2pipe -f wav a.sph |", "touch {ran} |", "cat a.wav | sox - -t wav - |", "| a.wav"]
+)
+def test_a_command_in_wav_scp_is_refused_and_not_run(tmp_path, entry):
+    write_sounds(tmp_path, "a.wav")
+    entry = entry.format(ran=tmp_path / "ran")
+    (tmp_path / "wav.scp").write_text(f"u1 {entry}\n")
+    (tmp_path / "text").write_text("u1 ice\n")
+    with pytest.raises(
+        CorpusError, match=r"wav\.scp: u1 is a command \(.*which is not run; the name of a file was expected"
+    ):
+        find_recordings(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("wav.scp", "u1 b.wav", "wav.scp: u1: there is no sound file b.wav"),
+        ("wav.scp", "u1 a.ark:17", "wav.scp: u1 is part of an archive"),
+        ("wav.scp", "u1 a.wav\nu1 a.wav", "line 2: u1 occurs twice"),
+        ("segments", "u1 u1 0.5", "segments: u1: a recording, a start and an end in seconds were expected"),
+        ("segments", "u1 u1 0.5 0.5", r"segments: u1: from 0\.5 to 0\.5 s; an end after the start"),
+        ("segments", "u1 r9 0 1", "segments: u1 is of r9, which wav.scp does not have"),
+    ],
+)
+def test_damaged_kaldi_folders_are_refused(tmp_path, name, content, message):
+    write_sounds(tmp_path, "a.wav")
+    for file, text in {"wav.scp": "u1 a.wav", "text": "u1 ice", name: content}.items():
+        (tmp_path / file).write_text(text)
+    with pytest.raises(CorpusError, match=message):
+        find_recordings(tmp_path)
+
+
+def test_librispeech(tmp_path):
+    root = tmp_path / "LibriSpeech"
+    write_sounds(root, "train-clean-100/19/198/19-198-0000.flac", "dev-clean/84/121/84-121-0000.flac")
+    (root / "SPEAKERS.TXT").write_text("19 | F")
+    (root / "train-clean-100/19/198/19-198.trans.txt").write_text("19-198-0000 ICE CREAM\n19-198-0001 ICE\n")
+    (root / "dev-clean/84/121/84-121.trans.txt").write_text("84-121-0000 A\n")
+    lines = []
+    assert [each._replace(path=None) for each in find_recordings(root, lines.append)] == [
+        Recording("84-121-0000", None, "A", speaker="84", split="dev"),
+        Recording("19-198-0000", None, "ICE CREAM", speaker="19", split="train"),
+    ]
+    (line,) = lines
+    assert line.endswith("19-198.trans.txt: 1 transcript without a sound: 19-198-0001")
+
+
+def test_common_voice(tmp_path):
+    write_sounds(tmp_path, *(f"clips/cv_{index}.mp3.wav" for index in range(4)))
+    for index in range(4):
+        (tmp_path / f"clips/cv_{index}.mp3.wav").rename(tmp_path / f"clips/cv_{index}.mp3")
+    header = "client_id\tpath\tsentence_id\tsentence\tup_votes\n"
+    for split, index in {"train": 0, "dev": 1, "test": 2, "invalidated": 3}.items():
+        row = f's{index}\tcv_{index}.mp3\tx\t"Ice, she said\t2\n'
+        (tmp_path / f"{split}.tsv").write_text(header + row)
+    found = find_recordings(tmp_path)
+    assert {(each.name, each.text, each.speaker, each.split) for each in found} == {
+        ("cv_0", '"Ice, she said', "s0", "train"), ("cv_1", '"Ice, she said', "s1", "dev"),
+        ("cv_2", '"Ice, she said', "s2", "test"),
+    }  # fmt: skip
+    assert texts_of(tmp_path / "invalidated.tsv") == {"cv_3": '"Ice, she said'}
+    assert transcripts_of([tmp_path / "clips/cv_2.mp3"]) == {tmp_path / "clips/cv_2.mp3": '"Ice, she said'}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metadata.csv", 'file_name,transcription\nwavs/a.wav,"Ice, cream"\nwavs/b.wav,A\n'),
+        ("metadata.csv", "a|Ice, cream\nb|A\n"),
+        ("mine.csv", '"b.wav";"A"\r\n"a.wav";"Ice, cream"\r\n'),
+        ("train.csv", 'wav_filename,wav_filesize,transcript\n/home/x/a.wav,7,"Ice, cream"\nwavs/b.wav,7,A\n'),
+        ("all.tsv", "text\tfile\nIce, cream\twavs\\a.wav\nA\t./wavs/b.wav\n"),
+        ("manifest.json", '{"audio_filepath": "wavs/a.wav", "duration": 1, "text": "Ice, cream"}\n'
+                          '{"audio_filepath": "wavs/b.wav", "duration": 1, "text": "A"}\n'),
+    ],
+)  # fmt: skip
+def test_tables_of_sounds_and_transcripts(tmp_path, name, content):
+    write_sounds(tmp_path, "wavs/a.wav", "wavs/b.wav")
+    (tmp_path / name).write_bytes(content.encode())
+    lines = []
+    assert texts_of(tmp_path / name) == {"a": "Ice, cream", "b": "A"}
+    assert texts_of(tmp_path, report=lines.append) == {"a": "Ice, cream", "b": "A"}
+    assert lines == []
+
+
+def test_parts_of_a_sound_in_a_manifest_and_a_compressed_table(tmp_path):
+    write_sounds(tmp_path, "a.wav")
+    row = '{"audio_filepath": "a.wav", "text": "%s", "offset": %s, "duration": 0.02}\n'
+    with gzip.open(tmp_path / "manifest.json.gz", "wt") as file:
+        file.write(row % ("ice", 0.01) + row % ("cream", 0.03))
+    assert [(each.name, each.text, each.start, each.end) for each in find_recordings(tmp_path)] == [
+        ("a-1", "ice", 0.01, 0.03), ("a-2", "cream", 0.03, 0.05)
+    ]  # fmt: skip
+
+
+def test_a_table_whose_columns_are_unknown_is_refused(tmp_path):
+    write_sounds(tmp_path, "a.wav")
+    (tmp_path / "data.csv").write_text("who,what,when\nx,y,z\n")
+    with pytest.raises(CorpusError, match=r"no sound of its 2 lines is in .*; columns path \(or file"):
+        find_recordings(tmp_path / "data.csv")
+
+
+def test_splits_are_those_of_the_corpus_else_by_speaker_else_by_order():
+    def recordings(*pairs):
+        return [Recording(str(i), None, "", speaker=speaker, split=split) for i, (speaker, split) in enumerate(pairs)]
+
+    assert assign_splits(recordings(*[("", "")] * 11)) == [*["train"] * 8, "test", "dev", "train"]
+    by_speaker = assign_splits(recordings(*[(f"s{index // 2}", "") for index in range(22)]))
+    assert by_speaker == [*["train"] * 16, "test", "test", "dev", "dev", "train", "train"]
+    given = assign_splits(recordings(*[("", "train")] * 10, ("", "dev")))
+    assert given == [*["train"] * 8, "test", "train", "dev"]  # no tenth for dev, which the corpus has

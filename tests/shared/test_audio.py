@@ -212,8 +212,26 @@ def test_files_without_sound_are_refused(tmp_path, monkeypatch):
     with pytest.raises(MediaError, match="does not exist; a sound file or a folder of them was expected"):
         read_sound(tmp_path / "missing.wav")
     monkeypatch.setattr(audio, "MAX_SECONDS", 0)
-    with pytest.raises(MediaError, match=r"lasts 0\.0 hours, the limit is 0; cut it into parts first"):
+    with pytest.raises(MediaError, match="lasts 1 s, the limit is 0 ms; cut it into parts first"):
         read_sound(encoded())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 ms"), (0.0364, "36 ms"), (2, "2 s"), (2.34, "2.3 s"), (59.4, "59 s"), (60, "1 minute"),
+        (750, "12.5 minutes"), (3600, "1 hour"), (5400, "1.5 hours"), (14_400, "4 hours"),
+    ],
+)  # fmt: skip
+def test_durations_have_the_unit_that_suits_them(seconds, text):
+    assert audio.duration(seconds) == text
+
+
+def test_a_header_that_says_what_no_sound_has_is_called_damaged():
+    with pytest.raises(MediaError, match=r"has a header that says 9,000,000,000,000 samples, more than a sound has"):
+        audio._check_length(9_000_000_000_000, 16_000)
+    with pytest.raises(MediaError, match=r"lasts 14,400\.6 s, the limit is 4 hours"):
+        audio._check_length(14_400 * 16_000 + 10_000, 16_000)
 
 
 def test_random_damage_raises_only_media_errors():

@@ -147,3 +147,28 @@ def test_corpora_are_joined_in_order():
     assert [joined[i]["n"] for i in range(len(joined))] == [0, 1, 2, 3, 4]
     half = Joined([[{"n": 0}], [{"n": n} for n in range(1, 9)]], 0.5)
     assert [record["n"] for record in half] == [0, 1, 3, 5, 7]
+
+
+def test_splits_of_ones_own(spoken_words, tmp_path):
+    """Development data of one's own are taken as a whole, and the tenth that they replace is trained on."""
+    own = tmp_path / "own"
+    own.mkdir()
+    for path in sorted(spoken_words.glob("0[0-2].*")):
+        path.rename(own / path.name)
+    config = replace(CONFIG, corpus=str(spoken_words), dev_corpus=str(own))
+    splits = {split: load_split(config, split).utterances for split in ("train", "dev", "test")}
+    assert {split: len(utterances) for split, utterances in splits.items()} == {"train": 16, "dev": 3, "test": 1}
+    assert set(fingerprint(config)) == {str(spoken_words), str(own)}
+    assert len(load_split(replace(config, dev_corpus=""), "train").utterances) == 15
+
+
+def test_a_dictionary_of_ones_own_changes_phones_and_fingerprint(spoken_words, tmp_path):
+    own = tmp_path / "own.dict"
+    own.write_text("aims S IY\n")
+    texts = {path.stem: path.read_text() for path in spoken_words.glob("*.txt")}
+    (name,) = (name for name, text in texts.items() if text == "aims")
+    (spoken_words / f"{name}.txt").write_text("Aims aims")
+    plain, other = (replace(CONFIG, corpus=str(spoken_words), dictionary=path) for path in ("", str(own)))
+    assert fingerprint(plain) != fingerprint(other)
+    phones = [utterance.phones for utterance in load_split(other, "train").utterances]
+    assert ("s", "iy", "s", "iy") in phones
