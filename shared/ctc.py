@@ -77,17 +77,28 @@ class Alignment(NamedTuple):
     log_probs: Any  # (batch,), of the labels; about LOG_ZERO if they do not fit the frames
 
 
-def align(log_probs: Any, lengths: Any, labels: Any, label_lengths: Any) -> Alignment:
+def align(
+    log_probs: Any, lengths: Any, labels: Any, label_lengths: Any, outside: tuple[Any, Any, float] | None = None
+) -> Alignment:
     """Find the most probable path that spells the labels (Viterbi), and sum over all paths that spell them.
 
     The states are blank, label, blank, label ... blank (figure 3). A path stays, moves to the next state, or skips a
     blank between different labels.
+
+    Args:
+        outside: the first frame of each label's range and the frame after its last, `(batch, target)`, and the nats
+            that a label costs in each frame outside of its range; by default they cost nothing.
     """
     states = ops.arange(2 * ops.shape(labels)[1] + 1)
     emitting = ops.pad(ops.repeat(labels, 2, axis=1), ((0, 0), (1, 0)))  # _ a a b b
     emitting = ops.where(states % 2 == 1, emitting, BLANK)
     can_skip = (states % 2 == 1) & (emitting != ops.pad(emitting[:, :-2], ((0, 0), (2, 0))))
     emissions = ops.transpose(ops.take_along_axis(log_probs, emitting[:, None, :], axis=-1), (1, 0, 2))  # time first
+    if outside is not None:
+        first, after = (ops.pad(ops.repeat(x, 2, axis=1), ((0, 0), (1, 0))) for x in outside[:2])
+        frame = ops.arange(ops.shape(log_probs)[1])[:, None, None]
+        is_outside = (emitting != BLANK) & ((frame < first) | (frame >= after))
+        emissions = emissions - outside[2] * ops.cast(is_outside, emissions.dtype)
     real = ops.arange(ops.shape(log_probs)[1])[:, None, None] < lengths[:, None]  # (time, batch, 1)
 
     def moved(scores):
@@ -124,11 +135,11 @@ def align(log_probs: Any, lengths: Any, labels: Any, label_lengths: Any) -> Alig
     return Alignment(starts, ends, ops.logsumexp(ops.where(is_final, total, LOG_ZERO), axis=-1))
 
 
-def label_log_probs(log_probs: Any, lengths: Any, labels: Any, alignment: Alignment) -> Any:
+def label_log_probs(log_probs: Any, lengths: Any, labels: Any, alignment: Alignment, margin: int | None = None) -> Any:
     """The log-probability of each aligned label within its window, `(batch, target)`; 0 for padding.
 
-    A window extends half way to the neighbouring labels. The result sums over all paths of the window that spell this
-    label alone.
+    A window extends half way to the neighbouring labels, or `margin` frames if that is less. The result sums over all
+    paths of the window that spell this label alone.
     """
     frames = ops.arange(ops.shape(log_probs)[1])
     next_label, next_start = (ops.pad(x[:, 1:], ((0, 0), (0, 1))) for x in (labels, alignment.starts))
@@ -138,6 +149,11 @@ def label_log_probs(log_probs: Any, lengths: Any, labels: Any, alignment: Alignm
     windows = ops.transpose(window)
     is_first = ops.pad(windows[1:] != windows[:-1], ((1, 0), (0, 0)), constant_values=True)  # (time, batch)
     label = ops.take_along_axis(log_probs, ops.take_along_axis(labels, window, axis=-1)[:, :, None], axis=-1)[..., 0]
+    blank = log_probs[:, :, BLANK]
+    if margin is not None:
+        starts, stops = (ops.take_along_axis(x, window, axis=-1) for x in (alignment.starts, alignment.ends))
+        is_near = (frames >= starts - margin) & (frames < stops + margin)
+        label, blank = ops.where(is_near, label, LOG_ZERO), ops.where(is_near, blank, 0.0)
 
     def step(scores, frame):
         """Scores of paths before, within and after the label."""
@@ -148,7 +164,7 @@ def label_log_probs(log_probs: Any, lengths: Any, labels: Any, alignment: Alignm
         return scores, scores
 
     zeros = ops.zeros_like(log_probs[:, 0, 0])
-    by_time = ops.transpose(log_probs[:, :, BLANK]), ops.transpose(label), is_first
+    by_time = ops.transpose(blank), ops.transpose(label), is_first
     _, (_, within, after) = ops.scan(step, (zeros, zeros, zeros), frames)
     totals = ops.transpose(ops.logaddexp(within, after))
     at_end = ops.take_along_axis(totals, ops.maximum(ends - 1, 0), axis=-1)

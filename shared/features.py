@@ -61,6 +61,11 @@ def _band_edges(mels: int) -> np.ndarray:
     return np.where(steps < _LINEAR, steps / _LINEAR * 1000, 1000 * np.exp(_STEP * np.maximum(steps - _LINEAR, 0)))
 
 
+def band_of(hertz: Any, mels: int) -> np.ndarray:
+    """The position of frequencies among the bands: i at the peak of band i, fractions between two peaks."""
+    return np.interp(hertz, _band_edges(mels)[1:-1], np.arange(mels))
+
+
 @cache
 def mel_filters(mels: int) -> np.ndarray:
     """The triangular filters, float32 `(frequencies, mels)`."""

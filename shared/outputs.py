@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -37,6 +38,42 @@ def numbered_paths(option: str, path: Path, count: int, suffixes: Sequence[str])
     if count == 1:
         return [path]
     return [path.with_stem(f"{path.stem}-{number:0{len(str(count))}}") for number in range(1, count + 1)]
+
+
+def named_paths(option: str, path: Path, names: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
+    """One output path for each input: `path` for one input, or files in the folder `path` with the inputs' names.
+
+    Args:
+        names: of the inputs, with their subfolders: `x/a.wav` is written to `path/x/a.png`. An input whose output would
+            have the name of another's keeps its own suffix: `a.wav.png`.
+        suffixes: that the file of one input may have; those in a folder have the first.
+
+    Raises UserError if `path` is neither such a file nor a folder, is one file for several inputs, or two inputs have
+    the same name.
+    """
+    is_file = path.suffix in suffixes or path.suffix.lower() in suffixes
+    if is_file and len(names) > 1 and not path.is_dir():
+        raise UserError(f"{option} {path}: a folder was expected, for {len(names)} files named after the inputs")
+    if is_file and not path.is_dir():
+        return [path]
+    if path.suffix and not path.is_dir():
+        raise UserError(f"{option} {path}: a name that ends in {' '.join(suffixes)}, or a folder, was expected")
+    counts = Counter(name.with_suffix("") for name in names)
+    paths = [
+        path / name.with_suffix(("" if counts[name.with_suffix("")] == 1 else name.suffix) + suffixes[0])
+        for name in names
+    ]
+    taken: dict[Path, Path] = {}
+    for output, name in zip(paths, names, strict=True):
+        if output in taken:
+            raise UserError(f"{option} {path}: two inputs are named {name}; a folder that has both was expected")
+        taken[output] = name
+    return paths
+
+
+def writable(path: Path, files: Iterable[Path]) -> list[Path]:
+    """What `check_outputs` can check of the files of `named_paths`: those whose folder exists, or the new folder."""
+    return [path] if not path.exists() else [file for file in files if file.parent.is_dir()]
 
 
 # --- checks --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Output formats: JSON, text, Praat's TextGrid and NIST's CTM."""
+"""Recognitions in files: JSON, text, Praat's TextGrid and NIST's CTM."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 from shared.phones import IPA, SILENCE
 
 if TYPE_CHECKING:
-    from tasks.phoneme_recognizer.inference import Phone, Recognition
+    from tasks.phoneme_recognizer.inference import Phone, Recognition, Word
 
 Spelling = Callable[[str], str]  # of a phone of ARPAbet
+Interval = tuple[float, float, str]  # start and end in seconds, text; empty between words and in silences
 
 
 def ipa(phone: str) -> str:
@@ -17,31 +18,44 @@ def ipa(phone: str) -> str:
 
 
 def as_record(name: str, recognitions: "list[Recognition]", spell: Spelling) -> dict[str, Any]:
-    """The hypotheses of a sound as a JSON object."""
+    """The hypotheses of a sound as a JSON object; those of aligned words have the words too."""
 
-    def as_phone(phone: "Phone") -> dict[str, Any]:
-        times = {"start": round(phone.start, 3), "end": round(phone.end, 3)}
-        return {"phone": spell(phone.phone), **times, "probability": round(phone.probability, 4)}
+    def timed(span: "Phone | Word") -> dict[str, float]:
+        times = {"start": round(span.start, 3), "end": round(span.end, 3)}
+        return {**times, "probability": round(span.probability, 4)}
 
-    hypotheses = [
-        {"log_prob": round(recognition.log_prob, 4), "phones": [as_phone(phone) for phone in recognition.phones]}
-        for recognition in recognitions
-    ]
+    def as_hypothesis(recognition: "Recognition") -> dict[str, Any]:
+        phones = [{"phone": spell(phone.phone), **timed(phone)} for phone in recognition.phones]
+        words = [
+            {"word": word.word, **timed(word), "phones": [spell(phone.phone) for phone in word.phones]}
+            for word in recognition.words
+        ]
+        of_words = {"words": words} if words else {}
+        return {"log_prob": round(recognition.log_prob, 4), **of_words, "phones": phones}
+
+    hypotheses = [as_hypothesis(recognition) for recognition in recognitions]
     return {"sound": name, "seconds": round(recognitions[0].seconds, 3), "recognitions": hypotheses}
 
 
 def as_text(name: str, recognitions: "list[Recognition]", spell: Spelling, brief: bool) -> str:
-    """One line per hypothesis; unless `brief`, one more for each phone of the best, with times and probability."""
+    """One line per hypothesis; unless `brief`, one more for each phone of the best, with times and probability.
+
+    The phones of a word follow a line of the word.
+    """
     best, *others = recognitions
     lines = [f"{name}: {_line(best, spell)}"]
     if others:
         lines = [f"{name}:", *(f"  {each.log_prob:9.2f}  {_line(each, spell)}" for each in recognitions)]
-    if not brief:
-        lines += [
-            f"  {phone.start:8.3f} {phone.end:8.3f}  {phone.probability:4.0%}  {spell(phone.phone)}"
-            for phone in best.phones
-        ]
+    if not brief and best.words:
+        for word in best.words:
+            lines += [_timed(word, word.word), *(_timed(phone, f"  {spell(phone.phone)}") for phone in word.phones)]
+    elif not brief:
+        lines += [_timed(phone, spell(phone.phone)) for phone in best.phones]
     return "\n".join(lines)
+
+
+def _timed(span: "Phone | Word", text: str) -> str:
+    return f"  {span.start:8.3f} {span.end:8.3f}  {span.probability:4.0%}  {text}"
 
 
 def _line(recognition: "Recognition", spell: Spelling) -> str:
@@ -49,25 +63,50 @@ def _line(recognition: "Recognition", spell: Spelling) -> str:
 
 
 def as_textgrid(recognition: "Recognition", spell: Spelling) -> str:
-    """A TextGrid with one tier that covers the whole sound; silences have an empty text."""
+    """A TextGrid with a tier of phones, after one of words if they are known; both cover the whole sound."""
     spans = recognition.with_silence()
-    end = f"{max(recognition.seconds, spans[-1].end if spans else 0):.6f}"
+    phones = [(span.start, span.end, "" if span.phone == SILENCE else spell(span.phone)) for span in spans]
+    words = [(word.start, word.end, word.word) for word in recognition.words]
+    end = max([recognition.seconds, *(end for _, end, _ in phones)])
+    tiers = [("words", _filled(words, end))] if words else []
+    tiers.append(("phones", phones))
     lines = [
-        'File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}", "tiers? <exists>",
-        "size = 1", "item []:", "    item [1]:", '        class = "IntervalTier"', '        name = "phones"',
-        "        xmin = 0", f"        xmax = {end}", f"        intervals: size = {len(spans)}",
+        'File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end:.6f}",
+        "tiers? <exists>", f"size = {len(tiers)}", "item []:",
     ]  # fmt: skip
-    for i, span in enumerate(spans, start=1):
-        text = "" if span.phone == SILENCE else spell(span.phone).replace('"', '""')
-        lines += [f"        intervals [{i}]:", f"            xmin = {span.start:.6f}"]
-        lines += [f"            xmax = {span.end:.6f}", f'            text = "{text}"']
+    for number, (name, intervals) in enumerate(tiers, start=1):
+        lines += [f"    item [{number}]:", *_tier(name, intervals, end)]
     return "\n".join(lines) + "\n"
 
 
-def as_ctm(name: str, recognition: "Recognition", spell: Spelling, channel: int = 1) -> str:
-    """CTM lines: file, channel, start, duration, phone, probability."""
+def _filled(intervals: list[Interval], end: float) -> list[Interval]:
+    """The intervals and empty ones between them, from 0 to the end."""
+    filled, before = [], 0.0
+    for interval in intervals:
+        if interval[0] > before:
+            filled.append((before, interval[0], ""))
+        filled.append(interval)
+        before = interval[1]
+    return [*filled, (before, end, "")] if end > before else filled
+
+
+def _tier(name: str, intervals: list[Interval], end: float) -> list[str]:
+    lines = [
+        '        class = "IntervalTier"', f'        name = "{name}"', "        xmin = 0", f"        xmax = {end:.6f}",
+        f"        intervals: size = {len(intervals)}",
+    ]  # fmt: skip
+    for number, (start, stop, text) in enumerate(intervals, start=1):
+        quoted = text.replace('"', '""')
+        lines += [f"        intervals [{number}]:", f"            xmin = {start:.6f}"]
+        lines += [f"            xmax = {stop:.6f}", f'            text = "{quoted}"']
+    return lines
+
+
+def as_ctm(name: str, recognition: "Recognition", spell: Spelling, channel: int = 1, words: bool = False) -> str:
+    """CTM lines of phones or `words`: file, channel, start, duration, phone or word, probability."""
     prefix = f"{'_'.join(name.split()) or '-'} {channel}"
+    phones = [(phone, spell(phone.phone)) for phone in recognition.phones]
+    spans = [(word, "_".join(word.word.split())) for word in recognition.words] if words else phones
     return "".join(
-        f"{prefix} {phone.start:.3f} {phone.end - phone.start:.3f} {spell(phone.phone)} {phone.probability:.4f}\n"
-        for phone in recognition.phones
+        f"{prefix} {span.start:.3f} {span.end - span.start:.3f} {text} {span.probability:.4f}\n" for span, text in spans
     )

@@ -1,21 +1,23 @@
 """Recognizes phones, with times, in sounds of any length; aligns phones that are known."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from shared.audio import SAMPLE_RATE, pad_samples
 from shared.batching import pad
-from shared.ctc import min_frames
+from shared.ctc import LOG_ZERO, min_frames
 from shared.errors import UserError, check_list
 from shared.features import HOP, frame_count
 from shared.ngrams import NGrams
-from shared.phones import SILENCE, PhoneVocabulary, fold_all
+from shared.phones import SILENCE, PhoneVocabulary, SpokenWord, fold_all
 from shared.runs import Run
 from tasks.phoneme_recognizer.config import find_run
+from tasks.phoneme_recognizer.lattice import Lattice
 from tasks.phoneme_recognizer.model import (
+    CTCFunction,
     LoadedRecognizer,
     PhoneAligner,
     PhoneDecoder,
@@ -29,6 +31,7 @@ CUT_RANGE = 10 * SAMPLE_RATE  # samples at the end of a piece in which the cut i
 CUT_WINDOW = SAMPLE_RATE // 10  # samples over which loudness is summed; a multiple of the frames' hop, as the others
 MAX_BATCH = 60 * SAMPLE_RATE  # samples in a batch, padding included; see `AnySize.batches`
 MIN_SILENCE = 1e-3  # seconds; shorter gaps between phones come from rounding
+MARGIN = SAMPLE_RATE // 2  # samples of silence before and after the words of a piece that is aligned
 
 
 class Phone(NamedTuple):
@@ -40,6 +43,28 @@ class Phone(NamedTuple):
     probability: float
 
 
+class Word(NamedTuple):
+    """A word of a text that is aligned with a sound."""
+
+    word: str
+    phones: list[Phone]
+
+    @property
+    def start(self) -> float:
+        """In seconds."""
+        return self.phones[0].start
+
+    @property
+    def end(self) -> float:
+        """In seconds."""
+        return self.phones[-1].end
+
+    @property
+    def probability(self) -> float:
+        """The mean of its phones."""
+        return float(np.mean([phone.probability for phone in self.phones]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recognition:
     """The phones of a sound."""
@@ -47,6 +72,7 @@ class Recognition:
     phones: list[Phone]  # in order, with silence between them
     log_prob: float  # natural logarithm of the probability of the whole sequence
     seconds: float  # duration of the sound
+    words: list[Word] = field(default_factory=list)  # of an alignment, unless its phones were given
 
     def scored(self, silence: bool = False) -> list[str]:
         """The phones folded to the 39 scored classes, with or without silences."""
@@ -83,6 +109,7 @@ class SoundRecognizer:
         self.beam = max(beam, n_best if n_best > 1 else 0)
         self.decoder = PhoneDecoder(self.model, beam=self.beam, n_best=n_best, **search)
         self.aligner, self.posterior = PhoneAligner(self.model), PosteriorFunction(self.model)
+        self.posterior_of_labels = CTCFunction(self.model)
 
     @classmethod
     def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "SoundRecognizer":
@@ -134,23 +161,81 @@ class SoundRecognizer:
     def align(self, sound: np.ndarray, phones: Sequence[str]) -> Recognition:
         """Find the times of known phones in a sound `(samples,)`, and how probable each is in its segment.
 
-        Phones that are not in the vocabulary, such as silences, are left out.
-
-        Raises:
-            UserError: no phones are left, they need more frames than the sound has, or the sound is too long.
-            ListError: the phones are one text.
+        Phones that are not in the vocabulary, such as silences, are left out. Raises errors as `align_words`.
         """
         check_list(phones, "phones")
-        label_ids = np.array(self.vocabulary.encode(phones), np.int32)
-        if len(sound) > MAX_PIECE:
-            seconds = len(sound) / SAMPLE_RATE
-            raise UserError(f"lasts {seconds:.0f} s; at most {MAX_PIECE // SAMPLE_RATE} s can be aligned at once")
-        if not len(label_ids):
+        found = self.align_words(sound, [SpokenWord(phone, ((phone,),)) for phone in phones])
+        return replace(found, words=[])
+
+    def align_words(self, sound: np.ndarray, words: Sequence[SpokenWord]) -> Recognition:
+        """Find the times of known words and their phones in a sound `(samples,)`, and how probable each phone is.
+
+        Of the pronunciations of a word the one that fits the sound is taken. A sound of more than 30 s is searched for
+        the words as a whole, then aligned in pieces.
+
+        Raises:
+            UserError: no phones are left, they need more frames than the sound has, or they do not fit the sound.
+            ListError: the words are one text.
+        """
+        check_list(words, "words")
+        texts, options = [], []
+        for text, pronunciations in words:
+            known = (self.vocabulary.encode(fold_all(said, self.config.classes)) for said in pronunciations)
+            if unique := list(dict.fromkeys(tuple(label_ids) for label_ids in known if label_ids)):
+                texts.append(text)
+                options.append(unique)
+        if not options:
             raise UserError("has no phones to be aligned with")
-        if min_frames(label_ids) > -(-frame_count(len(sound)) // self.config.frames):
-            raise UserError(f"lasts {len(sound) / SAMPLE_RATE:.2f} s, too short for {len(label_ids)} phones")
-        (recognition,) = self.align_batch([sound], [label_ids])
-        return recognition
+        shortest = [min(said, key=len) for said in options]
+        steps = -(-frame_count(len(sound)) // self.config.frames)
+        if min_frames([label for said in shortest for label in said]) > steps:
+            count = sum(map(len, shortest))
+            raise UserError(f"lasts {len(sound) / SAMPLE_RATE:.2f} s, too short for {count} phones")
+        pieces = [(0, len(sound), range(len(options)))]
+        chosen = shortest
+        if len(sound) > MAX_PIECE or max(map(len, options)) > 1:
+            chosen, times = self._search(sound, options)
+            pieces = pieces if len(sound) <= MAX_PIECE else list(cut_between(times, texts, len(sound)))
+
+        label_ids = [np.array([label for i in indices for label in chosen[i]], np.int32) for *_, indices in pieces]
+        of_pieces: dict[int, Recognition] = {}
+        for batch in self.aligner.batches([end - start for start, end, _ in pieces], MAX_BATCH):
+            sounds = [sound[pieces[i][0] : pieces[i][1]] for i in batch]
+            of_pieces |= zip(batch, self.align_batch(sounds, [label_ids[i] for i in batch]), strict=True)
+        if any(piece.log_prob < LOG_ZERO / 2 for piece in of_pieces.values()):
+            raise UserError(f"lasts {len(sound) / SAMPLE_RATE:.2f} s; its words do not fit it")
+        parts = [(start / SAMPLE_RATE, [of_pieces[i]]) for i, (start, *_) in enumerate(pieces)]
+        (joined,) = _joined(parts, len(sound) / SAMPLE_RATE)
+        phones = iter(joined.phones)
+        found = [Word(text, [next(phones) for _ in said]) for text, said in zip(texts, chosen, strict=True)]
+        return replace(joined, words=found)
+
+    def _search(
+        self, sound: np.ndarray, options: Sequence[Sequence[tuple[int, ...]]]
+    ) -> tuple[list[tuple[int, ...]], list[tuple[int, int]]]:
+        """The pronunciation of each word that fits best, and the first sample and the one after the last of each."""
+        log_probs, starts = self._ctc_log_probs(sound)
+        lattice = Lattice(options)
+        path = lattice.best_path(log_probs)
+        if path is None:
+            raise UserError(f"lasts {len(sound) / SAMPLE_RATE:.2f} s; its {len(options)} words do not fit it")
+        starts = np.append(starts, len(sound))
+        said = lattice.said(path)
+        chosen = [own[found.pronunciation] for own, found in zip(options, said, strict=True)]
+        return chosen, [(int(starts[found.first]), int(starts[found.last])) for found in said]
+
+    def _ctc_log_probs(self, sound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log-probabilities of the CTC head `(steps, vocab)`, and the first sample of each step `(steps,)`."""
+        pieces = list(cut(sound))
+        found: dict[int, np.ndarray] = {}
+        for batch in self.posterior_of_labels.batches([len(piece) for _, piece in pieces], MAX_BATCH):
+            samples, lengths = pad_samples([pieces[i][1] for i in batch])
+            outputs, steps = self.posterior_of_labels.predict_on_batch({"samples": samples, "lengths": lengths})
+            found |= {i: row[:count] for i, row, count in zip(batch, outputs, steps, strict=True)}
+        log_probs = [found[i] for i in range(len(pieces))]
+        hop = self.config.frames * HOP
+        starts = [start + hop * np.arange(len(rows)) for (start, _), rows in zip(pieces, log_probs, strict=True)]
+        return np.concatenate(log_probs), np.concatenate(starts)
 
     def align_batch(self, sounds: Sequence[np.ndarray], label_ids: Sequence[np.ndarray]) -> list[Recognition]:
         """`align` of several sounds at once, without its checks; `label_ids` are int32 `(target,)` each."""
@@ -176,6 +261,31 @@ def cut(sound: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         start = end
     if frame_count(len(sound) - start):
         yield start, sound[start:]
+
+
+def cut_between(
+    times: Sequence[tuple[int, int]], texts: Sequence[str], samples: int
+) -> Iterator[tuple[int, int, range]]:
+    """First sample, sample after the last, and words of pieces of at most `MAX_PIECE` that have all words.
+
+    `times` has the first sample of each word and the one after its last. A piece ends at the longest pause in its last
+    third, or with the last word. Raises UserError for a word that is longer than a piece.
+    """
+    start, first = max(0, times[0][0] - MARGIN), 0
+    while first < len(times):
+        fitting = [i for i in range(first, len(times)) if times[i][1] <= start + MAX_PIECE - MARGIN]
+        if not fitting:
+            seconds = (times[first][1] - start) / SAMPLE_RATE
+            raise UserError(f"has {texts[first]!r} within {seconds:.0f} s only; its words do not fit it")
+        last = fitting[-1]
+        if last < len(times) - 1:
+            late = [i for i in fitting if times[i][1] > start + MAX_PIECE * 2 // 3] or [last]
+            last = max(late, key=lambda i: times[i + 1][0] - times[i][1])
+        middle = samples if last == len(times) - 1 else (times[last][1] + times[last + 1][0]) // 2
+        end = min(times[last][1] + MARGIN, middle)
+        yield start, end, range(first, last + 1)
+        first = last + 1
+        start = max(times[first][0] - MARGIN, middle) if first < len(times) else end
 
 
 def read_segments(

@@ -9,9 +9,10 @@
       -> CTC head: p(phone or blank at t) = softmax(W h_t + mean over the frames of V h_t)         [Graves et al. 2006]
 
 The CTC head decides which phones there are. It is trained without times, and emits each phone at one or two steps of
-its own choice. The frame head decides when they are: it is trained where times are known, and the CTC head's labels
-are aligned to it. Silence is not a label but the time between phones. CTC alone first learns to output blanks only, and
-needs many steps to leave that state; so its head starts at zero and is added to the logits of the frame head.
+its own choice. The frame head decides when they start and end: it is trained where times are known, and the CTC head's
+labels are aligned to it, each near the steps that emit it. Silence is not a label but the time between phones. CTC
+alone first learns to output blanks only, and needs many steps to leave that state; so its head starts at zero and is
+added to the logits of the frame head.
 """
 
 from collections.abc import Iterable
@@ -35,6 +36,10 @@ from tasks.phoneme_recognizer.config import Config
 from tasks.phoneme_recognizer.spectrum import SpectrumMask, VocalTract
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
+
+
+NEAR = 5  # frames around the peak of a phone in which its times are sought
+FAR_PENALTY = 3.0  # nats that each frame of a phone beyond these costs: so that what no phone covers is silence
 
 
 def convolutions(config: Config) -> list[tuple[int, int]]:
@@ -219,10 +224,17 @@ class PhonemeRecognizer(keras.Model):
         repeated = ops.repeat(ops.exp(self.log_probs(logits)), self.config.frames, axis=1)
         return repeated[:, : ops.shape(logits.frame_logits)[1]], logits.frame_lengths
 
-    def align(self, logits: Logits, lengths: Any, label_ids: Any, label_lengths: Any) -> Segments:
+    def align(self, logits: Logits, lengths: Any, label_ids: Any, label_lengths: Any, are_all: bool = True) -> Segments:
         """Find the times and probabilities of given phones.
 
-        `lengths` `(batch,)` are in samples; `label_ids` are `(batch, beam, target)`, their lengths `(batch, beam)`.
+        The CTC head finds each phone; the frame head, its start and end near there.
+
+        Args:
+            logits: of the sounds.
+            lengths: `(batch,)`, in samples.
+            label_ids, label_lengths: `(batch, beam, target)` and `(batch, beam)`.
+            are_all: whether the phones are all that is said. If not, the probability of a phone is that of its own
+                segment; else it counts too that nothing is said between it and its neighbours.
         """
         batch, beam, count = ops.shape(label_ids)
 
@@ -235,11 +247,15 @@ class PhonemeRecognizer(keras.Model):
         labels, counts, samples = flat(label_ids), flat(label_lengths), repeated(lengths)
         log_probs, ctc_lengths = repeated(self.log_probs(logits)), repeated(logits.ctc_lengths)
         by_ctc = ctc.align(log_probs, ctc_lengths, labels, counts)
-        probabilities = ops.exp(ctc.label_log_probs(log_probs, ctc_lengths, labels, by_ctc))
+        margin = None if are_all else -(-NEAR // self.config.frames)  # in steps
+        probabilities = ops.exp(ctc.label_log_probs(log_probs, ctc_lengths, labels, by_ctc, margin))
         probabilities = ops.where(labels != ctc.BLANK, probabilities, 0.0)
         if self.config.frame_weight:
+            frame_log_probs = repeated(ops.log_softmax(logits.frame_logits, axis=-1))
+            frames = self.config.frames
+            near = ops.maximum(frames * by_ctc.starts - NEAR, 0), frames * by_ctc.ends + NEAR
             by_frame = ctc.align(
-                repeated(ops.log_softmax(logits.frame_logits, axis=-1)), repeated(logits.frame_lengths), labels, counts
+                frame_log_probs, repeated(logits.frame_lengths), labels, counts, outside=(*near, FAR_PENALTY)
             )
             times = [_seconds(frame, samples) for frame in (by_frame.starts, by_frame.ends)]
         else:  # CTC alone: the steps of the phone's peak
@@ -315,6 +331,15 @@ class PosteriorFunction(RecognizerFunction):
         return self.model.posteriors(inputs["samples"], inputs["lengths"])
 
 
+class CTCFunction(RecognizerFunction):
+    """`PhonemeRecognizer.log_probs`."""
+
+    def call(self, inputs: dict[str, Any]) -> tuple[Any, Any]:
+        """`samples` and `lengths` -> log-probabilities of labels `(batch, time, vocab)` and the number of steps."""
+        logits = self.model.logits(inputs["samples"], inputs["lengths"])
+        return self.model.log_probs(logits), logits.ctc_lengths
+
+
 class BestPathDecoder(RecognizerFunction):
     """The labels of the best path without times."""
 
@@ -333,7 +358,7 @@ class PhoneAligner(RecognizerFunction):
         """`samples`, `lengths`, `label_ids` `(batch, target)`, `label_lengths` `(batch,)` -> fields of `Segments`."""
         logits = self.model.logits(inputs["samples"], inputs["lengths"])
         labels = inputs["label_ids"][:, None], inputs["label_lengths"][:, None]
-        return self.model.align(logits, inputs["lengths"], *labels)._asdict()
+        return self.model.align(logits, inputs["lengths"], *labels, are_all=False)._asdict()
 
 
 def build_model(config: Config, vocabulary: PhoneVocabulary) -> PhonemeRecognizer:

@@ -1,45 +1,93 @@
 """Plots: the recognition of a sound, confusions, and reliability."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shared.features import FRAMES_PER_SECOND
-from shared.phones import PhoneVocabulary
+from shared.audio import SAMPLE_RATE
+from shared.features import FRAMES_PER_SECOND, band_of
 from shared.plots import save
 from tasks.phoneme_recognizer.inference import Recognition
 from tasks.phoneme_recognizer.scoring import reliability
 
 INCHES_PER_SECOND, MIN_WIDTH, MAX_WIDTH = 3.0, 5.0, 60.0  # widths in inches
+MAX_POINTS = 4000  # of a waveform
+TICKS = (250, 500, 1000, 2000, 4000, 7000)  # Hz
 
 
 def draw_recognition(
-    bands: np.ndarray, posteriors: np.ndarray, vocabulary: PhoneVocabulary, recognition: Recognition, path: Path
+    sound: np.ndarray,
+    bands: np.ndarray,
+    posteriors: np.ndarray,
+    table: Sequence[str],
+    recognition: Recognition,
+    path: Path,
+    spell: Callable[[str], str] = str,
 ) -> None:
-    """Draw log-mel energies `(frames, mels)`, posteriors `(frames, vocab)`, silence first, and phones of a sound."""
+    """Draw waveform, spectrum, posteriors, words and phones of a sound.
+
+    Args:
+        sound: `(samples,)`.
+        bands: log-mel energies `(frames, mels)`.
+        posteriors: `(frames, vocab)`, silence first.
+        table: names of the ids of the posteriors; that of silence is empty.
+        recognition: of the sound.
+        path: of the picture.
+        spell: the name of a phone in the picture.
+    """
     seconds = max(recognition.seconds, 1e-3)
     width = min(max(seconds * INCHES_PER_SECOND, MIN_WIDTH), MAX_WIDTH)
-    figure = Figure(figsize=(width, 7.0), layout="constrained")
-    top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(3, 5, 1))
+    has_words = bool(recognition.words)
+    heights = (1.2, 3, 4.5, *([0.6] if has_words else []), 0.8)
+    figure = Figure(figsize=(width, 8.0), layout="constrained")
+    wave, spectrum, probabilities, *rows = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    _draw_waveform(wave, sound)
     span = 0, len(bands) / FRAMES_PER_SECOND
     shown = {"origin": "lower", "aspect": "auto", "interpolation": "nearest"}
-    top.imshow(bands.T, extent=(*span, 0, bands.shape[1]), cmap="magma", **shown)
-    top.set(ylabel="band", title="spectrum")
-    seen = np.flatnonzero(posteriors.max(axis=0) > 0.1) if len(posteriors) else np.array([0])
-    rows = posteriors[:, seen].T
-    middle.imshow(rows, extent=(*span, -0.5, len(seen) - 0.5), cmap="Greys", vmin=0, vmax=1, **shown)
-    middle.set_yticks(range(len(seen)), [vocabulary.table[i] or "silence" for i in seen], fontsize=7)
-    middle.set(title="probability of each phone")
-    for phone in recognition.phones:
-        confidence = float(np.clip(phone.probability, 0, 1))
-        bottom.axvspan(phone.start, phone.end, color="#1f4e79", alpha=0.1 + 0.5 * confidence, linewidth=0)
-        bottom.text((phone.start + phone.end) / 2, 0.5, phone.phone, ha="center", va="center", fontsize=8)
-        for axes in (top, bottom):
-            axes.axvline(phone.start, color="white" if axes is top else "#1f4e79", linewidth=0.5, alpha=0.7)
-    bottom.set(ylim=(0, 1), yticks=[], xlabel="seconds", xlim=(0, seconds))
+    spectrum.imshow(bands.T, extent=(*span, -0.5, bands.shape[1] - 0.5), cmap="magma", **shown)
+    spectrum.set_yticks(band_of(TICKS, bands.shape[1]), [f"{hertz:,}" for hertz in TICKS], fontsize=7)
+    spectrum.set(ylabel="Hz", title="spectrum")
+    seen = np.flatnonzero(posteriors.max(axis=0) > 0.1).tolist() if len(posteriors) else [0]
+    probabilities.imshow(
+        posteriors[:, seen].T, extent=(*span, -0.5, len(seen) - 0.5), cmap="Greys", vmin=0, vmax=1, **shown
+    )
+    probabilities.set_yticks(range(len(seen)), [table[i] or "silence" for i in seen], fontsize=7)
+    probabilities.set(title="probability of each phone")
+    if has_words:
+        _draw_spans(rows[0], [(word.start, word.end, word.probability, word.word) for word in recognition.words])
+        rows[0].set_ylabel("words", rotation=0, ha="right", va="center")
+    spans = [(phone.start, phone.end, phone.probability, spell(phone.phone)) for phone in recognition.phones]
+    _draw_spans(rows[-1], spans)
+    rows[-1].set_ylabel("phones", rotation=0, ha="right", va="center")
+    for start, *_ in spans:
+        for axes, colour in ((spectrum, "white"), (rows[-1], "#1f4e79")):
+            axes.axvline(start, color=colour, linewidth=0.5, alpha=0.7)
+    rows[-1].set(xlabel="seconds", xlim=(0, seconds))
     save(figure, path)
+
+
+def _draw_waveform(axes: Axes, sound: np.ndarray) -> None:
+    """Draw the least and the greatest sample of each of some thousand pieces: what a line through all would show."""
+    size = max(1, len(sound) // MAX_POINTS)
+    pieces = sound[: len(sound) // size * size].reshape(-1, size)
+    seconds = (np.arange(len(pieces)) + 0.5) * size / SAMPLE_RATE
+    axes.fill_between(seconds, pieces.min(axis=1), pieces.max(axis=1), color="#1f4e79", linewidth=0.5)
+    most = max(float(np.abs(sound).max(initial=0)), 1e-3)
+    axes.set(ylim=(-most, most), title="waveform")
+    axes.tick_params(labelsize=7)
+
+
+def _draw_spans(axes: Axes, spans: Sequence[tuple[float, float, float, str]]) -> None:
+    """Draw starts and ends in seconds, with a colour by the probability, and texts."""
+    for start, end, probability, text in spans:
+        confidence = float(np.clip(probability, 0, 1))
+        axes.axvspan(start, end, color="#1f4e79", alpha=0.1 + 0.5 * confidence, linewidth=0)
+        axes.text((start + end) / 2, 0.5, text, ha="center", va="center", fontsize=8, clip_on=True, parse_math=False)
+    axes.set(ylim=(0, 1), yticks=[])
 
 
 def draw_confusions(counts: Counter[tuple[str, str]], path: Path) -> None:

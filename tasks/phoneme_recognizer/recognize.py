@@ -5,7 +5,8 @@
     python -m tasks.phoneme_recognizer.recognize recordings/ --json --output phones.jsonl
     python -m tasks.phoneme_recognizer.recognize speech.wav --align "a small red circle"
     python -m tasks.phoneme_recognizer.recognize speech.wav --align "[s m ao l]" --ipa
-    python -m tasks.phoneme_recognizer.recognize recordings/ --transcripts --textgrid recordings.TextGrid
+    python -m tasks.phoneme_recognizer.recognize recordings/ --recursive --transcripts --textgrid grids
+    python -m tasks.phoneme_recognizer.recognize recordings/ --transcripts --dictionary names.dict --ctm words.ctm
     cat speech.flac | python -m tasks.phoneme_recognizer.recognize -
     python -m tasks.phoneme_recognizer.recognize call.wav --channel 2
     python -m tasks.phoneme_recognizer.recognize call.raw --rate 8000 --encoding mulaw
@@ -13,18 +14,20 @@
 
 Reads WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, AU and NIST SPHERE, of any rate, of up to 4 hours; by ffmpeg, where it
 is installed, m4a, AAC, WebM, AMR and Windows Media; with --rate, samples without a header. A probability is that of the
-phone, and no other, in its segment. --align gives the phones, as words or in brackets; --transcripts reads them from a
-text file beside each sound; the probability is then a score of how well each was pronounced. JSON objects have sound,
-seconds, and recognitions, each with log_prob and phones. Unreadable sounds are reported on standard error and skipped.
+phone, and no other, in its segment. --align gives the phones, as words or in brackets; --transcripts reads the words
+from a text file beside each sound, or from a table of them. The probability is then a score of how well each was
+pronounced; of a word it is the mean of its phones. Of the pronunciations of a word the one that fits is taken: those of
+--dictionary, else of CMUdict, else of its spelling. JSON objects have sound, seconds, and recognitions, each with
+log_prob, phones and, for words, words. Unreadable sounds are reported on standard error and skipped.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -43,10 +46,10 @@ from shared.bounds import MAX_BEAM, Beam, Bounds
 from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_n_best, command, parse, print_error
 from shared.errors import UserError
 from shared.inputs import Input, Reader, find_inputs
-from shared.outputs import PICTURES, Output, check_outputs, numbered_paths, write_output
-from shared.phones import fold
+from shared.outputs import PICTURES, Output, check_outputs, named_paths, writable, write_output
 from tasks.phoneme_recognizer.config import Config, find_run
-from tasks.phoneme_recognizer.formats import as_ctm, as_record, as_text, as_textgrid, ipa
+from tasks.phoneme_recognizer.formats import Spelling, as_ctm, as_record, as_text, as_textgrid, ipa
+from tasks.phoneme_recognizer.transcripts import TextOf, texts_to_align
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +65,8 @@ MAX_DRAWN = 600 * SAMPLE_RATE  # samples; plots of longer sounds would show noth
 class Arguments(ModelOptions, OutputOptions):
     sounds: tyro.conf.Positional[tuple[str, ...]]
     """Sound files, folders of them, or - for one sound on standard input."""
+    recursive: bool = False
+    """Search the subfolders of folders too."""
     beam: Annotated[int | None, Bounds(0, MAX_BEAM)] = None
     """Beam width of the prefix search, 0 for the best path; default: the value in the run's config."""
     n_best: Beam = 1
@@ -69,17 +74,21 @@ class Arguments(ModelOptions, OutputOptions):
     align: str | None = None
     """Words, or phones in brackets, to align with each sound."""
     transcripts: bool = False
-    """Align each sound with the text file of its name beside it: a.txt for a.wav."""
+    """Align each sound with its transcript: a.txt or a.lab beside a.wav, or a table of its folder."""
+    dictionary: Path | None = None
+    """Pronunciations of your own, as in CMUdict: a word and its phones a line."""
     ipa: bool = False
     """Write the International Phonetic Alphabet instead of ARPAbet."""
     brief: bool = False
     """Write one line for each sound, without times."""
     textgrid: Path | None = None
-    """Write phones and silences for Praat; files of several inputs are numbered."""
+    """Write words, phones and silences for Praat: a file, or for several sounds a folder of files named after them."""
     ctm: Path | None = None
-    """Write lines of file, channel, start, duration, phone and probability."""
+    """Write lines of file, channel, start, duration, word (without words: phone) and probability."""
+    ctm_tier: Literal["words", "phones"] | None = None
+    """What --ctm writes; default: words if they are known, else phones."""
     plot: Path | None = None
-    """Draw spectrum, posteriors and phones; files of several inputs are numbered."""
+    """Draw waveform, spectrum, posteriors, words and phones: a file, or for several sounds a folder."""
     channel: Annotated[int | None, Bounds(1, MAX_CHANNELS)] = None
     """The channel to recognize, from 1; default: the mean of all channels."""
     rate: Annotated[int | None, Bounds(MIN_RATE, MAX_RATE)] = None
@@ -100,53 +109,6 @@ class Arguments(ModelOptions, OutputOptions):
         return Headerless(**{name: value for name, value in given.items() if value is not None})
 
 
-PhonesOf = Callable[[str], list[str]]  # from the name of a sound to the phones to align; may raise UserError
-
-
-def parse_phones(text: str, classes: int) -> list[str]:
-    """The phones of words, or of phones in brackets, in the set of `classes`; raises UserError for unknown ones."""
-    from datasets.cmudict import pronounce
-
-    if text.strip().startswith("["):
-        phones = text.strip().strip("[]").split()
-    else:
-        phones, missing = pronounce(text)
-        if missing:
-            raise UserError(f"the dictionary lacks {', '.join(missing)}; phones may be given in brackets")
-    try:
-        folded = [fold(phone, classes) for phone in phones]
-    except ValueError:
-        raise UserError(f"{text}: phones of ARPAbet or TIMIT were expected, such as [s m ao l]") from None
-    return [phone for phone in folded if phone is not None]
-
-
-def transcript_of(path: Path) -> Path:
-    """The text file beside a sound."""
-    return path.with_suffix(".txt")
-
-
-def read_transcript(path: Path | None) -> str:
-    """The content of the text file beside a sound; raises UserError if it does not exist."""
-    transcript = path and transcript_of(path)
-    if transcript is None or not transcript.is_file():
-        raise UserError(f"has no transcript{f': there is no {transcript}' if transcript else ''}")
-    return transcript.read_text(encoding="utf-8", errors="replace")
-
-
-def known_phones(options: Arguments, inputs: Sequence[Input], classes: int) -> PhonesOf | None:
-    """The phones to align, by the name of a sound; None without alignment."""
-    if options.align is not None:
-        try:
-            phones = parse_phones(options.align, classes)
-        except UserError as error:
-            raise UserError(f"--align: {error}") from None
-        return lambda name: phones
-    if options.transcripts:
-        paths = {name: path for name, path, _ in inputs}
-        return lambda name: parse_phones(read_transcript(paths[name]), classes)
-    return None
-
-
 def check(options: Arguments) -> None:
     """Raise UserError for options that are wrong whatever the model is."""
     names = ("live", "model", "ipa", "json", "output", "channel", "rate", "channels", "encoding")
@@ -160,6 +122,9 @@ def check(options: Arguments) -> None:
         raise UserError("an alignment has one hypothesis; --n-best does not go with it")
     if options.align is not None and options.transcripts:
         raise UserError("--align and --transcripts both give the phones; one was expected")
+    if options.align is None and not options.transcripts and (options.dictionary or options.ctm_tier == "words"):
+        option = "--dictionary" if options.dictionary else "--ctm-tier words"
+        raise UserError(f"{option} is for words; --align or --transcripts was expected with it")
 
 
 def check_samples(options: Arguments) -> None:
@@ -180,27 +145,38 @@ def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.phoneme_recognizer.recognize", __doc__)
     check(options)
     kind = HEADERLESS_SOUNDS if options.headerless else SOUNDS
-    inputs = find_inputs(kind, options.sounds)
-    grids = numbered_paths("--textgrid", options.textgrid, len(inputs), (".TextGrid",)) if options.textgrid else []
-    plots = numbered_paths("--plot", options.plot, len(inputs), PICTURES) if options.plot else []
+    inputs = find_inputs(kind, options.sounds, options.recursive)
+    names = [own_name(sound, options.sounds) for sound in inputs]
+    of_inputs = [sound.name for sound in inputs]
+    drawn = {
+        option: dict(zip(of_inputs, named_paths(option, path, names, suffixes), strict=True))
+        for option, path, suffixes in (
+            ("--textgrid", options.textgrid, (".TextGrid",)),
+            ("--plot", options.plot, PICTURES),
+        )
+        if path
+    }
     run = find_run(options.model)
     paths = [sound.path for sound in inputs if sound.path]
+    folders = {"--textgrid": options.textgrid, "--plot": options.plot}
     check_outputs(
         {
             "--output": [options.output],
-            "--textgrid": dict.fromkeys([options.textgrid, *grids]),
             "--ctm": [options.ctm],
-            "--plot": dict.fromkeys([options.plot, *plots]),
+            **{option: writable(folders[option] or Path(), files.values()) for option, files in drawn.items()},
         },
         {
             "one of the sounds to recognize": paths,
-            "one of the transcripts": map(transcript_of, paths) if options.transcripts else (),
+            "one of the transcripts": [path.with_suffix(".txt") for path in paths] if options.transcripts else (),
+            "the dictionary": [options.dictionary],
             "a file of the model": [run.path],
         },
     )
     if options.live:
         return recognize_live(str(run.path), options)
-    phones_of = known_phones(options, inputs, run.read_config(Config).classes)
+    text_of = texts_to_align(
+        options.align, options.transcripts, options.dictionary, inputs, run.read_config(Config).classes
+    )
 
     read = partial(read_sound, channel=options.channel, headerless=options.headerless)
     reader = Reader(kind=kind, read=read, size=len, max_size=MAX_SAMPLES, max_items=1000)
@@ -215,36 +191,56 @@ def main(arguments: list[str]) -> int:
 
             # Loaded only if a sound can be read.
             recognizer = recognizer or SoundRecognizer.load(str(run.path), options.beam, options.n_best)
-            for name, sound, recognitions in recognize(recognizer, batch, phones_of, failed):
+            for name, sound, recognitions in recognize(recognizer, batch, text_of, failed):
+                best = recognitions[0]
                 results.write(as_record(name, recognitions, spell), as_text(name, recognitions, spell, options.brief))
                 if ctm:
-                    record = as_ctm(name, recognitions[0], spell, options.channel or 1)
+                    by_words = options.ctm_tier == "words" or (options.ctm_tier is None and bool(best.words))
+                    record = as_ctm(name, best, spell, options.channel or 1, by_words)
                     ctm.write(record.encode("utf-8", "backslashreplace"))
-                if grids:
-                    write_output(grids[count], as_textgrid(recognitions[0], spell).encode())
-                if plots:
-                    draw(recognizer, sound, recognitions[0], plots[count])
+                if path := drawn.get("--textgrid", {}).get(name):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_output(path, as_textgrid(best, spell).encode())
+                if path := drawn.get("--plot", {}).get(name):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    draw(recognizer, sound, best, spell, path)
                 count += 1
     return 0 if not failed else 1 if count else USAGE
 
 
+def own_name(sound: Input, given: Sequence[str]) -> Path:
+    """The name of a sound, with its subfolders below the folder that the command line names."""
+    if sound.path is None:
+        return Path("stdin")
+    for name in given:
+        if sound.path != Path(name) and sound.path.is_relative_to(name):
+            return sound.path.relative_to(name)
+    return Path(sound.path.name)
+
+
 def recognize(
-    recognizer: "SoundRecognizer", batch: "list[tuple[str, np.ndarray]]", phones_of: PhonesOf | None, failed: list[str]
+    recognizer: "SoundRecognizer", batch: "list[tuple[str, np.ndarray]]", text_of: TextOf | None, failed: list[str]
 ) -> "Iterator[tuple[str, np.ndarray, list[Recognition]]]":
-    """Name, samples and hypotheses of each sound; with `phones_of`, the alignment of those phones if they fit."""
-    if phones_of is None:
+    """Name, samples and hypotheses of each sound; with `text_of`, the alignment of its text if it fits."""
+    if text_of is None:
         recognitions = recognizer([sound for _, sound in batch])
         yield from ((name, sound, best) for (name, sound), best in zip(batch, recognitions, strict=True))
         return
     for name, sound in batch:
+        text = text_of(name)
         try:
-            yield name, sound, [recognizer.align(sound, phones_of(name))]
+            if text.error:
+                raise text.error
+            aligned = recognizer.align_words(sound, text.words) if text.words else recognizer.align(sound, text.phones)
+            yield name, sound, [aligned]
         except UserError as error:
             print_error(f"{name} {error}")
             failed.append(name)
 
 
-def draw(recognizer: "SoundRecognizer", sound: "np.ndarray", recognition: "Recognition", path: Path) -> None:
+def draw(
+    recognizer: "SoundRecognizer", sound: "np.ndarray", recognition: "Recognition", spell: Spelling, path: Path
+) -> None:
     """Draw a sound and its recognition, unless it is longer than `MAX_DRAWN`."""
     if len(sound) > MAX_DRAWN:
         print_error(f"{path} is not drawn: the sound is longer than {MAX_DRAWN // SAMPLE_RATE} s; use --textgrid")
@@ -255,7 +251,8 @@ def draw(recognizer: "SoundRecognizer", sound: "np.ndarray", recognition: "Recog
     from tasks.phoneme_recognizer.plots import draw_recognition
 
     bands = np.asarray(log_mel(sound[None], recognizer.config.mels)[0])
-    draw_recognition(bands, recognizer.posteriors(sound), recognizer.vocabulary, recognition, path)
+    table = [spell(phone) for phone in recognizer.vocabulary.table]
+    draw_recognition(sound, bands, recognizer.posteriors(sound), table, recognition, path, spell)
 
 
 def recognize_live(model: str, options: Arguments) -> int:

@@ -159,6 +159,33 @@ def test_the_probability_of_a_label_sums_over_the_paths_of_its_window():
     np.testing.assert_array_equal(result[[1, 2, 2], [1, 0, 1]], 0)
 
 
+def test_a_label_stays_near_its_range_unless_it_is_much_more_probable_elsewhere():
+    ratio = np.array([2.0, 2.0, 2.0, 2.0, 2.0, 30.0])  # of label 1 to the blank in each frame
+    log_probs = np.log(np.stack([1 / (1 + ratio), ratio / (1 + ratio)], axis=-1))[None].astype(np.float32)
+    lengths, labels, counts = (np.array(x, np.int32) for x in ([6], [[1, 0]], [1]))
+
+    def span(*outside):
+        alignment = ctc.align(log_probs, lengths, labels, counts, *outside)
+        return int(alignment.starts[0, 0]), int(alignment.ends[0, 0])
+
+    near = np.array([[2, 0]], np.int32), np.array([[4, 0]], np.int32)
+    assert span() == (0, 6)
+    assert span((*near, 1.0)) == (2, 6)  # frame 4 costs 1 - log 2, frame 5 gains log 30 - 1
+    assert span((*near, 3.0)) == (2, 4)
+
+
+def test_the_probability_of_a_label_may_be_that_of_its_own_segment():
+    """Frame 0 has another label for certain, which is none of the sequence."""
+    log_probs = np.log(np.array([[[1, 1, 98], [98, 1, 1], [20, 80, 0.01], [98, 1, 1], [98, 1, 1]]], np.float32) / 100)
+    lengths, labels = np.array([5], np.int32), np.array([[1]], np.int32)
+    alignment = ctc.Alignment(np.array([[2]], np.int32), np.array([[3]], np.int32), np.zeros(1, np.float32))
+    whole, own = (
+        float(np.exp(ctc.label_log_probs(log_probs, lengths, labels, alignment, margin)[0, 0])) for margin in (None, 0)
+    )
+    assert own == pytest.approx(0.8, abs=1e-4)
+    assert whole < 0.02
+
+
 def test_a_wide_beam_is_exhaustive():
     log_probs = log_softmax(random_logits())
     result = ctc.beam_search(log_probs, LENGTHS, 400)

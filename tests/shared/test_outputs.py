@@ -12,7 +12,7 @@ import pytest
 
 from shared.atomic import replacement
 from shared.errors import UserError
-from shared.outputs import Output, check_outputs, numbered_paths, write_output
+from shared.outputs import Output, check_outputs, named_paths, numbered_paths, writable, write_output
 
 REPOSITORY = Path(__file__).parents[2]
 WITHOUT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root can write every file")
@@ -48,6 +48,23 @@ def test_output_paths_are_numbered():
     assert numbered_paths("--plot", Path("a.png"), 10, (".png",))[::9] == [Path("a-01.png"), Path("a-10.png")]
     with pytest.raises(UserError, match=r"--plot a\.txt: a name that ends in \.png \.pdf was expected"):
         numbered_paths("--plot", Path("a.txt"), 1, (".png", ".pdf"))
+
+
+def test_output_paths_are_named_after_inputs(tmp_path):
+    names = [Path("x/a.wav"), Path("b.wav"), Path("b.flac")]
+    expected = [tmp_path / "new" / name for name in ("x/a.png", "b.wav.png", "b.flac.png")]
+    assert named_paths("--plot", tmp_path / "new", names, (".png", ".pdf")) == expected
+    assert named_paths("--plot", Path("a.PDF"), names[:1], (".png", ".pdf")) == [Path("a.PDF")]
+    assert writable(tmp_path / "new", expected) == [tmp_path / "new"]
+    (tmp_path / "new" / "x").mkdir(parents=True)
+    assert writable(tmp_path / "new", expected) == expected
+    for path, given, message in (
+        ("a.png", names, "--plot a.png: a folder was expected, for 3 files named after the inputs"),
+        ("a.txt", names[:1], "--plot a.txt: a name that ends in .png .pdf, or a folder, was expected"),
+        ("new", names[:1] * 2, "--plot new: two inputs are named x/a.wav; a folder that has both was expected"),
+    ):
+        with pytest.raises(UserError, match=message):
+            named_paths("--plot", Path(path), given, (".png", ".pdf"))
 
 
 # --- checks --------------------------------------------------------------------------------------------------------

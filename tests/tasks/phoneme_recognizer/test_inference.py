@@ -5,9 +5,10 @@ import pytest
 
 from shared.audio import SAMPLE_RATE
 from shared.errors import UserError
+from shared.phones import SpokenWord
 from tasks.phoneme_recognizer import inference
-from tasks.phoneme_recognizer.inference import Phone, Recognition, SoundRecognizer, cut
-from tests.tasks.phoneme_recognizer.conftest import VOCABULARY, sound
+from tasks.phoneme_recognizer.inference import Phone, Recognition, SoundRecognizer, cut, cut_between
+from tests.tasks.phoneme_recognizer.conftest import LETTERS, VOCABULARY, say, sound
 
 pytestmark = pytest.mark.any_backend
 
@@ -61,9 +62,43 @@ def test_alignments_in_a_batch_equal_single_ones(recognizer):
         np.testing.assert_allclose(*times, atol=1e-4)
 
 
+def spoken(text):
+    """The words of a text of tones; each may also be said backwards."""
+    phones = [tuple(LETTERS[letter] for letter in word) for word in text.split()]
+    return [SpokenWord(word, (said[::-1], said)) for word, said in zip(text.split(), phones, strict=True)]
+
+
+def test_a_long_sound_is_aligned_in_pieces_with_all_its_words(recognizer, monkeypatch):
+    monkeypatch.setattr(inference, "MAX_PIECE", 3 * SAMPLE_RATE)
+    monkeypatch.setattr(inference, "CUT_RANGE", 2 * SAMPLE_RATE)
+    monkeypatch.setattr(inference, "MARGIN", SAMPLE_RATE // 10)
+    words = "aims misa siam asim mais sami imsa"
+    speech = say(f"isi  {words}  ma", seed=3)  # the first and the last word are not in the transcript
+    found = recognizer.align_words(speech.samples.astype(np.float32) / 32_768, spoken(words))
+    assert [word.word for word in found.words] == words.split()
+    assert [[phone.phone for phone in word.phones] for word in found.words] == [
+        [LETTERS[letter] for letter in word] for word in words.split()
+    ]
+    said = [(start, end) for phone, start, end in zip(*speech[1:], strict=True) if phone != "sil"][3:-2]
+    expected = np.array([(said[4 * i][0], said[4 * i + 3][1]) for i in range(7)]) / SAMPLE_RATE
+    np.testing.assert_allclose([(word.start, word.end) for word in found.words], expected, atol=0.04)
+    assert found.seconds == len(speech.samples) / SAMPLE_RATE
+
+
+def test_pieces_have_all_words_and_end_in_pauses():
+    second = SAMPLE_RATE
+    ends = [4 * i + (3 if i == 5 else 4) for i in range(12)]  # a pause after six words
+    times = [(4 * i * second, end * second) for i, end in enumerate(ends)]
+    pieces = list(cut_between(times, ["x"] * 12, 60 * second))
+    assert [words for *_, words in pieces] == [range(6), range(6, 12)]
+    assert [piece[:2] for piece in pieces] == [(0, 23.5 * second), (23.5 * second, 48.5 * second)]
+    with pytest.raises(UserError, match="has 'x' within 40 s only; its words do not fit it"):
+        list(cut_between([(second, 41 * second)], ["x"], 60 * second))
+
+
 def test_sounds_that_cannot_be_aligned_are_refused(recognizer):
-    with pytest.raises(UserError, match="lasts 31 s; at most 30 s can be aligned at once"):
-        recognizer.align(np.zeros(31 * SAMPLE_RATE, np.float32), ["aa"])
+    with pytest.raises(UserError, match=r"lasts 0\.\d\d s, too short for 90 phones"):
+        recognizer.align(sound("a"), ["aa"] * 90)
     with pytest.raises(UserError, match="has no phones to be aligned with"):
         recognizer.align(sound("a"), ["sil"])
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from datasets.cmudict import load_dictionary
 from shared.audio import SAMPLE_RATE
 from tasks.phoneme_recognizer import recognize
 from tasks.phoneme_recognizer.inference import SoundRecognizer
@@ -82,21 +83,35 @@ def test_standard_input(warm, folder, capsys, monkeypatch):
 
 
 def test_textgrid_ctm_and_plot(warm, folder, tmp_path, capsys):
-    files = tmp_path / "x.TextGrid", tmp_path / "x.ctm", tmp_path / "x.png"
-    code, _, _ = run(capsys, folder, "--textgrid", files[0], "--ctm", files[1], "--plot", files[2])
-    assert code == 0
-    assert {path.name for path in tmp_path.glob("x*")} == {
-        "x-1.TextGrid", "x-2.TextGrid", "x-3.TextGrid", "x.ctm", "x-1.png", "x-2.png", "x-3.png",
-    }  # fmt: skip
-    grid = (tmp_path / "x-2.TextGrid").read_text()
+    (folder / "aa.wav").write_bytes(b"no sound")  # its names are those of no other sound
+    grids, ctm_file, plots = tmp_path / "grids", tmp_path / "x.ctm", tmp_path / "plots"
+    code, _, _ = run(capsys, folder, "--textgrid", grids, "--ctm", ctm_file, "--plot", plots)
+    assert code == 1
+    assert {path.name for path in grids.iterdir()} == {"a.TextGrid", "b.TextGrid", "c.TextGrid"}
+    assert {path.name for path in plots.iterdir()} == {"a.png", "b.png", "c.png"}
+    grid = (grids / "b.TextGrid").read_text()
     edges = [float(edge) for edge in re.findall(r"^ {12}xm(?:in|ax) = (.*)$", grid, re.MULTILINE)]
     assert edges[1:-1:2] == edges[2::2]  # each starts where the one before ends
     assert (edges[0], edges[-1]) == (0, pytest.approx(len(say("si am").samples) / SAMPLE_RATE, abs=1e-5))
     assert int(re.search(r"intervals: size = (\d+)", grid)[1]) == len(edges) // 2
     assert re.findall(r'text = "(\w+)"', grid) == ["s", "iy", "aa", "m"]
-    ctm = [line.split() for line in files[1].read_text().splitlines()]
+    ctm = [line.split() for line in ctm_file.read_text().splitlines()]
     assert [line[4] for line in ctm if line[0].endswith("a.wav")] == ["aa", "iy", "m", "s"]
     assert all(line[1] == "1" and float(line[3]) > 0 and 0 <= float(line[5]) <= 1 for line in ctm)
+
+
+def test_outputs_of_several_sounds_are_named_after_them(warm, folder, tmp_path, capsys):
+    (folder / "more").mkdir()
+    for name in ("a.flac", "more/a.wav"):
+        soundfile.write(folder / name, sound("ai"), SAMPLE_RATE)
+    assert run(capsys, folder, "--recursive", "--textgrid", tmp_path / "grids")[0] == 0
+    found = {str(path.relative_to(tmp_path / "grids")) for path in (tmp_path / "grids").rglob("*.TextGrid")}
+    assert found == {"a.wav.TextGrid", "a.flac.TextGrid", "b.TextGrid", "c.TextGrid", "more/a.TextGrid"}
+    _, _, err = run(capsys, folder, "--textgrid", tmp_path / "x.TextGrid")
+    expected = f"error: --textgrid {tmp_path}/x.TextGrid: a folder was expected, for 4 files named after the inputs"
+    assert err.splitlines()[-1] == expected
+    twice = folder / "a.wav", folder / "more/a.wav"
+    assert "two inputs are named a.wav" in run(capsys, *twice, "--textgrid", tmp_path / "grids")[2]
 
 
 def test_a_name_that_is_not_unicode_and_a_sound_too_long_to_draw(warm, folder, tmp_path, capsys, monkeypatch):
@@ -126,32 +141,107 @@ def test_alignment_scores_given_phones(warm, folder, capsys):
     assert re.fullmatch(r"error: .*a\.wav lasts 0\.\d\d s, too short for 120 phones\n", err)
 
 
-def test_words_need_a_dictionary(warm, folder, tmp_path, capsys, monkeypatch):
-    from datasets import cmudict
-
-    cmudict.load_dictionary.cache_clear()
+@pytest.fixture
+def words(tmp_path, monkeypatch):
+    """A copy of CMUdict of three words, one of which has two pronunciations."""
+    load_dictionary.cache_clear()
     monkeypatch.setenv("QUATRAIN_DATA", str(tmp_path))
-    assert "cmudict.dict is not in" in run(capsys, folder / "a.wav", "--align", "ice aim")[2]
     (tmp_path / "cmudict").mkdir()
-    (tmp_path / "cmudict" / "cmudict.dict").write_text("aim EY1 M\nis IH1 Z # a comment\nis(2) S\nam's AA1 M S\n")
-    _, out, _ = run(capsys, folder / "a.wav", "--align", "Am's is", "--brief")
-    assert out.endswith(": aa m s ih z\n")
-    err = run(capsys, folder / "a.wav", "--align", "aim zyx")[2]
-    assert err == "error: --align: the dictionary lacks zyx; phones may be given in brackets\n"
-    cmudict.load_dictionary.cache_clear()
+    path = tmp_path / "cmudict" / "cmudict.dict"
+    path.write_text("aim EY1 M\nis IH1 Z # a comment\nis(2) S\nis(3) IY S\nam's AA1 M S\n")
+    yield path
+    load_dictionary.cache_clear()
+
+
+def test_words_need_a_dictionary(warm, words, folder, capsys):
+    out = run(capsys, folder / "a.wav", "--align", "Am's is", "--brief")[1]
+    assert out.startswith(f"{folder / 'a.wav'}: aa m s ")
+    err = run(capsys, folder / "a.wav", "--align", "zyx")[2]
+    assert err == "error: --align: is without a pronunciation: zyx; --dictionary gives them\n"
+    code, out, err = run(capsys, folder / "a.wav", "--align", "Am's zyx", "--brief")
+    assert (code, out) == (0, f"{folder / 'a.wav'}: aa m s\n")
+    assert err == "error: --align: left out, without a pronunciation: zyx; --dictionary gives them\n"
+    words.unlink()
+    load_dictionary.cache_clear()
+    assert "cmudict.dict is not in" in run(capsys, folder / "a.wav", "--align", "ice aim")[2]
+
+
+def test_the_pronunciation_that_fits_the_sound_is_taken(warm, words, folder, capsys):
+    """Of `is`, which is ih z, s or iy s, the sounds s and iy s have one each."""
+    for text, phones in {"am s": "aa m s", "am is": "aa m iy s"}.items():
+        soundfile.write(folder / "d.wav", sound(text), SAMPLE_RATE)
+        own = folder / "own.dict"
+        own.write_text("am AA M\n")
+        out = run(capsys, folder / "d.wav", "--align", "am is", "--brief", "--dictionary", own)[1]
+        assert out == f"{folder / 'd.wav'}: {phones}\n"
+
+
+def test_words_have_times_and_tiers(warm, words, folder, tmp_path, capsys):
+    speech = say("am  is")
+    soundfile.write(folder / "d.wav", speech.samples, SAMPLE_RATE)
+    (folder / "own.dict").write_text("am AA M\n")
+    grid, ctm = tmp_path / "d.TextGrid", tmp_path / "d.ctm"
+    arguments = folder / "d.wav", "--align", "Am is.", "--dictionary", folder / "own.dict"
+    _, out, _ = run(capsys, *arguments, "--json", "--textgrid", grid, "--ctm", ctm)
+    (best,) = json.loads(out)["recognitions"]
+    first, second = best["words"]
+    assert [(word["word"], word["phones"]) for word in best["words"]] == [("Am", ["aa", "m"]), ("is", ["iy", "s"])]
+    said = [(start, end) for phone, start, end in zip(*speech[1:], strict=True) if phone != "sil"]
+    expected = [said[0][0], said[1][1], said[2][0], said[3][1]]
+    found = [first["start"], first["end"], second["start"], second["end"]]
+    np.testing.assert_allclose(found, np.array(expected) / SAMPLE_RATE, atol=0.03)
+    assert first["probability"] == pytest.approx(
+        np.mean([phone["probability"] for phone in best["phones"][:2]]), abs=1e-4
+    )
+    assert re.findall(r'name = "(\w+)"|text = "(\w*)"', grid.read_text()) == [
+        (name, text)
+        for name, texts in {"words": ["", "Am", "", "is", ""], "phones": ["", "aa", "m", "", "iy", "s", ""]}.items()
+        for name, text in [(name, ""), *(("", text) for text in texts)]
+    ]
+    lines = [line.split() for line in ctm.read_text().splitlines()]
+    assert [line[4] for line in lines] == ["Am", "is"]
+    np.testing.assert_allclose([float(line[2]) for line in lines], [first["start"], second["start"]], atol=1e-3)
+    run(capsys, *arguments, "--ctm", ctm, "--ctm-tier", "phones")
+    assert [line.split()[4] for line in ctm.read_text().splitlines()] == ["aa", "m", "iy", "s"]
+    lines = run(capsys, *arguments)[1].splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == ["Am", "aa", "m", "is", "iy", "s"]
+
+
+def test_a_transcript_of_part_of_the_sound_has_the_times_of_that_part(warm, folder, capsys):
+    speech = say("ia sm  ai")
+    soundfile.write(folder / "d.wav", speech.samples, SAMPLE_RATE)
+    _, out, _ = run(capsys, folder / "d.wav", "--align", "[s m]", "--json")
+    (best,) = json.loads(out)["recognitions"]
+    said = {phone: (start, end) for phone, start, end in zip(*speech[1:], strict=True)}
+    for phone in best["phones"]:
+        expected = np.array(said[phone["phone"]]) / SAMPLE_RATE
+        np.testing.assert_allclose([phone["start"], phone["end"]], expected, atol=0.04)
+        assert phone["probability"] > 0.5
 
 
 def test_transcripts_are_aligned_with_their_sounds(warm, spoken_words, capsys):
     (spoken_words / "01.txt").unlink()
     (spoken_words / "02.txt").write_text("zyx")
+    (spoken_words / "03.txt").rename(spoken_words / "03.lab")
     code, out, err = run(capsys, spoken_words, "--transcripts", "--brief")
     assert code == 1
     lines = [line.rpartition("/")[2] for line in out.splitlines()]
     assert len(lines) == 18
     assert lines[:2] == ["00.wav: aa iy s m", "03.wav: aa s m iy"]
     first, second = (line.rpartition("/")[2] for line in err.splitlines())
-    assert (first, err.count("has no transcript: there is no")) == ("01.txt", 1)
-    assert second == "02.wav the dictionary lacks zyx; phones may be given in brackets"
+    assert first == "01.txt, and no table of its folder names it"
+    assert second == "02.wav is without a pronunciation: zyx; --dictionary gives them"
+
+
+def test_transcripts_in_a_table_are_aligned_too(warm, spoken_words, capsys):
+    texts = {path.stem: path.read_text() for path in spoken_words.glob("*.txt")}
+    for path in spoken_words.glob("*.txt"):
+        path.unlink()
+    (spoken_words / "metadata.csv").write_text("".join(f"{name}.wav|{text}\n" for name, text in texts.items()))
+    code, out, _ = run(capsys, spoken_words / "00.wav", spoken_words / "19.wav", "--transcripts", "--brief")
+    assert (code, [line.rpartition("/")[2] for line in out.splitlines()]) == (
+        0, ["00.wav: aa iy s m", "19.wav: m aa s iy"]
+    )  # fmt: skip
 
 
 def test_unreadable_files_are_reported_and_skipped(warm, folder, capsys):
@@ -199,7 +289,7 @@ def test_samples_without_a_header(warm, tmp_path, capsys, monkeypatch):
     (tmp_path / "a.raw").write_bytes(content)
     (tmp_path / "b.wav").write_bytes(b"no sound")  # a folder is searched for other suffixes
     arguments = ("--rate", SAMPLE_RATE, "--encoding", "s16be", "--brief")
-    assert run(capsys, tmp_path, *arguments) == (0, f"{tmp_path / 'a.raw'}: aa iy m s\n", "")
+    assert run(capsys, tmp_path, *arguments)[:2] == (0, f"{tmp_path / 'a.raw'}: aa iy m s\n")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert run(capsys, "-", *arguments)[1] == "-: aa iy m s\n"
     code, _, err = run(capsys, tmp_path / "a.raw")
@@ -242,7 +332,12 @@ def test_samples_that_are_not_finite_are_refused(warm, folder, capsys):
         (["x.wav", "--beam", "2", "--n-best", "3"], "--n-best 3: a number from 1 to 2"),
         (["x.wav", "--align", "a", "--n-best", "2"], "--n-best does not go with it"),
         (["x.wav", "--align", "a", "--transcripts"], "--align and --transcripts both give the phones"),
-        (["x.wav", "--textgrid", "x.txt"], "--textgrid x.txt: a name that ends in .TextGrid was expected"),
+        (
+            ["x.wav", "--textgrid", "x.txt"],
+            "--textgrid x.txt: a name that ends in .TextGrid, or a folder, was",
+        ),
+        (["x.wav", "--ctm-tier", "words"], "--ctm-tier words is for words; --align or --transcripts was expected"),
+        (["x.wav", "--dictionary", "x.dict"], "--dictionary is for words; --align or --transcripts was expected"),
         (["x.wav", "--live"], "--live reads standard input alone"),
         (["--live", "--beam", "3"], "--live reads standard input alone"),
         (["x.raw", "--rate", "999"], "--rate 999: a number from 1,000 to 768,000 was expected"),
