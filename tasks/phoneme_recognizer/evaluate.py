@@ -2,11 +2,14 @@
 
     python -m tasks.phoneme_recognizer.evaluate [--model RUN] [--split dev|test] [--json]
     python -m tasks.phoneme_recognizer.evaluate --corpus timit --split test     # a corpus it was not trained on
+    python -m tasks.phoneme_recognizer.evaluate --corpus recordings   # your own: a folder or a table, all of it
     python -m tasks.phoneme_recognizer.evaluate --noise --worst 5
+    python -m tasks.phoneme_recognizer.evaluate --outputs phones.txt --references true.txt    # no model recognizes
 
 Measures the phone error rate (PER) without silence, and with it where the corpus labels it; errors of boundaries where
 times are known; the expected calibration error of the probabilities (ECE); the most frequent confusions. Metrics are
 added to the run's metrics.json, and plots of confusions and reliability to its plots/, unless the run is released.
+`--outputs` scores phone strings that exist, whatever made them, against `--references`, `--corpus` or the split.
 """
 
 import sys
@@ -16,8 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from shared.bounds import MAX_BEAM, Bounds, CountOrZero
-from shared.cli import EvaluationOptions, command, parse
-from shared.commands import evaluate
+from shared.cli import EvaluationOptions, Results, command, parse
+from shared.commands import as_lines, evaluate
+from shared.errors import UserError
+from shared.outputs import check_outputs
 from shared.phones import fold_all
 from shared.runs import Run
 from tasks.phoneme_recognizer.config import Config, find_run
@@ -38,11 +43,17 @@ MAX_CONFUSIONS = 10  # the most frequent ones
 @dataclass(frozen=True, kw_only=True)
 class Arguments(EvaluationOptions):
     corpus: str | None = None
-    """Corpus or folder to measure on; default: the run's first. All of an unknown folder is measured."""
+    """Corpus, folder or table to measure on; default: the run's first. All of an unknown folder is measured."""
     beam: Annotated[int | None, Bounds(0, MAX_BEAM)] = None
     """Beam width of the prefix search, 0 for the best path; default: the value in the run's config."""
     noise: bool = False
     """Also measure in noise of 20, 10, 5 and 0 dB."""
+    outputs: Path | None = None
+    """Score these phones instead of recognizing: a name and its phones a line, or --json of recognize."""
+    references: Path | None = None
+    """Phones that --outputs are scored against, in the same form; default: those of the corpus."""
+    dictionary: Path | None = None
+    """Pronunciations of your own, as in CMUdict, for a folder or table; default: those of the run's training."""
     worst: CountOrZero = 0
     """Number of utterances with the highest PER to print."""
     plots: Path | None = None
@@ -65,13 +76,13 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     recognizer, config = SoundRecognizer.of(loaded, run, options.beam), loaded.config
     corpus = options.corpus or config.corpora[0]
     part, name = part_and_name(options, config)
-    split = load_split(replace(config, corpus=corpus), part, options.data_dir)
+    split = load_split(with_options(config, options), part, options.data_dir)
     recognitions = recognize_split(recognizer, split)
     scores = score(split.utterances, recognitions, recognizer.vocabulary)
     record: dict[str, Any] = {"corpus": corpus, "utterances": len(recognitions), "beam": recognizer.beam}
     record |= {metric: round(value, 4) for metric, value in scores.metrics.items()}
     frequent = [pair for pair in scores.confusions.most_common() if pair[0][0] not in ("", pair[0][1])]
-    record["confusions"] = {f"{phone} as {other}": n for (phone, other), n in frequent[:MAX_CONFUSIONS]}
+    record["confusions"] = {f"{phone} as {other or 'nothing'}": n for (phone, other), n in frequent[:MAX_CONFUSIONS]}
     record["protocol"] = PROTOCOL
     noisy = measure_noise(recognizer, split) if options.noise else {}
     folders = [options.plots] if options.plots else []
@@ -88,6 +99,39 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
             draw_reliability(scores.probabilities, scores.is_right, reliability)
     worst = {"worst": worst_utterances(split, recognitions, options.worst)} if options.worst else {}
     return {"split": part, **record, **noisy, **worst}
+
+
+def score_given(options: Arguments) -> dict[str, Any]:
+    """The scores of the phone strings that `--outputs` names."""
+    from tasks.phoneme_recognizer.data import load_split
+    from tasks.phoneme_recognizer.given import paired, read_phone_lines, score_phones
+
+    outputs, path = read_phone_lines(options.outputs or Path()), options.outputs or Path()
+    if options.references:
+        lines = read_phone_lines(options.references)
+        references = {name or str(index): phones for index, (name, phones) in enumerate(lines)}
+        if len(references) < len(lines):
+            raise UserError(f"{options.references}: a name occurs twice; one line for each sound was expected")
+        of: dict[str, Any] = {"references": str(options.references)}
+    else:
+        config = Config() if options.corpus else find_run(options.model).read_config(Config)
+        part, _ = part_and_name(options, config)
+        config = with_options(config, options)
+        split = load_split(config, part, options.data_dir)
+        references = {split.records[each.index]["name"]: each.scored() for each in split.utterances}
+        of = {"corpus": config.corpora[0], "split": part}
+    matched = paired(path, outputs, references)
+    record = {"outputs": str(path), **of, **score_phones(list(references.values()), matched, MAX_CONFUSIONS)}
+    worst = worst_of(list(zip(references, references.values(), matched, strict=True)), options.worst)
+    return {**record, **({"worst": worst} if worst else {})}
+
+
+def with_options(config: Config, options: Arguments) -> Config:
+    """The configuration of a run, with the corpus and the dictionary that the options name."""
+    changes = {"corpus": options.corpus, "dictionary": options.dictionary and str(options.dictionary)}
+    if options.corpus:
+        changes |= {"dev_corpus": "", "test_corpus": ""}
+    return replace(config, **{name: value for name, value in changes.items() if value is not None})
 
 
 def part_and_name(options: Arguments, config: Config) -> tuple[str, str]:
@@ -145,14 +189,24 @@ def decode_split(decoder: "BestPathDecoder", vocabulary: "PhoneVocabulary", spli
 
 def worst_utterances(split: "Split", recognitions: "list[Recognition]", count: int) -> list[dict[str, Any]]:
     """Name, PER, reference and hypothesis of the utterances with the highest PER."""
+    names = [split.records[utterance.index]["name"] for utterance in split.utterances]
+    pairs = zip(names, split.utterances, recognitions, strict=True)
+    return worst_of([(name, utterance.scored(), recognition.scored()) for name, utterance, recognition in pairs], count)
+
+
+def worst_of(scored: list[tuple[str, list[str], list[str]]], count: int) -> list[dict[str, Any]]:
+    """The same of names, references and hypotheses."""
     from tasks.phoneme_recognizer.scoring import phone_error_rate
 
-    rows = []
-    for utterance, recognition in zip(split.utterances, recognitions, strict=True):
-        reference, hypothesis = utterance.scored(), recognition.scored()
-        row = {"name": split.records[utterance.index]["name"]}
-        row["PER"] = round(phone_error_rate([reference], [hypothesis]), 4)
-        rows.append(row | {"said": " ".join(reference), "recognized": " ".join(hypothesis)})
+    rows = [
+        {
+            "name": name,
+            "PER": round(phone_error_rate([reference], [hypothesis]), 4),
+            "said": " ".join(reference),
+            "recognized": " ".join(hypothesis),
+        }
+        for name, reference, hypothesis in scored
+    ]
     return sorted(rows, key=lambda row: -row["PER"])[:count]
 
 
@@ -161,6 +215,15 @@ def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.phoneme_recognizer.evaluate", __doc__)
     import datasets
 
+    if options.outputs:
+        reads = {"a file that is read": [options.outputs, options.references, options.dictionary, options.corpus]}
+        check_outputs({"--output": [options.output]}, reads)
+        record = score_given(options)
+        with Results(options.json, options.output) as results:
+            results.write(record, as_lines(record))
+        return
+    if options.references:
+        raise UserError("--references are those of --outputs, which was expected with it")
     run = find_run(options.model)
     config = run.read_config(Config)
     corpora = datasets.user_paths([options.corpus or config.corpora[0]], options.data_dir)

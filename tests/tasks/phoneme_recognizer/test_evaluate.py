@@ -47,6 +47,72 @@ def test_options_out_of_range_are_refused(option, value, capsys):
     assert f"error: {option} {value}: " in capsys.readouterr().err
 
 
+def given(capsys, tmp_path, outputs, references, *options):
+    """The exit code, the record and the errors of an evaluation of two texts."""
+    for name, text in {"outputs.txt": outputs, "references.txt": references}.items():
+        (tmp_path / name).write_text(text)
+    paths = "--outputs", tmp_path / "outputs.txt", "--references", tmp_path / "references.txt"
+    code = main([*map(str, (*paths, *options)), "--json"])
+    printed = capsys.readouterr()
+    return code, json.loads(printed.out) if printed.out else {}, printed.err
+
+
+@pytest.mark.parametrize(
+    ("outputs", "references"),
+    [
+        ("x/u1.wav: s m ao l\nu2.wav: (silence)\n", "u2 AA IH0\nu1 S M AO1 L sil\n"),
+        ("b (silence)\nu1 s m aa l\n", "u1 h# s m aa l pau\nb aa ix\n"),
+        ("s m aa l\n(silence)\n", "s m ao l\naa ih\n"),
+        ("u1: s m \u0251 l\nu2: (silence)", "u1 s m ao l\nu2 aa ih"),
+        (
+            '{"sound": "u1.wav", "recognitions": [{"phones": [{"phone": "s"}, {"phone": "m"}, {"phone": "aa"},'
+            ' {"phone": "l"}]}]}\n{"sound": "u2.wav", "recognitions": [{"phones": []}]}\n',
+            "u1 s m ao l\nu2 aa ih\n",
+        ),
+    ],
+)
+def test_phones_that_exist_are_scored_by_name_or_in_order(capsys, tmp_path, outputs, references):
+    """Of six phones in the references two are missing; ao and aa are one of the scored classes."""
+    code, record, err = given(capsys, tmp_path, outputs, references)
+    assert (code, err) == (0, "")
+    assert [record[name] for name in ("utterances", "PER", "deletions", "insertions")] == [2, 0.3333, 0.3333, 0]
+
+
+def test_outputs_and_references_that_do_not_belong_together(capsys, tmp_path):
+    code, record, err = given(capsys, tmp_path, "u1: s\nu3: s\n", "u1 s\nu2 m m\n", "--worst", "1")
+    assert (code, record["PER"], record["worst"][0]["name"]) == (0, 0.6667, "u2")
+    first, second = err.splitlines()
+    assert first.endswith("1 reference without an output, which counts as one without phones: u2")
+    assert second.endswith("1 output without a reference, which is left out: u3")
+    for outputs, references, message in (
+        ("s m\n", "s m\nm\n", "has 1 line without names for 2 references"),
+        ("u1: s\nu1: m\n", "u1 s\n", "u1 occurs twice"),
+        ("u2: s\n", "u1 s\n", "u2 is no name of the references, such as u1"),
+        ("u1: s qq\n", "u1 s\n", "line 1: qq is no phone"),
+        ("", "u1 s\n", "outputs.txt is empty"),
+        ("{}", "u1 s\n", "line 1: an object of `recognize --json` was expected"),
+    ):
+        code, _, err = given(capsys, tmp_path, outputs, references)
+        assert (code, err.count("\n")) == (2, 1)
+        assert message in err
+    assert main(["--references", "x"]) == 2
+    assert "--references are those of --outputs" in capsys.readouterr().err
+
+
+def test_phones_that_exist_are_scored_against_a_folder(spoken_words, tmp_path, capsys):
+    """No model is needed."""
+    texts = {path.stem: path.read_text() for path in spoken_words.glob("*.txt")}
+    phones = {"a": "aa", "i": "iy", "s": "s", "m": "m"}
+    lines = [f"{name}.wav: {' '.join(phones[letter] for letter in text)}\n" for name, text in sorted(texts.items())]
+    (tmp_path / "outputs.txt").write_text("".join(lines[:-1]))
+    arguments = "--outputs", tmp_path / "outputs.txt", "--corpus", spoken_words, "--json"
+    assert main(list(map(str, arguments))) == 0
+    printed = capsys.readouterr()
+    record = json.loads(printed.out)
+    assert [record[name] for name in ("split", "utterances", "PER", "deletions")] == ["all", 20, 0.05, 0.05]
+    assert "1 reference without an output" in printed.err
+
+
 def test_a_model_in_memory_gives_the_metrics_of_its_training(trained):
     saved = trained.run.load_metrics()["dev"]
     assert measure(trained.run, Arguments(), load_model(trained.run)) == {"split": "dev", **saved}
