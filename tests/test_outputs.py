@@ -39,8 +39,8 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("recognize a.wav --plot a.png --ctm a.png", "--plot a.png is also the output of --ctm"),
         ("recognize a.wav --transcripts --output hard.txt", "--output hard.txt is one of the transcripts"),
         (
-            "recognize a.wav b.wav --textgrid x.TextGrid --ctm x-1.TextGrid",
-            "--ctm x-1.TextGrid is also the output of --textgrid",
+            "recognize a.wav b.wav --textgrid . --ctm a.TextGrid",
+            "--textgrid a.TextGrid is also the output of --ctm",
         ),
         ("translate --file a.txt --pharaoh hard.txt", "--pharaoh hard.txt is the file to translate"),
         ("translate --file a.txt --output x --pharaoh ./x", "--pharaoh x is also the output of --output"),

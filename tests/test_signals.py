@@ -20,12 +20,17 @@ PROGRAMS = {
 STOPS = {"at the start": "numpy", "in the command": "keras"}  # the package in whose import the signal arrives
 
 
+def heed_interrupts() -> None:
+    """A shell starts background processes, such as this test may be, without."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def ended(folder: Path, package: str, program: str, number: signal.Signals) -> tuple[int, bytes, bytes]:
     """Exit code and outputs of a program that gets a signal while it imports a package."""
     (folder / f"{package}.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     environment = os.environ | {"PYTHONPATH": str(folder)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, *PROGRAMS[program]], cwd=ROOT, env=environment, **pipes) as process:
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heed_interrupts}
+    with subprocess.Popen([sys.executable, *PROGRAMS[program]], cwd=ROOT, env=environment, **options) as process:
         assert process.stdout.readline() == b"importing\n"
         process.send_signal(number)
         output, error = process.communicate(timeout=60)

@@ -10,7 +10,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from datasets.aligned_files import AlignedFiles
+from datasets.aligned_files import read_split
 from shared.runs import Run
 from tasks.phoneme_recognizer.scoring import confusions, error_rates
 from tasks.phoneme_recognizer.spelling import RUN, Speller
@@ -21,8 +21,8 @@ PROTOCOL = "first pronunciation of the beam against the nearest one of CMUdict, 
 def measure(letters: Path, phones: Path, split: str) -> dict[str, float | int | str]:
     """PER and WER, as fractions, of the distinct words of a split."""
     said = defaultdict(list)
-    for pair in AlignedFiles(letters, phones, split):
-        said[pair["source"].replace(" ", "")].append(pair["target"].split())
+    for source, target in read_split({"train": (letters, phones)}, split):
+        said[source.replace(" ", "")].append(target.split())
     found = Speller()(list(said))
     errors = total = wrong = 0
     for pronunciations, (first, *_) in zip(said.values(), found, strict=True):

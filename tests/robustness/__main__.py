@@ -22,9 +22,9 @@ def main(folder: Path) -> None:
     tiny.shrink_corpora()
     with sandbox(folder) as own:
         reports = (
-            files.campaign(own, 150, SEED, jobs=2),
-            commands.campaign(own, 20, SEED, jobs=2),
-            kills.campaign(own, 3, SEED, tasks=("language_model",), most=1),
+            files.campaign(own, 60, SEED, jobs=2),
+            commands.campaign(own, 10, SEED, jobs=2),
+            kills.campaign(own, 2, SEED, tasks=("language_model",), most=1),
         )
         counts = {report.name: sum(report.counts.values(), Counter()) for report in reports}
         (own / "short.json").write_text(json.dumps(counts))
