@@ -66,7 +66,9 @@ def read_captions(path: Path) -> list[Captioned]:
         rows = list(_of_json(text) if start in ("{", "[") else _of_table(text, skipped))
         if len(skipped) > MAX_BAD * (len(rows) + len(skipped)):
             raise ValueError(f"{skipped[0]} has too few columns")
-    except (ValueError, csv.Error) as error:  # json.JSONDecodeError is a ValueError
+    except RecursionError:
+        raise CorpusError(f"{path} is no file of captions: its lists are nested too deep") from None
+    except ValueError as error:  # json.JSONDecodeError is one
         raise CorpusError(f"{path} is no file of captions: {error}") from None
     if not rows:
         raise CorpusError(f"{path} has no captions; rows such as image,caption were expected")
@@ -93,6 +95,32 @@ def name_keys(name: str) -> list[str]:
     path = PurePosixPath(name.lower())
     number = re.fullmatch(r"(?:coco_\w+_)?0*(\d+)", path.stem)
     return list(dict.fromkeys([path.as_posix(), path.name, path.stem, *([f"number {number[1]}"] if number else [])]))
+
+
+def by_keys(names: Iterable[str]) -> dict[str, list[str]]:
+    """The pictures of each of `name_keys`."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        for key in name_keys(name):
+            found.setdefault(key, []).append(name)
+    return found
+
+
+def matching(name: str, pictures: Mapping[str, list[str]]) -> list[str]:
+    """The pictures, of `by_keys`, that a name of more or fewer folders, or of no suffix, stands for.
+
+    There is one, none, or several if the name does not say which.
+    """
+    for key in name_keys(name):
+        if found := pictures.get(key):
+            ends = [picture for picture in found if _is_end(picture.lower(), name.lower())]
+            return [name] if name in found else ends if len(ends) == 1 else found
+    return []
+
+
+def _is_end(first: str, second: str) -> bool:
+    """Whether one of two paths ends with the other."""
+    return f"/{first}".endswith(f"/{second}") or f"/{second}".endswith(f"/{first}")
 
 
 def split_name(text: str) -> str:
@@ -203,7 +231,7 @@ def _of_table(text: str, skipped: list[str]) -> Iterator[Captioned]:
             skipped.append(f"row {number}, {shown(layout.separator.join(row))}")
             continue
         caption = layout.separator.join(row[layout.caption :]) if layout.is_last else row[layout.caption]
-        name = NUMBERED.sub("", row[layout.image].strip()).replace("\\", "/")
+        name = NUMBERED.sub("", row[layout.image].strip().strip('"')).replace("\\", "/")
         split = "" if layout.split is None else split_name(row[layout.split])
         yield Captioned(name, [_unquoted(caption.strip())], split)
 
@@ -233,9 +261,12 @@ def _layout(first: str) -> _Layout:
 def _rows(text: str, lines: list[str], separator: str) -> Iterator[tuple[int, list[str]]]:
     """Numbered rows; a quote that would take the next pictures into a caption is one of the text."""
     if separator != "\t":
-        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+        try:
+            rows = list(csv.reader(io.StringIO(text), delimiter=separator, strict=True))
+        except csv.Error:  # such as a quote without a second one
+            rows = []
         starts = re.compile(rf"\n[^\n{re.escape(separator)}]+\.\w{{3,4}}(#\d+)?\s*{re.escape(separator)}")
-        if not any(starts.search(field) for row in rows for field in row):
+        if rows and not any(starts.search(field) for row in rows for field in row):
             yield from ((number, row) for number, row in enumerate(rows, start=1) if any(map(str.strip, row)))
             return
     for number, line in enumerate(lines, start=1):

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, overload
 
 from datasets import CorpusError
-from datasets.caption_files import SPLITS, SUFFIXES, Captioned, merged, name_keys, read_captions
+from datasets.caption_files import SPLITS, SUFFIXES, Captioned, by_keys, matching, merged, name_keys, read_captions
 from datasets.lines import read_text
 from shared.inputs import list_folder
 from shared.text import as_lines
@@ -212,10 +212,7 @@ class Album:
         self.folder, self.files = folder, list_folder(folder, recursive=True).files
         pictures = [path for path in self.files if path.suffix.lower() in SUFFIXES]
         self.photos = {path.relative_to(folder).as_posix(): path for path in pictures}
-        self._names: dict[str, list[str]] = {}  # those of `photos` that a shorter name may stand for
-        for name in self.photos:
-            for key in name_keys(name):
-                self._names.setdefault(key, []).append(name)
+        self._names = by_keys(self.photos)
         self._texts = {
             name: path.with_name(stem + suffix)
             for name, path in self.photos.items()
@@ -227,15 +224,10 @@ class Album:
 
     def find(self, name: str) -> str | None:
         """The photo that a file calls by this name: more or fewer parts of its path, or no suffix; None without one."""
-        for key in name_keys(name):
-            names = self._names.get(key, [])
-            ends = [found for found in names if _is_end(found.lower(), name.lower())]
-            if len(names) == 1 or len(ends) == 1:
-                return (ends if len(ends) == 1 else names)[0]
-            if names:
-                self._problems.setdefault("names of several photos", []).append(name)
-                return None
-        self._problems.setdefault("names of no photo", []).append(name)
+        names = matching(name, self._names)
+        if len(names) == 1:
+            return names[0]
+        self._problems.setdefault(f"names of {'several photos' if names else 'no photo'}", []).append(name)
         return None
 
     def caption_files(self) -> list[Path]:
@@ -296,11 +288,6 @@ class Album:
                 print(
                     f"{self.folder}: {len(names):,} {problem}: {', '.join(names[:MAX_EXAMPLES])}{more}", file=sys.stderr
                 )
-
-
-def _is_end(first: str, second: str) -> bool:
-    """Whether one of two paths ends with the other."""
-    return f"/{first}".endswith(f"/{second}") or f"/{second}".endswith(f"/{first}")
 
 
 def _split_in(name: str) -> str:

@@ -1,12 +1,13 @@
 """Captions that somebody has already, to be measured against the references of a corpus."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets import CorpusError
-from datasets.caption_files import name_keys, read_captions
+from datasets.caption_files import by_keys, matching, read_captions
 from datasets.lines import read_lines
 from datasets.photo_folder import PhotoFolder
 from shared.errors import UserError
@@ -37,7 +38,7 @@ def given_captions(path: Path, names: Sequence[str]) -> list[str]:
     """The first caption of each photo in a file of captions, or of plain lines in the order of the photos.
 
     Raises:
-        UserError: The file cannot be read, or a photo has no caption in it.
+        UserError: The file cannot be read, a photo has no caption in it, or one name stands for several photos.
     """
     try:
         rows = read_captions(path)
@@ -48,16 +49,20 @@ def given_captions(path: Path, names: Sequence[str]) -> list[str]:
         if len(lines) == len(names):
             return lines
         raise UserError(f"{error}; or {len(names):,} lines, one for each photo; it has {len(lines):,}") from None
-    found: dict[str, str] = {}
-    for row in rows:
-        for key in name_keys(row.name):
-            found.setdefault(key, row.captions[0])
-    captions = [next((found[key] for key in name_keys(name) if key in found), None) for name in names]
-    if missing := [name for name, caption in zip(names, captions, strict=True) if caption is None]:
-        shown = ", ".join(missing[:MAX_EXAMPLES])
-        count = f"{len(missing):,} of {len(names):,} photos"
-        raise UserError(f"{path} has no caption of {count}, such as {shown}; one of each was expected")
-    used = {key for name in names for key in name_keys(name)}
-    if others := sum(not used & set(name_keys(row.name)) for row in rows):
+    captions = {row.name: row.captions[0] for row in rows}
+    pictures = by_keys(captions)
+    found = {name: matching(name, pictures) for name in names}
+    uses = Counter(own[0] for own in found.values() if len(own) == 1)
+    problems = {
+        "has no caption of": [name for name, own in found.items() if not own],
+        "does not say which caption is that of": [
+            name for name, own in found.items() if len(own) > 1 or any(uses[row] > 1 for row in own)
+        ],
+    }
+    for problem, wrong in problems.items():
+        if wrong:
+            count, such = f"{len(wrong):,} of {len(found):,} photos", ", ".join(wrong[:MAX_EXAMPLES])
+            raise UserError(f"{path} {problem} {count}, such as {such}; one of each was expected")
+    if others := len(captions) - len(uses):
         print(f"{path}: {others:,} captions of other photos are not measured", file=sys.stderr)
-    return [caption for caption in captions if caption is not None]
+    return [captions[found[name][0]] for name in names]

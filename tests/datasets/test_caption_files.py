@@ -74,6 +74,8 @@ def test_a_lone_quote_is_one_of_the_caption(tmp_path):
         Captioned("c.jpg", ['A "big" pig']),
         Captioned("d.jpg", ["An ox"]),
     ]
+    path = written(tmp_path, "c.csv", '"a.jpg","A dog"\n"b.jpg#1","A cat\n')
+    assert read_captions(path) == [Captioned("a.jpg", ["A dog"]), Captioned("b.jpg", ['"A cat'])]
     path = written(tmp_path, "b.csv", 'image,caption\na.jpg,"A dog\nin ""two"" lines"\nb.jpg,A cat\n')
     assert read_captions(path)[0] == Captioned("a.jpg", ['A dog in "two" lines'])
 
@@ -114,6 +116,7 @@ def test_splits_are_those_of_the_file(tmp_path):
         ("[1]", "a list of objects was expected"),
         ("{", "is no file of captions: "),
         ("a\0b", "a.csv"),
+        ("[" * 200_000, "is no file of captions: its lists are nested too deep"),
     ],
 )  # fmt: skip
 def test_other_files_are_refused_in_one_line(tmp_path, content, message):
