@@ -20,6 +20,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf, isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +67,10 @@ class Recording(NamedTuple):
 Report = Callable[[str], None]
 
 
+class NoSoundError(CorpusError):
+    """A table names no sound of its folder."""
+
+
 def find_recordings(source: Path, report: Report = lambda _: None) -> list[Recording]:
     """Return the sounds that have a transcript, in order of path or of the table.
 
@@ -77,11 +82,12 @@ def find_recordings(source: Path, report: Report = lambda _: None) -> list[Recor
         CorpusError: `source` does not exist, is not readable or not in such a layout, or no sound has a transcript.
     """
     if source.is_file():
-        recordings = _of_table(source, source.parent, report, is_whole=False)
+        files = list_folder(source.parent, recursive=True).files
+        recordings = _of_table(source, source.parent, files, report, is_whole=False)
     elif not source.is_dir():
         raise CorpusError(f"{source} is neither a corpus nor a folder of sound files with transcripts")
     else:
-        recordings = _of_folder(source, report)
+        recordings = _of_folder(source, list_folder(source, recursive=True).files, report)
     if not recordings:
         raise CorpusError(
             f"{source}: no sound file with a transcript; expected a .txt beside each, or a {TABLE}: name, tab, text"
@@ -96,34 +102,50 @@ def transcripts_of(sounds: Sequence[Path]) -> dict[Path, str]:
         CorpusError: A table cannot be read.
     """
     found: dict[Path, str] = {}
+    inside: dict[Path, list[Path]] = {}  # a table is beside the sounds or beside their folder
+    for sound in map(Path.absolute, sounds):
+        for folder in list(sound.parents)[:2]:
+            inside.setdefault(folder, []).append(sound)
     of_folders: dict[Path, dict[Path, str]] = {}
     for sound in sounds:
         beside = next((path for path in map(sound.with_suffix, TEXTS) if path.is_file()), None)
         if beside:
             found[sound] = _text(beside)
             continue
-        for folder in list(sound.absolute().parents)[:2]:  # a table is beside the sounds or beside their folder
+        for folder in list(sound.absolute().parents)[:2]:
             if folder not in of_folders:
-                of_folders[folder] = _by_path(folder)
+                of_folders[folder] = _by_path(folder, inside[folder])
             if text := of_folders[folder].get(sound.resolve()):
                 found[sound] = text
                 break
     return found
 
 
-def _by_path(folder: Path) -> dict[Path, str]:
-    """Return the transcripts of the whole sounds of a folder that has a table."""
-    if not _tables(folder) and not any(folder.glob(f"*{LIBRISPEECH}")) and not (folder / "wav.scp").is_file():
+def _by_path(folder: Path, sounds: Sequence[Path]) -> dict[Path, str]:
+    """Return the transcripts of whole sounds of a folder, whose other sounds in subfolders are not looked for.
+
+    A table that names none of them is about something else, as is one that cannot be read unless its name is of a
+    layout.
+    """
+    tables, files = _tables(folder), [path for path in folder.iterdir() if path.is_file()]
+    has_layout = (folder / "wav.scp").is_file() or any(LIBRISPEECH in path.name for path in files)
+    if not tables and not has_layout:
         return {}
-    recordings = _of_folder(folder, lambda _: None)
+    try:
+        recordings = _of_folder(folder, list(dict.fromkeys([*files, *sounds])), lambda _: None)
+    except NoSoundError:
+        return {}
+    except CorpusError:
+        if has_layout or any(map(_is_named, tables)):
+            raise
+        return {}
     return {each.path.resolve(): each.text for each in recordings if not each.start and each.end is None}
 
 
 # --- layouts --------------------------------------------------------------------------------------------------------
 
 
-def _of_folder(folder: Path, report: Report) -> list[Recording]:
-    files = list_folder(folder, recursive=True).files
+def _of_folder(folder: Path, files: Sequence[Path], report: Report) -> list[Recording]:
     if (folder / "wav.scp").is_file():
         return _of_kaldi(folder, report)
     if kaldi := [path.parent for path in files if path.name == "wav.scp" and (path.parent / "text").is_file()]:
@@ -133,15 +155,35 @@ def _of_folder(folder: Path, report: Report) -> list[Recording]:
     tables = _tables(folder)
     if not tables:
         return _beside(folder, files, report)
+    try:
+        return _of_tables(tables, folder, files, report)
+    except CorpusError:
+        lines: list[str] = []
+        recordings = [] if any(map(_is_named, tables)) else _beside(folder, files, lines.append)
+        if not recordings:
+            raise
+    for line in lines:  # the table is about something else
+        report(line)
+    return recordings
+
+
+def _of_tables(tables: Sequence[Path], folder: Path, files: Sequence[Path], report: Report) -> list[Recording]:
     given = {path: _split_of(path.name.partition(".")[0]) for path in tables}
-    if any(given.values()):  # train.tsv, dev.tsv and test.tsv; others, such as invalidated.tsv, are not for training
-        tables = [path for path in tables if given[path]]
-        found = (
-            [each._replace(split=given[path]) for each in _of_table(path, folder, report, is_whole=False)]
-            for path in tables
-        )
-        return [each for of_table in found for each in of_table]
-    return _of_table(tables[0], folder, report, is_whole=True)
+    if not any(given.values()):
+        return _of_table(tables[0], folder, files, report, is_whole=True)
+    recordings, errors = [], []
+    for path, split in given.items():
+        if split:  # train.tsv, dev.tsv and test.tsv; others, such as invalidated.tsv, are not for training
+            try:
+                found = _of_table(path, folder, files, report, is_whole=False)
+                recordings += [each._replace(split=split) for each in found]
+            except NoSoundError as error:
+                errors.append(error)
+    if errors and not recordings:
+        raise errors[0]
+    for error in errors:
+        report(str(error))
+    return recordings
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -155,6 +197,11 @@ def _tables(folder: Path) -> list[Path]:
     if validated := [path for path in tables if path.name.startswith("validated.")]:
         return validated
     return tables if len(tables) == 1 else []
+
+
+def _is_named(table: Path) -> bool:
+    """Whether the name of a table is one of a layout."""
+    return table.name.removesuffix(".gz") in TABLES
 
 
 def _split_of(name: str) -> str:
@@ -205,7 +252,7 @@ def _segment(path: Path, name: str, line: str) -> tuple[str, float, float | None
         times = float(start), float(end)
     except ValueError:
         raise CorpusError(f"{path}: {name}: a recording, a start and an end in seconds were expected") from None
-    if times[0] < 0 or (times[1] <= times[0] and times[1] >= 0):
+    if not all(map(isfinite, times)) or times[0] < 0 or 0 <= times[1] <= times[0]:
         raise CorpusError(f"{path}: {name}: from {start} to {end} s; an end after the start was expected")
     return recording, times[0], times[1] if times[1] >= 0 else None
 
@@ -263,27 +310,36 @@ class Row(NamedTuple):
     end: float | None
 
 
-def _of_table(path: Path, folder: Path, report: Report, is_whole: bool) -> list[Recording]:
-    """Return the sounds of a table; `is_whole` says that it is meant to have all sounds of the folder."""
+def _of_table(path: Path, folder: Path, files: Sequence[Path], report: Report, is_whole: bool) -> list[Recording]:
+    """Return those of the files in a table; `is_whole` says that it is meant to have all sounds of the folder.
+
+    The rows of a sound are its parts if one of them starts within it; else the last row is that of the whole sound.
+    """
     rows, bad = read_table(path)
-    _report(report, folder, [f"line {line}" for line in bad], "line", f"of {path.name} without a transcript")
-    files = list_folder(folder, recursive=True).files
     sounds = _sounds(files)
     rows = [row._replace(sound=_tidy_name(row.sound, folder)) for row in rows]
-    parts = [row for row in rows if row.start or row.end is not None]
-    by_name: dict[str, Row] = {}
+    cut = {row.sound for row in rows if row.start}
+    by_name: dict[str, list[Row]] = {}
     repeated = []
     for row in rows:
-        if row.sound in by_name and row not in parts:
+        if row.sound in cut:
+            by_name.setdefault(row.sound, []).append(row)
+            continue
+        if row.sound in by_name:
             repeated.append(f"{row.sound} in line {row.line}")
-        by_name[row.sound] = row
-    _report(report, folder, repeated, "name", f"repeated in {path.name}, the last line counts")
+        by_name[row.sound] = [row._replace(end=None)]
 
     sounds += [Path(name) for name in by_name if Path(name).is_absolute() and Path(name).is_file()]
     own_names = {sound: _names(sound, folder) for sound in sounds}
     chosen = {sound: next((name for name in names if name in by_name), "") for sound, names in own_names.items()}
     known = {name for names in own_names.values() for name in names}
     counts = Counter(name for name in chosen.values() if name)
+    if rows and not counts:
+        expected = f"columns {SOUND_COLUMNS[0]} (or {', '.join(SOUND_COLUMNS[1:4])} ...) and {TEXT_COLUMNS[0]} (or"
+        expected = f"{expected} {', '.join(TEXT_COLUMNS[1:4])} ...), or of sounds and transcripts, were expected"
+        raise NoSoundError(f"{path}: no sound of its {len(rows)} lines is in {folder}; {expected}")
+    _report(report, folder, [f"line {line}" for line in bad], "line", f"of {path.name} without a transcript")
+    _report(report, folder, repeated, "name", f"repeated in {path.name}, the last line counts")
     if is_whole:
         alone = [str(_within(sound, folder)) for sound, name in chosen.items() if not name]
         _report(report, folder, alone, "sound", "without a transcript")
@@ -292,15 +348,11 @@ def _of_table(path: Path, folder: Path, report: Report, is_whole: bool) -> list[
     _report(report, folder, others, "transcript", "of a sound that has another one")
     _report(report, folder, [n for n, count in counts.items() if count > 1], "transcript", "of several sounds")
 
-    if rows and not counts:
-        expected = f"columns {SOUND_COLUMNS[0]} (or {', '.join(SOUND_COLUMNS[1:4])} ...) and {TEXT_COLUMNS[0]} (or"
-        expected = f"{expected} {', '.join(TEXT_COLUMNS[1:4])} ...), or of sounds and transcripts, were expected"
-        raise CorpusError(f"{path}: no sound of its {len(rows)} lines is in {folder}; {expected}")
     recordings = []
     for sound in sounds:
         if not (name := chosen[sound]):
             continue
-        own = [row for row in parts if row.sound == name] or [by_name[name]]
+        own = by_name[name]
         for index, row in enumerate(own, start=1):
             called = sound.stem if len(own) == 1 else f"{sound.stem}-{index}"
             recordings.append(Recording(called, sound, row.text, row.start, row.end, row.speaker))
@@ -338,11 +390,18 @@ def _cells(path: Path, lines: Sequence[str]) -> list[tuple[int, list[str]]]:
         first = next((line for line in lines if line.strip()), "")
         separator = min(",;|\t", key=lambda mark: first.find(mark) % (len(first) + 1))  # the first of them in the line
         if separator in ",;":  # in the others a quotation mark is text, as in Common Voice's and LJSpeech's tables
-            reader = csv.reader(io.StringIO("\n".join(line.replace("\r", " ") for line in lines)), delimiter=separator)
+            text = io.StringIO("\n".join(line.replace("\r", " ") for line in lines))
+            reader, number = csv.reader(text, delimiter=separator, strict=True), 1
+            cells = []
             try:
-                return [(reader.line_num, row) for row in reader if row]
+                for row in reader:
+                    if any("\n" in cell for cell in row):
+                        raise csv.Error("a quotation mark without a second one in its line")
+                    cells += [(number, row)] if row else []
+                    number = reader.line_num + 1
             except csv.Error as error:
-                raise CorpusError(f"{path}: line {reader.line_num}: {error}") from None
+                raise CorpusError(f'{path}: line {number}: {error}; cells such as "a, b" were expected') from None
+            return cells
     else:
         separator = "\t"
     return [(number, line.split(separator)) for number, line in enumerate(lines, start=1) if line.strip()]
@@ -356,10 +415,13 @@ def _read_json(path: Path, lines: Sequence[str]) -> tuple[list[Row], list[int]]:
         try:
             record = json.loads(line)
             cells = {str(key).lower(): value for key, value in record.items()}
-            start = float(cells.get("offset") or 0)
-            end = start + float(cells["duration"]) if start and "duration" in cells else None
-        except (ValueError, TypeError, AttributeError, RecursionError):
+            offset, duration = cells.get("offset"), cells.get("duration")
+            start = float(offset or 0)
+            end = None if offset is None or duration is None else start + float(duration)
+        except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
             raise CorpusError(f"{path}: line {number}: a JSON object for each sound was expected") from None
+        if not (0 <= start < inf and (end is None or start < end < inf)):
+            raise CorpusError(f"{path}: line {number}: an offset and a duration in seconds were expected")
         sound, text, speaker = (_value(cells, names) for names in (SOUND_COLUMNS, TEXT_COLUMNS, SPEAKER_COLUMNS))
         if sound and text:
             rows.append(Row(number, sound, text, speaker, start, end))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets import CorpusError, cmudict, sound_folder
+from datasets import CorpusError, cmudict, sound_folder, sound_layouts
 from datasets.sound_folder import SoundFolder, assign_splits, fingerprint
 from datasets.sound_layouts import Recording, find_recordings, transcripts_of
 
@@ -217,6 +217,8 @@ def test_a_command_in_wav_scp_is_refused_and_not_run(tmp_path, entry):
         ("wav.scp", "u1 a.wav\nu1 a.wav", "line 2: u1 occurs twice"),
         ("segments", "u1 u1 0.5", "segments: u1: a recording, a start and an end in seconds were expected"),
         ("segments", "u1 u1 0.5 0.5", r"segments: u1: from 0\.5 to 0\.5 s; an end after the start"),
+        ("segments", "u1 u1 0 nan", "segments: u1: from 0 to nan s; an end after the start"),
+        ("segments", "u1 u1 inf inf", "segments: u1: from inf to inf s; an end after the start"),
         ("segments", "u1 r9 0 1", "segments: u1 is of r9, which wav.scp does not have"),
     ],
 )
@@ -283,12 +285,56 @@ def test_tables_of_sounds_and_transcripts(tmp_path, name, content):
 
 def test_parts_of_a_sound_in_a_manifest_and_a_compressed_table(tmp_path):
     write_sounds(tmp_path, "a.wav")
-    row = '{"audio_filepath": "a.wav", "text": "%s", "offset": %s, "duration": 0.02}\n'
+    write_sounds(tmp_path, "b.wav")
+    row = '{"audio_filepath": "%s.wav", "text": "%s", "offset": %s, "duration": 0.02}\n'
     with gzip.open(tmp_path / "manifest.json.gz", "wt") as file:
-        file.write(row % ("ice", 0.01) + row % ("cream", 0.03))
-    assert [(each.name, each.text, each.start, each.end) for each in find_recordings(tmp_path)] == [
-        ("a-1", "ice", 0.01, 0.03), ("a-2", "cream", 0.03, 0.05)
+        file.write(row % ("a", "a", 0) + row % ("a", "ice", 0.02) + row % ("a", "cream", 0.04) + row % ("b", "it's", 0))
+    lines = []
+    assert [(each.name, each.text, each.start, each.end) for each in find_recordings(tmp_path, lines.append)] == [
+        ("a-1", "a", 0.0, 0.02), ("a-2", "ice", 0.02, 0.04), ("a-3", "cream", 0.04, 0.06), ("b", "it's", 0.0, None)
     ]  # fmt: skip
+    assert lines == []
+
+
+@pytest.mark.parametrize("times", ["-1", "NaN", "1e999", '0, "duration": 0', '1, "duration": NaN'])
+def test_times_of_a_manifest_that_are_none_are_refused(tmp_path, times):
+    write_sounds(tmp_path, "a.wav")
+    (tmp_path / "manifest.json").write_text(f'{{"file": "a.wav", "text": "ice", "offset": {times}}}\n')
+    with pytest.raises(CorpusError, match="json: line 1: an offset and a duration in seconds were expected"):
+        find_recordings(tmp_path)
+
+
+@pytest.mark.parametrize("content", ['a.wav,"ice\nb.wav,cream\n', 'a.wav,ice\nb.wav,"cream\n', 'a.wav,"ice"s\n'])
+def test_a_lone_quotation_mark_of_a_table_is_refused(tmp_path, content):
+    write_sounds(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "transcripts.csv").write_text(content)
+    with pytest.raises(CorpusError, match=r"csv: line [12]: .*; cells such as \"a, b\" were expected"):
+        find_recordings(tmp_path)
+
+
+@pytest.mark.parametrize("table", {"expenses.csv": "day,sum\nmonday,7\n", "package.json": '{\n  "a": 1\n}\n'}.items())
+def test_a_table_about_something_else_is_no_obstacle(tmp_path, table):
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    write_sounds(folder, "a.wav", "b.wav")
+    (folder / "a.txt").write_text("ice")
+    for parent in (folder, tmp_path):
+        (parent / table[0]).write_text(table[1])
+    lines = []
+    assert texts_of(folder, report=lines.append) == {"a": "ice"}
+    assert lines == [f"{folder}: 1 sound without a transcript: b.wav"]
+    assert transcripts_of([folder / "a.wav", folder / "b.wav"]) == {folder / "a.wav": "ice"}
+
+
+def test_a_table_above_other_sounds_gives_no_transcripts(tmp_path, monkeypatch):
+    """The folder above those of the sounds may be large: only the given sounds are looked up."""
+    for name in ("clips", "new"):
+        (tmp_path / name).mkdir()
+        write_sounds(tmp_path / name, f"{name}.wav")
+    (tmp_path / "metadata.csv").write_text("path,text\nclips/clips.wav,ice\n")
+    monkeypatch.setattr(sound_layouts, "list_folder", None)
+    assert transcripts_of([tmp_path / "new" / "new.wav"]) == {}
+    assert list(transcripts_of([tmp_path / "clips" / "clips.wav"]).values()) == ["ice"]
 
 
 def test_a_table_whose_columns_are_unknown_is_refused(tmp_path):
