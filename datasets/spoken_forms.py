@@ -33,7 +33,7 @@ def tokens(text: str) -> list[tuple[str, list[Form]]]:
 
     A word has one form, itself in lower case; other forms of it depend on a dictionary.
     """
-    found = TOKEN.finditer(text.replace("\u2019", "'"))
+    found = TOKEN.finditer(" ".join(text.split()).replace("\u2019", "'"))
     return [(match.group(), _forms(match.lastgroup or "", match.group().lower())) for match in found]
 
 
@@ -55,7 +55,11 @@ def parts(word: str, whole: bool) -> list[Form]:
     pieces = re.findall(r"\d+|[^\W\d_]+(?:'[^\W\d_]+)*", word)
 
     def form(of_letters: Callable[[str], Form]) -> Form:
-        return tuple(part for piece in pieces for part in (_number(piece)[0] if piece.isdigit() else of_letters(piece)))
+        return tuple(
+            part
+            for piece in pieces
+            for part in (_number(piece)[0] if re.fullmatch(r"\d+", piece) else of_letters(piece))
+        )
 
     as_words, as_letters = form(lambda piece: (piece,)), form(letters)
     return [as_words, as_letters] if whole else [as_letters, as_words]
@@ -83,24 +87,30 @@ def _unique(forms: Iterable[Form]) -> list[Form]:
 
 def _number(token: str) -> list[Form]:
     """Return the forms of a number, an ordinal or a decade."""
-    digits, ending = re.fullmatch(r"([\d,.]*\d)([a-z]*)", token).groups()  # pyright: ignore[reportOptionalMemberAccess]
+    digits, ending = re.fullmatch(r"([\d,.]*\d)(\D*)", token).groups()  # pyright: ignore[reportOptionalMemberAccess]
     plain = digits.replace(",", "")
     if ending in ("st", "nd", "rd", "th") and "." not in plain and len(plain) <= LONGEST:
         engine = _inflect()
         return _unique(_words(engine.number_to_words(engine.ordinal(int(plain)), andword=word)) for word in ("", "and"))
     forms = []
-    whole, point, _ = plain.partition(".")
+    whole, point, fraction = plain.partition(".")
     if re.fullmatch(r"1[1-9]\d\d|20[1-9]\d", digits):  # a year, as far as one can tell
         century, year = (_words(_inflect().number_to_words(int(part))) for part in (whole[:2], whole[2:]))
         forms.append((*century, "hundred") if year == ("zero",) else (*century, *["oh"] * (whole[2] == "0"), *year))
     if len(whole) <= LONGEST and (whole == "0" or not whole.startswith("0")):
         forms += [_words(_inflect().number_to_words(plain, andword=word)) for word in ("", "and")]
     if not point:
-        singly = tuple(word for digit in plain for word in _words(_inflect().number_to_words(digit)))
+        singly = _singly(plain)
         forms += [singly, tuple("oh" if word == "zero" else word for word in singly)]
+    elif not forms:
+        forms.append((*_singly(whole), "point", *_singly(fraction)))
     if ending == "s":  # a decade: the 1990s, the 20s
         forms = [(*form[:-1], re.sub("y$", "ie", form[-1]) + "s") for form in forms]
     return _unique(forms)
+
+
+def _singly(digits: str) -> Form:
+    return tuple(word for digit in digits for word in _words(_inflect().number_to_words(digit)))
 
 
 def _amount(token: str) -> list[Form]:

@@ -1,5 +1,7 @@
 """How words may be said: dictionaries, numbers, abbreviations, spelling."""
 
+import random
+
 import pytest
 
 from datasets import CorpusError, cmudict
@@ -72,6 +74,9 @@ def test_numbers_and_letters_are_spelled_out():
         ("$5.50", ["five dollars fifty", "five dollars and fifty cents"]),
         ("\u00a31", ["one pound"]),
         ("$3 million", ["three million dollars"]),
+        ("00.5", ["zero zero point five"]),
+        ("$01.5", ["zero one point five dollars"]),
+        ("1111111111111111.7", [f"{'one ' * 16}point seven"]),
         ("&", ["and"]),
     ],
 )  # fmt: skip
@@ -79,6 +84,25 @@ def test_what_is_not_a_word_has_the_forms_in_which_it_is_said(text, forms):
     ((written, found),) = tokens(text)
     assert written == text
     assert [" ".join(form) for form in found][: len(forms)] == forms
+
+
+def test_no_text_is_an_error():
+    """Dates, digits that are raised or of other scripts, spaces that do not break, and a long s."""
+    said = {
+        "on 01.02.2024": 3,
+        "10\u00b2": 1,
+        "1990\u00b9": 1,
+        "\u2460": 1,
+        "$5\u00a0million": 1,
+        "\u0663": 1,
+        "10\u017f": 1,
+    }
+    texts = [*said]
+    rng = random.Random(0)
+    alphabet = "0123456789.,$\u20ac sthndr'-%\u00b2\u2076\u2460\u00a0\u0661\u0967\u017f"
+    texts += ["".join(rng.choices(alphabet, k=12)) for _ in range(300)]
+    found = Pronouncer(spell=lambda words: [[("s",)] for _ in words]).all(texts)
+    assert [len(each.words) for each in found[: len(said)]] == [*said.values()]
 
 
 def test_a_dictionary_of_ones_own_replaces_words_and_adds_some(tmp_path):
