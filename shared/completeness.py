@@ -52,7 +52,11 @@ def _scans(encoded: bytes) -> tuple[bool, int, int]:
         if marker == END[1]:
             end = found.start()
             break
-        segment = encoded[position + 2 : position + int.from_bytes(encoded[position : position + 2])]
+        length = int.from_bytes(encoded[position : position + 2])
+        segment = encoded[position + 2 : position + length]
+        if marker == SCAN and len(segment) < max(6, length - 2):  # the file ends within the header of a scan
+            end, count = found.start(), count + 1
+            break
         position += 2 + len(segment)
         if marker in FRAMES:  # precision, height, width, number of components, three bytes for each
             is_progressive = marker in PROGRESSIVE
@@ -89,7 +93,7 @@ def present_part(encoded: bytes) -> tuple[bytes, int]:
     0 rows if nothing is missing, or not one row of blocks is there. In a file of several scans, such as a progressive
     one, all rows count once the second has begun.
     """
-    _, end, count = _scans(encoded)
+    has_all_scans, end, count = _scans(encoded)
     kept = encoded[:end].rstrip(b"\0")
     images = []
     for rest in (b"", FILLER):
@@ -100,7 +104,7 @@ def present_part(encoded: bytes) -> tuple[bytes, int]:
             return b"", 0
     differs = (images[0] != images[1]).reshape(len(images[0]), -1).any(axis=1)
     rows = len(differs) if count > 1 else int(differs.argmax())
-    return kept + END, rows if differs.any() else 0
+    return kept + END, rows if differs.any() or not has_all_scans else 0
 
 
 def _png(encoded: bytes, image: Image.Image) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from shared.completeness import ADAM7
 from shared.files import MediaError
-from shared.media import read_image
+from shared.media import read_image, read_truncated_image
 
 HEIGHT, WIDTH, PARTS = 93, 70, 40
 
@@ -123,6 +123,16 @@ def test_a_progressive_jpeg_without_one_of_its_scans_is_refused():
     for start in starts:
         with pytest.raises(MediaError, match=r"damaged or truncated JPEG file \(scans are missing\)"):
             read_image(data[:start] + b"\xff\xd9")
+
+
+def test_a_progressive_jpeg_cut_in_the_header_of_a_scan():
+    data = JPEGS["quality 75 progressive"]
+    start = [i for i in range(len(data)) if data[i : i + 2] == b"\xff\xda"][1]
+    for length in range(2, 8):  # the marker, then up to six bytes of the header
+        assert is_refused(data[: start + length])
+        image, fraction = read_truncated_image(data[: start + length])
+        assert (image.shape, fraction) == ((HEIGHT, WIDTH, 3), 1)
+        assert np.abs(image.astype(int) - photo()).mean() < 20  # all rows are there, in less detail
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
