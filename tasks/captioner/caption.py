@@ -130,10 +130,10 @@ def without_sidecar(inputs: Sequence[Input], skip: bool) -> list[Input]:
     """
     if any(path is None for _, path, _ in inputs):
         raise UserError("--sidecars: the image on standard input has no file beside which to write")
-    existing = [path for _, path, _ in inputs if path and sidecar_of(path).exists()]
+    existing = dict.fromkeys(path for _, path, _ in inputs if path and sidecar_of(path).exists())
     if existing and not skip:
         texts = f"{len(existing)} text files exist" if len(existing) > 1 else "a text file exists"
-        raise UserError(f"{texts}, such as {sidecar_of(existing[0])}; --skip-existing leaves their images out")
+        raise UserError(f"{texts}, such as {sidecar_of(next(iter(existing)))}; --skip-existing leaves their images out")
     if existing:
         images = f"{len(existing)} images that have" if len(existing) > 1 else "1 image that has"
         print(f"skipped {images} a text file", file=sys.stderr)

@@ -21,6 +21,7 @@ from shared.runs import Run, RunError, read_json, write_json
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 AS_PEOPLE = 0.66  # the median
+FEWEST, SPREAD = 20, 1e-3  # captions that say something about their scores, and the deviation of these
 FILE = "calibration.json"
 
 
@@ -57,10 +58,13 @@ class Confidence:
 
     @classmethod
     def fit(cls, scores: np.ndarray, is_right: np.ndarray) -> "Confidence":
-        """Fit to the scores of captions and whether they are right, both `(captions,)`."""
+        """Fit to the scores of captions and whether they are right, both `(captions,)`.
+
+        The share of captions that are right is the confidence of each if the scores say nothing about them.
+        """
         mean, deviation = scores.mean(), scores.std() + 1e-6
         slope, offset = fit_log_odds((scores - mean) / deviation, is_right)
-        if slope < 0:  # the score says nothing
+        if slope < 0 or len(scores) < FEWEST or scores.std() < SPREAD:
             right = (is_right.sum() + 1) / (len(is_right) + 2)
             slope, offset = 0.0, np.log(right / (1 - right))
         return cls(float(slope / deviation), float(offset - slope * mean / deviation))

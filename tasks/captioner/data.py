@@ -106,8 +106,9 @@ def load_split(config: Config, split: str, data_dir: Path | None = None) -> Spli
         records, inputs = cached_features(config, records, views)
         return Split(records=records, captions=read_references(records), inputs=inputs)
     kind = "images" if config.encoder == "cnn" else f"features-{config.encoder}"
-    identity = fingerprint(config, data_dir)[config.corpus]
-    folder = datasets.prepared_folder() / "captioner" / f"{config.corpus}-{identity}-{kind}-{config.image_size}"
+    corpus = {"dev": config.dev_corpus, "test": config.test_corpus}.get(split) or config.corpus
+    identity = fingerprint(config, data_dir)[corpus]
+    folder = datasets.prepared_folder() / "captioner" / f"{corpus}-{identity}-{kind}-{config.image_size}"
     path = folder / f"{split}-{views}" / "inputs.npy"
     if not path.exists():
         with atomic_folder(path.parent) as temporary:

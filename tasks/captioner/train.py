@@ -43,7 +43,10 @@ def train(config: Config, options: TrainingOptions) -> None:
     name = options.run or run_name(config)
     initial = load_initial(TASK, name, config, find_run, load_model, card.terms)
     train_split, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
-    config = fitted(config, train_split)
+    config, chosen = fitted(config, train_split), config
+    if config != chosen:
+        captions = f"{sum(map(len, train_split.captions)):,} captions"
+        print(f"{captions}: batches of {config.batch_size}, {config.epochs} epochs, patience {config.patience}")
     vocabulary = build_vocabulary(config, train_split, initial and initial.loaded.vocabulary)
     with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial) as run:
         vocabulary.save(run.path / "vocabulary.json")

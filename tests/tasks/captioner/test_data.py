@@ -60,6 +60,17 @@ def use_features(monkeypatch, encode) -> Config:
     return replace(PRESETS["flickr8k"], image_size=32)
 
 
+def test_the_cache_is_named_after_the_corpus_of_the_split(monkeypatch, corpus, prepared_folder):
+    monkeypatch.setattr(data.photo_folder, "fingerprint", lambda *_: "1")
+    config = use_features(monkeypatch, lambda images: images)
+    config = replace(config, corpus=str(prepared_folder / "photos"), dev_corpus="scenes", test_corpus="flickr8k")
+    for split in ("dev", "test"):
+        load_split(config, split)
+    names = {f"{name}-0-features-{config.encoder}-32" for name in ("scenes", "flickr8k")}
+    assert {path.name for path in (prepared_folder / "captioner").iterdir()} == names
+    assert [path.name for path in prepared_folder.iterdir()] == ["captioner"]
+
+
 def test_features_are_computed_once_and_for_mirrored_images_too(monkeypatch, corpus, prepared_folder):
     batches = []
 
