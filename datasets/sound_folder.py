@@ -52,6 +52,7 @@ class SoundFolder(Sequence[dict[str, Any]]):
         spell: Spell | None = None,
         merged: Sequence[str] = (),
     ) -> None:
+        self._root = source if source.is_dir() else source.parent
         utterances = _usable(source, dictionary, spell)
         assigned = assign_splits([recording for recording, _ in utterances])
         wanted = {split, *merged} if split == "train" else {split}
@@ -68,6 +69,13 @@ class SoundFolder(Sequence[dict[str, Any]]):
         recording, phones = self.utterances[index]
         record = {"phones": list(phones), "text": recording.text, "name": recording.name}
         return {"audio": as_int16(read_part(recording)), **record}
+
+    def path_of(self, index: int) -> str:
+        """The path of an utterance within the source, which ends with its name and not with the sound's suffix."""
+        recording, _ = self.utterances[index]
+        folder = recording.path.parent
+        inside = folder.relative_to(self._root) if folder.is_relative_to(self._root) else folder
+        return (inside / recording.name).as_posix()
 
 
 def assign_splits(recordings: Sequence[Recording]) -> list[str]:

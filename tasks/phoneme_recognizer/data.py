@@ -86,6 +86,13 @@ class Joined(Sequence[dict[str, Any]]):
         return part[inner]
 
 
+def absolute(corpus: str) -> str:
+    """The absolute path of a file or folder; else the name itself, also for a path with +, which joins corpora."""
+    path = Path(corpus)
+    is_own = corpus.strip() and corpus not in CORPORA and (path.is_file() or path.is_dir())
+    return str(path.resolve()) if is_own and "+" not in str(path.resolve()) else corpus
+
+
 def open_corpus(config: Config, name: str, split: str, data_dir: Path | None = None) -> Sequence[dict[str, Any]]:
     """The records of a corpus, or of sounds with transcripts of one's own."""
     if name in CORPORA:

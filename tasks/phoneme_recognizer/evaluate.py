@@ -118,12 +118,26 @@ def score_given(options: Arguments) -> dict[str, Any]:
         part, _ = part_and_name(options, config)
         config = with_options(config, options)
         split = load_split(config, part, options.data_dir)
-        references = {split.records[each.index]["name"]: each.scored() for each in split.utterances}
+        references = {}
+        for name, utterance in zip(names_of(split), split.utterances, strict=True):
+            if name in references:
+                raise UserError(f"{config.corpora[0]}: two sounds are called {name}; different names were expected")
+            references[name] = utterance.scored()
         of = {"corpus": config.corpora[0], "split": part}
     matched = paired(path, outputs, references)
     record = {"outputs": str(path), **of, **score_phones(list(references.values()), matched, MAX_CONFUSIONS)}
     worst = worst_of(list(zip(references, references.values(), matched, strict=True)), options.worst)
     return {**record, **({"worst": worst} if worst else {})}
+
+
+def names_of(split: "Split") -> list[str]:
+    """What each utterance is called; a sound of one's own by its path within the corpus, without its suffix."""
+    from datasets.sound_folder import SoundFolder
+
+    records = split.records
+    if isinstance(records, SoundFolder):  # without reading the sounds
+        return [records.path_of(utterance.index) for utterance in split.utterances]
+    return [records[utterance.index]["name"] for utterance in split.utterances]
 
 
 def with_options(config: Config, options: Arguments) -> Config:
@@ -136,10 +150,13 @@ def with_options(config: Config, options: Arguments) -> Config:
 
 def part_and_name(options: Arguments, config: Config) -> tuple[str, str]:
     """The part of the corpus that is measured, and the name of its metrics."""
-    from tasks.phoneme_recognizer.data import CORPORA
+    from tasks.phoneme_recognizer.data import CORPORA, absolute
 
-    part = options.split if options.corpus in (None, *CORPORA, *config.corpora) else "all"
-    return part, part if options.corpus is None else f"{Path(options.corpus).name} {part}"
+    if options.corpus is None:
+        return options.split, options.split
+    is_known = options.corpus in CORPORA or absolute(options.corpus) in map(absolute, config.corpora)
+    part = options.split if is_known else "all"
+    return part, f"{Path(options.corpus).name} {part}"
 
 
 def plot_paths(folder: Path, name: str) -> list[Path]:
@@ -189,8 +206,7 @@ def decode_split(decoder: "BestPathDecoder", vocabulary: "PhoneVocabulary", spli
 
 def worst_utterances(split: "Split", recognitions: "list[Recognition]", count: int) -> list[dict[str, Any]]:
     """Name, PER, reference and hypothesis of the utterances with the highest PER."""
-    names = [split.records[utterance.index]["name"] for utterance in split.utterances]
-    pairs = zip(names, split.utterances, recognitions, strict=True)
+    pairs = zip(names_of(split), split.utterances, recognitions, strict=True)
     return worst_of([(name, utterance.scored(), recognition.scored()) for name, utterance, recognition in pairs], count)
 
 

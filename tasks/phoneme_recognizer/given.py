@@ -8,7 +8,7 @@ s m ao l                     phones alone, a line for each reference, in the sam
 import json
 import sys
 from collections.abc import Mapping, Sequence, Set
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from datasets.lines import read_text
@@ -47,7 +47,7 @@ def read_phone_lines(path: Path) -> list[PhoneLine]:
 def _json_line(where: str, line: str) -> tuple[str, list[str]]:
     try:
         record = json.loads(line)
-        return Path(record["sound"]).stem, [str(phone["phone"]) for phone in record["recognitions"][0]["phones"]]
+        return _name(record["sound"]), [str(phone["phone"]) for phone in record["recognitions"][0]["phones"]]
     except (ValueError, LookupError, TypeError, RecursionError):
         raise UserError(f"{where}: an object of `recognize --json` was expected") from None
 
@@ -55,9 +55,15 @@ def _json_line(where: str, line: str) -> tuple[str, list[str]]:
 def _text_line(line: str, has_names: bool) -> tuple[str, list[str]]:
     name, colon, rest = line.partition(": ")
     if colon:
-        return Path(name).stem, rest.split()
+        return _name(name), rest.split()
     first, *labels = line.split()
-    return (Path(first).name, labels) if has_names else ("", [first, *labels])
+    return (first, labels) if has_names else ("", [first, *labels])
+
+
+def _name(sound: str) -> str:
+    """The path of a sound without its suffix."""
+    path = PurePosixPath(sound)
+    return path.with_suffix("").as_posix() if path.name else ""
 
 
 def _is_phone(label: str) -> bool:
@@ -80,8 +86,8 @@ def paired(path: Path, outputs: Sequence[PhoneLine], references: Mapping[str, li
 
     A reference without an output counts as one without phones; these, and outputs without a reference, are reported.
 
-    Raises UserError if names are repeated or given in some lines only, if none is that of a reference, or if outputs
-    without names are not as many as the references.
+    Raises UserError if names are repeated or given in some lines only, if none is that of a reference, if it is not
+    clear of which it is, or if outputs without names are not as many as the references.
     """
     names = [name for name, _ in outputs]
     if not any(names):
@@ -96,12 +102,52 @@ def paired(path: Path, outputs: Sequence[PhoneLine], references: Mapping[str, li
     if len(found) < len(outputs):
         name = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: {name} occurs twice; one line for each sound was expected")
-    if not found.keys() & references.keys():
+    matched = _matched(path, names, list(references))
+    if not matched:
         few = f"{names[0]} is no name" if len(names) == 1 else f"{names[0]} and the others are no names"
         raise UserError(f"{path}: {few} of the references, such as {next(iter(references))}")
-    _report(path, "reference", "without an output", "as one without phones", references.keys() - found.keys())
-    _report(path, "output", "without a reference", "", found.keys() - references.keys())
-    return [found.get(name, []) for name in references]
+    _report(path, "reference", "without an output", "as one without phones", references.keys() - matched.keys())
+    _report(path, "output", "without a reference", "", found.keys() - set(matched.values()))
+    return [found[matched[name]] if name in matched else [] for name in references]
+
+
+def _matched(path: Path, outputs: Sequence[str], references: Sequence[str]) -> dict[str, str]:
+    """The output of each reference that has one: its path ends as the other does, else its last part is the same.
+
+    Raises UserError if an output may be that of several references, or a reference has several outputs.
+    """
+    by_last: dict[str, list[str]] = {}
+    for reference in references:
+        by_last.setdefault(PurePosixPath(reference).name, []).append(reference)
+    matched: dict[str, str] = {}
+
+    def match(output: str, fitting: Sequence[str]) -> None:
+        if len(fitting) > 1:
+            raise UserError(f"{path}: {output} may be {fitting[0]} or {fitting[1]}; names with folders were expected")
+        for reference in fitting:
+            if other := matched.get(reference):
+                raise UserError(f"{path}: {other} and {output} may both be {reference}; one of them was expected")
+            matched[reference] = output
+
+    others = []
+    for output in outputs:
+        fits = {name: _common_end(name, output) for name in by_last.get(PurePosixPath(output).name, [])}
+        best = max(fits.values(), default=(False, 0))
+        if best[1]:
+            match(output, [name for name, fit in fits.items() if fit == best])
+        else:
+            others.append((output, fits))
+    ends = set(matched)
+    for output, fits in others:
+        match(output, [name for name in fits if name not in ends])
+    return matched
+
+
+def _common_end(first: str, second: str) -> tuple[bool, int]:
+    """Whether two paths are the same, and how many parts they share if one ends with the other, else 0."""
+    a, b = (PurePosixPath(path).parts for path in (first, second))
+    count = min(len(a), len(b))
+    return a == b, count if a[-count:] == b[-count:] else 0
 
 
 def _report(path: Path, thing: str, problem: str, counts: str, names: Set[str]) -> None:

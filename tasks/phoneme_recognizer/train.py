@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared import runs
 from shared.audio import SAMPLE_RATE, duration
 from shared.cli import TrainingOptions, command, training_arguments
 from shared.native.precompile import compile_ahead
@@ -42,7 +41,6 @@ def train(config: Config, options: TrainingOptions) -> None:
     from tasks.phoneme_recognizer.evaluate import Arguments, measure
     from tasks.phoneme_recognizer.model import load_model
 
-    config = with_initial_run(config)
     name = options.run or run_name(config)
     initial = load_initial(TASK, name, config, find_run, load_model, card.terms)
     training, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
@@ -63,19 +61,24 @@ def train(config: Config, options: TrainingOptions) -> None:
 
 
 def with_initial_run(config: Config) -> Config:
-    """The configuration with an initial run that exists.
+    """The configuration with the released run in place of a preset's initial run, for sounds of one's own.
 
-    A preset's own initial run is trained first, as the preset's corpus needs it. Sounds of one's own start from the
-    released run where it is not there.
+    A preset's own corpus starts from the run that is trained before it.
     """
     from tasks.phoneme_recognizer.data import CORPORA
 
-    presets = {preset.initial_run for preset in PRESETS.values()} - {""}
-    is_there = (runs.ROOT / TASK / config.initial_run).is_dir()
-    if is_there or config.initial_run not in presets or config.corpora[0] in CORPORA:
+    if not config.initial_run or config.corpora[0] in CORPORA:
         return config
-    print(f"starts from the released run {RELEASED}, as {config.initial_run} is not trained here")
+    print(f"starts from the released run {RELEASED}; --from RUN names another")
     return replace(config, initial_run=RELEASED)
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """The configuration with absolute paths, so that the run is valid in any folder."""
+    from tasks.phoneme_recognizer.data import absolute
+
+    own = {name: absolute(getattr(config, name)) for name in ("dev_corpus", "test_corpus", "dictionary")}
+    return replace(config, corpus="+".join(map(absolute, config.corpora)), **own)
 
 
 def prepare(run: Run, config: Config, training: "Split", initial: "Initial | None") -> "tuple[LoadedRecognizer, Split]":
@@ -147,6 +150,9 @@ def run_name(config: Config) -> str:
 def main(arguments: list[str]) -> None:
     program = "tasks.phoneme_recognizer.train"
     config, options = training_arguments(arguments, PRESETS, "spoken_scenes", program, __doc__, find_run)
+    config = with_absolute_paths(config)
+    if not any(argument.startswith(("--from", "--initial")) for argument in arguments):
+        config = with_initial_run(config)
     compile_ahead(config.cell)
     train(config, options)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -62,6 +63,7 @@ def given(capsys, tmp_path, outputs, references, *options):
     [
         ("x/u1.wav: s m ao l\nu2.wav: (silence)\n", "u2 AA IH0\nu1 S M AO1 L sil\n"),
         ("b (silence)\nu1 s m aa l\n", "u1 h# s m aa l pau\nb aa ix\n"),
+        ("out/more/u.wav: (silence)\nout/u.wav: s m aa l\n", "u s m ao l\nmore/u aa ih\n"),
         ("s m aa l\n(silence)\n", "s m ao l\naa ih\n"),
         ("u1: s m \u0251 l\nu2: (silence)", "u1 s m ao l\nu2 aa ih"),
         (
@@ -88,6 +90,8 @@ def test_outputs_and_references_that_do_not_belong_together(capsys, tmp_path):
         ("s m\n", "s m\nm\n", "has 1 line without names for 2 references"),
         ("u1: s\nu1: m\n", "u1 s\n", "u1 occurs twice"),
         ("u2: s\n", "u1 s\n", "u2 is no name of the references, such as u1"),
+        ("u: s\n", "x/u s\ny/u m\n", "u may be x/u or y/u; names with folders were expected"),
+        ("x/u1: s\ny/u1: m\n", "u1 s\n", "x/u1 and y/u1 may both be u1; one of them was expected"),
         ("u1: s qq\n", "u1 s\n", "line 1: qq is no phone"),
         ("", "u1 s\n", "outputs.txt is empty"),
         ("{}", "u1 s\n", "line 1: an object of `recognize --json` was expected"),
@@ -111,6 +115,23 @@ def test_phones_that_exist_are_scored_against_a_folder(spoken_words, tmp_path, c
     record = json.loads(printed.out)
     assert [record[name] for name in ("split", "utterances", "PER", "deletions")] == ["all", 20, 0.05, 0.05]
     assert "1 reference without an output" in printed.err
+
+
+def test_sounds_of_one_name_in_two_folders_are_both_scored(spoken_words, tmp_path, capsys):
+    folder = tmp_path / "two"
+    for name, index in {"trip": "00", "home": "01"}.items():
+        (folder / name).mkdir(parents=True)
+        for suffix in (".wav", ".txt"):
+            shutil.copy(spoken_words / f"{index}{suffix}", folder / name / f"a{suffix}")
+    (tmp_path / "outputs.txt").write_text("home/a.wav: aa iy m s\ntrip/a.wav: aa iy s m\n")
+    arguments = "--outputs", tmp_path / "outputs.txt", "--json", "--corpus"
+    assert main([*map(str, arguments), str(folder)]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["utterances"], record["PER"]) == (2, 0)
+    shutil.copytree(folder, tmp_path / "three")
+    shutil.copy(folder / "trip" / "a.wav", tmp_path / "three" / "trip" / "a.WAV")
+    assert main([*map(str, arguments), str(tmp_path / "three")]) == 2
+    assert "two sounds are called trip/a; different names were expected" in capsys.readouterr().err
 
 
 def test_a_model_in_memory_gives_the_metrics_of_its_training(trained):

@@ -15,7 +15,7 @@ from tasks.phoneme_recognizer import data
 from tasks.phoneme_recognizer.config import PRESETS, Config
 from tasks.phoneme_recognizer.data import training_batches
 from tasks.phoneme_recognizer.model import build_model, load_model, start_from
-from tasks.phoneme_recognizer.train import main, run_name, train, with_initial_run
+from tasks.phoneme_recognizer.train import main, run_name, train, with_absolute_paths, with_initial_run
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY, say, sound
 
 
@@ -83,12 +83,24 @@ def test_a_recognizer_starts_with_the_probabilities_of_the_run(trained):
     assert (config.frame_only_steps, config.units) == (0, CONFIG.units)
 
 
-def test_sounds_of_ones_own_start_from_the_released_run_unless_the_preset_s_is_there(tones, spoken_words, capsys):
+def test_sounds_of_ones_own_start_from_the_released_run(spoken_words, capsys):
     own = replace(PRESETS["speechocean762"], corpus=str(spoken_words))
     assert with_initial_run(own).initial_run == "speechocean762"
-    assert "starts from the released run speechocean762, as spoken_manual is not" in capsys.readouterr().out
-    for config in (PRESETS["speechocean762"], replace(own, initial_run="another"), replace(own, initial_run="")):
+    assert capsys.readouterr().out == "starts from the released run speechocean762; --from RUN names another\n"
+    for config in (PRESETS["speechocean762"], replace(own, initial_run="")):
         assert with_initial_run(config) == config
+
+
+def test_paths_are_absolute(spoken_words, monkeypatch):
+    monkeypatch.chdir(spoken_words)
+    (spoken_words.parent / "c++").mkdir()
+    (spoken_words / "own.dict").write_text("a AA1\n")
+    config = replace(Config(), corpus="../spoken+timit", dev_corpus=".", dictionary="own.dict")
+    found = with_absolute_paths(config)
+    assert found.corpora == [str(spoken_words), "timit"]
+    assert (found.dev_corpus, found.dictionary) == (str(spoken_words), str(spoken_words / "own.dict"))
+    monkeypatch.chdir(spoken_words.parent / "c++")
+    assert with_absolute_paths(replace(Config(), corpus=".")).corpus == "."  # + joins corpora
 
 
 def test_an_initial_run_of_another_shape_is_refused(trained, capsys):
