@@ -11,6 +11,7 @@ INITIAL = re.compile(r"(^|\W)\w\.$")  # "J." of a name
 # What may begin a sentence without a capital letter: after a word that is long for an abbreviation, or after a mark.
 START = re.compile(r"(?<=[^\W\d_]{4}\. )(?:\d+|[^\W\d_])|(?<=[!?] )(?:\d+|[^\W\d_])")
 ABBREVIATIONS = ("approx.", "bspw.", "circa.", "dept.", "evtl.", "excl.", "exkl.", "incl.", "inkl.", "sept.")
+LONGEST = 40  # characters that are searched for an abbreviation
 CLAUSE = re.compile(r"(?<=[;:,])(?= )|(?<=[，；：、。！？।؟،؛])|(?= [–—] )")  # where a clause ends
 WITHOUT_SPACES = frozenset(("zh", "ja", "th", "lo", "km", "my", "bo", "dz"))
 
@@ -36,7 +37,11 @@ def split_sentences(text: str, language: str) -> list[str]:
 
 
 def _capital(match: re.Match[str]) -> str:
-    before = match.string[: match.start()].split()[-1].lower()
+    """A capital letter for what may begin a sentence; one that is there stays, since "Mr." is an abbreviation."""
+    if match[0].isupper():
+        return match[0]
+    start = match.start()
+    before = match.string[max(0, start - LONGEST) : start].split()[-1].lower()
     return match[0] if before in ABBREVIATIONS else "X" * len(match[0])
 
 

@@ -21,6 +21,7 @@ NUMBERS = ("5", "3", "4", "10", "2", "6", "7", "8")
 NAMES = ("John", "Tom", "Bob", "Mary", "Peter", "Maria", "Boston", "Paris", "London", "Nike", "David", "Anna")
 VARIANTS = 4  # of the placeholders that are tried
 RARE = 3  # tokens of a word that training had seldom
+MAX_WORD = 500  # characters; in a longer one no span is searched, which takes time that is quadratic in its length
 MOST_LETTERS = 2.4  # a token of a name; nouns are composed of longer ones
 
 # A span is a word, or part of one, without the punctuation around it.
@@ -58,7 +59,7 @@ def find_spans(sentence: str, vocabulary: Vocabulary, language: str) -> list[Spa
     words, spans = sentence.split(" "), []
     names = _names(words, vocabulary, language)
     for i, word in enumerate(words):
-        if match := _SPAN.search(word):
+        if len(word) <= MAX_WORD and (match := _SPAN.search(word)):
             spans.append(Span(i, i + 1, word[: match.start()], match[0], word[match.end() :]))
     taken = {span.start for span in spans}
     for start, stop in names:

@@ -1,6 +1,7 @@
 """Sentences before and after the model: their form, their capitals, and what is kept."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -58,6 +59,11 @@ def test_clean(text, expected):
         ("eng", "one dog runs. two cats sleep", ["one dog runs.", "two cats sleep"]),
         ("de", "ein hund läuft. er kam! 37 Bälle.", ["ein hund läuft.", "er kam!", "37 Bälle."]),
         ("fr", "M. Dupont arrive. Il dort.", ["M. Dupont arrive.", "Il dort."]),
+        (
+            "en",
+            "He came. Mr. Smith left! Dr. Hill stayed. Was it? Mrs. Hill asked.",
+            ["He came.", "Mr. Smith left!", "Dr. Hill stayed.", "Was it?", "Mrs. Hill asked."],
+        ),
         ("zh", "你好。我很好！", ["你好。", "我很好！"]),
         ("en", "A dog runs", ["A dog runs"]),
     ],
@@ -175,3 +181,10 @@ def test_a_sentence_in_capitals_has_a_translation_in_capitals():
     found = translation(["a", "Dog"], [[1, 0], [1, 0]], ["Hund"])
     assert as_written(found, "HUND").text == "A DOG"
     assert (as_written(found, "hund").text, as_written(found, "hund").source_words) == ("a Dog", ["hund"])
+
+
+def test_long_texts_and_words_take_no_quadratic_time():
+    began = time.process_time()
+    assert len(split_sentences("word word? " * 20_000, "en")) == 20_000
+    assert kept.find_spans("a." * 100_000, VOCABULARY, "en") == []
+    assert time.process_time() - began < 5  # a minute in quadratic time
