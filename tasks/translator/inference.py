@@ -109,8 +109,8 @@ class Translator:
 
     def _parts(self, text: str) -> list[str]:
         """What is translated by itself: the text, its sentences, or clauses of a sentence that is too long."""
-        if self.as_is or not text:
-            return [text]
+        if self.as_is or not text.strip():  # other white space than the spaces of `clean`, such as U+00A0
+            return [text if self.as_is else ""]
 
         def fits(part: str) -> bool:
             return len(self.vocabulary.source.encode(part)) <= self.config.max_length

@@ -70,6 +70,12 @@ def test_long_sentences_are_refused(translator):
     assert translator.accepted(["one", "one " * 5000]) == ["one", ""]
 
 
+@pytest.mark.parametrize("text", ["\u00a0", "&nbsp; ", "\u3000\u3000", " \u2028 ", ""])
+def test_white_space_of_any_kind_is_an_empty_text(translator, text):
+    (best,), *_ = translator([text, "one"])
+    assert (best.text, best.score, translator.refusal(text)) == ("", 0, None)
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
