@@ -5,7 +5,8 @@ The format is recognised by the content:
     TMX             <tu><tuv xml:lang="en"><seg>A dog.</seg></tuv><tuv xml:lang="de"><seg>Ein Hund.</seg></tuv></tu>
     tab-separated   A dog. <tab> Ein Hund. <tab> CC-BY 2.0 ...       Tatoeba, Anki: columns after the two are not read
                     1276 <tab> A dog. <tab> 77 <tab> Ein Hund.       with the ids of Tatoeba's sentences
-    CSV             "A dog.","Ein Hund."                             commas or semicolons
+    CSV             "A dog.","Ein Hund."                             commas or semicolons; a row is a line
+                    1,"A dog.","Ein Hund."                           columns of numbers are not read
     JSON lines      {"en": "A dog.", "de": "Ein Hund."}              or below "translation", or ["A dog.", "Ein Hund."]
 
 The first line of a table may name its columns. Where a file names languages, they decide which side is the source;
@@ -14,7 +15,9 @@ otherwise names such as "source" do, or else the order.
 
 import csv
 import io
+import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,7 @@ NAMES = (
     {"source", "src", "source_text", "source_sentence", "input", "original", "sentence1", "text1"},
     {"target", "tgt", "trg", "target_text", "target_sentence", "output", "translation", "sentence2", "text2"},
 )
+NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?(?:[eE][+-]?\d+)?")  # of a column of ids or scores
 PROBED = 100  # lines from which the format is recognised
 MAX_BAD = 0.01  # fraction of lines without a pair above which a file is refused
 
@@ -54,7 +58,7 @@ def read_pair_file(path: Path, source: str, target: str) -> list[Pair]:
     if not begin:
         raise CorpusError(f"{path} is empty; sentence pairs were expected.")
     if begin == "<":
-        return [(first.strip(), second.strip()) for first, second in read_tmx(path, text, languages)]
+        return [(first, second) for first, second in read_tmx(path, text, languages)]
     if begin in "{[":
         records = _json_records(path, text)
         names = list(records[0][1]) if isinstance(records[0][1], dict) else []
@@ -64,10 +68,11 @@ def read_pair_file(path: Path, source: str, target: str) -> list[Pair]:
         first, second = sides or (0, 1)
         return _pairs(path, records, *((names[first], names[second]) if names else (first, second)))
     records = _rows(path, text)
+    if not records:
+        raise CorpusError(f"{path} has only empty columns; sentence pairs were expected.")
     if sides := _named_sides(path, records[0][1], languages):
         return _pairs(path, records[1:], *sides)
-    has_ids = all(len(row) > 3 and row[0].isdecimal() and row[2].isdecimal() for _, row in records[:PROBED])
-    return _pairs(path, records, *((1, 3) if has_ids else (0, 1)))
+    return _pairs(path, *_text_columns(path, records))
 
 
 def _named_sides(path: Path, names: Sequence[str], languages: Sequence[str]) -> tuple[int, int] | None:
@@ -116,12 +121,58 @@ def _rows(path: Path, text: str) -> list[tuple[int, list[str]]]:
     if sum("\t" in line for line in head) * 2 >= len(head):
         numbered = enumerate(lines, start=1)
         return [(number, list(map(_unquoted, line.split("\t")))) for number, line in numbered if line.strip()]
-    delimiter = max(",;", key=lambda character: sum(character in line for line in head))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    rows: list[tuple[int, list[str]]] = []
+    last = 0  # line of the row before
     try:
-        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        delimiter = max(";,", key=lambda character: _steadiness(head, character))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+        for row in reader:
+            if reader.line_num > last + 1:  # a quote without its second one takes in the rows up to the next quote
+                rows += [(line, []) for line in range(last + 1, reader.line_num + 1)]
+            elif any(cell.strip() for cell in row):
+                rows.append((reader.line_num, row))
+            last = reader.line_num
     except csv.Error as error:
-        raise CorpusError(f"{path}: line {reader.line_num} is not CSV ({error}); check its quotes.") from None
+        raise CorpusError(f"{path}: line {last + 1} is not CSV ({error}); check its quotes.") from None
+    width = _usual_width(row for _, row in rows)
+    return [(line, row if len(row) == width else []) for line, row in rows]  # others have delimiters in the sentences
+
+
+def _steadiness(lines: Sequence[str], delimiter: str) -> tuple[float, float]:
+    """How well a character delimits the columns of lines: the greater, the better.
+
+    First the fraction of lines with the usual number of columns, if that is more than one; then that of the delimiters
+    without a space after them, since one with a space is mostly punctuation.
+    """
+    rows = [next(csv.reader([line], delimiter=delimiter, skipinitialspace=True)) for line in lines]
+    width = _usual_width(rows)
+    spaced, count = (sum(line.count(text) for line in lines) for text in (f"{delimiter} ", delimiter))
+    return (sum(len(row) == width for row in rows) / len(lines) if width > 1 else 0.0), -spaced / max(1, count)
+
+
+def _usual_width(rows: Iterable[Sequence[str]]) -> int:
+    """The number of columns that most rows have, of those with any."""
+    widths = Counter(len(row) for row in rows if row)
+    return widths.most_common(1)[0][0] if widths else 0
+
+
+def _text_columns(path: Path, records: Sequence[tuple[int, list[str]]]) -> tuple[Sequence[tuple[int, Any]], int, int]:
+    """The records, and the indices of the first two columns that are not numbers, such as ids and scores.
+
+    A first row with other values in columns of numbers names them, and is left out. Raises CorpusError if all columns
+    but one are numbers.
+    """
+    probed = [row for _, row in records[:PROBED] if row]
+    width = _usual_width(probed)
+    values = [row for row in (probed[1:] or probed) if len(row) >= width]
+    numeric = [i for i in range(width) if values and all(NUMBER.fullmatch(row[i].strip()) for row in values)]
+    texts = [i for i in range(width) if i not in numeric]
+    if numeric and len(texts) < 2:
+        raise CorpusError(f"{path}: column {numeric[0] + 1} has only numbers; two columns of sentences were expected.")
+    first, second = texts[:2] if len(texts) > 1 else (0, 1)
+    names = records[0][1]
+    has_names = len(names) == width and any(not NUMBER.fullmatch(names[i].strip()) for i in numeric)
+    return records[1:] if has_names else records, first, second
 
 
 def _unquoted(cell: str) -> str:

@@ -1,6 +1,8 @@
 """Translation memories in TMX 1.1 to 1.4."""
 
+import sys
 from collections.abc import Sequence
+from html.entities import html5
 from pathlib import Path
 from xml.parsers import expat
 
@@ -46,12 +48,19 @@ class _Units:
         if self._text is not None and not self._codes:
             self._text.append(content)
 
+    def skipped(self, name: str, is_parameter: bool) -> None:
+        """An entity that the document type may define in another file: that of HTML, or as it is written."""
+        if not is_parameter:
+            self.text(html5.get(f"{name};", f"&{name};"))
+
     def entity(self, name: str, *_: object) -> None:
         raise _Entity(name)
 
 
 def read_tmx(path: Path, text: str, languages: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the sentences of the units that have all languages; several variants of a language: the first.
+
+    Other units are counted on standard error.
 
     Args:
         path: The file, for messages.
@@ -65,6 +74,7 @@ def read_tmx(path: Path, text: str, languages: Sequence[str]) -> list[tuple[str,
     parser = expat.ParserCreate(encoding="utf-8")  # whatever the document says: the text is decoded already
     parser.StartElementHandler, parser.EndElementHandler = collected.start, collected.end
     parser.CharacterDataHandler, parser.EntityDeclHandler = collected.text, collected.entity
+    parser.SkippedEntityHandler = collected.skipped
     try:
         parser.Parse(text.encode(), True)
     except _Entity as error:
@@ -81,6 +91,11 @@ def read_tmx(path: Path, text: str, languages: Sequence[str]) -> list[tuple[str,
             f"{path}: no unit has {' and '.join(languages)}; its languages are {', '.join(tags) or 'not given'},"
             " of which --source and --target name two."
         )
+    if lacking := len(found) - len(pairs):
+        wanted = " and ".join(languages)
+        print(
+            f"{path}: {lacking:,} of {len(found):,} units lack a sentence in {wanted} and are skipped", file=sys.stderr
+        )
     return pairs
 
 
@@ -90,5 +105,5 @@ def _variants(unit: Sequence[tuple[str, str]], languages: Sequence[str]) -> list
     for language in languages:
         matching = [variant for variant in unit if primary_language(variant[0]) == primary_language(language)]
         exact = [text for tag, text in matching if tag.lower() == language.lower()]
-        found.append(next(iter([*exact, *(text for _, text in matching)]), ""))
+        found.append(next(iter([*exact, *(text for _, text in matching)]), "").strip())
     return found

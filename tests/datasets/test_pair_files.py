@@ -63,6 +63,8 @@ BOMB = """<!DOCTYPE tmx [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&
     [
         (" \n", "is empty"),
         ("one\ntwo\nthree\n", "3 of 3 lines, first line 1, hold no sentence and translation"),
+        ("1\tone\n2\ttwo\n", "column 1 has only numbers; two columns of sentences were expected"),
+        (",\n,\n", "has only empty columns"),
         ("a\tb\nc\n", "1 of 2 lines, first line 2,"),
         ('{"a": "x", "b": "y", "c": "z"}', "has a, b, c; en and de, or source and target, expected"),
         ('{"en": 1, "de": "y"}', "1 of 1 lines"),
@@ -83,6 +85,48 @@ def test_what_is_refused(content, message, tmp_path):
 
 
 def test_few_lines_without_a_pair_are_skipped_and_reported(tmp_path, capsys):
-    (tmp_path / "pairs").write_text("".join(f"{i}\tx\n" for i in range(150)) + "alone\n")
+    (tmp_path / "pairs").write_text("".join(f"word {i}\tx\n" for i in range(150)) + "alone\n")
     assert len(read_pair_file(tmp_path / "pairs", "en", "de")) == 150
     assert "1 lines hold no pair and are skipped, first line 151" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Hallo, Welt;Hello, world\nJa, gut;Yes, well\n",  # as many commas in each line
+        "Hallo, Welt;Hello, world\nJa, gut;Yes, well\nNein, nein;No\n",
+        '1,"Hallo, Welt","Hello, world"\n2,"Ja, gut","Yes, well"\n',
+        'id,satz,phrase\n1,"Hallo, Welt","Hello, world"\n2,"Ja, gut","Yes, well"\n',
+        "1.2345\tHallo, Welt\tHello, world\n1.1\tJa, gut\tYes, well\n",  # a score first, as of mined pairs
+    ],
+)
+def test_columns_of_text_are_found(content, tmp_path):
+    (tmp_path / "pairs").write_text(content)
+    pairs = read_pair_file(tmp_path / "pairs", "de", "en")
+    assert pairs[:2] == [("Hallo, Welt", "Hello, world"), ("Ja, gut", "Yes, well")]
+
+
+@pytest.mark.parametrize(
+    ("line", "bad"),
+    [("Hello, world,Hallo, Welt\n", 1), ('"Yes, he said,Ja\nNo,Nein\n"Well, no","Nun, nein"\n', 3)],
+    ids=["commas without quotes", "a lone quote"],
+)
+def test_rows_of_csv_that_may_be_read_wrongly_are_bad(line, bad, tmp_path, capsys):
+    good = "".join(f"one {i},eins {i}\n" for i in range(400))
+    (tmp_path / "pairs").write_text(good + line + "last,letzte\n")
+    pairs = read_pair_file(tmp_path / "pairs", "en", "de")
+    assert (len(pairs), pairs[-1]) == (401, ("last", "letzte"))
+    assert f"{bad} lines hold no pair and are skipped, first line 401" in capsys.readouterr().err
+    (tmp_path / "pairs").write_text(good + line * 5)
+    with pytest.raises(CorpusError, match=f"{5 * bad} of {400 + 5 * bad} lines, first line 401"):
+        read_pair_file(tmp_path / "pairs", "en", "de")
+
+
+def test_tmx_with_entities_of_another_file_and_units_that_lack_a_language(tmp_path, capsys):
+    seg = "Ein <hi>Hund</hi>."
+    (tmp_path / "pairs").write_text(TMX.replace(seg, "Ein&nbsp;H&uuml;ndchen &x;."))
+    assert read_pair_file(tmp_path / "pairs", "en", "de")[0] == ("A dog.", "Ein\xa0Hündchen &x;.")
+    assert "1 of 3 units lack a sentence in en and de and are skipped" in capsys.readouterr().err
+    (tmp_path / "pairs").write_text(TMX.replace("A dog.", " "))
+    assert read_pair_file(tmp_path / "pairs", "en", "de") == PAIRS[1:]
+    assert "2 of 3 units lack" in capsys.readouterr().err
