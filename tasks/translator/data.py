@@ -24,7 +24,9 @@ import numpy as np
 import datasets
 from datasets.aligned_files import fingerprint as files_fingerprint
 from datasets.aligned_files import read_pairs, read_split
+from datasets.lines import read_lines
 from shared.batching import BucketedBatches, pad
+from shared.errors import UserError
 from shared.fine_tuning import extended
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.translator.aligner import align
@@ -65,8 +67,35 @@ def load_files(files: tuple[Path, ...], config: Config) -> Split:
     return _cleaned(read_pairs(files, (config.source, config.target)), f"{files[0]}: no sentences with translations")
 
 
+def load_outputs(
+    path: Path, config: Config, split: str, data_dir: Path | None = None, files: tuple[Path, ...] = ()
+) -> tuple[Split, list[str]]:
+    """The pairs of the user's files, else of a split, and the translations of a file, one a line; all are clean.
+
+    Pairs with an empty side are left out, and so are their translations. Raises UserError if there is not one
+    translation for each pair, empty ones included; CorpusError if no pair is left.
+    """
+    pairs = read_pairs(files, (config.source, config.target)) if files else _read(config, split, data_dir)
+    outputs = read_lines(path)
+    if len(outputs) != len(pairs):
+        expected = f"{len(pairs):,} were expected, one for each reference"
+        raise UserError(f"--outputs {path}: has {len(outputs):,} lines; {expected}")
+    written = [_clean_pair(pair) for pair in pairs]
+    kept = [clean(output) for pair, output in zip(written, outputs, strict=True) if _is_whole(pair)]
+    return _cleaned(written, f"{path}: no references"), kept
+
+
+def _clean_pair(pair: tuple[str, str]) -> tuple[str, str]:
+    return clean(pair[0]), clean(pair[1])
+
+
+def _is_whole(pair: tuple[str, str]) -> bool:
+    """Whether both sides are more than white space."""
+    return all(side.strip() for side in pair)
+
+
 def _cleaned(pairs: Sequence[tuple[str, str]], problem: str, is_training: bool = False) -> Split:
-    pairs = [pair for pair in ((clean(source), clean(target)) for source, target in pairs) if all(pair)]
+    pairs = list(filter(_is_whole, map(_clean_pair, pairs)))
     if is_training:
         pairs = list(dict.fromkeys(pairs))  # a fifth of the pairs of scenes are repetitions
     if not pairs:

@@ -69,14 +69,15 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
 
     Raises UserError if the runs, the corpus or the language model cannot be used.
     """
-    from tasks.translator.data import load_alignments
+    from tasks.translator.data import load_alignments, load_files, load_outputs, load_split
     from tasks.translator.inference import PairScorer, Translator
     from tasks.translator.translation import hard_alignment
 
     config = run.read_config(Config)
-    split = _split(config, options)
     if options.outputs:
-        return _scores(_outputs(options.outputs, split), split, config, options)
+        split, outputs = load_outputs(options.outputs, config, options.split, options.data_dir, options.files)
+        return _scores(outputs, split, config, options)
+    split = load_files(options.files, config) if options.files else load_split(config, options.split, options.data_dir)
     search: dict[str, Any] = {
         "beam": options.beam, "language_model": options.load_language_model(), "as_is": options.as_is
     }  # fmt: skip
@@ -95,24 +96,6 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
                 run.save_metrics(options.split, metrics)
                 card.write(run)
     return metrics
-
-
-def _split(config: Config, options: Arguments) -> "Split":
-    """The pairs to measure on: the user's files, else the split of the corpus."""
-    from tasks.translator.data import load_files, load_split
-
-    return load_files(options.files, config) if options.files else load_split(config, options.split, options.data_dir)
-
-
-def _outputs(path: Path, split: "Split") -> list[str]:
-    """The translations of a file; UserError if there is not one for each pair."""
-    from datasets.lines import read_lines
-
-    outputs = read_lines(path)
-    if len(outputs) != len(split.targets):
-        expected = f"{len(split.targets):,} were expected, one for each reference"
-        raise UserError(f"--outputs {path}: has {len(outputs):,} lines; {expected}")
-    return outputs
 
 
 def _scores(outputs: Sequence[str], split: "Split", config: Config, options: Arguments) -> dict[str, Any]:

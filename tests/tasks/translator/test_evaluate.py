@@ -57,3 +57,21 @@ def test_own_files_and_outputs_that_exist(trained, tmp_path, capsys):
     assert "were expected together" in errors[1]
     assert "no such file" in errors[2]
     assert trained.run.load_metrics() == before
+
+
+def test_outputs_are_read_like_their_references(trained, tmp_path, capsys):
+    (tmp_path / "own.en").write_text("one  two\n\nthree &amp; four\nfive\none\n")
+    (tmp_path / "own.de").write_text("zwei  eins\nnull\nvier &amp; drei\n&nbsp;\neins\n")
+    (tmp_path / "other.de").write_text("zwei eins\n\nvier & drei\nsechs\n\n")
+    own = ["--source-file", str(tmp_path / "own.en"), "--target-file", str(tmp_path / "own.de"), "--json"]
+    found = []
+    for outputs in ("own.de", "other.de"):
+        assert main([*own, "--outputs", str(tmp_path / outputs)]) == 0
+        record = json.loads(capsys.readouterr().out)
+        found.append((record["pairs"], record["exact"]))
+    assert found == [(3, 1), (3, 0.6667)]  # the last output is empty
+    (tmp_path / "whole").write_text("zwei eins\nvier & drei\neins\n")
+    assert main([*own, "--outputs", str(tmp_path / "whole")]) == 2
+    assert "has 3 lines; 5 were expected" in capsys.readouterr().err
+    assert main(own) == 0  # a side of white space alone is empty
+    assert json.loads(capsys.readouterr().out)["pairs"] == 3
