@@ -1,12 +1,14 @@
 """A parallel corpus of the user's own files, and the assignment of sentence pairs to splits."""
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets import CorpusError
 from datasets.lines import read_lines
 from datasets.pair_files import Pair, read_pair_file
+from shared.text import tidy
 
 BUCKETS = 50  # of the hash that assigns pairs to splits: 1/50 of the pairs for dev, 1/50 for test
 
@@ -15,7 +17,7 @@ Files = tuple[Path, ...]
 
 
 def read_split(files: Mapping[str, Files], split: str, languages: Pair = ("", "")) -> list[Pair]:
-    """Return the pairs of a split.
+    """Return the pairs of a split; a pair of which one side is in dev or test files of their own is in no other split.
 
     Args:
         files: The files of "train", and of "dev" and "test" if they have some of their own. Otherwise they are taken
@@ -30,10 +32,12 @@ def read_split(files: Mapping[str, Files], split: str, languages: Pair = ("", ""
         return read_pairs(files[split], languages)
     pairs = read_pairs(files["train"], languages)
     own = [name for name in ("dev", "test") if files.get(name)]
-    held_out = {pair for name in own for pair in read_pairs(files[name], languages)}
+    held_out = {side for name in own for pair in read_pairs(files[name], languages) for side in _sides(pair)}
     chosen = []
-    for pair, assigned in zip(pairs, assign_splits(pairs, BUCKETS), strict=True):
-        if (("train" if assigned in own else assigned) == split) and pair not in held_out:
+    sides = list(map(_sides, pairs))
+    assigned = assign_splits([(source, target) for (_, source), (_, target) in sides], BUCKETS)
+    for pair, of_pair, name in zip(pairs, sides, assigned, strict=True):
+        if (("train" if name in own else name) == split) and not held_out & {*of_pair}:
             chosen.append(pair)
     if not chosen:
         wanted = "other pairs than those of dev and test"
@@ -43,6 +47,12 @@ def read_split(files: Mapping[str, Files], split: str, languages: Pair = ("", ""
             f"{files['train'][0]}: {len(pairs):,} pairs are too few for a {split} split; expected {wanted}"
         )
     return chosen
+
+
+def _sides(pair: Pair) -> tuple[tuple[int, str], tuple[int, str]]:
+    """The sentences of a pair with the index of their language, in the same form if they differ in spaces alone."""
+    source, target = (tidy(unicodedata.normalize("NFC", side)) for side in pair)
+    return (0, source), (1, target)
 
 
 def read_pairs(files: Files, languages: Pair = ("", "")) -> list[Pair]:

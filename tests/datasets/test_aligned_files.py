@@ -113,3 +113,17 @@ def test_a_pipe_is_read_for_every_split():
     files = {"train": (Path(f"/dev/fd/{reading}"),)}
     assert sum(len(read_split(files, split)) for split in ("train", "dev", "test")) == len(PAIRS)
     os.close(reading)
+
+
+def test_a_sentence_of_own_development_files_is_in_no_other_pair(files, tmp_path):
+    (tmp_path / "dev.tsv").write_text("source  7\tanother\none more\ttarget 9\ntarget 11\tsource 11\n")
+    own = {"train": files, "dev": (tmp_path / "dev.tsv",)}
+    read = [*read_split(own, "train"), *read_split(own, "test")]
+    assert sorted([*read, PAIRS[7], PAIRS[9]]) == sorted(PAIRS)
+
+
+def test_sentences_that_differ_in_spaces_are_in_one_split(tmp_path):
+    (tmp_path / "a.tsv").write_text("".join(f"one  {i}\tx{i}\none {i}\ty{i}\n" for i in range(300)))
+    for split in ("train", "dev", "test"):
+        pairs = read_split({"train": (tmp_path / "a.tsv",)}, split)
+        assert [target[1:] for _, target in pairs[::2]] == [target[1:] for _, target in pairs[1::2]]
