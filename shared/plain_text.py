@@ -15,7 +15,9 @@ from typing import Any
 from shared.files import MediaError
 
 BLOCK = 65536  # bytes read at a time
-PART = 4096  # compressed bytes at a time, which bounds what an archive of zeros becomes in memory
+PART = 4096  # compressed bytes at a time
+SMALL = 2**26  # bytes of text that any archive may become
+MAX_RATIO = 100  # of the bytes of a text and its archive; text is compressed to a tenth
 HEAD = 16  # bytes that tell encodings and compressions apart
 WANTED = "plain text in UTF-8 was expected"
 
@@ -138,21 +140,38 @@ def _with_head(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
 def _decompressed(blocks: Iterable[bytes], compression: str) -> Iterator[bytes]:
     """The content of compressed blocks; they may hold several compressed files in a row."""
     decompressor = DECOMPRESSORS[compression]()
+    read = written = 0  # bytes
     try:
         for block in blocks:
             for first in range(0, len(block), PART):
                 rest = block[first : first + PART]
+                read += len(rest)
                 while rest:
                     if decompressor.eof:
                         if not rest.strip(b"\0"):  # padding, as of tapes
                             break
                         decompressor = DECOMPRESSORS[compression]()
-                    yield decompressor.decompress(rest)
+                    for content in _inflated(decompressor, rest):
+                        written += len(content)
+                        if written > max(SMALL, MAX_RATIO * read):
+                            ratio = f"more than {MAX_RATIO} times its {compression} data"
+                            raise MediaError(f"is an archive bomb: {SMALL >> 20} MiB and {ratio}; {WANTED}")
+                        yield content
                     rest = decompressor.unused_data
     except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
         raise MediaError(f"is damaged: its {compression} data cannot be decompressed ({error})") from None
     if not decompressor.eof:
         raise MediaError(f"is damaged: its {compression} data ends too early")
+
+
+def _inflated(decompressor: Any, data: bytes) -> Iterator[bytes]:
+    """What compressed data becomes, in blocks that fit in memory."""
+    while not decompressor.eof:
+        content = decompressor.decompress(data, BLOCK)
+        yield content
+        data = getattr(decompressor, "unconsumed_tail", b"")  # of zlib; the others keep it
+        if len(content) < BLOCK and not data:
+            break
 
 
 def _transcoded(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:

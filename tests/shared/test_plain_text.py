@@ -111,3 +111,16 @@ def test_other_bytes_are_named_by_their_line():
     assert decode(b"Gr\xfc", errors="replace") == "Gr\ufffd"
     with pytest.raises(MediaError, match="has a NUL character in line 3"):
         decode(b"a" * 70_000 + b"\n\nb\0")
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_archive_bombs_are_refused_in_blocks_that_fit_in_memory(name, monkeypatch):
+    monkeypatch.setattr("shared.plain_text.SMALL", 2**20)
+    bomb = COMPRESSED[name](b"text " * 2_000_000)
+    sizes = []
+    with pytest.raises(MediaError, match=f"is an archive bomb: 1 MiB and more than 100 times its {name} data"):
+        sizes.extend(map(len, as_utf8([bomb])))
+    assert max(sizes) <= 65536 + 16
+    assert sum(sizes) <= 2**20
+    monkeypatch.undo()
+    assert len(decode(bomb)) == 10_000_000
