@@ -55,7 +55,7 @@ def kaldi_scores(scorer: "TextScorer", batches: Iterable[Sequence[str]]) -> Iter
     numbers = itertools.count(1)
     for lines in batches:
         names, texts = [], []
-        for number, line in zip(numbers, lines, strict=False):
+        for line, number in zip(lines, numbers, strict=False):
             name, _, text = line.strip().replace("\t", " ").partition(" ")
             if not name:
                 raise UserError(f"line {number}: expected `utterance-n words`, received {line[:80]!r}")

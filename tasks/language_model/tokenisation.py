@@ -24,6 +24,7 @@ STRAIGHT = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 UNKNOWN = SPECIALS[3]  # a word of both corpora
 RUN = re.compile(r"\.{2,}|-{2,}")  # one token of several signs
 INITIALS = re.compile(r"(?:[^\W\d_]\.)+")  # such as U.N.
+MAX_INITIALS = 20  # characters
 NUMBER = re.compile(r"\d[\d.,/]*")
 CLITIC = re.compile(r"(.+)('(?:s|m|d|re|ve|ll))")
 NOT = re.compile(r"(.+)(n't)")
@@ -72,6 +73,7 @@ class Tokenisation:
     def __init__(self, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
         self._ranks = {token: rank for rank, token in enumerate(vocabulary.table)}  # the most frequent ones first
+        self._longest = max(MAX_INITIALS, *map(len, self._ranks))  # characters of a token
         self.notation: str | None = None
         if isinstance(vocabulary, WordVocabulary) and vocabulary.normalisation == "none":
             self.notation = next((n for token, n in NOTATIONS.items() if token in self._ranks), None)
@@ -134,7 +136,7 @@ class Tokenisation:
             return [Part(text, vocabulary.pieces(text)) for text in _stripped(word, lambda rest: False)]
         if self.notation is None:
             return [Part(word, vocabulary.pieces(word))]
-        texts = _stripped(word, lambda rest: self._keeps(self._plain(rest), is_last))
+        texts = _stripped(word, lambda rest: len(rest) <= self._longest and self._keeps(self._plain(rest), is_last))
         return [Part(text, self._split(self._plain(text), is_last)) for text in texts]
 
     def _plain(self, text: str) -> str:
@@ -191,8 +193,7 @@ def _stripped(word: str, is_kept: Callable[[str], bool]) -> Iterator[str]:
         before.append(word[:count])
         word = word[count:]
     while word and is_sign(word[-1]) and not word.endswith(UNKNOWN) and not is_kept(word):
-        run = RUN.search(word, len(word.rstrip(word[-1])))
-        count = len(run[0]) if run else 1
+        count = len(word) - len(word.rstrip(word[-1])) if word[-1] in ".-" else 1  # a run, as in `RUN`
         after.append(word[-count:])
         word = word[:-count]
     yield from before
@@ -215,14 +216,13 @@ def _wikitext(text: str) -> list[str]:
 
 def _penn_treebank(text: str) -> list[str]:
     """Words in the notation of Mikolov's Penn Treebank: numbers and the sign of per cent are `N`."""
-    if NUMBER.fullmatch(text) or text == "%":
-        return ["N"]
-    if text == "cannot":
-        return ["can", "not"]
-    if found := NOT.fullmatch(text) or CLITIC.fullmatch(text):
-        stem, clitic = found.groups()
-        return [*_penn_treebank(stem), clitic]
-    return [text]
+    clitics = []
+    while found := NOT.fullmatch(text) or CLITIC.fullmatch(text):
+        text, clitic = found.groups()
+        clitics.append(clitic)
+    is_number = NUMBER.fullmatch(text) or text == "%"
+    stem = ["N"] if is_number else ["can", "not"] if text == "cannot" else [text]
+    return [*stem, *reversed(clitics)]
 
 
 NOTATIONS = {"@-@": "WikiText", "n't": "Penn Treebank"}  # by a token that only this one has

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.errors import UserError
+from tasks.language_model.inference import TextScorer
 from tasks.language_model.model import load_model
+from tasks.language_model.rescoring import kaldi_scores
 from tasks.language_model.score import main
 from tasks.language_model.tables import Total
 from tests.tasks.language_model.test_inference import LINES, line_nats
@@ -102,6 +105,12 @@ def test_kaldi_lists_get_a_cost_for_each_hypothesis(loaded, tmp_path, capsys):
     (tmp_path / "text").write_text("utt-a-1 the\n\n")
     assert main(["--model", "tiny", "--kaldi", str(tmp_path / "text"), "--output", str(tmp_path / "costs")]) == 2
     assert "line 2: expected `utterance-n words`" in capsys.readouterr().err
+
+
+def test_lines_of_kaldi_lists_are_numbered_over_all_batches(loaded):
+    scorer = TextScorer(loaded)
+    with pytest.raises(UserError, match=r"^line 4: expected"):
+        list(kaldi_scores(scorer, [["a-1 the cat", "a-2 the"], ["a-3"], ["", "a-5"]]))
 
 
 RELEASED = Path(__file__).parents[3] / "saved_models" / "language_model" / "wikitext2"

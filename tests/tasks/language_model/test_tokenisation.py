@@ -1,6 +1,7 @@
 """Ordinary text as the tokens of WikiText, of the Penn Treebank and of one's own text, and back."""
 
 import re
+import time
 
 import pytest
 
@@ -23,6 +24,14 @@ CHARACTERS = Tokenisation(SubwordVocabulary.characters(["the cat"]))
 def spelled(form: Tokenisation, tokens: list[str]) -> str:
     """Tokens as text, whether the vocabulary has them or not."""
     return " ".join("".join(part.text for part in word) for word in form.words_of(tokens))
+
+
+def test_one_long_word_takes_no_quadratic_time():
+    began = time.process_time()
+    assert WIKITEXT.read("x" + "!" * 50_000, "text").tokens == ["x", *"!" * 50_000]
+    assert WIKITEXT.read("on" + "." * 50_000, "text").tokens == ["on", "." * 50_000]
+    assert PENN.read("he" + "n't" * 2_000, "text").tokens == ["he", *["n't"] * 2_000]
+    assert time.process_time() - began < 5  # half a minute in quadratic time
 
 
 @pytest.mark.parametrize(
