@@ -20,7 +20,7 @@ UNSPACED = {  # scripts without spaces, by more letters than a word has
     8: re.compile("[\u3400-\u9fff\uf900-\ufaff\u3040-\u30ff]+"),  # Chinese, Japanese
     20: re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff]+"),  # Thai, Lao, Tibetan, Burmese, Khmer
 }
-MAX_BAD = 0.1  # of the lines of a corpus: more are no errors, but another encoding
+MAX_BAD = 0.01  # of the lines of a corpus: more are no errors, but another encoding
 
 
 def tidy(sentence: str) -> str:
