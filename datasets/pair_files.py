@@ -67,7 +67,7 @@ def read_pair_file(path: Path, source: str, target: str) -> list[Pair]:
             raise CorpusError(f"{path}: has {', '.join(names)}; {source} and {target}, or source and target, expected.")
         first, second = sides or (0, 1)
         return _pairs(path, records, *((names[first], names[second]) if names else (first, second)))
-    records = _rows(path, text)
+    records = _rows(path, text, languages)
     if not records:
         raise CorpusError(f"{path} has only empty columns; sentence pairs were expected.")
     if sides := _named_sides(path, records[0][1], languages):
@@ -114,8 +114,11 @@ def _pairs(path: Path, records: Iterable[tuple[int, Any]], first: Any, second: A
     return pairs
 
 
-def _rows(path: Path, text: str) -> list[tuple[int, list[str]]]:
-    """The rows of tab-separated text or CSV, with the numbers of their lines; blank lines are skipped."""
+def _rows(path: Path, text: str, languages: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """The rows of tab-separated text or CSV, with the numbers of their lines; blank lines are skipped.
+
+    A row of CSV that is more than a line, or has other columns than the names or most rows, has none.
+    """
     lines = as_lines(text)
     head = [line for line in lines if line.strip()][:PROBED]
     if sum("\t" in line for line in head) * 2 >= len(head):
@@ -134,7 +137,8 @@ def _rows(path: Path, text: str) -> list[tuple[int, list[str]]]:
             last = reader.line_num
     except csv.Error as error:
         raise CorpusError(f"{path}: line {last + 1} is not CSV ({error}); check its quotes.") from None
-    width = _usual_width(row for _, row in rows)
+    has_names = rows and _named_sides(path, rows[0][1], languages)
+    width = len(rows[0][1]) if has_names else _usual_width(row for _, row in rows)
     return [(line, row if len(row) == width else []) for line, row in rows]  # others have delimiters in the sentences
 
 

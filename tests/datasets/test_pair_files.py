@@ -63,6 +63,7 @@ BOMB = """<!DOCTYPE tmx [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&
     [
         (" \n", "is empty"),
         ("one\ntwo\nthree\n", "3 of 3 lines, first line 1, hold no sentence and translation"),
+        ("de,en\nHallo, Welt,Hello, world\nJa, gut,Yes, well\n", "2 of 2 lines, first line 2,"),
         ("1\tone\n2\ttwo\n", "column 1 has only numbers; two columns of sentences were expected"),
         (",\n,\n", "has only empty columns"),
         ("a\tb\nc\n", "1 of 2 lines, first line 2,"),
