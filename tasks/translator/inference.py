@@ -213,7 +213,7 @@ class Translator:
             words=words,
             probabilities=np.exp(np.bincount(indices, log_probs, len(words))),
             source_words=join_words(source, source_ids, source_tokens),
-            attention=word_attention(attention, word_indices(source, source_ids), indices),
+            attentions=[word_attention(attention, word_indices(source, source_ids), indices)],
             unknown=[token for token, i in zip(source_tokens, source_ids, strict=True) if i == source.unknown_id],
             is_complete=target.end_id in values["token_ids"][: values["lengths"]],
         )

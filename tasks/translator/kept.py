@@ -171,6 +171,7 @@ def restored(
 
     Returns None if the translation lacks a placeholder, or has fewer words than there are spans.
     """
+    of_words = translation.attention
     widths = np.ones(len(translation.source_words), int)  # words of the sentence for each word that was translated
     columns, shift = [], 0
     for span in spans:
@@ -183,7 +184,7 @@ def restored(
             shift += width - 1
     replaced: dict[int, str] = {}
     for i, span in enumerate(spans):
-        attention = translation.attention[:, columns[i]].sum(axis=1)
+        attention = of_words[:, columns[i]].sum(axis=1)
         pattern = _occurrence(chosen[i] if chosen else span.text)
         free = [t for t in range(len(translation.words)) if t not in replaced]
         having = [t for t in free if pattern.search(translation.words[t])]
@@ -193,7 +194,7 @@ def restored(
         word = translation.words[target]
         if found := pattern.search(word):
             start, end = found.span()
-        elif attention[target] * 2 > translation.attention[target].sum():
+        elif attention[target] * 2 > of_words[target].sum():
             start, end = core.span() if (core := _WORD.search(word)) else (0, len(word))
         else:  # the word translates another one, so it stays
             start, end, word = 0, 0, f" {word}"
@@ -203,8 +204,8 @@ def restored(
         parts = replaced.get(t, word).split(" ")
         words += parts
         rows += [t] * len(parts)
-    by_word = np.repeat(translation.attention[:, :-1] / widths, widths, axis=1)
-    attention = np.concatenate([by_word, translation.attention[:, -1:]], axis=1)[rows]
+    by_word = np.repeat(of_words[:, :-1] / widths, widths, axis=1)
+    attention = np.concatenate([by_word, of_words[:, -1:]], axis=1)[rows]
     how = "attention" if chosen is None else "placeholder"
     kept = [Kept(span.text, span.start, rows.index(t), how) for span, t in zip(spans, replaced, strict=True)]
     return replace(
@@ -213,17 +214,17 @@ def restored(
         words=words,
         probabilities=translation.probabilities[rows],
         source_words=sentence.split(" "),
-        attention=attention,
+        attentions=[attention],
         kept=kept,
     )
 
 
 def by_model(translation: Translation, spans: Sequence[Span]) -> Translation:
     """The translation, which has all spans, with their record."""
-    kept = []
+    kept, attention = [], translation.attention
     for span in spans:
         having = [t for t, word in enumerate(translation.words) if span.text.split(" ")[0] in word]
         if having:
-            target = max(having, key=lambda t: translation.attention[t, span.start : span.stop].sum())
+            target = max(having, key=lambda t: attention[t, span.start : span.stop].sum())
             kept.append(Kept(span.text, span.start, target, "model"))
     return replace(translation, kept=kept)

@@ -1,9 +1,9 @@
 """A translation as users read it: words, their probabilities, their attention; and the translation of a paragraph."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 
@@ -32,15 +32,34 @@ class Translation:
     words: list[str]  # of the text, as separated by white space
     probabilities: np.ndarray  # (words,), of each word the product of those of its tokens
     source_words: list[str]
-    attention: np.ndarray  # (words, source words + 1), the end of the source last
+    attentions: list[np.ndarray]  # of each sentence: (words, source words + 1), the end of the source last
     unknown: list[str]  # source words that are not in the vocabulary
     kept: list[Kept] = field(default_factory=list)  # numbers, names and addresses
     is_complete: bool = True  # False if the search ended before the translation did
 
     @property
+    def attention(self) -> np.ndarray:
+        """`(words, source words + 1)`, the end of the source last; 0 between the words of different sentences."""
+        words, source_words = np.sum([(0, 1), *((len(block), block.shape[1] - 1) for block in self.attentions)], axis=0)
+        whole = np.zeros((words, source_words))
+        for (target, source), block in self._blocks():
+            targets, sources = slice(target, target + len(block)), slice(source, source + block.shape[1] - 1)
+            whole[targets, sources], whole[targets, -1] = block[:, :-1], block[:, -1]
+        return whole
+
+    @property
     def alignment(self) -> list[tuple[int, int]]:
         """Pairs of source and target word index, from 0."""
-        return hard_alignment(self.attention)
+        return [
+            (source + i, target + j) for (target, source), block in self._blocks() for i, j in hard_alignment(block)
+        ]
+
+    def _blocks(self) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+        """The attention of each sentence, after the indices of its first target and source word."""
+        target = source = 0
+        for block in self.attentions:
+            yield (target, source), block
+            target, source = target + len(block), source + block.shape[1] - 1
 
 
 def hard_alignment(attention: np.ndarray) -> list[tuple[int, int]]:
@@ -81,7 +100,7 @@ def empty_translation() -> Translation:
     """The translation of an empty sentence."""
     return Translation(
         text="", log_prob=0.0, score=0.0, tokens=[], token_log_probs=np.empty(0), words=[], probabilities=np.empty(0),
-        source_words=[], attention=np.empty((0, 1)), unknown=[],
+        source_words=[], attentions=[], unknown=[],
     )  # fmt: skip
 
 
@@ -100,31 +119,29 @@ def joined(parts: Sequence[list[Translation]], separator: str) -> list[Translati
     if len(parts) == 1:
         return parts[0]
     most = max(map(len, parts))
-    best = parts[0]
-    for following in parts[1:]:
-        pairs = product(best, following)
-        best = [
-            _joined(*pair, separator) for pair in nlargest(most, pairs, key=lambda pair: pair[0].score + pair[1].score)
-        ]
-    return best
+    best: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]  # scores, and the index of the translation of each sentence
+    for part in parts:
+        longer = ((score + one.score, (*chosen, i)) for (score, chosen), (i, one) in product(best, enumerate(part)))
+        best = nlargest(most, longer, key=lambda pair: pair[0])
+    return [_joined([part[i] for part, i in zip(parts, chosen, strict=True)], separator) for _, chosen in best]
 
 
-def _joined(first: Translation, second: Translation, separator: str) -> Translation:
-    targets, sources = len(first.words), len(first.source_words)
-    attention = np.zeros((targets + len(second.words), sources + len(second.source_words) + 1))
-    attention[:targets, :sources], attention[:targets, -1] = first.attention[:, :-1], first.attention[:, -1]
-    attention[targets:, sources:] = second.attention
+def _joined(parts: Sequence[Translation], separator: str) -> Translation:
+    kept, sources, targets = [], 0, 0
+    for part in parts:
+        kept += [Kept(span.text, span.source + sources, span.target + targets, span.by) for span in part.kept]
+        sources, targets = sources + len(part.source_words), targets + len(part.words)
     return Translation(
-        text=separator.join(text for text in (first.text, second.text) if text),
-        log_prob=first.log_prob + second.log_prob,
-        score=first.score + second.score,
-        tokens=first.tokens + second.tokens,
-        token_log_probs=np.concatenate([first.token_log_probs, second.token_log_probs]),
-        words=first.words + second.words,
-        probabilities=np.concatenate([first.probabilities, second.probabilities]),
-        source_words=first.source_words + second.source_words,
-        attention=attention,
-        unknown=first.unknown + second.unknown,
-        kept=first.kept + [Kept(x.text, x.source + sources, x.target + targets, x.by) for x in second.kept],
-        is_complete=first.is_complete and second.is_complete,
+        text=separator.join(part.text for part in parts if part.text),
+        log_prob=sum(part.log_prob for part in parts),
+        score=sum(part.score for part in parts),
+        tokens=list(chain.from_iterable(part.tokens for part in parts)),
+        token_log_probs=np.concatenate([part.token_log_probs for part in parts]),
+        words=list(chain.from_iterable(part.words for part in parts)),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        source_words=list(chain.from_iterable(part.source_words for part in parts)),
+        attentions=list(chain.from_iterable(part.attentions for part in parts)),
+        unknown=list(chain.from_iterable(part.unknown for part in parts)),
+        kept=kept,
+        is_complete=all(part.is_complete for part in parts),
     )

@@ -70,6 +70,6 @@ def translation(words, attention, source_words) -> Translation:
     attention = np.array(attention, float)
     return Translation(
         text=" ".join(words), log_prob=-1.0, score=-0.5, tokens=[*words], token_log_probs=np.zeros(len(words)),
-        words=words, probabilities=np.arange(len(words)) / 10, source_words=source_words, attention=attention,
+        words=words, probabilities=np.arange(len(words)) / 10, source_words=source_words, attentions=[attention],
         unknown=[],
     )  # fmt: skip

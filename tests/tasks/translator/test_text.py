@@ -152,7 +152,7 @@ def test_without_a_placeholder_the_word_with_the_most_attention_is_replaced():
     best = kept.restored(found, "mit 37 drei", spans, None)
     assert best is not None
     assert (best.text, best.kept) == ("with 37, x", [Kept("37", 1, 1, "attention")])
-    unsure = dataclasses.replace(found, attention=np.array([[1, 0, 0, 0], [0, 0.4, 0.6, 0], [0, 0.3, 0.7, 0]]))
+    unsure = dataclasses.replace(found, attentions=[np.array([[1, 0, 0, 0], [0, 0.4, 0.6, 0], [0, 0.3, 0.7, 0]])])
     best = kept.restored(unsure, "mit 37 drei", spans, None)
     assert best is not None
     assert (best.text, best.words, best.attention.shape) == ("with 37 boys, x", ["with", "37", "boys,", "x"], (4, 4))
@@ -173,8 +173,25 @@ def test_sentences_are_joined_best_first():
     assert (best.text, best.score, best.log_prob, second.text) == ("a b c", -1.0, -2.0, "a d c")
     assert (best.words, best.source_words) == (["a", "b", "c"], ["x", "y", "z"])
     np.testing.assert_allclose(best.attention, [[0.5, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 0, 1]])
+    assert best.alignment == [(0, 0), (1, 1)]
     assert joined([[one]], " ")[0] is one
     assert joined([[one], [two]], "")[0].text == "ab c"
+
+
+def test_many_sentences_are_joined_by_the_best_sums_of_scores():
+    parts = [[translation([f"w{i}"], [[1, 0]], ["x"])] for i in range(2000)]
+    parts[1] *= 2
+    for i in (7, 1500):
+        parts[i].append(dataclasses.replace(parts[i][0], text="bad", score=-1.0 - i))
+    began = time.process_time()
+    best, second = joined(parts, " ")
+    assert time.process_time() - began < 5  # minutes if each sentence joined a translation
+    assert best.text == second.text == " ".join(f"w{i}" for i in range(2000))
+    assert best.alignment == [(i, i) for i in range(2000)]
+    parts[1].pop()
+    best, second = joined(parts, " ")
+    assert second.text.split().index("bad") == 7
+    assert (best.score, second.score) == (pytest.approx(-1000), pytest.approx(-1007.5))
 
 
 def test_a_sentence_in_capitals_has_a_translation_in_capitals():
