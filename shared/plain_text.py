@@ -158,6 +158,8 @@ def _decompressed(blocks: Iterable[bytes], compression: str) -> Iterator[bytes]:
                             raise MediaError(f"is an archive bomb: {SMALL >> 20} MiB and {ratio}; {WANTED}")
                         yield content
                     rest = decompressor.unused_data
+    except MediaError:  # a ValueError itself
+        raise
     except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
         raise MediaError(f"is damaged: its {compression} data cannot be decompressed ({error})") from None
     if not decompressor.eof:
