@@ -21,6 +21,7 @@ UNSPACED = {  # scripts without spaces, by more letters than a word has
     20: re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff]+"),  # Thai, Lao, Tibetan, Burmese, Khmer
 }
 MAX_BAD = 0.01  # of the lines of a corpus: more are no errors, but another encoding
+BAD_LINES, MAX_BAD_OF_FEW = 3, 0.1  # a short corpus may have some bad lines, up to this fraction
 
 
 def tidy(sentence: str) -> str:
@@ -176,13 +177,13 @@ def unspaced_example(lines: Iterable[str]) -> str | None:
 
 
 def _read_whole(source: str) -> list[str]:
-    """The lines of a file; raises UserError if it is no text as a whole, or more than `MAX_BAD` lines are not UTF-8."""
+    """The lines of a file; raises UserError if it is no text as a whole, or too many lines are not UTF-8."""
     decode, lines = _Decoder(source), []
     for part in _byte_lines(source):
         lines += map(decode, part)
     if nul := next((number for number, line in enumerate(lines, 1) if "\0" in line), 0):
         raise UserError(f"{source} has a NUL character in line {nul}: binary data; plain text was expected")
-    if decode.invalid > MAX_BAD * len(lines):
+    if decode.invalid > min(max(BAD_LINES, MAX_BAD * len(lines)), MAX_BAD_OF_FEW * len(lines)):
         raise UserError(f"{source} is not UTF-8: {encoding_hint(decode.first_invalid)}")
     return lines
 

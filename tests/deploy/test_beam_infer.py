@@ -17,7 +17,7 @@ import soundfile
 
 from shared.media import read_image
 from tasks.captioner import caption
-from tasks.language_model import score
+from tasks.language_model import tables
 from tasks.phoneme_recognizer import formats
 from tasks.translator import translate
 from tests.deploy.exports import export
@@ -309,7 +309,7 @@ def test_texts(tmp_path):
     assert infer(tmp_path, "--model", model, "--input", "texts.txt", "--output", "out") == (0, output)
     found = records(tmp_path / "out", "answers")
     assert [(record.pop("input"), record.pop("line")) for record in found] == [("texts.txt", i) for i in (1, 2, 3)]
-    assert_like(found, [score.as_record(each) for each in scorer(texts)])
+    assert_like(found, [tables.as_record(each) for each in scorer(texts)])
     assert {"text", "perplexity", "without_end", "bits_per_character", "tokens", "log_probs"} <= found[0].keys()
 
 

@@ -134,9 +134,14 @@ def test_a_corpus_of_other_bytes_is_refused(tmp_path, capsys):
     (tmp_path / "few").write_bytes(b"good\n" * 200 + b"bad \xff\n")
     assert read_corpus(tmp_path / "few")[-1] == "bad \ufffd"
     assert "line 201 is not UTF-8" in capsys.readouterr().err
-    (tmp_path / "some").write_bytes(b"good\n" * 80 + b"bad \xff\n")
+    (tmp_path / "some").write_bytes(b"good\n" * 80 + b"bad \xff\n" * 4)
     with pytest.raises(UserError, match="some is not UTF-8: line 81 has other bytes"):
         read_corpus(tmp_path / "some")
+    (tmp_path / "short").write_bytes(b"good\n" * 8 + b"bad \xff\n")
+    with pytest.raises(UserError, match="short is not UTF-8: line 9 has other bytes"):
+        read_corpus(tmp_path / "short")
+    (tmp_path / "three").write_bytes(b"good\n" * 80 + b"bad \xff\n" * 3)
+    assert len(read_corpus(tmp_path / "three")) == 83
     (tmp_path / "late").write_bytes(b"good\n" * 20_000 + b"bad \0\n")
     with pytest.raises(UserError, match="late has a NUL character in line 20001"):
         read_corpus(tmp_path / "late")
