@@ -58,8 +58,8 @@ class Evaluation:
     metrics: dict[str, float]
     score: float  # higher is better
     samples: list[tuple[str, str]] = field(default_factory=list)  # (output, reference)
-    loss: float | None = None  # of the development split, which tells weak models apart
-    is_informative: bool = True  # whether the score does too; BLEU of weak models or of few sentences is chance
+    loss: float | None = None  # of the development split; it also ranks weak models
+    is_informative: bool = True  # whether the score ranks it too; BLEU of weak models or few sentences is chance
 
     @property
     def rank(self) -> float:

@@ -7,28 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets import CorpusError, cmudict, sound_folder, sound_layouts
+from datasets import CorpusError, sound_folder, sound_layouts
 from datasets.sound_folder import SoundFolder, assign_splits, fingerprint
 from datasets.sound_layouts import Recording, find_recordings, transcripts_of
-
-WORDS = """;;; a comment
-ice AY1 S
-it's IH1 T S
-a AH0
-a(2) EY1
-cream K R IY1 M
-well-known W EH1 L N OW1 N # as one
-"""
-
-
-@pytest.fixture
-def dictionary(tmp_path, monkeypatch):
-    (tmp_path / "data" / "cmudict").mkdir(parents=True)
-    (tmp_path / "data" / "cmudict" / "cmudict.dict").write_text(WORDS)
-    monkeypatch.setenv("QUATRAIN_DATA", str(tmp_path / "data"))
-    cmudict.load_dictionary.cache_clear()
-    yield
-    cmudict.load_dictionary.cache_clear()
 
 
 @pytest.fixture
