@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import time
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,7 +111,26 @@ def find_corpus(name: str) -> Corpus:
     return replace(corpus, variant=variant, urls=tuple(url.replace("{variant}", variant) for url in corpus.urls))
 
 
-class Records(Sequence[dict[str, Any]]):
+class RecordSequence(Sequence[dict[str, Any]]):
+    """Records that are read on access, one by its index or several by a slice."""
+
+    @abstractmethod
+    def record(self, index: int) -> dict[str, Any]:
+        """Read a record; raises IndexError if there is none."""
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self.record(index)
+
+
+class Records(RecordSequence):
     """The records of one split, read from disk on access: `len(records)`, `records[i]`.
 
     A record is a dictionary of str, bool, int, lists of these, and NumPy arrays of numbers. An image is the bytes of
@@ -123,15 +143,7 @@ class Records(Sequence[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self._source)
 
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def record(self, index: int) -> dict[str, Any]:
         if not -len(self) <= index < len(self):
             raise IndexError(f"record {index} of {len(self)}")
         with _damage_reported(self._folder):

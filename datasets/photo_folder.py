@@ -20,9 +20,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Any, overload
+from typing import Any
 
-from datasets import CorpusError
+from datasets import CorpusError, RecordSequence
 from datasets.caption_files import SPLITS, SUFFIXES, Captioned, by_keys, matching, merged, name_keys, read_captions
 from datasets.lines import read_text
 from shared.inputs import list_folder
@@ -61,7 +61,7 @@ class Photo:
     split: str  # "train", "dev" or "test" if it is given, else ""
 
 
-class PhotoFolder(Sequence[dict[str, Any]]):
+class PhotoFolder(RecordSequence):
     """Records of photos, read on access: `image` (the bytes of its file), `name` and `captions` (a list)."""
 
     def __init__(self, photos: Sequence[Photo]) -> None:
@@ -97,15 +97,7 @@ class PhotoFolder(Sequence[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.photos)
 
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def record(self, index: int) -> dict[str, Any]:
         photo = self.photos[index]
         return {"image": photo.path.read_bytes(), "name": photo.name, "captions": list(photo.captions)}
 
