@@ -34,9 +34,21 @@ def min_frames(labels: Any) -> int:
 def loss(labels: Any, label_lengths: Any, logits: Any, lengths: Any) -> Any:
     """-log p(labels) in nats, `(batch,)` (section 4.1), from logits `(batch, time, vocab)`.
 
-    Every sequence needs at least one label and `min_frames` frames; otherwise the result depends on the backend. On
-    TensorFlow this is the compiled operation, ten times as fast as the one that `keras.ops` uses.
+    Every sequence needs at least `min_frames` frames; otherwise the result depends on the backend. On TensorFlow this
+    is the compiled operation, ten times as fast as the one that `keras.ops` uses.
     """
+    # Neither operation takes a sequence without labels, whose paths have blanks alone.
+    is_empty = label_lengths == 0
+    real = ops.arange(ops.shape(logits)[1]) < lengths[:, None]
+    blanks = ops.where(real, ops.log_softmax(ops.cast(logits, "float32"), axis=-1)[:, :, BLANK], 0.0)
+    first = ops.cast(ops.arange(ops.shape(labels)[1]) == 0, labels.dtype)
+    labels, label_lengths = ops.where(is_empty[:, None], first, labels), ops.maximum(label_lengths, 1)
+    nats = _loss_of_labels(labels, label_lengths, logits, lengths)
+    return ops.where(is_empty, -ops.sum(blanks, axis=1), nats)
+
+
+def _loss_of_labels(labels: Any, label_lengths: Any, logits: Any, lengths: Any) -> Any:
+    """`loss` of sequences with at least one label."""
     if keras.backend.backend() != "tensorflow":
         return ops.ctc_loss(labels, logits, label_lengths, lengths, mask_index=BLANK)
     import tensorflow as tf

@@ -44,8 +44,9 @@ class Config(Recipe):
 
     mels: Annotated[int, Bounds(1, 256)] = 64
     """Number of mel bands."""
-    normalisation: Literal["utterance", "corpus"] = "utterance"
-    """Whether bands have mean 0 and standard deviation 1 per utterance or per corpus; streaming needs `corpus`."""
+    normalisation: Literal["speech", "utterance", "corpus"] = "speech"
+    """Where bands have mean 0 and standard deviation 1: in the loud frames of an utterance, in all its frames (older
+    runs: silence changes them), or in the corpus; streaming needs `corpus`."""
     front_channels: Annotated[int, Bounds(1, 1000)] = 8
     """Channels of each convolution. Each halves the bands; each but the first halves the frames."""
     step_ms: Literal[20, 40] = 40
@@ -79,6 +80,14 @@ class Config(Recipe):
     known."""
     vocal_tract_range: Annotated[float, Bounds(0, 0.9)] = 0.0
     """Maximum relative shift of all frequencies, as by another vocal tract (Jaitly and Hinton 2013)."""
+    max_silence: Annotated[float, Bounds(0, 60)] = 0.0
+    """Maximum seconds of silence added to an augmented utterance: before, after and, where times are known, inside."""
+    reverberation_probability: Fraction = 0.0
+    """Probability that an augmented utterance is placed in a room (a model of Polack 1988)."""
+    telephone_probability: Fraction = 0.0
+    """Probability that an augmented utterance passes a telephone line of 8,000 Hz."""
+    no_speech_fraction: Fraction = 0.0
+    """Fraction of utterances that are replaced by silence, noise, music or signals, without phones."""
     frequency_mask_width: Annotated[int, Bounds(0, 256)] = 8
     """Maximum width, in mel bands, of each of the two SpecAugment frequency masks (Park et al. 2019)."""
     time_mask_width: Annotated[int, Bounds(0, 10_000)] = 10
@@ -108,11 +117,13 @@ class Config(Recipe):
 
     @property
     def inherited(self) -> tuple[str, ...]:
-        names = "classes", "mels", "normalisation", "front_channels", "step_ms", "cell", "bidirectional", "units"
-        return (*names, "num_layers", "frame_weight")  # without the frame head, CTC's outputs are others
+        names = "classes", "mels", "front_channels", "step_ms", "cell", "bidirectional", "units", "num_layers"
+        return (*names, "frame_weight")  # without the frame head, CTC's outputs are others
 
     def starting_from(self, initial: Self) -> Self:
-        return replace(super().starting_from(initial), frame_only_steps=0)  # its CTC has learned more than blanks
+        # Weights for statistics of an utterance serve for those of its speech. Its CTC has learned more than blanks.
+        normalisation = "corpus" if initial.normalisation == "corpus" else "speech"
+        return replace(super().starting_from(initial), normalisation=normalisation, frame_only_steps=0)
 
     def __post_init__(self):
         super().__post_init__()

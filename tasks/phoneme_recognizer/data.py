@@ -31,12 +31,12 @@ from shared.batching import BucketedBatches, pad
 from shared.ctc import min_frames
 from shared.features import HOP, WINDOW, frame_count
 from shared.phones import SILENCE, PhoneVocabulary, fold, fold_all
+from tasks.phoneme_recognizer.augmentation import augment, without_speech
 from tasks.phoneme_recognizer.config import Config
 from tasks.phoneme_recognizer.spelling import Speller
 
 CORPORA = ("spoken_scenes", "spoken_manual", "spoken_tatoeba", "speechocean762", "timit")
 UNKNOWN = -1
-SNR_RANGE = 25.0  # dB above the minimum signal-to-noise ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,22 +178,29 @@ def build_vocabulary(config: Config, train: Split, initial: PhoneVocabulary | No
 
 
 def training_batches(config: Config, train: Split, vocabulary: PhoneVocabulary) -> BucketedBatches:
-    """Batches in which each utterance occurs once per epoch."""
+    """Batches in which each utterance, or in its stead a sound without speech, occurs once per epoch."""
     label_ids = [np.array(vocabulary.encode(utterance.phones), np.int32) for utterance in train.utterances]
 
     def make_batch(indices: np.ndarray, rngs: Sequence[np.random.Generator], sizes: Mapping[str, int]):
-        sounds = []
+        sounds, labels = [], []
         for i, rng in zip(indices, rngs, strict=True):
-            samples, spans = train.samples(i), train.utterances[i].spans
+            utterance = train.utterances[i]
+            if config.no_speech_fraction and rng.random() < config.no_speech_fraction:
+                spans = np.array([[0, 0, utterance.length]], np.int32)
+                sounds.append((without_speech(utterance.length, rng), spans))
+                labels.append(label_ids[i][:0])
+                continue
+            samples, spans = train.samples(i), utterance.spans
             if rng.random() < config.augment_probability:
                 samples, spans = augment(samples, spans, config, rng)
             sounds.append((samples, spans))
-        return as_batch(sounds, [label_ids[i] for i in indices], sizes)
+            labels.append(label_ids[i])
+        return as_batch(sounds, labels, sizes)
 
     lengths = [utterance.length for utterance in train.utterances]
-    slowest = 1 - config.speed_range
+    slowest, added = 1 - config.speed_range, math.ceil(config.max_silence * SAMPLE_RATE)
     sizes = {
-        "samples": [math.ceil(length / slowest) + 1 for length in lengths],
+        "samples": [math.ceil(length / slowest) + 1 + added for length in lengths],
         "label_ids": [len(ids) for ids in label_ids],
     }
     return BucketedBatches(lengths, config.batch_size, make_batch, config.seed, sizes)
@@ -230,47 +237,3 @@ def frame_ids(spans: np.ndarray | None, frames: int) -> np.ndarray:
     index = np.searchsorted(spans[:, 1], middles, side="right") - 1
     inside = (index >= 0) & (middles < spans[index, 2])
     return np.where(inside, spans[index, 0], UNKNOWN).astype(np.int32)
-
-
-def augment(
-    samples: np.ndarray, spans: np.ndarray | None, config: Config, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Samples and spans with silence cropped, another speed and pitch, another level, and noise."""
-    if config.max_crop and spans is not None:
-        samples, spans = crop(samples, spans, *rng.uniform(0, config.max_crop, 2))
-    if config.speed_range:
-        samples, spans = change_speed(samples, spans, 1 + rng.uniform(-config.speed_range, config.speed_range))
-    samples = samples * np.float32(10 ** (rng.uniform(-10, 3) / 20))
-    return add_noise(samples, config.min_snr_db + rng.uniform(0, SNR_RANGE), rng), spans
-
-
-def crop(samples: np.ndarray, spans: np.ndarray, before: float, after: float) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the fraction `before` of the silence before the first phone, and `after` of that after the last."""
-    phones = spans[spans[:, 0] != 0]
-    if not len(phones):
-        return samples, spans
-    first = int(before * phones[0, 1])
-    last = len(samples) - int(after * (len(samples) - phones[-1, 2]))
-    times = np.clip(spans[:, 1:], first, last) - first
-    return samples[first:last], np.concatenate([spans[:, :1], times], axis=1)
-
-
-def change_speed(samples: np.ndarray, spans: np.ndarray | None, speed: float) -> tuple[np.ndarray, np.ndarray | None]:
-    """Resample the sound so that it is `speed` times as fast; its pitch changes too."""
-    import soxr
-
-    resampled = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE, quality="MQ")
-    if spans is not None:
-        spans = np.concatenate([spans[:, :1], np.round(spans[:, 1:] / speed)], axis=1).astype(np.int32)
-    return resampled, spans
-
-
-def add_noise(samples: np.ndarray, snr: float, rng: np.random.Generator) -> np.ndarray:
-    """Add noise with a random spectrum between white and brown, at a signal-to-noise ratio of `snr` dB."""
-    step = 1 << max(len(samples).bit_length() - 4, 1)
-    length = (len(samples) // step + 1) * step  # small prime factors make the transforms fast
-    spectrum = np.fft.rfft(rng.standard_normal(length, np.float32))
-    spectrum /= np.maximum(np.arange(len(spectrum), dtype=np.float32), 1) ** np.float32(rng.uniform(0, 1))
-    noise = np.fft.irfft(spectrum, length)[: len(samples)]
-    level = np.sqrt(np.mean(samples**2) / max(float(np.mean(noise**2)), 1e-20))
-    return samples + np.float32(level * 10 ** (-snr / 20)) * noise

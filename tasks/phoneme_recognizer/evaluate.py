@@ -168,7 +168,7 @@ def measure_noise(recognizer: "SoundRecognizer", split: "Split") -> dict[str, fl
     """PER at each of `SNRS`."""
     import numpy as np
 
-    from tasks.phoneme_recognizer.data import add_noise
+    from tasks.phoneme_recognizer.augmentation import add_noise
     from tasks.phoneme_recognizer.scoring import score
 
     rng, metrics = np.random.default_rng(recognizer.config.seed), {}

@@ -1,7 +1,7 @@
 """The recognizer: mel spectra, convolutions, a stack of recurrent layers, and two heads.
 
     samples `(batch, samples)`, 16,000 Hz
-      -> log-mel energies x `(batch, frames, mels)`, of mean 0 and standard deviation 1             [shared/features.py]
+      -> log-mel energies x `(batch, frames, mels)`, of mean 0 and standard deviation 1 in speech   [shared/features.py]
       -> relu(norm(conv(x))): first over 5 frames and 3 bands, then, once or twice, over 3 frames with stride 2;
          each convolution halves the bands                                            `(batch, time, bands x channels)`
       -> forward and backward LSTM, h_t = (h_t->, h_t<-), stacked                             [Graves et al. 2013, 2.1]
@@ -25,7 +25,7 @@ import numpy as np
 from shared import ctc
 from shared.any_size import AnySize
 from shared.audio import SAMPLE_RATE
-from shared.features import HOP, WINDOW, frame_count, log_mel
+from shared.features import FLOOR, HOP, WINDOW, frame_count, log_mel
 from shared.fine_tuning import transfer
 from shared.ngrams import NGrams
 from shared.phones import PhoneVocabulary
@@ -39,6 +39,9 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 
 NEAR = 5  # frames around the peak of a phone in which its times are sought
+SPEECH_RANGE = 8.0  # nats below the loudest frames, by the mean of the bands, in which frames count as speech
+CLICK = 10  # frames that may be louder than all speech
+QUIETEST = -3.0  # standard deviations below the mean; silence is no quieter, however quiet it is
 FAR_PENALTY = 3.0  # nats that each frame of a phone beyond these costs: so that what no phone covers is silence
 
 
@@ -133,13 +136,13 @@ class PhonemeRecognizer(keras.Model):
         bands = log_mel(samples, self.config.mels)
         lengths = ops.cast(frame_count(lengths), "int32")
         real = is_real(bands, lengths)[:, :, None]
-        mean, deviation = self.mean, self.deviation
-        if self.config.normalisation == "utterance":
-            count = ops.cast(ops.maximum(lengths, 1), bands.dtype)[:, None, None]
-            mean = ops.sum(ops.where(real, bands, 0.0), axis=1, keepdims=True) / count
-            variance = ops.sum(ops.where(real, ops.square(bands - mean), 0.0), axis=1, keepdims=True) / count
-            deviation = ops.sqrt(variance + 1e-2)  # so that constant bands, such as silence, are not amplified
-        return ops.where(real, (bands - mean) / deviation, 0.0), lengths
+        if self.config.normalisation == "corpus":
+            normalised = (bands - self.mean) / self.deviation
+        elif self.config.normalisation == "utterance":
+            normalised = normalise(bands, real)
+        else:
+            normalised = ops.maximum(normalise(bands, real & is_loud(bands, real)), QUIETEST)
+        return ops.where(real, normalised, 0.0), lengths
 
     def convolve(self, index: int, frames: Any) -> Any:
         """Convolution `index`, norm and relu, of frames `(batch, frames, bands x channels)` padded in time already."""
@@ -273,6 +276,26 @@ class PhonemeRecognizer(keras.Model):
         fields = Config(**current_fields(Config, config["config"]))
         # Models saved by older versions have no num_classes.
         return cls(fields, config.get("num_classes", len(PhoneVocabulary(fields.classes))), config["name"])
+
+
+def normalise(bands: Any, counted: Any) -> Any:
+    """Bands `(batch, frames, mels)` of mean 0 and standard deviation 1 in the frames `counted`, `(batch, frames, 1)`."""
+    counted = ops.cast(counted, bands.dtype)
+    count = ops.maximum(ops.sum(counted, axis=1, keepdims=True), 1)
+    mean = ops.sum(counted * bands, axis=1, keepdims=True) / count
+    variance = ops.sum(counted * ops.square(bands - mean), axis=1, keepdims=True) / count
+    return (bands - mean) / ops.sqrt(variance + 1e-2)  # so that constant bands, such as silence, are not amplified
+
+
+def is_loud(bands: Any, real: Any) -> Any:
+    """Whether frames of `(batch, frames, mels)` are within `SPEECH_RANGE` of the loudest, `(batch, frames, 1)`.
+
+    So silence before, after and within speech does not change its statistics. The loudest is the tenth loudest of the
+    `real` frames: a click is louder than speech, and shorter.
+    """
+    loudness = ops.where(real[:, :, 0], ops.mean(bands, axis=-1), 2 * np.log(FLOOR))
+    loudest = ops.top_k(ops.pad(loudness, ((0, 0), (0, CLICK)), constant_values=2 * np.log(FLOOR)), CLICK)[0][:, -1]
+    return (loudness >= loudest[:, None] - SPEECH_RANGE)[:, :, None]
 
 
 def repeat_batch(tensor: Any, times: int) -> Any:

@@ -42,7 +42,7 @@ class CTCTrainingModel(keras.Model):
             repeat_batch(inputs[name], views) for name in ("label_ids", "label_lengths", "frame_ids")
         )
         nats = ctc.loss(label_ids, label_lengths, logits.ctc_logits, logits.ctc_lengths)
-        labels = ops.cast(ops.sum(label_lengths), nats.dtype)
+        labels = ops.maximum(ops.cast(ops.sum(label_lengths), nats.dtype), 1)
         if views > 1:
             self.add_loss(config.consistency_weight * ops.sum(consistency_loss(logits)) / labels)
         if training and config.frame_weight:

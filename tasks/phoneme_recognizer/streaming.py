@@ -96,7 +96,7 @@ class StreamRecognizer:
 
     def __init__(self, loaded: LoadedRecognizer):
         config, self.vocabulary, self.model = loaded
-        if config.bidirectional or config.normalisation == "utterance":
+        if config.bidirectional or config.normalisation != "corpus":
             raise UserError(
                 "the model needs the whole sound; a model for streams is trained with:"
                 " python -m tasks.phoneme_recognizer.train streaming"
