@@ -38,7 +38,7 @@ class Corpus:
     folder: str = ""  # empty for a generated corpus
     urls: tuple[str, ...] = ()
     layout: str = ""
-    is_free: bool = True  # False: `urls` names the licensor and nothing is downloaded
+    is_free: bool = True  # False: nothing is downloaded from `urls`
     variant: str = ""  # default variant; another one is named as in "tatoeba/fra"
     parts: tuple[str, ...] = ()  # subsets of the features that are faster to prepare, as in "scenes/captions"
 
@@ -85,6 +85,12 @@ CORPORA = {
         folder="speechocean762",
         urls=("https://www.openslr.org/resources/101/speechocean762.tar.gz",),
         layout="train/, test/, resource/ and WAVE/ as in the archive, optionally in a subfolder",
+    ),
+    "english_speech": Corpus(
+        folder="english_speech",
+        urls=("https://www.openslr.org/31", "https://www.voxforge.org", "others of datasets/english_speech/README.md"),
+        layout="transcripts.tsv, the sounds that it names, and $QUATRAIN_DATA/cmudict/cmudict.dict",
+        is_free=False,
     ),
     "timit": Corpus(
         folder="timit",
@@ -302,7 +308,7 @@ def prepare(name: str, data_dir: str | Path | None = None, register_checksums: b
 
     user_copy, corpus = _user_dir(name, data_dir), find_corpus(name)
     if not user_copy and not corpus.is_free:
-        raise CorpusError(f"{name}: no copy was found, and its licence does not allow a download. {_help(name)}")
+        raise CorpusError(f"{name}: no copy was found, and nothing is downloaded. {_help(name)}")
     unverified = [url for url in corpus.urls if url not in builder.url_infos]
     if not user_copy and unverified and not register_checksums:
         raise CorpusError(f"{name}: no copy was found, and {unverified[0]} has no known checksum. {_help(name)}")
@@ -344,7 +350,7 @@ def location(name: str) -> str:
     if not corpus.urls:
         return "generated when needed"
     copy = _user_dir(name, None)
-    return f"found in {copy}" if copy else f"not found; {'download' if corpus.is_free else 'licence'}: {corpus.urls[0]}"
+    return f"found in {copy}" if copy else f"not found; {'download' if corpus.is_free else 'by hand'}: {corpus.urls[0]}"
 
 
 def has_feature(name: str, key: str) -> bool:

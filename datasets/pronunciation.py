@@ -22,6 +22,17 @@ Spell = Callable[[Sequence[str]], list[list[Pronunciation]]]
 """From words to the pronunciations that their spelling suggests, likely ones first; none for what is no word."""
 
 
+def as_line(word: SpokenWord) -> str:
+    """Return a word and its pronunciations as a record has them, separated by tabs: "the", "dh ah", "dh iy"."""
+    return "\t".join([word.text, *map(" ".join, word.pronunciations)])
+
+
+def from_line(line: str) -> SpokenWord:
+    """Return the word of `as_line`."""
+    text, *pronunciations = line.split("\t")
+    return SpokenWord(text, tuple(tuple(said.split()) for said in pronunciations))
+
+
 class Pronounced(NamedTuple):
     """The words of a text."""
 

@@ -1,6 +1,6 @@
 """Sounds with transcripts of one's own, as a corpus: a folder or table of any layout of `datasets.sound_layouts`.
 
-Phones are those of a dictionary or, for words that it lacks, of their spelling. An utterance with a word that cannot be
+Words are pronounced by a dictionary or, if it lacks them, by their spelling. An utterance with a word that cannot be
 pronounced is skipped, and the word is reported, like sounds without a transcript, transcripts without a sound, and
 names that are not unique. Hidden files are ignored.
 """
@@ -16,21 +16,25 @@ from typing import Any
 import numpy as np
 
 from datasets import CorpusError
-from datasets.pronunciation import Pronouncer, Spell
+from datasets.pronunciation import Pronouncer, Spell, as_line
 from datasets.records import as_int16
 from datasets.sound_layouts import Recording, find_recordings
 from shared.audio import SAMPLE_RATE, read_sound
 from shared.files import MediaError
+from shared.phones import SpokenWord
 
 PERIOD = 10  # of 10 utterances, or speakers, in a row, one is in dev and one in test
 MAX_NAMED = 20  # maximum number of words in a report
 MAX_BAD = 0.01  # maximum fraction of unreadable sounds
 
-Utterance = tuple[Recording, tuple[str, ...]]  # and its phones
+Utterance = tuple[Recording, list[SpokenWord]]
 
 
 class SoundFolder(Sequence[dict[str, Any]]):
-    """Records of one split, read on access: `audio`, int16 `(samples,)` at 16 kHz, `phones` (a list), `text`, `name`.
+    """Records of one split, read on access.
+
+    `audio`, int16 `(samples,)` at 16 kHz; `text`, `name`, `speaker`; `words`, a list of lines as `as_line` makes them;
+    `phones`, a list: the first pronunciation of each.
 
     Args:
         source: A folder of sounds and transcripts, or a table of them.
@@ -66,8 +70,10 @@ class SoundFolder(Sequence[dict[str, Any]]):
         return len(self.utterances)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        recording, phones = self.utterances[index]
-        record = {"phones": list(phones), "text": recording.text, "name": recording.name}
+        recording, words = self.utterances[index]
+        phones = [phone for word in words for phone in word.pronunciations[0]]
+        record = {name: getattr(recording, name) for name in ("text", "name", "speaker")}
+        record |= {"phones": phones, "words": [as_line(word) for word in words]}
         return {"audio": as_int16(read_part(recording)), **record}
 
     def path_of(self, index: int) -> str:
@@ -160,8 +166,7 @@ def _pronounced(source: Path, dictionary: Path | None, spell: Spell | None) -> l
         spelled.update(text.spelled)
         skipped += bool(text.missing)
         if text.words and not text.missing:
-            phones = tuple(phone for word in text.words for phone in word.pronunciations[0])
-            utterances.append((recording, phones))
+            utterances.append((recording, text.words))
     if missing:
         what = "utterance" if skipped == 1 else "utterances"
         print(f"{source}: skipped {skipped} {what}; not in the dictionary: {_named(missing)}", file=sys.stderr)

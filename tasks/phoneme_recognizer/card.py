@@ -12,6 +12,12 @@ TERMS = {
         "Trained on speechocean762 (Zhang et al. 2021), free for commercial and other use: English read aloud by"
         " speakers of Mandarin, half of them children."
     ),
+    "english_speech": (
+        "Trained on recordings of LibriSpeech (CC BY 4.0), VoxForge (GPL, version 3 or later), AN4 (Carnegie Mellon"
+        " University, free with its notice), CMU ARCTIC (free), kathleen (CC0), LJSpeech (public domain), the Modified"
+        " Rhyme Test of NIST (public domain) and Asterisk (CC BY-SA 3.0). `datasets/english_speech/README.md` has the"
+        " sources and the notices."
+    ),
     "timit": (
         "Trained on TIMIT (LDC93S1), licensed by the Linguistic Data Consortium. **Its licence decides** what may be"
         " done with the weights."

@@ -1,5 +1,6 @@
 """Configuration of the phoneme recognizer: the settings of a run, the presets, and finding a run."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -29,16 +30,17 @@ class Config(Recipe):
     """Settings of one training run; the defaults are those of the preset `spoken_scenes`."""
 
     corpus: str = "spoken_scenes"
-    """Training corpus: spoken_scenes, spoken_manual, spoken_tatoeba, speechocean762, timit, or a folder or table of
-    sounds with transcripts. Several are joined by +; evaluation uses the first."""
+    """Training corpus: spoken_scenes, spoken_manual, spoken_tatoeba, speechocean762, english_speech, timit, or a folder
+    or table of sounds with transcripts. Several are joined by +; evaluation uses the first. NAME*0.1 is a tenth."""
     dev_corpus: str = ""
-    """Corpus, folder or table for development; default: a part of the training corpus, which is then not trained on."""
+    """Corpus, folder or table for development, or several joined by +; default: a part of the training corpus, which is
+    then not trained on."""
     test_corpus: str = ""
     """The same for the test."""
     dictionary: str = ""
     """File of pronunciations of your own, as in CMUdict, for folders and tables."""
     auxiliary_fraction: Fraction = 1.0
-    """Fraction of each corpus after the first that is trained on."""
+    """Fraction of each corpus after the first that is trained on, unless its name has one."""
     classes: Literal[61, 48, 39] = 39
     """Phone set of the labels; evaluation always uses 39 (Lee and Hon 1989)."""
 
@@ -132,16 +134,31 @@ class Config(Recipe):
         check_product("values of a frame", 20_000, *width)
         if not all(self.corpora):
             raise UserError(f"corpus {self.corpus!r}: a name or a path was expected, or several joined by +")
+        if outside := [name for name, share in zip(self.corpora, self.fractions, strict=True) if not 0 <= share <= 1]:
+            raise UserError(f"corpus {self.corpus!r}: a fraction from 0 to 1 was expected after {outside[0]}*")
 
     @property
     def corpora(self) -> list[str]:
         """Names of the training corpora; the first is evaluated."""
-        return self.corpus.split("+")
+        return [split_fraction(part)[0] for part in self.corpus.split("+")]
+
+    @property
+    def fractions(self) -> list[float]:
+        """The fraction of each training corpus that is trained on."""
+        shares = [split_fraction(part)[1] for part in self.corpus.split("+")]
+        default = [1.0] + [self.auxiliary_fraction] * (len(shares) - 1)
+        return [own if share is None else share for own, share in zip(default, shares, strict=True)]
 
     @property
     def frames(self) -> int:
         """Number of 10 ms frames per step of the recurrent layers."""
         return self.step_ms // 10
+
+
+def split_fraction(part: str) -> tuple[str, float | None]:
+    """The name of a corpus and its fraction from NAME*FRACTION; None if there is none."""
+    found = re.fullmatch(r"(.*)\*(\d+\.?\d*|\.\d+)", part)
+    return (found[1], float(found[2])) if found else (part, None)
 
 
 def find_run(model: str | None = None) -> Run:
@@ -168,6 +185,14 @@ SPEECHOCEAN762 = replace(
     epochs=28, learning_rate=1.5e-3, warmup_steps=300, weight_average=0.998,
 )  # fmt: skip
 
+# Many people, in silence, noise, rooms and on telephones, and sounds without speech: for a user's own recordings.
+ENGLISH = replace(
+    SPEECHOCEAN762, corpus="speechocean762+english_speech+spoken_manual*0.1", auxiliary_fraction=1.0,
+    dev_corpus="speechocean762+english_speech", initial_run="speechocean762",
+    consistency_weight=0.0, min_snr_db=5.0, max_silence=1.5, reverberation_probability=0.25,
+    telephone_probability=0.15, no_speech_fraction=0.06, epochs=9,
+)  # fmt: skip
+
 # The same recipe on the corpus of the published results.
 TIMIT = replace(
     SPOKEN_SCENES, corpus="timit", front_channels=32, step_ms=20, units=256, num_layers=4,
@@ -183,6 +208,6 @@ STREAMING = replace(
 )  # fmt: skip
 
 PRESETS = {
-    "spoken_scenes": SPOKEN_SCENES, "spoken_manual": SPOKEN_MANUAL, "speechocean762": SPEECHOCEAN762, "timit": TIMIT,
-    "streaming": STREAMING,
+    "spoken_scenes": SPOKEN_SCENES, "spoken_manual": SPOKEN_MANUAL, "speechocean762": SPEECHOCEAN762, "english": ENGLISH,
+    "timit": TIMIT, "streaming": STREAMING,
 }  # fmt: skip

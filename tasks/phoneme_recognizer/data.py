@@ -1,6 +1,6 @@
 """From corpora to batches.
 
-    records (datasets)   samples, phones, and in some corpora the first and last sample of each phone
+    records (datasets)   samples, phones; in some corpora first and last sample of each, or all ways to say each word
       -> Split           phones, and spans of phones where times are known; sound is read on access
       -> batch           sound, some of it augmented
 
@@ -17,25 +17,26 @@ A batch holds utterances of similar length, padded to the longest:
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import datasets
+from datasets.pronunciation import from_line
 from datasets.sound_folder import SoundFolder
 from datasets.sound_folder import fingerprint as folder_fingerprint
 from shared.audio import SAMPLE_RATE, pad_samples
 from shared.batching import BucketedBatches, pad
 from shared.ctc import min_frames
 from shared.features import HOP, WINDOW, frame_count
-from shared.phones import SILENCE, PhoneVocabulary, fold, fold_all
+from shared.phones import SILENCE, PhoneVocabulary, SpokenWord, fold, fold_all
 from tasks.phoneme_recognizer.augmentation import augment, without_speech
-from tasks.phoneme_recognizer.config import Config
+from tasks.phoneme_recognizer.config import Config, split_fraction
 from tasks.phoneme_recognizer.spelling import Speller
 
-CORPORA = ("spoken_scenes", "spoken_manual", "spoken_tatoeba", "speechocean762", "timit")
+CORPORA = ("spoken_scenes", "spoken_manual", "spoken_tatoeba", "speechocean762", "english_speech", "timit")
 UNKNOWN = -1
 
 
@@ -52,6 +53,7 @@ class Utterance:
     phones: tuple[str, ...]  # of the set `config.classes`, without silences
     spans: np.ndarray | None  # None if times are unknown
     reference: tuple[str, ...]  # of the 39 scored classes, with silences if the corpus has them
+    words: tuple[SpokenWord, ...] = ()  # in phones of the set; none where only phones are known
 
     def scored(self, silence: bool = False) -> list[str]:
         """The phones of the 39 scored classes, with or without silences."""
@@ -70,34 +72,43 @@ class Split:
         return self.records[self.utterances[index].index]["audio"].astype(np.float32) / 32_768
 
 
-class Joined(Sequence[dict[str, Any]]):
-    """Several corpora as one: all of the first, and a fraction of each other, evenly spaced."""
+class Joined(datasets.RecordSequence):
+    """Several corpora as one: a fraction of each, evenly spaced."""
 
-    def __init__(self, parts: Sequence[Sequence[dict[str, Any]]], fraction: float = 1.0):
-        spaced = [np.linspace(0, len(part), round(fraction * len(part)), endpoint=False) for part in parts[1:]]
-        chosen = [range(len(parts[0])), *(indices.astype(int).tolist() for indices in spaced)]
-        self.records = [(part, index) for part, indices in zip(parts, chosen, strict=True) for index in indices]
+    def __init__(self, parts: Sequence[Sequence[dict[str, Any]]], fractions: Sequence[float]):
+        self.origins = [
+            (part, int(index))
+            for part, fraction in zip(parts, fractions, strict=True)
+            for index in np.linspace(0, len(part), round(fraction * len(part)), endpoint=False)
+        ]
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.origins)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        part, inner = self.records[index]
+    def record(self, index: int) -> dict[str, Any]:
+        part, inner = self.origins[index]
         return part[inner]
 
 
 def absolute(corpus: str) -> str:
-    """The absolute path of a file or folder; else the name itself, also for a path with +, which joins corpora."""
-    path = Path(corpus)
-    is_own = corpus.strip() and corpus not in CORPORA and (path.is_file() or path.is_dir())
-    return str(path.resolve()) if is_own and "+" not in str(path.resolve()) else corpus
+    """The absolute path of a file or folder, of each of several joined by +; a name, or a path with +, as it is."""
+
+    def of_part(part: str) -> str:
+        name, fraction = split_fraction(part)
+        path = Path(name)
+        is_own = name.strip() and name not in CORPORA and (path.is_file() or path.is_dir())
+        found = str(path.resolve()) if is_own and "+" not in str(path.resolve()) else name
+        return found + part.removeprefix(name) if fraction is not None else found
+
+    return "+".join(map(of_part, corpus.split("+")))
 
 
 def open_corpus(config: Config, name: str, split: str, data_dir: Path | None = None) -> Sequence[dict[str, Any]]:
     """The records of a corpus, or of sounds with transcripts of one's own."""
     if name in CORPORA:
         return datasets.load(name, split, data_dir)
-    merged = [other for other, own in (("dev", config.dev_corpus), ("test", config.test_corpus)) if own]
+    others = (("dev", config.dev_corpus.split("+")), ("test", config.test_corpus.split("+")))
+    merged = [other for other, own in others if own != [""] and name not in own]
     return SoundFolder(Path(name), split, _dictionary(config), Speller.load(), merged if name in config.corpora else ())
 
 
@@ -107,7 +118,7 @@ def _dictionary(config: Config) -> Path | None:
 
 def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
     """A hash of each corpus of the training by its name; `data_dir` is the user's copy of the first."""
-    names = dict.fromkeys([*config.corpora, *filter(None, [config.dev_corpus])])
+    names = dict.fromkeys([*config.corpora, *filter(None, config.dev_corpus.split("+"))])
     return {
         name: datasets.fingerprint(name, None if i else data_dir)
         if name in CORPORA
@@ -119,20 +130,56 @@ def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
 def load_split(config: Config, split: str, data_dir: Path | None = None) -> Split:
     """A split of all corpora for training, of the first for evaluation; `data_dir` is the user's copy of the first.
 
-    A development or test corpus of one's own is taken as a whole.
+    Development or test corpora, one or several, are taken as a whole if they are one's own and not trained on.
     """
-    if own := {"dev": config.dev_corpus, "test": config.test_corpus}.get(split):
-        return read_split(config, open_corpus(config, own, split if own in CORPORA else "all"))
-    names = config.corpora if split == "train" else config.corpora[:1]
-    parts = [open_corpus(config, name, split, data_dir if name == config.corpora[0] else None) for name in names]
-    loaded = read_split(config, Joined(parts, config.auxiliary_fraction) if len(parts) > 1 else parts[0])
+    own = {"dev": config.dev_corpus, "test": config.test_corpus}.get(split, "")
+    names = own.split("+") if own else config.corpora if split == "train" else config.corpora[:1]
+    fractions = config.fractions if split == "train" else [1.0] * len(names)
+
+    def part_of(name: str) -> str:
+        return "all" if own and name not in (*CORPORA, *config.corpora) else split
+
+    first = config.corpora[0]
+    parts = [open_corpus(config, name, part_of(name), data_dir if name == first else None) for name in names]
+    whole = len(parts) == 1 and fractions == [1.0]
+    loaded = read_split(config, parts[0] if whole else Joined(parts, fractions))
     return trainable(config, loaded) if split == "train" else loaded
 
 
 def read_split(config: Config, records: Sequence[dict[str, Any]]) -> Split:
-    """The utterances of records."""
+    """The utterances of records. Words that a corpus does not pronounce are pronounced by their spelling."""
     vocabulary = PhoneVocabulary(config.classes)
-    return Split(records, [_read(config, vocabulary, record, i) for i, record in enumerate(records)])
+    utterances = [_read(config, vocabulary, record, i) for i, record in enumerate(records)]
+    if missing := sorted({word.text for each in utterances for word in each.words if not word.pronunciations}):
+        utterances = _with_spelled(config, utterances, missing)
+    return Split(records, utterances)
+
+
+def _with_spelled(config: Config, utterances: list[Utterance], missing: list[str]) -> list[Utterance]:
+    """The utterances with the missing words pronounced; those with a word that cannot be are left out and reported."""
+    speller = Speller.load()
+    said = zip(missing, speller(missing) if speller else [()] * len(missing), strict=True)
+    spelled = {text: _folded(SpokenWord(text, tuple(pronunciations)), config) for text, pronunciations in said}
+    completed = []
+    for utterance in utterances:
+        words = [word if word.pronunciations else spelled[word.text] for word in utterance.words]
+        if all(word.pronunciations for word in words):
+            completed.append(with_words(utterance, words) if words else utterance)
+    left_out = len(utterances) - len(completed)
+    print(f"{len(missing)} words pronounced as spelled; {left_out} utterances left out for others", file=sys.stderr)
+    return completed
+
+
+def with_words(utterance: Utterance, words: Sequence[SpokenWord]) -> Utterance:
+    """The utterance with other words, and as its phones the first pronunciation of each."""
+    phones = tuple(phone for word in words for phone in word.pronunciations[0])
+    return replace(utterance, words=tuple(words), phones=phones, reference=tuple(fold_all(phones, 39)))
+
+
+def _folded(word: SpokenWord, config: Config) -> SpokenWord:
+    """A word in phones of the set, each pronunciation once."""
+    folded = (tuple(fold_all(said, config.classes)) for said in word.pronunciations)
+    return SpokenWord(word.text, tuple(dict.fromkeys(folded)))
 
 
 def trainable(config: Config, split: Split) -> Split:
@@ -141,18 +188,19 @@ def trainable(config: Config, split: Split) -> Split:
     Raises:
         CorpusError: no utterance is left.
     """
-
-    def fits(utterance: Utterance) -> bool:
-        frames = int(frame_count(int(utterance.length / (1 + config.speed_range))))
-        return len(utterance.phones) > 0 and min_frames(utterance.phones) <= -(-frames // config.frames)
-
-    fitting = [utterance for utterance in split.utterances if fits(utterance)]
+    fitting = [each for each in split.utterances if each.phones and fits(config, each.phones, each.length)]
     if not fitting:
         raise datasets.CorpusError(f"{config.corpus}: no utterance has phones and is long enough for them")
     if skipped := len(split.utterances) - len(fitting):
         what = "utterance that has no phones or is" if skipped == 1 else "utterances that have no phones or are"
         print(f"skipped {skipped} {what} too short for them", file=sys.stderr)
     return Split(split.records, fitting)
+
+
+def fits(config: Config, phones: Sequence[str], length: int) -> bool:
+    """Whether a sound of `length` samples, at its fastest, has enough steps for CTC to emit the phones."""
+    frames = int(frame_count(int(length / (1 + config.speed_range))))
+    return min_frames(phones) <= -(-frames // config.frames)
 
 
 def _read(config: Config, vocabulary: PhoneVocabulary, record: dict[str, Any], index: int) -> Utterance:
@@ -168,6 +216,7 @@ def _read(config: Config, vocabulary: PhoneVocabulary, record: dict[str, Any], i
         phones=tuple(phone for phone in folded if phone is not None and phone in vocabulary.ids),
         spans=spans,
         reference=tuple(fold_all(labels, 39)),
+        words=tuple(_folded(from_line(line), config) for line in record.get("words", ())),
     )
 
 

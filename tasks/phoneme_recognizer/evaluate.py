@@ -13,7 +13,8 @@ added to the run's metrics.json, and plots of confusions and reliability to its 
 """
 
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,7 +75,9 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
 
     loaded = model or load_model(run)
     recognizer, config = SoundRecognizer.of(loaded, run, options.beam), loaded.config
-    corpus = options.corpus or config.corpora[0]
+    corpus = (
+        options.corpus or {"dev": config.dev_corpus, "test": config.test_corpus}[options.split] or config.corpora[0]
+    )
     part, name = part_and_name(options, config)
     split = load_split(with_options(config, options), part, options.data_dir)
     recognitions = recognize_split(recognizer, split)
@@ -105,6 +108,7 @@ def score_given(options: Arguments) -> dict[str, Any]:
     """The scores of the phone strings that `--outputs` names."""
     from tasks.phoneme_recognizer.data import load_split
     from tasks.phoneme_recognizer.given import paired, read_phone_lines, score_phones
+    from tasks.phoneme_recognizer.nearest import references_of
 
     outputs, path = read_phone_lines(options.outputs or Path()), options.outputs or Path()
     if options.references:
@@ -118,26 +122,29 @@ def score_given(options: Arguments) -> dict[str, Any]:
         part, _ = part_and_name(options, config)
         config = with_options(config, options)
         split = load_split(config, part, options.data_dir)
-        references = {}
-        for name, utterance in zip(names_of(split), split.utterances, strict=True):
-            if name in references:
-                raise UserError(f"{config.corpora[0]}: two sounds are called {name}; different names were expected")
-            references[name] = utterance.scored()
+        names = names_of(split)
+        if repeated := next((name for name, count in Counter(names).items() if count > 1), None):
+            raise UserError(f"{config.corpora[0]}: two sounds are called {repeated}; different names were expected")
+        references = {name: utterance.scored() for name, utterance in zip(names, split.utterances, strict=True)}
         of = {"corpus": config.corpora[0], "split": part}
     matched = paired(path, outputs, references)
-    record = {"outputs": str(path), **of, **score_phones(list(references.values()), matched, MAX_CONFUSIONS)}
-    worst = worst_of(list(zip(references, references.values(), matched, strict=True)), options.worst)
+    nearest = list(references.values()) if options.references else references_of(split.utterances, matched)
+    record = {"outputs": str(path), **of, **score_phones(nearest, matched, MAX_CONFUSIONS)}
+    worst = worst_of(list(zip(references, nearest, matched, strict=True)), options.worst)
     return {**record, **({"worst": worst} if worst else {})}
 
 
 def names_of(split: "Split") -> list[str]:
     """What each utterance is called; a sound of one's own by its path within the corpus, without its suffix."""
     from datasets.sound_folder import SoundFolder
+    from tasks.phoneme_recognizer.data import Joined
 
-    records = split.records
-    if isinstance(records, SoundFolder):  # without reading the sounds
-        return [records.path_of(utterance.index) for utterance in split.utterances]
-    return [records[utterance.index]["name"] for utterance in split.utterances]
+    def name_of(records: Sequence[dict[str, Any]], index: int) -> str:
+        if isinstance(records, Joined):
+            return name_of(*records.origins[index])
+        return records.path_of(index) if isinstance(records, SoundFolder) else records[index]["name"]
+
+    return [name_of(split.records, utterance.index) for utterance in split.utterances]
 
 
 def with_options(config: Config, options: Arguments) -> Config:
@@ -206,8 +213,11 @@ def decode_split(decoder: "BestPathDecoder", vocabulary: "PhoneVocabulary", spli
 
 def worst_utterances(split: "Split", recognitions: "list[Recognition]", count: int) -> list[dict[str, Any]]:
     """Name, PER, reference and hypothesis of the utterances with the highest PER."""
-    pairs = zip(names_of(split), split.utterances, recognitions, strict=True)
-    return worst_of([(name, utterance.scored(), recognition.scored()) for name, utterance, recognition in pairs], count)
+    from tasks.phoneme_recognizer.nearest import references_of
+
+    hypotheses = [recognition.scored() for recognition in recognitions]
+    references = references_of(split.utterances, hypotheses)
+    return worst_of(list(zip(names_of(split), references, hypotheses, strict=True)), count)
 
 
 def worst_of(scored: list[tuple[str, list[str], list[str]]], count: int) -> list[dict[str, Any]]:

@@ -77,15 +77,15 @@ def with_absolute_paths(config: Config) -> Config:
     """The configuration with absolute paths, so that the run is valid in any folder."""
     from tasks.phoneme_recognizer.data import absolute
 
-    own = {name: absolute(getattr(config, name)) for name in ("dev_corpus", "test_corpus", "dictionary")}
-    return replace(config, corpus="+".join(map(absolute, config.corpora)), **own)
+    names = "corpus", "dev_corpus", "test_corpus", "dictionary"
+    return replace(config, **{name: absolute(getattr(config, name)) for name in names})
 
 
 def prepare(run: Run, config: Config, training: "Split", initial: "Initial | None") -> "tuple[LoadedRecognizer, Split]":
     """Write the n-grams of a run; return the model before its training, and the training split.
 
-    The model starts from the weights of the run `initial`, if there is one, whose recognizer also adds times to the
-    utterances that lack them, if it has learned times.
+    The model starts from the weights of the run `initial`, if there is one, whose recognizer also chooses the
+    pronunciations and adds times to the utterances that lack them, if it has learned times.
     """
     from shared.ngrams import count_ngrams
     from shared.training import Loaded
@@ -95,9 +95,6 @@ def prepare(run: Run, config: Config, training: "Split", initial: "Initial | Non
     from tasks.phoneme_recognizer.model import build_model, measure_bands, start_from
 
     vocabulary = build_vocabulary(config, training, initial and initial.loaded.vocabulary)
-    label_ids = [vocabulary.encode(utterance.phones) for utterance in training.utterances]
-    run.save_weights(count_ngrams(label_ids, len(vocabulary), config.ngram_order)._asdict(), "ngrams")
-
     model = build_model(config, vocabulary)
     loaded = Loaded(config, vocabulary, model)
     if initial:
@@ -106,6 +103,8 @@ def prepare(run: Run, config: Config, training: "Split", initial: "Initial | Non
     elif config.normalisation == "corpus":
         step = max(1, len(training.utterances) // BAND_UTTERANCES)
         measure_bands(model, (training.samples(i) for i in range(0, len(training.utterances), step)))
+    label_ids = [vocabulary.encode(utterance.phones) for utterance in training.utterances]
+    run.save_weights(count_ngrams(label_ids, len(vocabulary), config.ngram_order)._asdict(), "ngrams")
     seconds = sum(utterance.length for utterance in training.utterances) / SAMPLE_RATE
     print(f"{run.name}: {model.count_params():,} parameters, {duration(seconds)} an epoch")
     return loaded, training
@@ -120,6 +119,7 @@ def fit(run: Run, loaded: "LoadedRecognizer", training: "Split", dev: "Split", o
     from tasks.phoneme_recognizer.data import training_batches
     from tasks.phoneme_recognizer.evaluate import decode_split
     from tasks.phoneme_recognizer.model import BestPathDecoder
+    from tasks.phoneme_recognizer.nearest import references_of
     from tasks.phoneme_recognizer.objective import CTCTrainingModel
     from tasks.phoneme_recognizer.scoring import phone_error_rate
 
@@ -127,10 +127,10 @@ def fit(run: Run, loaded: "LoadedRecognizer", training: "Split", dev: "Split", o
     trained, decoder = CTCTrainingModel(model), BestPathDecoder(model)
     nats = keras.metrics.MeanMetricWrapper(output_nats, name="nats_per_token")
     trained.compile(config.build_optimizer(), mean_nats, metrics=[nats])
-    references = [utterance.scored() for utterance in dev.utterances]
 
     def evaluate() -> Evaluation:
         hypotheses = decode_split(decoder, vocabulary, dev)
+        references = references_of(dev.utterances, hypotheses)
         per = phone_error_rate(references, hypotheses)
         samples = [(" ".join(hypotheses[i]), " ".join(references[i])) for i in (0, len(references) // 2)]
         return Evaluation(metrics={"dev PER": per}, score=-per, samples=samples)

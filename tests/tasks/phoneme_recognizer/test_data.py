@@ -143,10 +143,10 @@ def test_noise_has_the_given_ratio(snr):
 
 
 def test_corpora_are_joined_in_order():
-    joined = Joined([[{"n": 0}, {"n": 1}], [{"n": 2}], [{"n": 3}, {"n": 4}]])
+    joined = Joined([[{"n": 0}, {"n": 1}], [{"n": 2}], [{"n": 3}, {"n": 4}]], [1, 1, 1])
     assert [joined[i]["n"] for i in range(len(joined))] == [0, 1, 2, 3, 4]
-    half = Joined([[{"n": 0}], [{"n": n} for n in range(1, 9)]], 0.5)
-    assert [record["n"] for record in half] == [0, 1, 3, 5, 7]
+    parts = [[{"n": 0}, {"n": 9}], [{"n": n} for n in range(1, 9)], [{"n": 10}] * 3]
+    assert [record["n"] for record in Joined(parts, [0.5, 0.5, 1 / 3])] == [0, 1, 3, 5, 7, 10]
 
 
 def test_splits_of_ones_own(spoken_words, tmp_path):

@@ -1,0 +1,1 @@
+"""english_speech: English of many people, from eight public sources."""

@@ -1,0 +1,122 @@
+"""TFDS builder of a folder of English sounds of many people and a table of their transcripts; see README.md."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import tensorflow_datasets as tfds
+
+from datasets import CorpusError
+from datasets.builders import manual_instructions, user_folder
+from datasets.cmudict import Dictionary, load_dictionary
+from datasets.lines import read_lines
+from datasets.pronunciation import LETTERS, as_line
+from datasets.records import as_int16, audio_feature, readable_records
+from shared.audio import read_sound
+from shared.phones import SpokenWord
+
+TABLE = "transcripts.tsv"
+COLUMNS = ("file", "speaker", "native", "sex", "split", "transcript")  # those that are read; others may be there
+SPLITS = ("train", "dev", "test")
+MAX_BAD = 0.01  # maximum fraction of unusable utterances in a split
+
+
+class Utterance(NamedTuple):
+    """A row of the table."""
+
+    path: Path
+    name: str  # its file within the folder, without the suffix
+    source: str  # the first folder of its file
+    speaker: str
+    native: str
+    sex: str
+    text: str
+    words: list[SpokenWord]
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """English read by many people, most of them from North America, and its phones by CMUdict."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("english_speech")
+    skipped = 0  # number of bad records
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        names = "name", "source", "speaker", "native", "sex", "text", "phones"
+        texts = {name: tfds.features.Text() for name in names}
+        words = tfds.features.Sequence(tfds.features.Text())
+        features = tfds.features.FeaturesDict({"audio": audio_feature(), "words": words, **texts})
+        return self.dataset_info_from_configs(features=features, disable_shuffling=True)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        folder = user_folder(dl_manager)
+        assert folder is not None  # noqa: S101 - datasets.prepare requires a copy
+        splits = read_table(folder, load_dictionary())
+        return {split: self._generate_examples(utterances) for split, utterances in splits.items()}
+
+    def _generate_examples(self, utterances: list[Utterance]) -> Iterator[tuple[str, dict]]:
+        yield from readable_records(self, utterances, lambda utterance: utterance.name, read_utterance, MAX_BAD)
+
+
+def read_table(folder: Path, dictionary: Dictionary) -> dict[str, list[Utterance]]:
+    """Return the utterances of each split, in the order of the table.
+
+    Utterances of dev and test with a word that the dictionary lacks are left out and reported; those of train are kept.
+
+    Raises:
+        CorpusError: The table cannot be read, lacks a column, has a row that is not complete or a file twice, or leaves
+            a split empty.
+    """
+    path = folder / TABLE
+    header, *rows = [line.split("\t") for line in read_lines(path)] or [[]]
+    if missing := [name for name in COLUMNS if name not in header]:
+        raise CorpusError(f"{path} has no column {missing[0]!r}; columns {', '.join(COLUMNS)} were expected")
+    splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
+    left_out, names = Counter(), set()
+    for number, row in enumerate(rows, start=2):
+        cells = dict(zip(header, row, strict=False))
+        utterance = _utterance(folder, cells, dictionary)
+        if len(row) < len(header) or cells["split"] not in SPLITS or not utterance.words or not utterance.speaker:
+            what = (
+                f"{len(header)} cells, a speaker, a transcript and the split {', '.join(SPLITS[:-1])} or {SPLITS[-1]}"
+            )
+            raise CorpusError(f"{path}: line {number}: {what} were expected")
+        if utterance.name in names:
+            raise CorpusError(f"{path}: line {number}: {cells['file']} occurs twice")
+        names.add(utterance.name)
+        if cells["split"] == "train" or all(word.pronunciations for word in utterance.words):
+            splits[cells["split"]].append(utterance)
+        else:
+            left_out[cells["split"]] += 1
+    for split, utterances in splits.items():
+        if left_out[split]:
+            print(f"english_speech: {split}: {left_out[split]} with words that CMUdict lacks left out", file=sys.stderr)
+        if not utterances:
+            raise CorpusError(f"{path} has no utterance of {split}; one at least was expected")
+    return splits
+
+
+def _utterance(folder: Path, cells: dict[str, str], dictionary: Dictionary) -> Utterance:
+    file, text = cells.get("file", ""), " ".join(cells.get("transcript", "").split())
+    speaker, native, sex = (cells.get(column, "").strip() for column in ("speaker", "native", "sex"))
+    name, source = str(Path(file).with_suffix("")) if file else "", file.partition("/")[0]
+    words = [SpokenWord(word, _pronunciations(word, dictionary)) for word in text.lower().split()]
+    return Utterance(folder / file, name, source, speaker, native, sex, text, words)
+
+
+def _pronunciations(word: str, dictionary: Dictionary) -> tuple[tuple[str, ...], ...]:
+    """Return those of the dictionary; of a letter with a full stop, such as "a.", its name."""
+    if len(word) == 2 and word.endswith(".") and word[0] in LETTERS:
+        return (tuple(LETTERS[word[0]].split()),)
+    return tuple(dictionary.get(word, ()))
+
+
+def read_utterance(utterance: Utterance) -> dict:
+    """Return the record of an utterance; raises MediaError when its sound is unreadable."""
+    record = {name: getattr(utterance, name) for name in ("name", "source", "speaker", "native", "sex", "text")}
+    first = [phone for word in utterance.words for said in word.pronunciations[:1] for phone in said]
+    record |= {"phones": " ".join(first), "words": [as_line(word) for word in utterance.words]}
+    return {"audio": as_int16(read_sound(utterance.path)), **record}
