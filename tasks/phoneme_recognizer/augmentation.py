@@ -97,7 +97,7 @@ def add_silence(samples: np.ndarray, spans: np.ndarray | None, seconds: float, r
     length = before + len(samples)
     samples = np.concatenate([silence(before), samples, silence(after)])
     if spans is not None:
-        moved = spans + [[0, before, before]]
+        moved = spans + np.array([0, before, before])
         spans = np.concatenate([[[0, 0, before]], moved, [[0, length, len(samples)]]]).astype(np.int32)
     return samples, spans
 

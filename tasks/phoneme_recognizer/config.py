@@ -208,6 +208,6 @@ STREAMING = replace(
 )  # fmt: skip
 
 PRESETS = {
-    "spoken_scenes": SPOKEN_SCENES, "spoken_manual": SPOKEN_MANUAL, "speechocean762": SPEECHOCEAN762, "english": ENGLISH,
-    "timit": TIMIT, "streaming": STREAMING,
+    "spoken_scenes": SPOKEN_SCENES, "spoken_manual": SPOKEN_MANUAL, "speechocean762": SPEECHOCEAN762,
+    "english": ENGLISH, "timit": TIMIT, "streaming": STREAMING,
 }  # fmt: skip

@@ -279,7 +279,7 @@ class PhonemeRecognizer(keras.Model):
 
 
 def normalise(bands: Any, counted: Any) -> Any:
-    """Bands `(batch, frames, mels)` of mean 0 and standard deviation 1 in the frames `counted`, `(batch, frames, 1)`."""
+    """Bands `(batch, frames, mels)` with mean 0 and standard deviation 1 where `counted`, `(batch, frames, 1)`."""
     counted = ops.cast(counted, bands.dtype)
     count = ops.maximum(ops.sum(counted, axis=1, keepdims=True), 1)
     mean = ops.sum(counted * bands, axis=1, keepdims=True) / count
