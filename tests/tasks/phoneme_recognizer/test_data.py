@@ -1,4 +1,4 @@
-"""Records, batches and augmentation, against values computed by hand."""
+"""Records and batches, against values computed by hand."""
 
 from dataclasses import replace
 
@@ -8,11 +8,8 @@ import pytest
 from datasets import CorpusError
 from tasks.phoneme_recognizer.data import (
     Joined,
-    add_noise,
     as_batch,
     build_vocabulary,
-    change_speed,
-    crop,
     fingerprint,
     frame_ids,
     load_split,
@@ -94,6 +91,20 @@ def test_an_epoch_has_each_utterance_once_and_a_batch_depends_on_its_epoch_and_i
     np.testing.assert_array_equal(batches[2][0]["samples"], once)
 
 
+def test_a_sound_without_speech_has_no_labels_and_is_silent_in_all_frames(tones):
+    split = load_split(CONFIG, "train")
+    config = replace(CONFIG, no_speech_fraction=1.0)
+    inputs, targets = training_batches(config, split, VOCABULARY)[0]
+    np.testing.assert_array_equal(inputs["label_lengths"], np.zeros(4))
+    assert not targets.any()
+    frames = 1 + (inputs["lengths"] - 400) // 160
+    for ids, count in zip(inputs["frame_ids"], frames, strict=True):
+        np.testing.assert_array_equal(ids[:count], np.zeros(count))
+    some = [training_batches(replace(CONFIG, no_speech_fraction=0.3), split, VOCABULARY)[i][0] for i in range(12)]
+    empty = np.concatenate([batch["label_lengths"] == 0 for batch in some])
+    assert 5 < empty.sum() < 25  # of 48
+
+
 def test_every_training_corpus_has_a_fingerprint(tones, spoken_words):
     scenes = fingerprint(CONFIG)
     assert scenes.keys() == {"spoken_scenes"}
@@ -108,38 +119,6 @@ def test_an_utterance_has_the_sound_of_its_record(tones):
     for index in (0, 17, 47):
         text = split.records[split.utterances[index].index]["text"]
         np.testing.assert_allclose(split.samples(index), say(text).samples / 32_768, atol=1e-6)
-
-
-def test_speed_scales_length_times_and_pitch():
-    tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)
-    spans = np.array([[1, 0, 8000], [2, 8000, RATE]], np.int32)
-    resampled, moved = change_speed(tone, spans, 1.25)
-    assert len(resampled) == pytest.approx(RATE / 1.25, abs=2)
-    np.testing.assert_array_equal(moved, [[1, 0, 6400], [2, 6400, 12800]])
-    spectrum = np.abs(np.fft.rfft(resampled))
-    assert np.argmax(spectrum) * RATE / len(resampled) == pytest.approx(1250, abs=3)
-    assert change_speed(tone, None, 0.9)[1] is None
-
-
-def test_crop_cuts_fractions_of_the_outer_silences():
-    samples = np.arange(100, dtype=np.float32)
-    spans = np.array([[0, 0, 20], [5, 20, 50], [0, 50, 60], [7, 60, 70], [0, 70, 90]], np.int32)
-    kept, moved = crop(samples, spans, 0.5, 0.4)
-    np.testing.assert_array_equal(kept, np.arange(10, 88))
-    np.testing.assert_array_equal(moved, [[0, 0, 10], [5, 10, 40], [0, 40, 50], [7, 50, 60], [0, 60, 78]])
-    alone, inner = crop(samples, spans, 1, 1)
-    np.testing.assert_array_equal(alone, np.arange(20, 70))
-    np.testing.assert_array_equal(inner[1:4], [[5, 0, 30], [0, 30, 40], [7, 40, 50]])
-    assert crop(samples, spans[:1], 1, 1)[0] is samples
-
-
-@pytest.mark.parametrize("snr", [0.0, 20.0])
-def test_noise_has_the_given_ratio(snr):
-    tone = np.sin(np.arange(RATE)).astype(np.float32)
-    noise = add_noise(tone, snr, np.random.default_rng(1)) - tone
-    assert 10 * np.log10(np.mean(tone**2) / np.mean(noise**2)) == pytest.approx(snr, abs=0.1)
-    silence = np.zeros(500, np.float32)
-    assert np.all(np.isfinite(add_noise(silence, snr, np.random.default_rng(1))))
 
 
 def test_corpora_are_joined_in_order():
