@@ -21,24 +21,27 @@ class NGrams(NamedTuple):
     following: np.ndarray
 
 
-def count_ngrams(sequences: Sequence[Sequence[int]], vocab: int, order: int) -> NGrams:
+def count_ngrams(sequences: Sequence[Sequence[int]], vocab: int, order: int, min_count: int = 1) -> NGrams:
     """Estimate an n-gram model of the given order from sequences of ids from 1 to below `vocab`.
 
     Interpolated Kneser-Ney smoothing (Chen and Goodman 1999, section 3), with a discount per order of about
-    n1 / (n1 + 2 n2) (Ney et al. 1994). Lower orders count the distinct labels that precede an n-gram.
+    n1 / (n1 + 2 n2) (Ney et al. 1994). Lower orders count the distinct labels that precede an n-gram. A context of two
+    labels or more that occurs less than `min_count` times is left out: the model is smaller, and backs off there.
 
     Raises:
-        ValueError: `order` is below 1.
+        ValueError: `order` or `min_count` is below 1.
     """
-    if order < 1:
-        raise ValueError(f"order must be at least 1. Received: {order}")
+    if order < 1 or min_count < 1:
+        raise ValueError(f"order and min_count must be at least 1. Received: {order} and {min_count}")
     counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
+    occurrences: Counter[tuple[int, ...]] = Counter()
     seen_longer = set()
     for sequence in sequences:
         labels = (START, *map(int, sequence))
         for end in range(1, len(labels)):
             for begin in range(max(end - order + 1, 0), end + 1):
                 *context, label = ngram = labels[begin : end + 1]
+                occurrences[tuple(context)] += 1
                 if begin == 0 or len(ngram) == order:
                     counts[tuple(context)][label] += 1
                 elif (longer := labels[begin - 1 : end + 1]) not in seen_longer:
@@ -48,9 +51,10 @@ def count_ngrams(sequences: Sequence[Sequence[int]], vocab: int, order: int) -> 
     for context in ((), start):
         counts.setdefault(context, Counter())
 
-    contexts = sorted(counts, key=lambda context: (context != start, len(context), context))
+    discounts = [_discount([counts[c] for c in counts if len(c) == length]) for length in range(order)]
+    kept = {context for context in counts if len(context) < 2 or context == start or occurrences[context] >= min_count}
+    contexts = sorted(kept, key=lambda context: (context != start, len(context), context))
     states = {context: state for state, context in enumerate(contexts)}
-    discounts = [_discount([counts[c] for c in contexts if len(c) == length]) for length in range(order)]
     probabilities, following = np.zeros((len(states), vocab)), np.zeros((len(states), vocab), np.int32)
     for context in sorted(contexts, key=len):
         state, successors, discount = states[context], counts[context], discounts[len(context)]

@@ -46,9 +46,9 @@ class Config(Recipe):
 
     mels: Annotated[int, Bounds(1, 256)] = 64
     """Number of mel bands."""
-    normalisation: Literal["speech", "utterance", "corpus"] = "speech"
-    """Where bands have mean 0 and standard deviation 1: in the loud frames of an utterance, in all its frames (older
-    runs: silence changes them), or in the corpus; streaming needs `corpus`."""
+    normalisation: Literal["speech", "running", "utterance", "corpus"] = "speech"
+    """Of the mel bands: by the statistics of an utterance's loud frames, or relative to its loudest frame so far, which
+    streaming needs. Silence changes neither. Older runs have the statistics of all frames of an utterance or corpus."""
     front_channels: Annotated[int, Bounds(1, 1000)] = 8
     """Channels of each convolution. Each halves the bands; each but the first halves the frames."""
     step_ms: Literal[20, 40] = 40
@@ -82,13 +82,13 @@ class Config(Recipe):
     known."""
     vocal_tract_range: Annotated[float, Bounds(0, 0.9)] = 0.0
     """Maximum relative shift of all frequencies, as by another vocal tract (Jaitly and Hinton 2013)."""
-    max_silence: Annotated[float, Bounds(0, 60)] = 0.0
+    max_silence: Annotated[float, Bounds(0, 60)] = 1.0
     """Maximum seconds of silence added to an augmented utterance: before, after and, where times are known, inside."""
     reverberation_probability: Fraction = 0.0
     """Probability that an augmented utterance is placed in a room (a model of Polack 1988)."""
     telephone_probability: Fraction = 0.0
     """Probability that an augmented utterance passes a telephone line of 8,000 Hz."""
-    no_speech_fraction: Fraction = 0.0
+    no_speech_fraction: Fraction = 0.05
     """Fraction of utterances that are replaced by silence, noise, music or signals, without phones."""
     frequency_mask_width: Annotated[int, Bounds(0, 256)] = 8
     """Maximum width, in mel bands, of each of the two SpecAugment frequency masks (Park et al. 2019)."""
@@ -99,6 +99,9 @@ class Config(Recipe):
     """Beam width of the prefix search after training; 0 selects the best path."""
     ngram_order: Annotated[int, Bounds(1, 10)] = 5
     """Order of the phone n-grams, counted in the training corpus, that the search uses."""
+    ngram_min_count: Annotated[int, Bounds(1, 1000)] = 1
+    """Least number of occurrences of a context of the n-grams; rarer ones count as their last phones. Above 1, the run
+    is smaller."""
     ngram_weight: Weight = 0.8
     """Weight of the n-gram log-probability in the search."""
     phone_bonus: Weight = 1.5
@@ -124,7 +127,7 @@ class Config(Recipe):
 
     def starting_from(self, initial: Self) -> Self:
         # Weights for statistics of an utterance serve for those of its speech. Its CTC has learned more than blanks.
-        normalisation = "corpus" if initial.normalisation == "corpus" else "speech"
+        normalisation = "speech" if initial.normalisation == "utterance" else initial.normalisation
         return replace(super().starting_from(initial), normalisation=normalisation, frame_only_steps=0)
 
     def __post_init__(self):
@@ -190,7 +193,7 @@ ENGLISH = replace(
     SPEECHOCEAN762, corpus="speechocean762+english_speech+spoken_manual*0.1", auxiliary_fraction=1.0,
     dev_corpus="speechocean762+english_speech", initial_run="speechocean762",
     consistency_weight=0.0, min_snr_db=5.0, max_silence=1.5, reverberation_probability=0.25,
-    telephone_probability=0.15, no_speech_fraction=0.06, epochs=9,
+    telephone_probability=0.15, no_speech_fraction=0.06, ngram_min_count=4, epochs=9,
 )  # fmt: skip
 
 # The same recipe on the corpus of the published results.
@@ -201,9 +204,9 @@ TIMIT = replace(
     beam=0, epochs=40, learning_rate=2e-3, warmup_steps=300, weight_average=0.998,
 )  # fmt: skip
 
-# One direction, and statistics known in advance: recognizes a stream while it arrives.
+# One direction, and the level so far: recognizes a stream while it arrives.
 STREAMING = replace(
-    SPOKEN_SCENES, normalisation="corpus", front_channels=16, step_ms=20, bidirectional=False, units=256,
+    SPOKEN_SCENES, normalisation="running", front_channels=16, step_ms=20, bidirectional=False, units=256,
     beam=0, epochs=6,
 )  # fmt: skip
 

@@ -25,13 +25,14 @@ import numpy as np
 from shared import ctc
 from shared.any_size import AnySize
 from shared.audio import SAMPLE_RATE
-from shared.features import FLOOR, HOP, WINDOW, frame_count, log_mel
+from shared.features import HOP, WINDOW, frame_count, log_mel
 from shared.fine_tuning import transfer
 from shared.ngrams import NGrams
 from shared.phones import PhoneVocabulary
 from shared.recurrent import Stack
 from shared.runs import Run, RunError, current_fields
 from shared.training import Loaded, build_bounded, build_trained
+from tasks.phoneme_recognizer import normalisation
 from tasks.phoneme_recognizer.config import Config
 from tasks.phoneme_recognizer.spectrum import SpectrumMask, VocalTract
 
@@ -39,9 +40,6 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 
 NEAR = 5  # frames around the peak of a phone in which its times are sought
-SPEECH_RANGE = 8.0  # nats below the loudest frames, by the mean of the bands, in which frames count as speech
-CLICK = 10  # frames that may be louder than all speech
-QUIETEST = -3.0  # standard deviations below the mean; silence is no quieter, however quiet it is
 FAR_PENALTY = 3.0  # nats that each frame of a phone beyond these costs: so that what no phone covers is silence
 
 
@@ -88,7 +86,8 @@ class PhonemeRecognizer(keras.Model):
         num_classes: size of the vocabulary, id 0 included.
 
     Attributes:
-        mean, deviation: `(mels,)`, statistics of the training corpus; used if `config.normalisation` is `corpus`.
+        mean, deviation: `(mels,)`, statistics of the training corpus; used if `config.normalisation` is `running` or
+            `corpus`.
         temperature: divides the CTC logits when probabilities are computed; fitted after training.
         belief: `(2,)`, slope and offset of the log-odds of phones found with n-grams, whose probabilities the acoustic
             model alone underestimates (Platt 1999); fitted after training with the run's own search, if it has a beam.
@@ -136,13 +135,24 @@ class PhonemeRecognizer(keras.Model):
         bands = log_mel(samples, self.config.mels)
         lengths = ops.cast(frame_count(lengths), "int32")
         real = is_real(bands, lengths)[:, :, None]
-        if self.config.normalisation == "corpus":
-            normalised = (bands - self.mean) / self.deviation
-        elif self.config.normalisation == "utterance":
-            normalised = normalise(bands, real)
-        else:
-            normalised = ops.maximum(normalise(bands, real & is_loud(bands, real)), QUIETEST)
+        match self.config.normalisation:
+            case "speech":
+                normalised = normalisation.over_speech(bands, real)
+            case "utterance":
+                normalised = normalisation.over_frames(bands, real)
+            case _:
+                normalised, _ = self.normalise_piece(bands)
         return ops.where(real, normalised, 0.0), lengths
+
+    def normalise_piece(self, bands: Any, state: Any = None) -> tuple[Any, Any]:
+        """Bands `(batch, frames, mels)` of a piece of a stream, normalised without later ones; the state after it.
+
+        `state` is that of the piece before.
+        """
+        if self.config.normalisation == "corpus":
+            return (bands - self.mean) / self.deviation, None
+        below_peak, state = normalisation.below_peak(bands, state)
+        return ops.maximum((below_peak - self.mean) / self.deviation, normalisation.QUIETEST), state
 
     def convolve(self, index: int, frames: Any) -> Any:
         """Convolution `index`, norm and relu, of frames `(batch, frames, bands x channels)` padded in time already."""
@@ -278,26 +288,6 @@ class PhonemeRecognizer(keras.Model):
         return cls(fields, config.get("num_classes", len(PhoneVocabulary(fields.classes))), config["name"])
 
 
-def normalise(bands: Any, counted: Any) -> Any:
-    """Bands `(batch, frames, mels)` with mean 0 and standard deviation 1 where `counted`, `(batch, frames, 1)`."""
-    counted = ops.cast(counted, bands.dtype)
-    count = ops.maximum(ops.sum(counted, axis=1, keepdims=True), 1)
-    mean = ops.sum(counted * bands, axis=1, keepdims=True) / count
-    variance = ops.sum(counted * ops.square(bands - mean), axis=1, keepdims=True) / count
-    return (bands - mean) / ops.sqrt(variance + 1e-2)  # so that constant bands, such as silence, are not amplified
-
-
-def is_loud(bands: Any, real: Any) -> Any:
-    """Whether frames of `(batch, frames, mels)` are within `SPEECH_RANGE` of the loudest, `(batch, frames, 1)`.
-
-    So silence before, after and within speech does not change its statistics. The loudest is the tenth loudest of the
-    `real` frames: a click is louder than speech, and shorter.
-    """
-    loudness = ops.where(real[:, :, 0], ops.mean(bands, axis=-1), 2 * np.log(FLOOR))
-    loudest = ops.top_k(ops.pad(loudness, ((0, 0), (0, CLICK)), constant_values=2 * np.log(FLOOR)), CLICK)[0][:, -1]
-    return (loudness >= loudest[:, None] - SPEECH_RANGE)[:, :, None]
-
-
 def repeat_batch(tensor: Any, times: int) -> Any:
     """`times` copies of a batch, one after the other along its axis."""
     return tensor if times == 1 else ops.concatenate([tensor] * times)
@@ -428,10 +418,17 @@ def load_ngrams(run: Run) -> NGrams:
 
 
 def measure_bands(model: PhonemeRecognizer, sounds: Iterable[np.ndarray]) -> None:
-    """Set the model's mean and deviation of each band to those of sounds, float32 `(samples,)` each."""
+    """Set the model's mean and deviation of each band to those of sounds, float32 `(samples,)` each.
+
+    With the normalisation `running` they are those of loud frames, relative to the peak.
+    """
     count, total, squares = 0, 0.0, 0.0
     for sound in sounds:
-        bands = np.asarray(log_mel(sound[None], model.config.mels)[0], np.float64)
+        bands = log_mel(sound[None], model.config.mels)
+        if model.config.normalisation == "running":
+            bands, _ = normalisation.below_peak(bands)
+            bands = bands[normalisation.loudness_of(bands) >= -normalisation.SPEECH_RANGE]
+        bands = np.asarray(bands, np.float64).reshape(-1, model.config.mels)
         count, total, squares = count + len(bands), total + bands.sum(0), squares + np.square(bands).sum(0)
     mean = total / max(count, 1)
     model.mean.assign(mean)

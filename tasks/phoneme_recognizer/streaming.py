@@ -35,12 +35,12 @@ Peak = tuple[str, float]  # a phone, and the time of its peak in seconds
 
 
 class Bands(RecognizerFunction):
-    """`samples` `(1, samples)` -> normalised bands `(1, frames, mels)`."""
+    """`samples` `(1, samples)` -> bands `(1, frames, mels)`."""
 
     shortest: ClassVar = {"samples": WINDOW + 7 * HOP}
 
     def call(self, inputs: dict[str, Any]) -> Any:
-        return (log_mel(inputs["samples"], self.model.config.mels) - self.model.mean) / self.model.deviation
+        return log_mel(inputs["samples"], self.model.config.mels)
 
 
 class Convolve(RecognizerFunction):
@@ -96,7 +96,7 @@ class StreamRecognizer:
 
     def __init__(self, loaded: LoadedRecognizer):
         config, self.vocabulary, self.model = loaded
-        if config.bidirectional or config.normalisation != "corpus":
+        if config.bidirectional or config.normalisation not in ("running", "corpus"):
             raise UserError(
                 "the model needs the whole sound; a model for streams is trained with:"
                 " python -m tasks.phoneme_recognizer.train streaming"
@@ -105,6 +105,7 @@ class StreamRecognizer:
         self.convolutions = [_Convolution(self.model, i, width) for i, width in enumerate(front_widths(config)[:-1])]
         self.bands, self.advance = Bands(self.model), Step(self.model)
         self.states = [np.asarray(state) for state in self.model.stack.initial_state(1)]
+        self.peak = None  # state of the normalisation
         self.step, self.label = 0, 0  # number of steps so far, and the label of the last one
 
     @classmethod
@@ -126,6 +127,8 @@ class StreamRecognizer:
         x = np.zeros((1, 0, self.model.config.mels), np.float32)
         if count := int(frame_count(len(self.samples))):
             x = self.bands.predict_on_batch({"samples": self.samples[None]})[:, :count]
+            x, self.peak = self.model.normalise_piece(x, self.peak)
+            x = np.asarray(x)
         self.samples = self.samples[count * HOP :]
         for convolution in self.convolutions:
             x = convolution.finish(x) if is_last else convolution.feed(x)

@@ -100,11 +100,12 @@ def prepare(run: Run, config: Config, training: "Split", initial: "Initial | Non
     if initial:
         start_from(initial.loaded, model, vocabulary)
         training = add_times(training, SoundRecognizer(loaded)) if config.frame_weight else training
-    elif config.normalisation == "corpus":
+    elif config.normalisation in ("running", "corpus"):
         step = max(1, len(training.utterances) // BAND_UTTERANCES)
         measure_bands(model, (training.samples(i) for i in range(0, len(training.utterances), step)))
     label_ids = [vocabulary.encode(utterance.phones) for utterance in training.utterances]
-    run.save_weights(count_ngrams(label_ids, len(vocabulary), config.ngram_order)._asdict(), "ngrams")
+    ngrams = count_ngrams(label_ids, len(vocabulary), config.ngram_order, config.ngram_min_count)
+    run.save_weights(ngrams._asdict(), "ngrams")
     seconds = sum(utterance.length for utterance in training.utterances) / SAMPLE_RATE
     print(f"{run.name}: {model.count_params():,} parameters, {duration(seconds)} an epoch")
     return loaded, training

@@ -51,3 +51,16 @@ def test_a_state_is_the_longest_known_context():
     assert len(count_ngrams([], 4, order=3).log_probs) == 2
     with pytest.raises(ValueError, match="at least 1"):
         count_ngrams([], 4, order=0)
+
+
+def test_a_rare_context_counts_as_its_last_labels():
+    sequences = [[1, 2, 3], [1, 2, 3], [4, 2, 4], [3, 1]]
+    every, common = (count_ngrams(sequences, 5, order=3, min_count=least) for least in (1, 2))
+    # Contexts of two that occur twice: (1, 2) and (start, 1); once: (4, 2), (start, 4), (start, 3).
+    assert len(every.log_probs) - len(common.log_probs) == 3
+    assert probabilities(common, [1, 2, 3]) == probabilities(every, [1, 2, 3])
+    after_2 = probabilities(count_ngrams(sequences, 5, order=3), [1, 2, 4])[2]
+    assert probabilities(every, [4, 2, 4])[2] > probabilities(common, [4, 2, 4])[2] > after_2
+    np.testing.assert_allclose(np.exp(common.log_probs[:, 1:]).sum(1), 1, rtol=1e-5)
+    with pytest.raises(ValueError, match="at least 1"):
+        count_ngrams(sequences, 5, order=3, min_count=0)
