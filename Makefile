@@ -7,7 +7,7 @@ DEMO := saved_models/demo
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo check test test-jax lint bench fuzz kill
+.PHONY: demo check test test-jax campaigns lint bench fuzz kill
 
 # Trains the captioner on rendered scenes, measures it on scenes with colour-shape pairs that training lacks, exports it,
 # and captions eight of them: see saved_models/demo/.
@@ -21,17 +21,21 @@ demo: .venv/ready
 
 # While developing: everything but the slow tests.
 check: lint
-	$(BIN)/python $(PYTEST) -m "not slow"
+	$(BIN)/python $(PYTEST) -m "not slow and not campaign"
 
-# Everything, with the speech synthesis of the spoken corpora if it can be installed; its tests are skipped without it.
+# Everything but campaigns, with the speech synthesis of the spoken corpora if it can be installed; its tests are skipped without it.
 test: lint
 	-$(BIN)/python $(INSTALL) '.[speech-synthesis]'
-	$(BIN)/python $(PYTEST) --durations=15
+	$(BIN)/python $(PYTEST) -m "not campaign" --durations=15
 
 # The tests that any backend passes, on JAX where there is no TensorFlow. Most of their time is compilation.
 test-jax: .venv-jax/ready
 	-.venv-jax/bin/python $(INSTALL) '.[speech-synthesis]'
 	KERAS_BACKEND=jax .venv-jax/bin/python $(PYTEST) -m any_backend --durations=15
+
+# The tests that take a minute or more each: damaged files, wrong command lines, kills, a thousand images, released models.
+campaigns: .venv/ready
+	$(BIN)/python $(PYTEST) -m campaign --durations=5
 
 lint: .venv/ready
 	$(BIN)/ruff check

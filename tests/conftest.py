@@ -1,5 +1,6 @@
 """The order of all tests, which of them run in one process, which are slow, and which need TensorFlow."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,13 @@ def no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_collection_of_older_objects() -> None:
+    """Python's garbage collector passes over what imports and earlier files leave, millions of objects."""
+    gc.collect()
+    gc.freeze()
+
+
 def is_of_a_task(path: str) -> bool:
     return path.startswith("tests/tasks/")
 
@@ -30,11 +38,12 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of tasks take longest and come first; those of a trained run are slow."""
-    items.sort(key=lambda item: not is_of_a_task(item.nodeid))
+    """Tests of a trained run are slow. The tests of tasks come first, then files with slow tests."""
     for item in items:
         if "trained" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+    with_slow_tests = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not is_of_a_task(item.nodeid), item.path not in with_slow_tests))
 
 
 @pytest.hookimpl(optionalhook=True)

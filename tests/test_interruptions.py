@@ -1,7 +1,7 @@
-"""A training that prepares its corpus itself, or is killed anywhere and started again, ends with the same files.
+"""A training that is killed anywhere and started again ends with the files of an uninterrupted one.
 
-One tiny training of each task finds its corpus prepared and is not interrupted. Two others start with nothing prepared;
-the second of them is killed at each of `KILLS` in turn.
+Two tiny trainings of each task start with nothing prepared. One is not interrupted. The other is killed at each of
+`kills` in turn, first when its corpus is prepared; the trainings after that find the corpus.
 """
 
 import json
@@ -127,7 +127,7 @@ def outcome(path: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TRAININGS)
-def test_cold_and_killed_trainings_end_as_a_warm_one(task, tmp_path, monkeypatch):
+def test_killed_trainings_end_as_an_uninterrupted_one(task, tmp_path, monkeypatch):
     monkeypatch.delenv("QUATRAIN_DATA", raising=False)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     monkeypatch.setattr(manual, "paragraphs", language_model.sentences)
@@ -146,12 +146,10 @@ def test_cold_and_killed_trainings_end_as_a_warm_one(task, tmp_path, monkeypatch
     def end(root: str) -> dict[str, Any]:
         return outcome(tmp_path / root / task / "run")
 
-    start("first", "cold")
-    start("first", "warm")
-    warm = end("warm")
-    assert end("cold") == warm
-    start("first", "warm")  # it is finished
-    assert end("warm") == warm
+    start("first", "whole")
+    whole = end("whole")
+    start("first", "whole")  # it is finished
+    assert end("whole") == whole
 
     for owner, name, call, is_before in kills(task):
         with monkeypatch.context() as patch:
@@ -159,4 +157,4 @@ def test_cold_and_killed_trainings_end_as_a_warm_one(task, tmp_path, monkeypatch
             with pytest.raises(Killed):
                 start("second", "killed")
     start("second", "killed")
-    assert end("killed") == warm
+    assert end("killed") == whole

@@ -213,14 +213,15 @@ def test_a_release_killed_at_any_moment_can_be_repeated(run, exchanges, tmp_path
         assert [path.name for path in run.path.parent.iterdir()] == ["sonnets"]
         return is_released
 
-    outcomes: dict[int, bool] = {}  # of every seventh moment, and of each in the seven before the replacement is seen
-    for moment in itertools.count(step=7):
+    step = 17  # of the moments, but each of those just before the replacement is seen
+    outcomes: dict[int, bool] = {}
+    for moment in itertools.count(step=step):
         outcome = is_released_when_killed_at(moment)
         if outcome is None:
             break
         outcomes[moment] = outcome
     first = min(moment for moment, is_released in outcomes.items() if is_released)
-    outcomes |= {moment: bool(is_released_when_killed_at(moment)) for moment in range(first - 6, first)}
+    outcomes |= {moment: bool(is_released_when_killed_at(moment)) for moment in range(first - step + 1, first)}
     assert max(outcomes) > 50
     in_order = [outcomes[moment] for moment in sorted(outcomes)]
     assert in_order == sorted(in_order)  # as before until the replacement, released afterwards

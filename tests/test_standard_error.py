@@ -70,7 +70,7 @@ def test_caption_is_quiet(tmp_path):
     assert done.stdout.startswith(b"photo.png: a ")
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_exports_are_quiet(tmp_path):
     """One after the other in one process."""
     folders = {task: ROOT / "saved_models" / task / name for task, name in RELEASED.items()}

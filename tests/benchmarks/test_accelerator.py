@@ -3,6 +3,7 @@
 import json
 import math
 
+import keras
 import pytest
 
 from tests.benchmarks import accelerator
@@ -37,6 +38,7 @@ def test_layers_and_growth(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="on TensorFlow only layers are measured, to save time")
 def test_models_and_presets(tmp_path):
     rows = rows_of(tmp_path, ["models", "presets"])
     assert [row["model"] for row in rows["models"]] == ["language model `awd`", "stack of `speechocean762`"]

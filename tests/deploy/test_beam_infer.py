@@ -314,7 +314,7 @@ def test_texts(tmp_path):
 
 
 @needs_beam
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_thousand_images_of_which_twenty_are_damaged_killed_and_started_again(tmp_path):
     """Two processes, killed in the middle, leave in the end what one leaves without interruption."""
     model = export("captioner", tmp_path)[1]

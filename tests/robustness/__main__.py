@@ -1,4 +1,4 @@
-"""The three campaigns in short, for the test suite: one process imports TensorFlow and trains the tiny runs once.
+"""The three campaigns in short, for `make campaigns`: one process imports TensorFlow and trains the tiny runs once.
 
     python -m tests.robustness FOLDER
 
