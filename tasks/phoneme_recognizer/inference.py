@@ -26,9 +26,13 @@ from tasks.phoneme_recognizer.model import (
     load_ngrams,
 )
 
-MAX_PIECE = 30 * SAMPLE_RATE  # samples; longer sounds are cut where they are quietest
-CUT_RANGE = 10 * SAMPLE_RATE  # samples at the end of a piece in which the cut is placed
-CUT_WINDOW = SAMPLE_RATE // 10  # samples over which loudness is summed; a multiple of the frames' hop, as the others
+MAX_PIECE = 30 * SAMPLE_RATE  # samples; longer sounds are cut in pauses
+MIN_PIECE = 3 * SAMPLE_RATE  # samples of a piece before a pause
+CUT_RANGE = 10 * SAMPLE_RATE  # samples at the end of a piece without pauses, in which it is cut
+CUT_WINDOW = SAMPLE_RATE // 20  # samples over which loudness is averaged; a multiple of the frames' hop, as the others
+PAUSE = 6  # quiet windows
+PAUSE_LEVEL = 1e-3  # mean square of a quiet window, relative to that of speech: -30 dB
+SPEECH = 20  # windows that are at least as loud as speech is
 MAX_BATCH = 60 * SAMPLE_RATE  # samples in a batch, padding included; see `AnySize.batches`
 MIN_SILENCE = 1e-3  # seconds; shorter gaps between phones come from rounding
 MARGIN = SAMPLE_RATE // 2  # samples of silence before and after the words of a piece that is aligned
@@ -251,16 +255,31 @@ class SoundRecognizer:
 
 
 def cut(sound: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Start sample and samples of pieces of at most `MAX_PIECE`, cut where it is quietest; at least a frame each."""
+    """Start sample and samples of pieces of at most `MAX_PIECE`, at least a frame each.
+
+    A longer sound may hold several people or recordings, and each piece is normalised by itself. So it is cut in the
+    first pause after `MIN_PIECE`; without one, where the end of the piece is quietest.
+    """
     start = 0
     while len(sound) - start > MAX_PIECE:
-        searched = sound[start + MAX_PIECE - CUT_RANGE : start + MAX_PIECE]
-        loudness = np.square(searched[: len(searched) // CUT_WINDOW * CUT_WINDOW].reshape(-1, CUT_WINDOW)).sum(axis=1)
-        end = start + MAX_PIECE - CUT_RANGE + int(np.argmin(loudness)) * CUT_WINDOW + CUT_WINDOW // 2
+        end = start + _end_of_piece(sound[start : start + MAX_PIECE])
         yield start, sound[start:end]
         start = end
     if frame_count(len(sound) - start):
         yield start, sound[start:]
+
+
+def _end_of_piece(sound: np.ndarray) -> int:
+    """The sample at which a sound is cut best."""
+    power = np.square(sound[: len(sound) // CUT_WINDOW * CUT_WINDOW].reshape(-1, CUT_WINDOW)).mean(axis=1)
+    is_quiet = power <= PAUSE_LEVEL * np.sort(power)[-min(SPEECH, len(power))]
+    edges = np.flatnonzero(np.diff(is_quiet, prepend=False, append=False))
+    for first, after in zip(edges[::2], edges[1::2], strict=True):
+        middle = int(first + after) // 2 * CUT_WINDOW
+        if after - first >= PAUSE and middle >= MIN_PIECE:
+            return middle
+    first = max(len(power) - CUT_RANGE // CUT_WINDOW, 1)
+    return (first + int(np.argmin(power[first:]))) * CUT_WINDOW
 
 
 def cut_between(

@@ -39,6 +39,26 @@ def test_a_long_sound_is_cut_where_it_is_quiet(recognizer, monkeypatch):
     assert [phone.phone for phone in batched.phones] == [phone.phone for phone in short.phones]
 
 
+def test_a_long_sound_is_cut_in_the_first_pause_after_three_seconds():
+    rng = np.random.default_rng(0)
+
+    def noise(seconds, level=0.1):
+        return (level * rng.standard_normal(int(seconds * SAMPLE_RATE))).astype(np.float32)
+
+    # A pause that is too early, one that is too short, one that is loud, and one of half a second from 6.5 to 7.
+    early = [noise(1), noise(0.5, 1e-4), noise(3), noise(0.2, 1e-4), noise(1), noise(0.5, 0.01), noise(0.3)]
+    samples = np.concatenate([*early, noise(0.5, 1e-4), noise(33)])
+    (start, first), (second, piece), (third, last) = cut(samples)
+    assert (start, second) == (0, len(first))
+    assert second == pytest.approx(6.75 * SAMPLE_RATE, abs=800)
+    assert 20 * SAMPLE_RATE <= len(piece) <= inference.MAX_PIECE
+    assert third + len(last) == len(samples)
+    assert second % 160 == third % 160 == 0
+    assert [len(piece) for _, piece in cut(np.zeros(90 * SAMPLE_RATE, np.float32))] == [15 * SAMPLE_RATE] * 4 + [
+        30 * SAMPLE_RATE
+    ]
+
+
 def test_silences_fill_the_gaps_between_phones():
     phones = [Phone("b", 0.1, 0.2, 0.9), Phone("zh", 0.2, 0.3, 0.9), Phone("ao", 0.4, 0.5, 0.9)]
     recognition = Recognition(phones=phones, log_prob=-1.0, seconds=0.6)
