@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tasks.phoneme_recognizer.inference import Phone, Recognition, Word
 
 Spelling = Callable[[str], str]  # of a phone of ARPAbet
+NO_SPEECH = "(no-speech)"  # instead of phones; one word, as a phone is
 Interval = tuple[float, float, str]  # start and end in seconds, text; empty between words and in silences
 
 
@@ -59,7 +60,7 @@ def _timed(span: "Phone | Word", text: str) -> str:
 
 
 def _line(recognition: "Recognition", spell: Spelling) -> str:
-    return " ".join(spell(phone.phone) for phone in recognition.phones) or "(silence)"
+    return " ".join(spell(phone.phone) for phone in recognition.phones) or NO_SPEECH
 
 
 def as_textgrid(recognition: "Recognition", spell: Spelling) -> str:

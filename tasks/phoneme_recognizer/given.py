@@ -15,10 +15,11 @@ from datasets.lines import read_text
 from shared.errors import UserError, shortened
 from shared.phones import IPA, SILENCE, fold
 from shared.text import as_lines
+from tasks.phoneme_recognizer.formats import NO_SPEECH
 from tasks.phoneme_recognizer.scoring import PROTOCOL, confusions, error_rates
 
 MAX_NAMED = 5  # names in a message
-NO_PHONES = "(silence)"  # as `recognize` writes it
+NO_PHONES = (NO_SPEECH, "(silence)")  # as `recognize` writes it, and older versions did
 ARPABET = {symbol: phone for phone, symbol in IPA.items() if symbol}
 
 PhoneLine = tuple[str, list[str]]  # a name, empty if there is none, and phones of the 39 scored classes
@@ -39,7 +40,7 @@ def read_phone_lines(path: Path) -> list[PhoneLine]:
     for number, line in lines:
         where = f"{path}: line {number}"
         name, labels = _json_line(where, line) if line.lstrip().startswith("{") else _text_line(line, has_names)
-        phones = [_folded(where, label) for label in labels if label != NO_PHONES]
+        phones = [_folded(where, label) for label in labels if label not in NO_PHONES]
         parsed.append((name, [phone for phone in phones if phone not in (None, SILENCE)]))
     return parsed
 
@@ -70,7 +71,7 @@ def _is_phone(label: str) -> bool:
     try:
         fold(ARPABET.get(label, label), 39)
     except ValueError:
-        return label == NO_PHONES
+        return label in NO_PHONES
     return True
 
 
