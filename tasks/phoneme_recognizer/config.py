@@ -193,7 +193,8 @@ ENGLISH = replace(
     SPEECHOCEAN762, corpus="speechocean762+english_speech+spoken_manual*0.1", auxiliary_fraction=1.0,
     dev_corpus="speechocean762+english_speech", initial_run="speechocean762",
     consistency_weight=0.0, min_snr_db=5.0, max_silence=1.5, reverberation_probability=0.25,
-    telephone_probability=0.15, no_speech_fraction=0.06, ngram_min_count=4, epochs=9,
+    telephone_probability=0.15, no_speech_fraction=0.06,
+    ngram_min_count=4, ngram_weight=0.5, phone_bonus=2.0, epochs=9,
 )  # fmt: skip
 
 # The same recipe on the corpus of the published results.
