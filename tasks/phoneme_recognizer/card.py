@@ -16,7 +16,7 @@ TERMS = {
         "Trained on recordings of LibriSpeech (CC BY 4.0), VoxForge (GPL, version 3 or later), AN4 (Carnegie Mellon"
         " University, free with its notice), CMU ARCTIC (free), kathleen (CC0), LJSpeech (public domain), the Modified"
         " Rhyme Test of NIST (public domain) and Asterisk (CC BY-SA 3.0). `datasets/english_speech/README.md` has the"
-        " sources and the notices."
+        " sources."
     ),
     "timit": (
         "Trained on TIMIT (LDC93S1), licensed by the Linguistic Data Consortium. **Its licence decides** what may be"

@@ -165,8 +165,12 @@ def _with_spelled(config: Config, utterances: list[Utterance], missing: list[str
         words = [word if word.pronunciations else spelled[word.text] for word in utterance.words]
         if all(word.pronunciations for word in words):
             completed.append(with_words(utterance, words) if words else utterance)
-    left_out = len(utterances) - len(completed)
-    print(f"{len(missing)} words pronounced as spelled; {left_out} utterances left out for others", file=sys.stderr)
+    silent = [word.text for word in spelled.values() if not word.pronunciations]
+    print(f"words pronounced as spelled: {len(missing) - len(silent)}", file=sys.stderr)
+    if left_out := len(utterances) - len(completed):
+        print(
+            f"utterances left out for a word without a pronunciation, such as {silent[0]}: {left_out}", file=sys.stderr
+        )
     return completed
 
 
