@@ -34,6 +34,7 @@ from shared.features import HOP, WINDOW, frame_count
 from shared.phones import SILENCE, PhoneVocabulary, SpokenWord, fold, fold_all
 from tasks.phoneme_recognizer.augmentation import augment, without_speech
 from tasks.phoneme_recognizer.config import Config, split_fraction
+from tasks.phoneme_recognizer.populations import groups_of
 from tasks.phoneme_recognizer.spelling import Speller
 
 CORPORA = ("spoken_scenes", "spoken_manual", "spoken_tatoeba", "speechocean762", "english_speech", "timit")
@@ -54,6 +55,8 @@ class Utterance:
     spans: np.ndarray | None  # None if times are unknown
     reference: tuple[str, ...]  # of the 39 scored classes, with silences if the corpus has them
     words: tuple[SpokenWord, ...] = ()  # in phones of the set; none where only phones are known
+    speaker: str = ""
+    groups: tuple[str, ...] = ()  # see `populations.groups_of`
 
     def scored(self, silence: bool = False) -> list[str]:
         """The phones of the 39 scored classes, with or without silences."""
@@ -221,6 +224,8 @@ def _read(config: Config, vocabulary: PhoneVocabulary, record: dict[str, Any], i
         spans=spans,
         reference=tuple(fold_all(labels, 39)),
         words=tuple(_folded(from_line(line), config) for line in record.get("words", ())),
+        speaker=record.get("speaker", ""),
+        groups=groups_of(record),
     )
 
 
