@@ -88,7 +88,11 @@ CORPORA = {
     ),
     "english_speech": Corpus(
         folder="english_speech",
-        urls=("https://www.openslr.org/31", "https://www.voxforge.org", "others of datasets/english_speech/README.md"),
+        urls=(
+            "https://www.openslr.org/31",
+            "https://www.voxforge.org",
+            "the others in datasets/english_speech/README.md",
+        ),
         layout="transcripts.tsv, the sounds that it names, and $QUATRAIN_DATA/cmudict/cmudict.dict",
         is_free=False,
     ),

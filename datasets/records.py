@@ -45,11 +45,14 @@ def audio_feature() -> Any:
     return tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding=tfds.features.Encoding.BYTES)
 
 
-def timed_speech_features() -> Any:
-    """Return TFDS features of utterances with phone times: `starts` and `ends` `(phones,)`, in samples of `audio`."""
+def timed_speech_features(*more: str) -> Any:
+    """Return TFDS features of utterances with phone times: `starts` and `ends` `(phones,)`, in samples of `audio`.
+
+    `more` are names of further texts.
+    """
     import tensorflow_datasets as tfds
 
-    texts = {name: tfds.features.Text() for name in ("name", "speaker", "text")}
+    texts = {name: tfds.features.Text() for name in ("name", "speaker", "text", *more)}
     times = {name: tfds.features.Tensor(shape=(None,), dtype=np.int32) for name in ("starts", "ends")}
     phones = tfds.features.Sequence(tfds.features.Text())
     return tfds.features.FeaturesDict({"audio": audio_feature(), "phones": phones, **times, **texts})

@@ -73,19 +73,17 @@ def read_table(folder: Path, dictionary: Dictionary) -> dict[str, list[Utterance
     path = folder / TABLE
     header, *rows = [line.split("\t") for line in read_lines(path)] or [[]]
     if missing := [name for name in COLUMNS if name not in header]:
-        raise CorpusError(f"{path} has no column {missing[0]!r}; columns {', '.join(COLUMNS)} were expected")
+        raise CorpusError(f"{path} has no column {missing[0]!r}; columns {', '.join(COLUMNS)} were expected.")
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
     left_out, names = Counter(), set()
     for number, row in enumerate(rows, start=2):
         cells = dict(zip(header, row, strict=False))
         utterance = _utterance(folder, cells, dictionary)
         if len(row) < len(header) or cells["split"] not in SPLITS or not utterance.words or not utterance.speaker:
-            what = (
-                f"{len(header)} cells, a speaker, a transcript and the split {', '.join(SPLITS[:-1])} or {SPLITS[-1]}"
-            )
-            raise CorpusError(f"{path}: line {number}: {what} were expected")
+            what = f"{len(header)} cells, a speaker, a transcript and one of {', '.join(SPLITS)} were expected"
+            raise CorpusError(f"{path}: line {number}: {what}.")
         if utterance.name in names:
-            raise CorpusError(f"{path}: line {number}: {cells['file']} occurs twice")
+            raise CorpusError(f"{path}: line {number}: {cells['file']} occurs twice.")
         names.add(utterance.name)
         if cells["split"] == "train" or all(word.pronunciations for word in utterance.words):
             splits[cells["split"]].append(utterance)
@@ -95,7 +93,7 @@ def read_table(folder: Path, dictionary: Dictionary) -> dict[str, list[Utterance
         if left_out[split]:
             print(f"english_speech: {split}: {left_out[split]} with words that CMUdict lacks left out", file=sys.stderr)
         if not utterances:
-            raise CorpusError(f"{path} has no utterance of {split}; one at least was expected")
+            raise CorpusError(f"{path} has no utterance of {split}; one at least was expected.")
     return splits
 
 

@@ -1,11 +1,13 @@
 """TFDS builder of speechocean762 (Zhang et al. 2021), from its archive or the extracted folder."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from datasets import CorpusError
@@ -18,6 +20,9 @@ from shared.text import as_lines
 EXPECTED = {"train": (2_500,), "test": (2_500, 1_260)}  # utterances; some copies have half of the test speakers
 DEV_PERIOD = 10  # every tenth speaker of train, in order of number, is moved to dev
 MAX_BAD = 0.01  # maximum fraction of unusable utterances in a split
+UNKNOWN = -1  # score
+SCORES, PHONE_SCORES = "scores.json", "phone_scores.tsv"
+TEXTS = ("name", "speaker", "text", "phones", "sex", "native")
 
 
 @dataclass(frozen=True)
@@ -29,21 +34,29 @@ class Utterance:
     text: str
     phones: str
     path: Path
+    sex: str  # "f" or "m"
+    age: int
+    accuracy: float  # the experts' score, 0 to 10
+    phone_score: float  # the mean of their scores of its phones, 0 to 2
+    native: str = "zh"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
     """English sentences and their phones, read by native speakers of Mandarin, half of them children."""
 
-    VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.1.0": "Samples are stored as bytes.", "1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.2.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.2.0": "Speakers' age and sex, and experts' scores.",
+        "1.1.0": "Samples are stored as bytes.",
+        "1.0.0": "First release.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("speechocean762")
     skipped = 0  # number of bad records
 
     def _info(self) -> tfds.core.DatasetInfo:
-        texts = {name: tfds.features.Text() for name in ("name", "speaker", "text", "phones")}
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict({"audio": audio_feature(), **texts}), disable_shuffling=True
-        )
+        features = {name: tfds.features.Text() for name in TEXTS} | {"audio": audio_feature(), "age": np.int32}
+        features |= dict.fromkeys(("accuracy", "phone_score"), np.float32)
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), disable_shuffling=True)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         folder = corpus_folder(dl_manager, "speechocean762")
@@ -65,7 +78,7 @@ def read_utterance(utterance: Utterance) -> dict:
     """Return the record of an utterance; raises MediaError when it has no phones or its sound is unreadable."""
     if not utterance.phones:
         raise MediaError("has no phones")
-    record = {name: getattr(utterance, name) for name in ("name", "speaker", "text", "phones")}
+    record = {name: getattr(utterance, name) for name in (*TEXTS, "age", "accuracy", "phone_score")}
     return {"audio": as_int16(read_sound(utterance.path)), **record}
 
 
@@ -80,20 +93,66 @@ def read_split(root: Path, split: str) -> list[Utterance]:
         name = key.rpartition(".")[0]  # the key is utterance.word
         phones.setdefault(name, []).extend(re.sub(r"\d*(_[BIES])?$", "", phone) for phone in pronunciation.split())
     texts, speakers, paths = (_table(root / split / name) for name in ("text", "utt2spk", "wav.scp"))
+    sexes, ages = (_table(root / split / name, is_optional=True) for name in ("spk2gender", "spk2age"))
+    scores = read_scores(root)
     if len(paths) not in EXPECTED[split]:
         expected = " or ".join(f"{count:,}" for count in EXPECTED[split])
         raise CorpusError(f"speechocean762: {split}/wav.scp has {len(paths):,} utterances, expected {expected}.")
-    return [
-        Utterance(name, speakers.get(name, ""), texts.get(name, ""), " ".join(phones.get(name, [])), root / path)
-        for name, path in sorted(paths.items())
-    ]
+    utterances = []
+    for name, path in sorted(paths.items()):
+        speaker, (accuracy, phone_score) = speakers.get(name, ""), scores.get(name, (UNKNOWN, UNKNOWN))
+        utterances.append(
+            Utterance(
+                name=name,
+                speaker=speaker,
+                text=texts.get(name, ""),
+                phones=" ".join(phones.get(name, [])),
+                path=root / path,
+                sex=sexes.get(speaker, ""),
+                age=int(ages.get(speaker, 0)),
+                accuracy=accuracy,
+                phone_score=phone_score,
+            )
+        )
+    return utterances
 
 
-def _table(path: Path) -> dict[str, str]:
-    """Return the lines of a file as a mapping from their first word to the rest."""
+def read_scores(root: Path) -> dict[str, tuple[float, float]]:
+    """Return the experts' accuracy and mean score of the phones of each utterance; UNKNOWN where the files lack them.
+
+    Raises:
+        CorpusError: A file of scores is damaged.
+    """
+    folder = root / "resource"
+    whole = next((path for path in (folder / SCORES, root / SCORES) if path.is_file()), None)
+    path = whole or folder / PHONE_SCORES
+    try:
+        if whole:
+            utterances = json.loads(whole.read_text(encoding="utf-8"))
+            phones = {
+                name: [s for word in each["words"] for s in word["phones-accuracy"]]
+                for name, each in utterances.items()
+            }
+            return {name: (float(each["accuracy"]), _mean(phones[name])) for name, each in utterances.items()}
+        rows = [line.split("\t") for line in as_lines(path.read_text(encoding="utf-8"))[1:] if line]
+        return {name: (UNKNOWN, _mean([float(score) for score in scores.split()])) for name, _, scores in rows}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise CorpusError(f"speechocean762: {path}: {error}; the experts' scores were expected.") from None
+
+
+def _mean(scores: Sequence[float]) -> float:
+    return sum(scores) / len(scores)
+
+
+def _table(path: Path, is_optional: bool = False) -> dict[str, str]:
+    """Return the lines of a file as a mapping from their first word to the rest, none if an optional one is missing."""
     try:
         lines = as_lines(path.read_bytes().decode())
     except FileNotFoundError:
+        if is_optional:
+            return {}
         raise CorpusError(f"speechocean762: {path} does not exist.") from None
     pairs = (line.split(maxsplit=1) for line in lines if line.strip())
     return {key: rest[0].strip() if rest else "" for key, *rest in pairs}

@@ -68,8 +68,9 @@ class Utterance:
 class Builder(tfds.core.GeneratorBasedBuilder):
     """English sentences read by 630 speakers, with hand-labelled phone times."""
 
-    VERSION = tfds.core.Version("1.2.0")
+    VERSION = tfds.core.Version("1.3.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.3.0": "Speakers' sex.",
         "1.2.0": "Recordings damaged by a newline conversion are repaired.",
         "1.1.0": "Samples are stored as bytes.",
         "1.0.0": "First release.",
@@ -78,7 +79,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     skipped = 0  # number of bad records
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(features=timed_speech_features(), disable_shuffling=True)
+        return self.dataset_info_from_configs(features=timed_speech_features("sex"), disable_shuffling=True)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         folder = user_folder(dl_manager)
@@ -151,5 +152,6 @@ def read_utterance(utterance: Utterance) -> dict:
         "ends": times[1].clip(max=len(samples)),
         "text": text,
         "speaker": utterance.speaker,
+        "sex": utterance.speaker[0],
         "name": utterance.name,
     }

@@ -16,7 +16,7 @@ TERMS = {
         "Trained on recordings of LibriSpeech (CC BY 4.0), VoxForge (GPL, version 3 or later), AN4 (Carnegie Mellon"
         " University, free with its notice), CMU ARCTIC (free), kathleen (CC0), LJSpeech (public domain), the Modified"
         " Rhyme Test of NIST (public domain) and Asterisk (CC BY-SA 3.0). `datasets/english_speech/README.md` has the"
-        " sources and the notices."
+        " sources."
     ),
     "timit": (
         "Trained on TIMIT (LDC93S1), licensed by the Linguistic Data Consortium. **Its licence decides** what may be"
@@ -33,11 +33,18 @@ PUBLISHED = {
     }
 }
 
-REMARKS = (
-    "`PER`: substitutions, deletions and insertions as a fraction of the phones in the references; 39 classes, without"
-    " silence unless the name says `with silence`. `ECE`: expected calibration error, after calibration on dev."
-    " `boundary median ms`: median error of the starts of correct phones; `boundary F1`: all boundaries, within 20 ms."
-)
+REMARKS = """\
+- `PER`: substitutions, deletions and insertions as a fraction of the phones in the references; 39 classes, without
+  silence unless the name says `with silence`.
+- `PFER`: the same over articulatory features; a substitution counts by how many of 24 features differ (PanPhon).
+- `PER interval`: 95 % confidence interval of the PER; speakers are drawn (bootstrap).
+- `PER of` a group: that of its utterances alone. Native speakers have an accent of English, as the source states;
+  children are below 18.
+- `scored 8 or more`: the experts' accuracy of the utterance, 0 to 10; `with phones scored 1.6 or more`: the mean of
+  their scores of its phones, 0 to 2, which corpora without scores of utterances have.
+- `ECE`: expected calibration error, after calibration on dev.
+- `boundary median ms`: median error of the starts of correct phones; `boundary F1`: all boundaries, within 20 ms.\
+"""
 
 
 def terms(run: Run) -> str:

@@ -34,6 +34,7 @@ from shared.features import HOP, WINDOW, frame_count
 from shared.phones import SILENCE, PhoneVocabulary, SpokenWord, fold, fold_all
 from tasks.phoneme_recognizer.augmentation import augment, without_speech
 from tasks.phoneme_recognizer.config import Config, split_fraction
+from tasks.phoneme_recognizer.populations import groups_of
 from tasks.phoneme_recognizer.spelling import Speller
 
 CORPORA = ("spoken_scenes", "spoken_manual", "spoken_tatoeba", "speechocean762", "english_speech", "timit")
@@ -54,6 +55,8 @@ class Utterance:
     spans: np.ndarray | None  # None if times are unknown
     reference: tuple[str, ...]  # of the 39 scored classes, with silences if the corpus has them
     words: tuple[SpokenWord, ...] = ()  # in phones of the set; none where only phones are known
+    speaker: str = ""
+    groups: tuple[str, ...] = ()  # see `populations.groups_of`
 
     def scored(self, silence: bool = False) -> list[str]:
         """The phones of the 39 scored classes, with or without silences."""
@@ -165,8 +168,12 @@ def _with_spelled(config: Config, utterances: list[Utterance], missing: list[str
         words = [word if word.pronunciations else spelled[word.text] for word in utterance.words]
         if all(word.pronunciations for word in words):
             completed.append(with_words(utterance, words) if words else utterance)
-    left_out = len(utterances) - len(completed)
-    print(f"{len(missing)} words pronounced as spelled; {left_out} utterances left out for others", file=sys.stderr)
+    silent = [word.text for word in spelled.values() if not word.pronunciations]
+    print(f"words pronounced as spelled: {len(missing) - len(silent)}", file=sys.stderr)
+    if left_out := len(utterances) - len(completed):
+        print(
+            f"utterances left out for a word without a pronunciation, such as {silent[0]}: {left_out}", file=sys.stderr
+        )
     return completed
 
 
@@ -217,6 +224,8 @@ def _read(config: Config, vocabulary: PhoneVocabulary, record: dict[str, Any], i
         spans=spans,
         reference=tuple(fold_all(labels, 39)),
         words=tuple(_folded(from_line(line), config) for line in record.get("words", ())),
+        speaker=record.get("speaker", ""),
+        groups=groups_of(record),
     )
 
 

@@ -6,9 +6,10 @@
     python -m tasks.phoneme_recognizer.evaluate --noise --worst 5
     python -m tasks.phoneme_recognizer.evaluate --outputs phones.txt --references true.txt    # no model recognizes
 
-Measures the phone error rate (PER) without silence, and with it where the corpus labels it; errors of boundaries where
-times are known; the expected calibration error of the probabilities (ECE); the most frequent confusions. Metrics are
-added to the run's metrics.json, and plots of confusions and reliability to its plots/, unless the run is released.
+Measures the phone error rate (PER) without silence, and with it where the corpus labels it; its confidence interval
+over speakers, and the rates of groups of them; the error rate over articulatory features (PFER); errors of boundaries
+where times are known; the expected calibration error of the probabilities (ECE); the most frequent confusions. Metrics
+are added to the run's metrics.json, and plots of confusions and reliability to its plots/, unless it is released.
 `--outputs` scores phone strings that exist, whatever made them, against `--references`, `--corpus` or the split.
 """
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from shared.phones import PhoneVocabulary
-    from tasks.phoneme_recognizer.data import Split
+    from tasks.phoneme_recognizer.data import Split, Utterance
     from tasks.phoneme_recognizer.inference import Recognition, SoundRecognizer
     from tasks.phoneme_recognizer.model import BestPathDecoder, LoadedRecognizer
 
@@ -70,20 +71,24 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     from tasks.phoneme_recognizer.data import load_split
     from tasks.phoneme_recognizer.inference import SoundRecognizer
     from tasks.phoneme_recognizer.model import load_model
+    from tasks.phoneme_recognizer.nearest import references_of
     from tasks.phoneme_recognizer.plots import draw_confusions, draw_reliability
+    from tasks.phoneme_recognizer.populations import by_population
     from tasks.phoneme_recognizer.scoring import PROTOCOL, score
 
     loaded = model or load_model(run)
     recognizer, config = SoundRecognizer.of(loaded, run, options.beam), loaded.config
-    corpus = (
-        options.corpus or {"dev": config.dev_corpus, "test": config.test_corpus}[options.split] or config.corpora[0]
-    )
+    own = {"dev": config.dev_corpus, "test": config.test_corpus}
+    corpus = options.corpus or own[options.split] or config.corpora[0]
     part, name = part_and_name(options, config)
     split = load_split(with_options(config, options), part, options.data_dir)
     recognitions = recognize_split(recognizer, split)
     scores = score(split.utterances, recognitions, recognizer.vocabulary)
     record: dict[str, Any] = {"corpus": corpus, "utterances": len(recognitions), "beam": recognizer.beam}
     record |= {metric: round(value, 4) for metric, value in scores.metrics.items()}
+    hypotheses = [recognition.scored() for recognition in recognitions]
+    references = references_of(split.utterances, hypotheses)
+    record |= by_population(references, hypotheses, split.utterances)
     frequent = [pair for pair in scores.confusions.most_common() if pair[0][0] not in ("", pair[0][1])]
     record["confusions"] = {f"{phone} as {other or 'nothing'}": n for (phone, other), n in frequent[:MAX_CONFUSIONS]}
     record["protocol"] = PROTOCOL
@@ -109,8 +114,10 @@ def score_given(options: Arguments) -> dict[str, Any]:
     from tasks.phoneme_recognizer.data import load_split
     from tasks.phoneme_recognizer.given import paired, read_phone_lines, score_phones
     from tasks.phoneme_recognizer.nearest import references_of
+    from tasks.phoneme_recognizer.populations import by_population
 
     outputs, path = read_phone_lines(options.outputs or Path()), options.outputs or Path()
+    utterances: list[Utterance] = []
     if options.references:
         lines = read_phone_lines(options.references)
         references = {name or str(index): phones for index, (name, phones) in enumerate(lines)}
@@ -122,14 +129,15 @@ def score_given(options: Arguments) -> dict[str, Any]:
         part, _ = part_and_name(options, config)
         config = with_options(config, options)
         split = load_split(config, part, options.data_dir)
-        names = names_of(split)
+        names, utterances = names_of(split), split.utterances
         if repeated := next((name for name, count in Counter(names).items() if count > 1), None):
             raise UserError(f"{config.corpora[0]}: two sounds are called {repeated}; different names were expected")
-        references = {name: utterance.scored() for name, utterance in zip(names, split.utterances, strict=True)}
+        references = {name: utterance.scored() for name, utterance in zip(names, utterances, strict=True)}
         of = {"corpus": config.corpora[0], "split": part}
     matched = paired(path, outputs, references)
-    nearest = list(references.values()) if options.references else references_of(split.utterances, matched)
+    nearest = references_of(utterances, matched) if utterances else list(references.values())
     record = {"outputs": str(path), **of, **score_phones(nearest, matched, MAX_CONFUSIONS)}
+    record |= by_population(nearest, matched, utterances)
     worst = worst_of(list(zip(references, nearest, matched, strict=True)), options.worst)
     return {**record, **({"worst": worst} if worst else {})}
 

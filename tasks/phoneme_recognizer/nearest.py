@@ -3,10 +3,11 @@
 A dictionary has several pronunciations of many words, and which one was said is not known. The reference is the
 sequence, one pronunciation of each word, with the lowest edit distance (Levenshtein) to the hypothesis:
 
-    after word w   distance[j] = min over its pronunciations p and over i of
-                                 distance before w[i] + edits(p, hypothesis[i:j])
+    cost after a word, of hypothesis[:j]  =  min over its pronunciations p, and i <= j, of
+                                             cost before the word, of hypothesis[:i]  +  edits(p, hypothesis[i:j])
 
-which is exact, since the words are independent of each other given where they end in the hypothesis.
+which counts all combinations. Of equally near ones, the one with the usual pronunciations is taken: the cost has the
+sum of their indices too, which is always less than an edit.
 """
 
 from collections.abc import Sequence
@@ -29,16 +30,16 @@ def references_of(utterances: "Sequence[Utterance]", hypotheses: Sequence[Sequen
 
 
 def nearest(words: Sequence[SpokenWord], hypothesis: Sequence[str]) -> list[str]:
-    """The phones of the words that are nearest to the hypothesis; of equally near ones, those listed first."""
+    """The phones of the words that are nearest to the hypothesis."""
     options = [list(dict.fromkeys(tuple(fold_all(said, 39)) for said in word.pronunciations)) for word in words]
     if all(len(said) == 1 for said in options):
         return [phone for (said,) in options for phone in said]
-    phones = np.array(hypothesis, object)
-    distances, choices = np.arange(len(phones) + 1), []
+    phones, edit = np.array(hypothesis, object), 1 + sum(map(len, options))
+    costs, choices = edit * np.arange(len(phones) + 1), []
     for said in options:
-        after = [_extended(distances, pronunciation, phones) for pronunciation in said]
-        costs, starts = (np.stack(arrays) for arrays in zip(*after, strict=True))
-        distances, choice = costs.min(axis=0), costs.argmin(axis=0)
+        after = [_extended(costs + index, phone_list, phones, edit) for index, phone_list in enumerate(said)]
+        by_pronunciation, starts = (np.stack(arrays) for arrays in zip(*after, strict=True))
+        costs, choice = by_pronunciation.min(axis=0), by_pronunciation.argmin(axis=0)
         choices.append((choice, starts))
     found, end = [], len(phones)
     for said, (choice, starts) in zip(reversed(options), reversed(choices), strict=True):
@@ -48,18 +49,17 @@ def nearest(words: Sequence[SpokenWord], hypothesis: Sequence[str]) -> list[str]
 
 
 def _extended(
-    before: np.ndarray, pronunciation: Sequence[str], hypothesis: np.ndarray
+    costs: np.ndarray, pronunciation: Sequence[str], hypothesis: np.ndarray, edit: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Edits of a pronunciation after those `before` it, by the position in the hypothesis, and where it starts there.
+    """Costs after a pronunciation, from those before it, by the position in the hypothesis; and where it starts there.
 
-    All arrays are `(phones of the hypothesis + 1,)`. A key holds both, the number of edits first.
+    All arrays are `(phones of the hypothesis + 1,)`; `edit` is the cost of an edit. A key is a cost and a start.
     """
-    edit = len(before)  # more than any position
-    positions = np.arange(edit)
-    keys = before * edit + positions
+    positions, unit = np.arange(len(costs)), len(costs)
+    keys, step = costs * unit + positions, edit * unit
     for phone in pronunciation:
-        changed = keys[:-1] + edit * (hypothesis != phone)
-        keys = keys + edit  # the phone is deleted
-        keys[1:] = np.minimum(keys[1:], changed)
-        keys = np.minimum.accumulate(keys - edit * positions) + edit * positions  # phones are inserted after it
-    return keys // edit, keys % edit
+        replaced = keys[:-1] + step * (hypothesis != phone)
+        keys = keys + step  # the phone is deleted
+        keys[1:] = np.minimum(keys[1:], replaced)
+        keys = np.minimum.accumulate(keys - step * positions) + step * positions  # phones are inserted after it
+    return keys // unit, keys % unit

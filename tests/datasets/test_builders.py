@@ -6,6 +6,7 @@ from unittest import mock
 import tensorflow_datasets as tfds
 
 from datasets.aligned_files import assign_splits
+from datasets.english_speech import english_speech_dataset_builder
 from datasets.flickr8k import flickr8k_dataset_builder
 from datasets.multi30k import multi30k_dataset_builder
 from datasets.penn_treebank import penn_treebank_dataset_builder
@@ -125,6 +126,19 @@ class TimitTest(tfds.testing.DatasetBuilderTestCase):
 
     def setUp(self):
         patch = mock.patch.dict(timit_dataset_builder.EXPECTED, self.SPLITS)
+        patch.start()
+        self.addCleanup(patch.stop)
+        super().setUp()
+
+
+class EnglishSpeechTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = english_speech_dataset_builder.Builder
+    SPLITS = {"train": 3, "dev": 1, "test": 2}  # noqa: RUF012
+    SKIP_CHECKSUMS = True  # nothing is downloaded
+
+    def setUp(self):
+        dictionary = {word: [("t", "ah")] for word in ("the", "cat", "a", "t")}
+        patch = mock.patch.object(english_speech_dataset_builder, "load_dictionary", return_value=dictionary)
         patch.start()
         self.addCleanup(patch.stop)
         super().setUp()

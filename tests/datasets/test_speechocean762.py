@@ -1,5 +1,6 @@
 """speechocean762: its lists, phones and sounds."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,33 @@ def test_records_contain_the_samples(copy):
     assert 7_000 < np.abs(dev["audio"]).max() <= 8_000
     names = [record["name"] for record in datasets.load("speechocean762", "train", copy)]
     assert names == ["000010011", "000010035", "000020011"]
+
+
+def test_records_say_who_speaks_and_how_well(copy):
+    first, _, third = datasets.load("speechocean762", "train", copy)
+    names = "sex", "age", "native", "accuracy", "phone_score"
+    assert [first[name] for name in names] == ["m", 6, "zh", -1, 1.5]
+    assert [third[name] for name in names] == ["f", 19, "zh", -1, -1]
+
+
+def test_scores_of_the_original(copy):
+    """Of utterances too; they are in `resource`, or beside it."""
+    words = [{"phones-accuracy": [2.0, 1.0]}, {"phones-accuracy": [0.0, 2.0, 2.0]}]
+    (copy / "scores.json").write_text(json.dumps({"000010011": {"accuracy": 8, "words": words}}))
+    first = builder.read_split(copy, "train")[0]
+    assert (first.accuracy, first.phone_score) == (8, 1.4)
+    (copy / "scores.json").rename(copy / "resource" / "scores.json")
+    assert builder.read_split(copy, "train")[0].accuracy == 8
+    (copy / "resource" / "scores.json").write_text('{"000010011": {"words": []}}')
+    with pytest.raises(CorpusError, match=r"resource/scores\.json: .*; the experts' scores were expected"):
+        builder.read_split(copy, "train")
+
+
+def test_copies_without_ages_and_scores(copy):
+    for path in [*copy.glob("t*/spk2*"), copy / "resource" / "phone_scores.tsv"]:
+        path.unlink()
+    first = builder.read_split(copy, "train")[0]
+    assert (first.sex, first.age, first.accuracy, first.phone_score) == ("", 0, -1, -1)
 
 
 def test_an_unexpected_number_of_utterances_is_refused(copy, monkeypatch):

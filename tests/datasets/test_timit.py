@@ -73,7 +73,7 @@ def test_all_of_the_nltk_sample_is_test(prepared):
     for path in (DUMMY / "TRAIN" / "DR1" / "FCJF0").iterdir():
         shutil.copy(path, folder / path.name.lower())
     (record,) = datasets.load("timit", "test", prepared / "copy")
-    assert (record["name"], record["speaker"]) == ("fcjf0-sx37", "fcjf0")
+    assert (record["name"], record["speaker"], record["sex"]) == ("fcjf0-sx37", "fcjf0", "f")
     with pytest.raises(CorpusError, match="timit has no split 'train'; expected one of test"):
         datasets.load("timit", "train", prepared / "copy")
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from datasets import CorpusError
+from shared.errors import UserError
+from shared.phones import SpokenWord
 from tasks.phoneme_recognizer.data import (
     Joined,
     as_batch,
@@ -17,6 +19,8 @@ from tasks.phoneme_recognizer.data import (
     trainable,
     training_batches,
 )
+from tasks.phoneme_recognizer.evaluate import names_of
+from tasks.phoneme_recognizer.spelling import Speller
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, SPLITS, VOCABULARY, say
 
 RATE = 16_000
@@ -139,6 +143,41 @@ def test_splits_of_ones_own(spoken_words, tmp_path):
     assert {split: len(utterances) for split, utterances in splits.items()} == {"train": 16, "dev": 3, "test": 1}
     assert set(fingerprint(config)) == {str(spoken_words), str(own)}
     assert len(load_split(replace(config, dev_corpus=""), "train").utterances) == 15
+
+
+def test_development_data_are_several_corpora(spoken_words, tones):
+    """Of a folder that is trained on, they are its own tenth, which is not trained on."""
+    config = replace(CONFIG, corpus=f"spoken_scenes+{spoken_words}*0.5", dev_corpus=f"spoken_scenes+{spoken_words}")
+    assert (config.corpora, config.fractions) == (["spoken_scenes", str(spoken_words)], [1, 0.5])
+    counts = {split: len(load_split(config, split).utterances) for split in ("train", "dev", "test")}
+    assert counts == {"train": SPLITS["train"] + 8, "dev": SPLITS["dev"] + 2, "test": SPLITS["test"]}
+    names = names_of(load_split(config, "dev"))
+    assert len(set(names)) == SPLITS["dev"] + 2
+    assert names[-2:] == ["09", "19"]
+    assert fingerprint(config).keys() == {"spoken_scenes", str(spoken_words)}
+
+
+def test_fractions_of_corpora():
+    config = replace(CONFIG, corpus="timit+spoken_scenes+spoken_manual*.25", auxiliary_fraction=0.5)
+    assert (config.corpora, config.fractions) == (["timit", "spoken_scenes", "spoken_manual"], [1, 0.5, 0.25])
+    with pytest.raises(UserError, match=r"a fraction from 0 to 1 was expected after timit\*"):
+        replace(CONFIG, corpus="spoken_scenes+timit*2")
+
+
+def test_all_pronunciations_of_words_are_kept_and_missing_ones_are_spelled(monkeypatch, capsys):
+    spelled = {"bo": [("b", "ao")], "zyx": []}
+    monkeypatch.setattr(Speller, "load", lambda: lambda words: [spelled[word] for word in words])
+    lines = ["a\tAH0\tEY1\tah", "bo"], ["bo"], ["zyx", "a\tah"]
+    records = [record("", words=words) for words in lines]
+    split = read_split(CONFIG, records)
+    first, second = split.utterances  # the third has a word that cannot be pronounced
+    assert first.words == (SpokenWord("a", (("ah",), ("ey",))), SpokenWord("bo", (("b", "aa"),)))
+    assert (first.phones, first.reference) == (("ah", "b", "aa"), ("ah", "b", "aa"))
+    assert (second.index, second.phones) == (1, ("b", "aa"))
+    assert capsys.readouterr().err.splitlines() == [
+        "words pronounced as spelled: 1",
+        "utterances left out for a word without a pronunciation, such as zyx: 1",
+    ]
 
 
 def test_a_dictionary_of_ones_own_changes_phones_and_fingerprint(spoken_words, tmp_path):

@@ -25,6 +25,8 @@ def test_metrics_of_a_split_are_printed_and_saved(trained, capsys):
     )
     saved = trained.run.load_metrics()
     assert saved["test"]["PER"] == record["PER"]
+    assert 0 <= record["PFER"] <= record["PER"]
+    assert record["PER interval"]["from"] <= record["PER"] <= record["PER interval"]["to"]
     assert {"ECE", "PER with silence", "boundary F1", "boundary median ms", "protocol", "beam"} <= saved["test"].keys()
     assert saved["test in noise"].keys() == {f"PER at {snr} dB" for snr in (20, 10, 5, 0)}
 
@@ -33,7 +35,7 @@ def test_an_unseen_folder_is_measured_as_a_whole(trained, spoken_words, tmp_path
     assert (
         main(["--model", "tiny", "--corpus", str(spoken_words), "--plots", str(tmp_path / "plots"), "--beam", "2"]) == 0
     )
-    lines = dict(re.split(r" +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    lines = dict(re.split(r" {2,}", line, maxsplit=1) for line in capsys.readouterr().out.splitlines() if "  " in line)
     assert (lines["utterances"], lines["split"], lines["beam"]) == ("20", "all", "2")
     assert float(lines["PER"]) < 0.3
     names = {f"{kind}-spoken-all.png" for kind in ("confusions", "reliability")}
@@ -78,6 +80,7 @@ def test_phones_that_exist_are_scored_by_name_or_in_order(capsys, tmp_path, outp
     code, record, err = given(capsys, tmp_path, outputs, references)
     assert (code, err) == (0, "")
     assert [record[name] for name in ("utterances", "PER", "deletions", "insertions")] == [2, 0.3333, 0.3333, 0]
+    assert record["PER interval"] == {"from": 0, "to": 1}  # of the draws: u1 is right, u2 silent
 
 
 def test_outputs_and_references_that_do_not_belong_together(capsys, tmp_path):

@@ -95,10 +95,10 @@ def test_paths_are_absolute(spoken_words, monkeypatch):
     monkeypatch.chdir(spoken_words)
     (spoken_words.parent / "c++").mkdir()
     (spoken_words / "own.dict").write_text("a AA1\n")
-    config = replace(Config(), corpus="../spoken+timit", dev_corpus=".", dictionary="own.dict")
+    config = replace(Config(), corpus="../spoken*0.5+timit*.1", dev_corpus="timit+.", dictionary="own.dict")
     found = with_absolute_paths(config)
-    assert found.corpora == [str(spoken_words), "timit"]
-    assert (found.dev_corpus, found.dictionary) == (str(spoken_words), str(spoken_words / "own.dict"))
+    assert found.corpus == f"{spoken_words}*0.5+timit*.1"
+    assert (found.dev_corpus, found.dictionary) == (f"timit+{spoken_words}", str(spoken_words / "own.dict"))
     monkeypatch.chdir(spoken_words.parent / "c++")
     assert with_absolute_paths(replace(Config(), corpus=".")).corpus == "."  # + joins corpora
 

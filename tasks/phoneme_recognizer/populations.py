@@ -1,0 +1,89 @@
+"""Error rates as statements about people: confidence intervals over speakers, and rates of groups of them.
+
+The utterances of a speaker share a voice, so speakers are drawn, not utterances: the bootstrap (Efron 1979) draws as
+many speakers as there are, with replacement, and takes the middle 95 % of the rates of the draws. Where speakers are
+unknown, utterances are drawn.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.phoneme_recognizer.articulation import feature_error_rate
+from tasks.phoneme_recognizer.scoring import Phones, align_words
+
+if TYPE_CHECKING:
+    from tasks.phoneme_recognizer.data import Utterance
+
+DRAWS = 2_000
+LEVEL = 95  # percent of the draws that are in an interval
+ADULT = 18  # years
+GOOD, GOOD_PHONES = 8, 1.6  # least scores of well pronounced utterances: the experts' accuracy, the mean of the phones
+
+
+def groups_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The groups that an utterance belongs to, by what its record says: accent, sex, age, source and experts' score."""
+    sexes = {"f": "female speakers", "m": "male speakers"}
+    groups = [sexes.get(record.get("sex", "").lower(), ""), record.get("source", "")]
+    if native := record.get("native"):
+        groups.append("native speakers" if native.startswith("en") else "other speakers")
+    if age := record.get("age", 0):
+        groups.append("adults" if age >= ADULT else "children")
+    scores = ("utterances scored", "accuracy", GOOD), ("utterances with phones scored", "phone_score", GOOD_PHONES)
+    for text, key, least in scores:
+        if (score := record.get(key, -1)) >= 0:
+            groups.append(f"{text} {least} or more" if score >= least else f"{text} below {least}")
+    return tuple(filter(None, groups))
+
+
+def by_population(
+    references: Sequence[Phones], hypotheses: Sequence[Phones], utterances: "Sequence[Utterance]" = ()
+) -> dict[str, Any]:
+    """The PFER, the confidence interval of the PER, and the PER of each group that is not all utterances.
+
+    Args:
+        references, hypotheses: phones of the 39 scored classes without silence.
+        utterances: these have the speakers and groups; without them both are unknown.
+    """
+    metrics: dict[str, Any] = {"PFER": round(feature_error_rate(references, hypotheses), 4)}
+    errors = np.array([_edits(*pair) for pair in zip(references, hypotheses, strict=True)], np.int64)
+    phones = np.array([len(reference) for reference in references], np.int64)
+    speakers = np.array([utterance.speaker for utterance in utterances] or [""] * len(references))
+    if whole := interval(errors, phones, speakers):
+        metrics["PER interval"] = whole
+    for group in sorted({group for utterance in utterances for group in utterance.groups}):
+        inside = np.array([group in utterance.groups for utterance in utterances])
+        if not inside.all():
+            counts = errors[inside], phones[inside]
+            metrics[f"PER of {group}"] = {
+                "PER": round(float(counts[0].sum() / max(counts[1].sum(), 1)), 4),
+                **interval(*counts, speakers[inside]),
+                "utterances": int(inside.sum()),
+            }
+    return metrics
+
+
+def interval(errors: np.ndarray, phones: np.ndarray, speakers: np.ndarray) -> dict[str, float]:
+    """The confidence interval of an error rate, and how many speakers it is of; empty if there is one to be drawn.
+
+    Args:
+        errors, phones: of each utterance, `(utterances,)`.
+        speakers: their names, `(utterances,)`; if one is empty, utterances are drawn.
+    """
+    known = bool(len(speakers)) and bool(np.all(speakers != ""))
+    _, index = np.unique(speakers if known else np.arange(len(speakers)), return_inverse=True)
+    by_speaker = np.stack([np.bincount(index, weights) for weights in (errors, phones)], axis=1)
+    count = len(by_speaker)
+    if count < 2:
+        return {}
+    rng = np.random.default_rng(0)
+    totals = rng.multinomial(count, [1 / count] * count, size=DRAWS) @ by_speaker
+    rates = totals[:, 0] / np.maximum(totals[:, 1], 1)
+    low, high = np.percentile(rates, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
+    return {"from": round(float(low), 4), "to": round(float(high), 4), **({"speakers": count} if known else {})}
+
+
+def _edits(reference: Phones, hypothesis: Phones) -> int:
+    pairs = align_words(reference, hypothesis)
+    return sum(i is None or j is None or reference[i] != hypothesis[j] for i, j in pairs)
