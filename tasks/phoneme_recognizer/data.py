@@ -34,7 +34,7 @@ from shared.features import HOP, WINDOW, frame_count
 from shared.phones import SILENCE, PhoneVocabulary, SpokenWord, fold, fold_all
 from tasks.phoneme_recognizer.augmentation import augment, without_speech
 from tasks.phoneme_recognizer.config import Config, split_fraction
-from tasks.phoneme_recognizer.populations import groups_of
+from tasks.phoneme_recognizer.groups import groups_of
 from tasks.phoneme_recognizer.spelling import Speller
 
 CORPORA = ("spoken_scenes", "spoken_manual", "spoken_tatoeba", "speechocean762", "english_speech", "timit")
@@ -56,7 +56,7 @@ class Utterance:
     reference: tuple[str, ...]  # of the 39 scored classes, with silences if the corpus has them
     words: tuple[SpokenWord, ...] = ()  # in phones of the set; none where only phones are known
     speaker: str = ""
-    groups: tuple[str, ...] = ()  # see `populations.groups_of`
+    groups: tuple[str, ...] = ()  # see `groups_of`
 
     def scored(self, silence: bool = False) -> list[str]:
         """The phones of the 39 scored classes, with or without silences."""

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tasks.phoneme_recognizer.data import read_split
-from tasks.phoneme_recognizer.populations import by_population, groups_of, interval
+from tasks.phoneme_recognizer.groups import groups_of
+from tasks.phoneme_recognizer.populations import by_population, interval
 from tests.tasks.phoneme_recognizer.conftest import CONFIG
 
 RECORDS = [
