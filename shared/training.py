@@ -364,7 +364,7 @@ class Trainer:
         if self.recipe.warmup_steps < recipe.warmup_steps:
             changes.append(f"warm-up takes {self.recipe.warmup_steps:,} instead of {recipe.warmup_steps:,}")
         if self.recipe.weight_average < recipe.weight_average:
-            changes.append(f"weight_average is {self.recipe.weight_average:.3g} instead of {recipe.weight_average:.3g}")
+            changes.append(f"weight_average is {self.recipe.weight_average:.4g} instead of {recipe.weight_average:.4g}")
         if changes:
             steps = recipe.epochs * len(self.batches)
             self.console.print(f"the training has at most {steps:,} steps: {', '.join(changes)}")

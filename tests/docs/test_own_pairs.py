@@ -19,7 +19,7 @@ SMALLER = shlex.split(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_example(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shared.runs, "ROOT", tmp_path / "saved_models")
     monkeypatch.chdir(tmp_path)

@@ -18,7 +18,7 @@ COMMANDS = [
 SMALLER = shlex.split("--epochs 1 --units 8 --embedding-units 8 --batch-size 4")
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_example(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shared.runs, "ROOT", tmp_path / "saved_models")
     monkeypatch.chdir(tmp_path)

@@ -148,7 +148,7 @@ def workplace(tmp_path_factory):
         yield folder, codes
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_the_commands_of_the_page_lead_from_photos_to_a_saved_model(workplace):
     folder, codes = workplace
     assert len(COMMANDS) == 6
@@ -166,7 +166,7 @@ def test_the_commands_of_the_page_lead_from_photos_to_a_saved_model(workplace):
     assert Confidence.load(run) is not None
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_captions_of_anybody_are_scored(workplace, capsys):
     """References as captions: BLEU is 1. By name, in any order, as lines, and with one missing."""
     folder, _ = workplace

@@ -6,6 +6,8 @@ import shlex
 import shutil
 from pathlib import Path
 
+import pytest
+
 from shared.backend import is_installed
 from tasks.__main__ import run
 
@@ -18,6 +20,7 @@ SIZES = "--initial-run tiny --mels 16 --front-channels 4 --step-ms 20 --units 16
 SMALLER = shlex.split(f"{SIZES} --consistency-weight 0 --learning-rate 1e-4 --epochs 1 --beam 0")
 
 
+@pytest.mark.campaign
 def test_example(trained, spoken_words, monkeypatch, capsys):
     folder = spoken_words.parent
     monkeypatch.chdir(folder)
