@@ -90,7 +90,12 @@ class Alignment(NamedTuple):
 
 
 def align(
-    log_probs: Any, lengths: Any, labels: Any, label_lengths: Any, outside: tuple[Any, Any, float] | None = None
+    log_probs: Any,
+    lengths: Any,
+    labels: Any,
+    label_lengths: Any,
+    outside: tuple[Any, Any, float] | None = None,
+    sums: bool = True,
 ) -> Alignment:
     """Find the most probable path that spells the labels (Viterbi), and sum over all paths that spell them.
 
@@ -100,6 +105,7 @@ def align(
     Args:
         outside: the first frame of each label's range and the frame after its last, `(batch, target)`, and the nats
             that a label costs in each frame outside of its range; by default they cost nothing.
+        sums: whether `log_probs` of the result sums over all paths; else it is that of the best one, sooner.
     """
     states = ops.arange(2 * ops.shape(labels)[1] + 1)
     emitting = ops.pad(ops.repeat(labels, 2, axis=1), ((0, 0), (1, 0)))  # _ a a b b
@@ -119,17 +125,17 @@ def align(
         return scores, one, ops.where(can_skip, two, LOG_ZERO)
 
     def forward(scores, frame):
-        best, total = scores
+        best, *total = scores
         emission, is_real = emissions[frame], real[frame]
         stay, step, skip = moved(best)
         best = ops.where(is_real, ops.maximum(ops.maximum(stay, step), skip) + emission, best)
-        total = ops.where(is_real, ops.logsumexp(ops.stack(moved(total)), axis=0) + emission, total)
-        return (best, total), (best, total)
+        total = [ops.where(is_real, ops.logsumexp(ops.stack(moved(x)), axis=0) + emission, x) for x in total]
+        return (best, *total), (best, *total)
 
     initial = ops.where(ops.broadcast_to(states == 0, ops.shape(emitting)), 0.0, LOG_ZERO)
     # Over frame indices only: on TensorFlow, `scan` over several arrays of unknown length fails.
     frames = ops.arange(ops.shape(emissions)[0])
-    (best, total), (bests, _) = ops.scan(forward, (initial, initial), frames)
+    (best, *total), (bests, *_) = ops.scan(forward, (initial,) * (2 if sums else 1), frames)
     previous = ops.concatenate([initial[None], bests[:-1]], axis=0)
     moves = ops.where(real, ops.argmax(ops.stack(moved(previous)), axis=0), 0)  # (time, batch, states)
 
@@ -144,7 +150,8 @@ def align(
     on_label = (ops.cast(path, "int32") == states[1::2]) & real  # (time, batch, target)
     ends = ops.max(ops.where(on_label, frames[:, None, None] + 1, 0), axis=0)
     starts = ends - ops.sum(ops.cast(on_label, "int32"), axis=0)
-    return Alignment(starts, ends, ops.logsumexp(ops.where(is_final, total, LOG_ZERO), axis=-1))
+    finals = ops.where(is_final, total[0] if sums else best, LOG_ZERO)
+    return Alignment(starts, ends, ops.logsumexp(finals, axis=-1) if sums else ops.max(finals, axis=-1))
 
 
 def label_log_probs(log_probs: Any, lengths: Any, labels: Any, alignment: Alignment, margin: int | None = None) -> Any:

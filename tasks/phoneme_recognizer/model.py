@@ -267,9 +267,8 @@ class PhonemeRecognizer(keras.Model):
             frame_log_probs = repeated(ops.log_softmax(logits.frame_logits, axis=-1))
             frames = self.config.frames
             near = ops.maximum(frames * by_ctc.starts - NEAR, 0), frames * by_ctc.ends + NEAR
-            by_frame = ctc.align(
-                frame_log_probs, repeated(logits.frame_lengths), labels, counts, outside=(*near, FAR_PENALTY)
-            )
+            frame_lengths, outside = repeated(logits.frame_lengths), (*near, FAR_PENALTY)
+            by_frame = ctc.align(frame_log_probs, frame_lengths, labels, counts, outside, sums=False)
             times = [_seconds(frame, samples) for frame in (by_frame.starts, by_frame.ends)]
         else:  # CTC alone: the steps of the phone's peak
             times = [_seconds(self.config.frames * step, samples) for step in (by_ctc.starts, by_ctc.ends)]

@@ -232,3 +232,15 @@ def test_a_beam_of_one_keeps_one_prefix_and_a_beam_of_zero_is_refused():
     assert result.labels.shape == (3, 1, TIME)
     with pytest.raises(ValueError, match="beam must be at least 1"):
         ctc.beam_search(log_softmax(random_logits()), LENGTHS, 0)
+
+
+def test_without_sums_the_log_probability_is_that_of_the_best_path():
+    log_probs = log_softmax(random_logits())
+    alone, summed = (ctc.align(log_probs, LENGTHS, LABELS, LABEL_LENGTHS, sums=sums) for sums in (False, True))
+    np.testing.assert_array_equal(alone.starts, summed.starts)
+    np.testing.assert_array_equal(alone.ends, summed.ends)
+    for row, length in enumerate(LENGTHS):
+        real = log_probs[row, :length]
+        path = best_path(real, tuple(LABELS[row, : LABEL_LENGTHS[row]]))
+        expected = real[np.arange(length), path].sum()
+        assert np.asarray(alone.log_probs)[row] == pytest.approx(expected, rel=1e-5)
