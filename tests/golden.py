@@ -41,16 +41,6 @@ def make_image() -> np.ndarray:
     return picture.astype(np.uint8)
 
 
-def make_sound() -> np.ndarray:
-    """Three vowel-like bursts with noise between, float32 `(24000,)` at 16 kHz."""
-    seconds = np.arange(24_000) / 16_000
-    rng = np.random.default_rng(3)
-    partials = ((120, 0.2), (700, 0.1), (1220, 0.06), (2600, 0.03))
-    voiced: Any = sum(a * np.sin(2 * np.pi * f * seconds * (1 + 0.02 * np.sin(9 * seconds))) for f, a in partials)
-    envelope = np.clip(np.sin(2 * np.pi * 2.1 * seconds), 0, 1)
-    return (voiced * envelope + 0.02 * rng.standard_normal(len(seconds)) * (1 - envelope)).astype(np.float32)
-
-
 def hexes(values: Any) -> list[str]:
     return [float(value).hex() for value in np.asarray(values, np.float64).ravel()]
 
@@ -114,6 +104,7 @@ def language_model() -> dict[str, Any]:
 
 
 def phoneme_recognizer() -> dict[str, Any]:
+    from tasks.phoneme_recognizer.export import example_sounds
     from tasks.phoneme_recognizer.inference import Recognition, SoundRecognizer
 
     def described(recognition: Recognition) -> dict[str, Any]:
@@ -123,11 +114,12 @@ def phoneme_recognizer() -> dict[str, Any]:
         ]
         return {"phones": phones, "log_prob": recognition.log_prob.hex()}
 
-    recognizer = SoundRecognizer.load("speechocean762", n_best=2)
+    recognizer = SoundRecognizer.load("english", n_best=2)
+    sound = example_sounds()[1]  # like speech: in noise the recognizer finds no phones
     return {
-        "recognize": [described(found) for found in recognizer([make_sound()])[0][:2]],
-        "align": [described(recognizer.align(make_sound(), ["s", "m", "ao", "l"]))],
-        "posteriors": digest(recognizer.posteriors(make_sound())),
+        "recognize": [described(found) for found in recognizer([sound])[0][:2]],
+        "align": [described(recognizer.align(sound, ["s", "m", "ao", "l"]))],
+        "posteriors": digest(recognizer.posteriors(sound)),
     }
 
 

@@ -21,7 +21,7 @@ from shared.recipe import Recipe
 from shared.runs import Run
 
 TASK = "phoneme_recognizer"
-RELEASED = "speechocean762"  # the run that commands use by default
+RELEASED = "english"  # the run that commands use by default
 RELEASED_FILES = ("weights.safetensors", "ngrams.safetensors")  # besides config, metrics, history, card and plots
 
 

@@ -3,10 +3,11 @@
     python -m tasks.phoneme_recognizer.train                          # spoken scenes (needs the extra speech-synthesis)
     python -m tasks.phoneme_recognizer.train spoken_manual            # a large vocabulary; the initial run of the next
     python -m tasks.phoneme_recognizer.train speechocean762           # people; starts from the run above
+    python -m tasks.phoneme_recognizer.train english                  # many more people; starts from the run above
     python -m tasks.phoneme_recognizer.train timit --data-dir TIMIT
-    python -m tasks.phoneme_recognizer.train speechocean762 --corpus recordings  # your own, from the released run
+    python -m tasks.phoneme_recognizer.train english --corpus recordings  # your own, from the released run
     python -m tasks.phoneme_recognizer.train --from mine --corpus more  # from another run, with its sizes
-    python -m tasks.phoneme_recognizer.train speechocean762 --corpus data/train --dev-corpus data/dev  # Kaldi's
+    python -m tasks.phoneme_recognizer.train english --corpus data/train --dev-corpus data/dev  # Kaldi's
     python -m tasks.phoneme_recognizer.train streaming                # one direction, for --live
 
 The same command resumes an interrupted run. The run is in saved_models/phoneme_recognizer/<run>/.
@@ -71,6 +72,14 @@ def with_initial_run(config: Config) -> Config:
         return config
     print(f"starts from the released run {RELEASED}; --from RUN names another")
     return replace(config, initial_run=RELEASED)
+
+
+def with_own_dev(config: Config) -> Config:
+    """The configuration without the development corpora of a preset or initial run, for sounds of one's own."""
+    from tasks.phoneme_recognizer.data import CORPORA
+
+    is_own = config.corpora[0] not in CORPORA
+    return replace(config, dev_corpus="") if is_own and {*config.dev_corpus.split("+")} <= {*CORPORA} else config
 
 
 def with_absolute_paths(config: Config) -> Config:
@@ -151,6 +160,8 @@ def run_name(config: Config) -> str:
 def main(arguments: list[str]) -> None:
     program = "tasks.phoneme_recognizer.train"
     config, options = training_arguments(arguments, PRESETS, "spoken_scenes", program, __doc__, find_run)
+    if not any(argument.startswith("--dev") for argument in arguments):
+        config = with_own_dev(config)
     config = with_absolute_paths(config)
     if not any(argument.startswith(("--from", "--initial")) for argument in arguments):
         config = with_initial_run(config)

@@ -12,10 +12,10 @@ from shared.cli import TrainingOptions
 from shared.errors import UserError
 from shared.runs import Run, RunError
 from tasks.phoneme_recognizer import data
-from tasks.phoneme_recognizer.config import PRESETS, Config
+from tasks.phoneme_recognizer.config import PRESETS, RELEASED, Config
 from tasks.phoneme_recognizer.data import training_batches
 from tasks.phoneme_recognizer.model import build_model, load_model, start_from
-from tasks.phoneme_recognizer.train import main, run_name, train, with_absolute_paths, with_initial_run
+from tasks.phoneme_recognizer.train import main, run_name, train, with_absolute_paths, with_initial_run, with_own_dev
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY, say, sound
 
 
@@ -85,10 +85,18 @@ def test_a_recognizer_starts_with_the_probabilities_of_the_run(trained):
 
 def test_sounds_of_ones_own_start_from_the_released_run(spoken_words, capsys):
     own = replace(PRESETS["speechocean762"], corpus=str(spoken_words))
-    assert with_initial_run(own).initial_run == "speechocean762"
-    assert capsys.readouterr().out == "starts from the released run speechocean762; --from RUN names another\n"
+    assert with_initial_run(own).initial_run == RELEASED
+    assert capsys.readouterr().out == f"starts from the released run {RELEASED}; --from RUN names another\n"
     for config in (PRESETS["speechocean762"], replace(own, initial_run="")):
         assert with_initial_run(config) == config
+
+
+def test_sounds_of_ones_own_have_no_development_corpora_of_a_preset(spoken_words):
+    people = PRESETS["english"]
+    assert with_own_dev(people) == people
+    assert with_own_dev(replace(people, corpus=str(spoken_words))).dev_corpus == ""
+    own = replace(people, corpus=str(spoken_words), dev_corpus=f"timit+{spoken_words}")
+    assert with_own_dev(own) == own
 
 
 def test_paths_are_absolute(spoken_words, monkeypatch):
