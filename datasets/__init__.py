@@ -217,6 +217,18 @@ def _user_dir(name: str, data_dir: str | Path | None) -> Path | None:
     return folder if folder and folder.is_dir() else None
 
 
+def files_of(name: str, data_dir: str | Path | None = None) -> Path:
+    """Return the folder of the user's copy of a corpus, else that of extracted downloads.
+
+    Raises:
+        CorpusError: There is neither, or `data_dir` is given and is not a folder with files.
+    """
+    folder = _user_dir(name, data_dir) or prepared_folder() / "downloads" / "extracted"
+    if not folder.is_dir():
+        raise CorpusError(f"{name}: no copy was found. {_help(name)}")
+    return folder
+
+
 def user_paths(names: Iterable[str], data_dir: str | Path | None = None) -> list[Path]:
     """Return the user's files and folders that corpora are read from; a name that is not in NAMES is a path."""
     root = os.environ.get("QUATRAIN_DATA")

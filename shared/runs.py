@@ -5,6 +5,7 @@
       vocabulary.json       written by the task
       encoder.safetensors   image encoder of the captioner
       ngrams.safetensors    n-grams of the phoneme recognizer
+      scorer.safetensors    its scorer of pronunciation
       checkpoints/<step>/   tensors.safetensors and state.json: the complete state of a training
       weights.safetensors   the best weights on the development split so far
       model.keras           the same model in Keras' format; written when training ends

@@ -23,7 +23,12 @@ EXAMPLES = {
         "generate": '--prompt "the"',
         "fill": '"the ___ of the city"',
     },
-    "phoneme_recognizer": {**COMMON, "train": "spoken_scenes", "recognize": "speech.wav --textgrid speech.TextGrid"},
+    "phoneme_recognizer": {
+        **COMMON,
+        "train": "spoken_scenes",
+        "recognize": "speech.wav --textgrid speech.TextGrid",
+        "train_scorer": "--model RUN",
+    },
     "translator": {
         **COMMON,
         "translate": '"Ein Hund läuft über eine Wiese." --alignment alignment.png',

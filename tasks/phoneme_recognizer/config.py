@@ -18,11 +18,12 @@ from shared.bounds import (
 )
 from shared.errors import UserError
 from shared.recipe import Recipe
-from shared.runs import Run
+from shared.runs import Run, RunError
 
 TASK = "phoneme_recognizer"
 RELEASED = "english"  # the run that commands use by default
-RELEASED_FILES = ("weights.safetensors", "ngrams.safetensors")  # besides config, metrics, history, card and plots
+SCORER = "scorer"  # the name of the weights that score pronunciation
+RELEASED_FILES = ("weights.safetensors", "ngrams.safetensors", f"{SCORER}.safetensors")  # besides config, metrics, ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +168,13 @@ def split_fraction(part: str) -> tuple[str, float | None]:
 def find_run(model: str | None = None) -> Run:
     """The run of a name or folder, by default the released one, else the newest; raises RunError if there is none."""
     return Run.find(model, TASK, RELEASED)
+
+
+def check_scorer(run: Run) -> None:
+    """Raise RunError if a run has no scorer of pronunciation."""
+    if not (run.path / f"{SCORER}.safetensors").exists():
+        command = f"python -m tasks.{TASK}.train_scorer --model {run.reference}"
+        raise RunError(f"{run.path} has no scorer of pronunciation; train it with: {command}")
 
 
 SPOKEN_SCENES = Config()

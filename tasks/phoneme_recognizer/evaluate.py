@@ -4,6 +4,7 @@
     python -m tasks.phoneme_recognizer.evaluate --corpus timit --split test     # a corpus it was not trained on
     python -m tasks.phoneme_recognizer.evaluate --corpus recordings   # your own: a folder or a table, all of it
     python -m tasks.phoneme_recognizer.evaluate --noise --worst 5
+    python -m tasks.phoneme_recognizer.evaluate --scores              # of pronunciation, against those of experts
     python -m tasks.phoneme_recognizer.evaluate --outputs phones.txt --references true.txt    # no model recognizes
 
 Measures the phone error rate (PER) without silence, and with it where the corpus labels it; its confidence interval
@@ -27,7 +28,7 @@ from shared.errors import UserError
 from shared.outputs import check_outputs
 from shared.phones import fold_all
 from shared.runs import Run
-from tasks.phoneme_recognizer.config import Config, find_run
+from tasks.phoneme_recognizer.config import Config, check_scorer, find_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +51,8 @@ class Arguments(EvaluationOptions):
     """Beam width of the prefix search, 0 for the best path; default: the value in the run's config."""
     noise: bool = False
     """Also measure in noise of 20, 10, 5 and 0 dB."""
+    scores: bool = False
+    """Also measure how scores of pronunciation agree with those of experts; for speechocean762."""
     outputs: Path | None = None
     """Score these phones instead of recognizing: a name and its phones a line, or --json of recognize."""
     references: Path | None = None
@@ -68,6 +71,7 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     `model` is the result of `load_model`, if it is in memory.
     """
     from tasks.phoneme_recognizer import card
+    from tasks.phoneme_recognizer.agreement import measure_scores
     from tasks.phoneme_recognizer.data import load_split
     from tasks.phoneme_recognizer.inference import SoundRecognizer
     from tasks.phoneme_recognizer.model import load_model
@@ -81,6 +85,8 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     own = {"dev": config.dev_corpus, "test": config.test_corpus}
     corpus = options.corpus or own[options.split] or config.corpora[0]
     part, name = part_and_name(options, config)
+    if options.scores:
+        check_scores(run, corpus)
     split = load_split(with_options(config, options), part, options.data_dir)
     recognitions = recognize_split(recognizer, split)
     scores = score(split.utterances, recognitions, recognizer.vocabulary)
@@ -93,6 +99,7 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     record["confusions"] = {f"{phone} as {other or 'nothing'}": n for (phone, other), n in frequent[:MAX_CONFUSIONS]}
     record["protocol"] = PROTOCOL
     noisy = measure_noise(recognizer, split) if options.noise else {}
+    agreed = measure_scores(recognizer, run, part, options.data_dir) if options.scores else {}
     folders = [options.plots] if options.plots else []
     with run.results() as may_write:
         if may_write:
@@ -100,13 +107,25 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
             run.save_metrics(name, record)
             if noisy:
                 run.save_metrics(f"{name} in noise", noisy)
+            if agreed:
+                run.save_metrics(f"{name} scores", agreed)
             card.write(run)
         for folder in folders:
             confusions, reliability = plot_paths(folder, name)
             draw_confusions(scores.confusions, confusions)
             draw_reliability(scores.probabilities, scores.is_right, reliability)
     worst = {"worst": worst_utterances(split, recognitions, options.worst)} if options.worst else {}
-    return {"split": part, **record, **noisy, **worst}
+    return {"split": part, **record, **noisy, **agreed, **worst}
+
+
+def check_scores(run: Run, corpus: str) -> None:
+    """Raise UserError unless the run scores pronunciation and experts have scored that of the corpus."""
+    from tasks.phoneme_recognizer.expert_scores import CORPUS
+
+    if corpus != CORPUS:
+        problem = f"has no experts' scores of pronunciation; --corpus {CORPUS} was expected with --scores"
+        raise UserError(f"{corpus} {problem}")
+    check_scorer(run)
 
 
 def score_given(options: Arguments) -> dict[str, Any]:

@@ -7,6 +7,7 @@
     python -m tasks.phoneme_recognizer.recognize speech.wav --align "[s m ao l]" --ipa
     python -m tasks.phoneme_recognizer.recognize recordings/ --recursive --transcripts --textgrid grids
     python -m tasks.phoneme_recognizer.recognize recordings/ --transcripts --dictionary names.dict --ctm words.ctm
+    python -m tasks.phoneme_recognizer.recognize speech.wav --align "a small red circle" --score
     cat speech.flac | python -m tasks.phoneme_recognizer.recognize -
     python -m tasks.phoneme_recognizer.recognize call.wav --channel 2
     python -m tasks.phoneme_recognizer.recognize call.raw --rate 8000 --encoding mulaw
@@ -15,10 +16,11 @@
 Reads WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, AU and NIST SPHERE, of any rate, of up to 4 hours; by ffmpeg, where it
 is installed, m4a, AAC, WebM, AMR and Windows Media; with --rate, samples without a header. A probability is that of the
 phone, and no other, in its segment. --align gives the phones, as words or in brackets; --transcripts reads the words
-from a text file beside each sound, or from a table of them. The probability is then a score of how well each was
-pronounced; of a word it is the mean of its phones. Of the pronunciations of a word the one that fits is taken: those of
---dictionary, else of CMUdict, else of its spelling. JSON objects have sound, seconds, and recognitions, each with
-log_prob, phones and, for words, words. Unreadable sounds are reported on standard error and skipped.
+from a text file beside each sound, or from a table of them. The probability of a word is the mean of its phones. Of the
+pronunciations of a word the one that fits is taken: those of --dictionary, else of CMUdict, else of its spelling.
+--score says how well each phone, each word and the whole was pronounced: 100 is right, 50 a heavy accent, 0 wrong or
+missing; below 50 also what was said instead. JSON objects have sound, seconds, and recognitions, each with log_prob,
+phones and, for words, words; scored ones have score too. Unreadable sounds are reported on standard error and skipped.
 """
 
 import sys
@@ -47,7 +49,7 @@ from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_n_best
 from shared.errors import UserError
 from shared.inputs import Input, Reader, find_inputs
 from shared.outputs import PICTURES, Output, check_outputs, named_paths, writable, write_output
-from tasks.phoneme_recognizer.config import Config, find_run
+from tasks.phoneme_recognizer.config import Config, check_scorer, find_run
 from tasks.phoneme_recognizer.formats import Spelling, as_ctm, as_record, as_text, as_textgrid, ipa
 from tasks.phoneme_recognizer.transcripts import TextOf, texts_to_align
 
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tasks.phoneme_recognizer.inference import Recognition, SoundRecognizer
+    from tasks.phoneme_recognizer.pronunciation import Pronunciation, PronunciationScorer
     from tasks.phoneme_recognizer.streaming import Peak
 
 MAX_SAMPLES = 300 * SAMPLE_RATE  # in memory at a time, plus one file
@@ -75,6 +78,8 @@ class Arguments(ModelOptions, OutputOptions):
     """Words, or phones in brackets, to align with each sound."""
     transcripts: bool = False
     """Align each sound with its transcript: a.txt or a.lab beside a.wav, or a table of its folder."""
+    score: bool = False
+    """Score the pronunciation of --align or --transcripts from 0 to 100, and write what was said instead."""
     dictionary: Path | None = None
     """Pronunciations of your own, as in CMUdict: a word and its phones a line."""
     ipa: bool = False
@@ -122,6 +127,8 @@ def check(options: Arguments) -> None:
         raise UserError("an alignment has one hypothesis; --n-best does not go with it")
     if options.align is not None and options.transcripts:
         raise UserError("--align and --transcripts both give the phones; one was expected")
+    if options.align is None and not options.transcripts and options.score:
+        raise UserError("--score is for a text; --align or --transcripts was expected with it")
     if options.align is None and not options.transcripts and (options.dictionary or options.ctm_tier == "words"):
         option = "--dictionary" if options.dictionary else "--ctm-tier words"
         raise UserError(f"{option} is for words; --align or --transcripts was expected with it")
@@ -157,6 +164,8 @@ def main(arguments: list[str]) -> int:
         if path
     }
     run = find_run(options.model)
+    if options.score:
+        check_scorer(run)
     paths = [sound.path for sound in inputs if sound.path]
     folders = {"--textgrid": options.textgrid, "--plot": options.plot}
     check_outputs(
@@ -182,25 +191,28 @@ def main(arguments: list[str]) -> int:
     reader = Reader(kind=kind, read=read, size=len, max_size=MAX_SAMPLES, max_items=1000)
     spell = ipa if options.ipa else str
     failed: list[str] = []
-    recognizer, count = None, 0
+    recognizer, scorer, count = None, None, 0
     with ExitStack() as stack:  # closes the outputs, so that an interrupted command keeps the results so far
         results = stack.enter_context(Results(options.json, options.output))
         ctm = stack.enter_context(Output(options.ctm)) if options.ctm else None
         for batch in reader.batches(inputs, failed):
             from tasks.phoneme_recognizer.inference import SoundRecognizer
+            from tasks.phoneme_recognizer.pronunciation import PronunciationScorer
 
             # Loaded only if a sound can be read.
             recognizer = recognizer or SoundRecognizer.load(str(run.path), options.beam, options.n_best)
-            for name, sound, recognitions in recognize(recognizer, batch, text_of, failed):
+            scorer = scorer or (PronunciationScorer.of(recognizer, run) if options.score else None)
+            for name, sound, recognitions, scores in recognize(recognizer, scorer, batch, text_of, failed):
                 best = recognitions[0]
-                results.write(as_record(name, recognitions, spell), as_text(name, recognitions, spell, options.brief))
+                text = as_text(name, recognitions, spell, options.brief, scores)
+                results.write(as_record(name, recognitions, spell, scores), text)
                 if ctm:
                     by_words = options.ctm_tier == "words" or (options.ctm_tier is None and bool(best.words))
                     record = as_ctm(name, best, spell, options.channel or 1, by_words)
                     ctm.write(record.encode("utf-8", "backslashreplace"))
                 if path := drawn.get("--textgrid", {}).get(name):
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    write_output(path, as_textgrid(best, spell).encode())
+                    write_output(path, as_textgrid(best, spell, scores).encode())
                 if path := drawn.get("--plot", {}).get(name):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     draw(recognizer, sound, best, spell, path)
@@ -219,12 +231,19 @@ def own_name(sound: Input, given: Sequence[str]) -> Path:
 
 
 def recognize(
-    recognizer: "SoundRecognizer", batch: "list[tuple[str, np.ndarray]]", text_of: TextOf | None, failed: list[str]
-) -> "Iterator[tuple[str, np.ndarray, list[Recognition]]]":
-    """Name, samples and hypotheses of each sound; with `text_of`, the alignment of its text if it fits."""
+    recognizer: "SoundRecognizer",
+    scorer: "PronunciationScorer | None",
+    batch: "list[tuple[str, np.ndarray]]",
+    text_of: TextOf | None,
+    failed: list[str],
+) -> "Iterator[tuple[str, np.ndarray, list[Recognition], Pronunciation | None]]":
+    """Name, samples and hypotheses of each sound; with `text_of`, the alignment of its text if it fits.
+
+    With `scorer` also how the text was pronounced.
+    """
     if text_of is None:
         recognitions = recognizer([sound for _, sound in batch])
-        yield from ((name, sound, best) for (name, sound), best in zip(batch, recognitions, strict=True))
+        yield from ((name, sound, best, None) for (name, sound), best in zip(batch, recognitions, strict=True))
         return
     for name, sound in batch:
         text = text_of(name)
@@ -232,7 +251,7 @@ def recognize(
             if text.error:
                 raise text.error
             aligned = recognizer.align_words(sound, text.words) if text.words else recognizer.align(sound, text.phones)
-            yield name, sound, [aligned]
+            yield name, sound, [aligned], scorer(sound, aligned) if scorer else None
         except UserError as error:
             print_error(f"{name} {error}")
             failed.append(name)

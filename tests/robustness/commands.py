@@ -74,6 +74,7 @@ VERBS = {  # arguments with which each verb works, and inputs that may be added
     "phoneme_recognizer.export": ([], ()),
     "phoneme_recognizer.recognize": (["speech.wav"], ("folder", "photo.png", "pipe", "missing.wav", "-")),
     "phoneme_recognizer.train": (["spoken_scenes"], ()),
+    "phoneme_recognizer.train_scorer": ([], ()),
     "translator.evaluate": ([], ()),
     "translator.export": ([], ()),
     "translator.score": (["--source-file", "lines.txt", "--target-file", "lines.de"], ("a circle .", "ein kreis .")),
