@@ -52,9 +52,9 @@ def count_ngrams(sequences: Sequence[Sequence[int]], vocab: int, order: int, min
         counts.setdefault(context, Counter())
 
     discounts = [_discount([counts[c] for c in counts if len(c) == length]) for length in range(order)]
-    kept = {context for context in counts if len(context) < 2 or context == start or occurrences[context] >= min_count}
-    contexts = sorted(kept, key=lambda context: (context != start, len(context), context))
-    states = {context: state for state, context in enumerate(contexts)}
+    common = (context for context in counts if len(context) < 2 or occurrences[context] >= min_count)
+    contexts = sorted(common, key=lambda context: (context != start, len(context), context))
+    states: dict[tuple[int, ...], int] = {context: state for state, context in enumerate(contexts)}
     probabilities, following = np.zeros((len(states), vocab)), np.zeros((len(states), vocab), np.int32)
     for context in sorted(contexts, key=len):
         state, successors, discount = states[context], counts[context], discounts[len(context)]
