@@ -29,10 +29,15 @@ def augment(samples: np.ndarray, spans: np.ndarray | None, config: Config, rng: 
         samples, spans = change_speed(samples, spans, 1 + rng.uniform(-config.speed_range, config.speed_range))
     if rng.random() < config.reverberation_probability:
         samples = reverberate(samples, rng.uniform(*DECAYS), rng.uniform(*DIRECT), rng)
-    if config.max_silence:
-        samples, spans = add_silence(samples, spans, rng.uniform(0, config.max_silence), rng)
+    # The noise goes on in a silence, or the silence is that of a device, which mutes it.
+    is_muted = rng.random() < 0.5
+    seconds = rng.uniform(0, config.max_silence)
+    if config.max_silence and not is_muted:
+        samples, spans = add_silence(samples, spans, seconds, rng)
     samples = samples * np.float32(10 ** (rng.uniform(*LEVELS) / 20))
     samples = add_noise(samples, config.min_snr_db + rng.uniform(0, SNR_RANGE), rng)
+    if config.max_silence and is_muted:
+        samples, spans = add_silence(samples, spans, seconds, rng)
     if rng.random() < config.telephone_probability:
         samples = telephone(samples, rng)
     return np.round(samples / STEP).astype(np.float32) * np.float32(STEP), spans

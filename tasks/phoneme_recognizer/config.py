@@ -109,7 +109,7 @@ class Config(Recipe):
     """Score added per phone in the search, against the n-grams' preference for few phones."""
 
     batch_size: int = 8
-    epochs: int = 2
+    epochs: int = 3
     patience: int = 10
     weight_average: float = 0.99
 
