@@ -109,7 +109,7 @@ def read_split(root: Path, split: str) -> list[Utterance]:
                 phones=" ".join(phones.get(name, [])),
                 path=root / path,
                 sex=sexes.get(speaker, ""),
-                age=int(ages.get(speaker, 0)),
+                age=int(age) if (age := ages.get(speaker, "")).isdecimal() else 0,
                 accuracy=accuracy,
                 phone_score=phone_score,
             )

@@ -19,6 +19,7 @@ from tasks.phoneme_recognizer.data import Split
 from tasks.phoneme_recognizer.evaluate import recognize_split
 from tasks.phoneme_recognizer.inference import MAX_BATCH, SoundRecognizer
 from tasks.phoneme_recognizer.model import LoadedRecognizer, RecognizerFunction
+from tasks.phoneme_recognizer.nearest import nearest
 from tasks.phoneme_recognizer.scoring import align_words, score
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -79,6 +80,8 @@ def fit_temperature(loaded: LoadedRecognizer, dev: Split) -> float:
         labels, counts, probabilities = fitter.predict_on_batch({"samples": samples, "lengths": lengths})
         for row, i in enumerate(indices):
             reference, hypothesis = dev.utterances[i].phones, vocabulary.decode(labels[row, : counts[row]])
+            if dev.utterances[i].words and loaded.config.classes == 39:  # else the dictionary's first pronunciations
+                reference = nearest(dev.utterances[i].words, hypothesis)
             for in_reference, in_hypothesis in align_words(reference, hypothesis):
                 if in_hypothesis is not None:
                     is_right = in_reference is not None and reference[in_reference] == hypothesis[in_hypothesis]

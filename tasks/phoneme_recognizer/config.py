@@ -138,6 +138,10 @@ class Config(Recipe):
         check_product("values of a frame", 20_000, *width)
         if not all(self.corpora):
             raise UserError(f"corpus {self.corpus!r}: a name or a path was expected, or several joined by +")
+        for name in ("dev_corpus", "test_corpus"):
+            parts = getattr(self, name).split("+")
+            if (len(parts) > 1 and not all(parts)) or any(split_fraction(part)[1] is not None for part in parts):
+                raise UserError(f"{name} {getattr(self, name)!r}: whole corpora, joined by +, were expected")
         if outside := [name for name, share in zip(self.corpora, self.fractions, strict=True) if not 0 <= share <= 1]:
             raise UserError(f"corpus {self.corpus!r}: a fraction from 0 to 1 was expected after {outside[0]}*")
 

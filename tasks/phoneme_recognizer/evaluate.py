@@ -82,8 +82,7 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
 
     loaded = model or load_model(run)
     recognizer, config = SoundRecognizer.of(loaded, run, options.beam), loaded.config
-    own = {"dev": config.dev_corpus, "test": config.test_corpus}
-    corpus = options.corpus or own[options.split] or config.corpora[0]
+    corpus = corpus_of(options, config)
     part, name = part_and_name(options, config)
     if options.scores:
         check_scores(run, corpus)
@@ -118,11 +117,16 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     return {"split": part, **record, **noisy, **agreed, **worst}
 
 
+def corpus_of(options: Arguments, config: Config) -> str:
+    """The corpus that is measured."""
+    return options.corpus or {"dev": config.dev_corpus, "test": config.test_corpus}[options.split] or config.corpora[0]
+
+
 def check_scores(run: Run, corpus: str) -> None:
     """Raise UserError unless the run scores pronunciation and experts have scored that of the corpus."""
     from tasks.phoneme_recognizer.expert_scores import CORPUS
 
-    if corpus != CORPUS:
+    if CORPUS not in corpus.split("+"):
         problem = f"has no experts' scores of pronunciation; --corpus {CORPUS} was expected with --scores"
         raise UserError(f"{corpus} {problem}")
     check_scorer(run)
@@ -146,13 +150,13 @@ def score_given(options: Arguments) -> dict[str, Any]:
     else:
         config = Config() if options.corpus else find_run(options.model).read_config(Config)
         part, _ = part_and_name(options, config)
-        config = with_options(config, options)
-        split = load_split(config, part, options.data_dir)
+        corpus = corpus_of(options, config)
+        split = load_split(with_options(config, options), part, options.data_dir)
         names, utterances = names_of(split), split.utterances
         if repeated := next((name for name, count in Counter(names).items() if count > 1), None):
-            raise UserError(f"{config.corpora[0]}: two sounds are called {repeated}; different names were expected")
+            raise UserError(f"{corpus}: two sounds are called {repeated}; different names were expected")
         references = {name: utterance.scored() for name, utterance in zip(names, utterances, strict=True)}
-        of = {"corpus": config.corpora[0], "split": part}
+        of = {"corpus": corpus, "split": part}
     matched = paired(path, outputs, references)
     nearest = references_of(utterances, matched) if utterances else list(references.values())
     record = {"outputs": str(path), **of, **score_phones(nearest, matched, MAX_CONFUSIONS)}
@@ -269,6 +273,8 @@ def main(arguments: list[str]) -> None:
     import datasets
 
     if options.outputs:
+        if options.scores or options.noise or options.plots or options.beam is not None:
+            raise UserError("--outputs needs no model, and goes with none of --scores, --noise, --plots and --beam")
         reads = {"a file that is read": [options.outputs, options.references, options.dictionary, options.corpus]}
         check_outputs({"--output": [options.output]}, reads)
         record = score_given(options)

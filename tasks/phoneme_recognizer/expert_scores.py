@@ -115,7 +115,7 @@ def _of_record(record: Mapping[str, Any]) -> ExpertScores:
 def read_phone_scores(path: Path) -> dict[str, ExpertScores]:
     """Read `phone_scores.tsv`, and the words of the utterances from `text-phone` beside it."""
     lengths: dict[str, list[int]] = {}
-    for line in as_lines(read_text(path.with_name(WORDS))):
+    for line in filter(str.strip, as_lines(read_text(path.with_name(WORDS)))):
         key, *phones = line.split()
         lengths.setdefault(key.rpartition(".")[0], []).append(len(phones))
     found = {}

@@ -1,4 +1,4 @@
-"""The mean and deviation of mel bands, so that the level of a recording and the silence in it change nothing.
+"""The mean and deviation of mel bands, which do not depend on the level of a recording and the silence in it.
 
 Silence is most of many recordings, and its level is that of the room or the device: statistics of all frames depend on
 how much of it there is. Loud frames are speech, or nothing is.

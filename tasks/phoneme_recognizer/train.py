@@ -22,7 +22,7 @@ from shared.audio import SAMPLE_RATE, duration
 from shared.cli import TrainingOptions, command, training_arguments
 from shared.native.precompile import compile_ahead
 from shared.runs import Run, safe_name
-from tasks.phoneme_recognizer.config import PRESETS, RELEASED, TASK, Config, find_run
+from tasks.phoneme_recognizer.config import PRESETS, RELEASED, SCORER, TASK, Config, find_run
 
 if TYPE_CHECKING:
     from shared.training import Initial, State
@@ -55,6 +55,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial) as run:
         loaded, training = prepare(run, config, training, initial)
         state = fit(run, loaded, training, dev, options)
+        (run.path / f"{SCORER}.safetensors").unlink(missing_ok=True)  # of the weights before
         calibrate(run, loaded, dev)
         draw_history(state.history, ["perplexity", "dev PER"], run.path / "plots" / "history.png")
         measure(run, Arguments(data_dir=options.data_dir), loaded)
@@ -74,12 +75,14 @@ def with_initial_run(config: Config) -> Config:
     return replace(config, initial_run=RELEASED)
 
 
-def with_own_dev(config: Config) -> Config:
-    """The configuration without the development corpora of a preset or initial run, for sounds of one's own."""
-    from tasks.phoneme_recognizer.data import CORPORA
-
-    is_own = config.corpora[0] not in CORPORA
-    return replace(config, dev_corpus="") if is_own and {*config.dev_corpus.split("+")} <= {*CORPORA} else config
+def without_other_splits(config: Config) -> Config:
+    """The configuration without the dev and test corpora of a preset or initial run, unless it trains on them."""
+    others = [
+        name
+        for name in ("dev_corpus", "test_corpus")
+        if not {*getattr(config, name).split("+")} <= {*config.corpora, ""}
+    ]
+    return replace(config, **dict.fromkeys(others, ""))
 
 
 def with_absolute_paths(config: Config) -> Config:
@@ -108,10 +111,12 @@ def prepare(run: Run, config: Config, training: "Split", initial: "Initial | Non
     loaded = Loaded(config, vocabulary, model)
     if initial:
         start_from(initial.loaded, model, vocabulary)
-        training = add_times(training, SoundRecognizer(loaded)) if config.frame_weight else training
-    elif config.normalisation in ("running", "corpus"):
+    is_measured = initial is not None and initial.loaded.config.normalisation == config.normalisation
+    if config.normalisation in ("running", "corpus") and not is_measured:
         step = max(1, len(training.utterances) // BAND_UTTERANCES)
         measure_bands(model, (training.samples(i) for i in range(0, len(training.utterances), step)))
+    if initial and config.frame_weight:
+        training = add_times(training, SoundRecognizer(loaded))
     label_ids = [vocabulary.encode(utterance.phones) for utterance in training.utterances]
     ngrams = count_ngrams(label_ids, len(vocabulary), config.ngram_order, config.ngram_min_count)
     run.save_weights(ngrams._asdict(), "ngrams")
@@ -151,17 +156,19 @@ def fit(run: Run, loaded: "LoadedRecognizer", training: "Split", dev: "Split", o
 
 
 def run_name(config: Config) -> str:
-    """The name of the first corpus or of its folder, as a valid run name."""
-    name = Path(config.corpora[0]).name + ("" if config.bidirectional else "-streaming")
-    return safe_name(name, "corpus")
+    """The name of the preset for a corpus, else that of the first corpus or of its folder; a valid run name."""
+    name = next((name for name, preset in PRESETS.items() if preset.corpus == config.corpus), None)
+    name = name or Path(config.corpora[0]).name
+    return safe_name(name + ("" if config.bidirectional else "-streaming"), "corpus")
 
 
 @command
 def main(arguments: list[str]) -> None:
     program = "tasks.phoneme_recognizer.train"
     config, options = training_arguments(arguments, PRESETS, "spoken_scenes", program, __doc__, find_run)
-    if not any(argument.startswith("--dev") for argument in arguments):
-        config = with_own_dev(config)
+    given = [argument.partition("=")[0] for argument in arguments]
+    if "--corpus" in given and not {"--dev-corpus", "--test-corpus"} & {*given}:
+        config = without_other_splits(config)
     config = with_absolute_paths(config)
     if not any(argument.startswith(("--from", "--initial")) for argument in arguments):
         config = with_initial_run(config)

@@ -4,15 +4,14 @@
     python -m tasks.phoneme_recognizer.train_scorer --model RUN --data-dir speechocean762
 
 Writes scorer.safetensors into the run, in minutes; `recognize --score` and `evaluate --scores` use it. The recognizer
-stays as it is. Prints how the scorer agrees with the experts on the speakers of dev, from whom it has not learned. The
+stays as it is. Prints how the scorer agrees with the experts on the speakers of dev, whose scores it has not seen. The
 same seed gives the same file. A released run is never written to; train its scorer before the release.
 """
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated
 
-from shared.bounds import Bounds
+from shared.bounds import Seed
 from shared.cli import DataOptions, ModelOptions, command, parse
 from shared.commands import as_lines
 from shared.runs import RunError
@@ -21,7 +20,7 @@ from tasks.phoneme_recognizer.config import Config, find_run
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(ModelOptions, DataOptions):
-    seed: Annotated[int, Bounds(0, 2**31 - 1)] = 1
+    seed: Seed = 1
     """Seed of the initial weights, of the augmentation and of the order of the utterances."""
 
 

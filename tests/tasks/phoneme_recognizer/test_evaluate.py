@@ -17,7 +17,7 @@ def test_metrics_of_a_split_are_printed_and_saved(trained, capsys):
     record = json.loads(capsys.readouterr().out)
     assert record["utterances"] == 6
     assert record["PER"] < 0.3
-    assert record["PER at 0 dB"] >= record["PER at 20 dB"] - 0.1
+    assert record["PER at 0 dB"] >= record["PER at 20 dB"] - 0.2  # of 29 phones
     assert [row.keys() for row in record["worst"]] == 2 * [{"name", "PER", "said", "recognized"}]
     assert record["worst"][0]["PER"] >= max(record["PER"], record["worst"][1]["PER"])
     assert record["PER"] == pytest.approx(

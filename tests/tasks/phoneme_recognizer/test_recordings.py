@@ -11,12 +11,14 @@ from datasets.speechocean762.speechocean762_dataset_builder import read_split
 from shared.audio import SAMPLE_RATE, read_sound
 from shared.phones import fold_all
 from tasks.phoneme_recognizer.augmentation import coloured_noise
+from tasks.phoneme_recognizer.config import RELEASED
 from tasks.phoneme_recognizer.inference import SoundRecognizer
 from tasks.phoneme_recognizer.recognize import main
 from tasks.phoneme_recognizer.scoring import phone_error_rate
 from tests.benchmarks.recordings import CHANGES, music, quiet
 
 REACHED = 0.38  # PER of these utterances, best path; whole split with the beam: 0.329
+RUN = Path(__file__).parents[3] / "saved_models" / "phoneme_recognizer" / RELEASED  # fixtures move the root of runs
 CORPUS = Path(os.environ.get("QUATRAIN_DATA", "")) / "speechocean762"
 
 pytestmark = [
@@ -27,7 +29,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def recognizer():
-    return SoundRecognizer.load(beam=0)
+    return SoundRecognizer.load(str(RUN), beam=0)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_a_folder_says_which_sounds_hold_speech(utterances, tmp_path, capsys):
     }  # fmt: skip
     for name, sound in sounds.items():
         soundfile.write(tmp_path / f"{name}.wav", sound, SAMPLE_RATE)
-    assert main([str(tmp_path), "--brief"]) == 0
+    assert main([str(tmp_path), "--brief", "--model", str(RUN)]) == 0
     lines = dict(line.split(": ") for line in capsys.readouterr().out.splitlines())
     phones = lines.pop(str(tmp_path / "speech.wav")).split()
     assert len(phones) > len(utterances[3][1]) / 2

@@ -15,7 +15,14 @@ from tasks.phoneme_recognizer import data
 from tasks.phoneme_recognizer.config import PRESETS, RELEASED, Config
 from tasks.phoneme_recognizer.data import training_batches
 from tasks.phoneme_recognizer.model import build_model, load_model, start_from
-from tasks.phoneme_recognizer.train import main, run_name, train, with_absolute_paths, with_initial_run, with_own_dev
+from tasks.phoneme_recognizer.train import (
+    main,
+    run_name,
+    train,
+    with_absolute_paths,
+    with_initial_run,
+    without_other_splits,
+)
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY, say, sound
 
 
@@ -91,12 +98,20 @@ def test_sounds_of_ones_own_start_from_the_released_run(spoken_words, capsys):
         assert with_initial_run(config) == config
 
 
-def test_sounds_of_ones_own_have_no_development_corpora_of_a_preset(spoken_words):
+def test_another_corpus_has_no_splits_of_a_preset_or_initial_run(spoken_words):
     people = PRESETS["english"]
-    assert with_own_dev(people) == people
-    assert with_own_dev(replace(people, corpus=str(spoken_words))).dev_corpus == ""
-    own = replace(people, corpus=str(spoken_words), dev_corpus=f"timit+{spoken_words}")
-    assert with_own_dev(own) == own
+    assert without_other_splits(people) == people
+    for corpus in (str(spoken_words), "timit", "speechocean762"):
+        assert without_other_splits(replace(people, corpus=corpus)).dev_corpus == ""
+    own = replace(people, corpus="timit", dev_corpus="timit", test_corpus=str(spoken_words))
+    found = without_other_splits(own)
+    assert (found.dev_corpus, found.test_corpus) == ("timit", "")
+
+
+def test_a_preset_trains_a_run_of_its_name_from_another_run():
+    for name, preset in PRESETS.items():
+        assert run_name(preset) == ("spoken_scenes-streaming" if name == "streaming" else name)
+        assert run_name(preset) != preset.initial_run
 
 
 def test_paths_are_absolute(spoken_words, monkeypatch):
