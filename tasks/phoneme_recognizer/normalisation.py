@@ -19,7 +19,7 @@ QUIETEST = -3.0  # standard deviations below the mean; silence is no quieter, ho
 STEADY = 5  # frames; a shorter sound does not change the running peak
 DECAY = 0.3 / FRAMES_PER_SECOND  # nats a frame, by which the running peak falls until the next loud frame
 LEAST_PEAK = -16.0  # running peak of a silent recording: that of speech recorded 35 dB too quietly
-DOUBLINGS = 15  # 2^15 frames are more than the longest sound of one call
+DOUBLINGS = 15  # of frames whose number is unknown: 2^15 are more than the longest sound of one call
 _SILENT = float(np.log(FLOOR))  # loudness of digital silence
 
 
@@ -70,7 +70,7 @@ def below_peak(bands: Any, state: tuple[Any, Any] | None = None) -> tuple[Any, t
     # Without the decay, peaks are the running maximum of steady_t + DECAY t; twice as many frames with each round.
     fallen = DECAY * ops.cast(ops.arange(frames + 1), bands.dtype)
     peaks = ops.concatenate([peak, ops.maximum(steady, LEAST_PEAK)], axis=1) + fallen
-    for doubling in range(DOUBLINGS):
+    for doubling in range((frames + 1).bit_length() if isinstance(frames, int) else DOUBLINGS):
         before = ops.pad(peaks, ((0, 0), (2**doubling, 0)), constant_values=2 * _SILENT)[:, : frames + 1]
         peaks = ops.maximum(peaks, before)
     peaks = peaks - fallen
