@@ -13,7 +13,7 @@ import numpy as np
 from shared.runs import Run
 from tasks.phoneme_recognizer.expert_scores import ExpertScores, JudgedSplit, load_judged
 from tasks.phoneme_recognizer.inference import SoundRecognizer
-from tasks.phoneme_recognizer.populations import DRAWS, LEVEL
+from tasks.phoneme_recognizer.populations import drawn, middle
 from tasks.phoneme_recognizer.pronunciation import BEST, PASS, BatchScores, PronunciationScorer
 from tasks.phoneme_recognizer.scorer import MAX_SCORE, PhoneScorer
 
@@ -83,9 +83,7 @@ def compare(predicted: Sequence[np.ndarray], expected: Sequence[np.ndarray], spe
     total, people = by_speaker.sum(axis=0), len(by_speaker)
     found: dict[str, Any] = {"PCC": round(float(correlations(total[None])[0]), 4)}
     if people > 1:
-        drawn = np.random.default_rng(0).multinomial(people, [1 / people] * people, DRAWS) @ by_speaker
-        low, high = np.percentile(correlations(drawn), [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
-        found["PCC interval"] = {"from": round(float(low), 4), "to": round(float(high), 4), "speakers": people}
+        found["PCC interval"] = middle(correlations(drawn(by_speaker))) | {"speakers": people}
     count, _, _, squares_x, squares_y, products = total
     return found | {"MSE": round(float((squares_x + squares_y - 2 * products) / count), 4)}
 

@@ -75,7 +75,6 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     from tasks.phoneme_recognizer.data import load_split
     from tasks.phoneme_recognizer.inference import SoundRecognizer
     from tasks.phoneme_recognizer.model import load_model
-    from tasks.phoneme_recognizer.nearest import references_of
     from tasks.phoneme_recognizer.plots import draw_confusions, draw_reliability
     from tasks.phoneme_recognizer.populations import by_population
     from tasks.phoneme_recognizer.scoring import PROTOCOL, score
@@ -92,8 +91,7 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     record: dict[str, Any] = {"corpus": corpus, "utterances": len(recognitions), "beam": recognizer.beam}
     record |= {metric: round(value, 4) for metric, value in scores.metrics.items()}
     hypotheses = [recognition.scored() for recognition in recognitions]
-    references = references_of(split.utterances, hypotheses)
-    record |= by_population(references, hypotheses, split.utterances)
+    record |= by_population(scores.references, hypotheses, split.utterances)
     frequent = [pair for pair in scores.confusions.most_common() if pair[0][0] not in ("", pair[0][1])]
     record["confusions"] = {f"{phone} as {other or 'nothing'}": n for (phone, other), n in frequent[:MAX_CONFUSIONS]}
     record["protocol"] = PROTOCOL
@@ -113,7 +111,9 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
             confusions, reliability = plot_paths(folder, name)
             draw_confusions(scores.confusions, confusions)
             draw_reliability(scores.probabilities, scores.is_right, reliability)
-    worst = {"worst": worst_utterances(split, recognitions, options.worst)} if options.worst else {}
+    worst = {}
+    if options.worst:
+        worst["worst"] = worst_of(list(zip(names_of(split), scores.references, hypotheses, strict=True)), options.worst)
     return {"split": part, **record, **noisy, **agreed, **worst}
 
 
@@ -242,17 +242,8 @@ def decode_split(decoder: "BestPathDecoder", vocabulary: "PhoneVocabulary", spli
     return hypotheses
 
 
-def worst_utterances(split: "Split", recognitions: "list[Recognition]", count: int) -> list[dict[str, Any]]:
-    """Name, PER, reference and hypothesis of the utterances with the highest PER."""
-    from tasks.phoneme_recognizer.nearest import references_of
-
-    hypotheses = [recognition.scored() for recognition in recognitions]
-    references = references_of(split.utterances, hypotheses)
-    return worst_of(list(zip(names_of(split), references, hypotheses, strict=True)), count)
-
-
 def worst_of(scored: list[tuple[str, list[str], list[str]]], count: int) -> list[dict[str, Any]]:
-    """The same of names, references and hypotheses."""
+    """Name, PER, reference and hypothesis of the utterances with the highest PER, from all names and both."""
     from tasks.phoneme_recognizer.scoring import phone_error_rate
 
     rows = [

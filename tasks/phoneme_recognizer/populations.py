@@ -60,11 +60,20 @@ def interval(errors: np.ndarray, phones: np.ndarray, speakers: np.ndarray) -> di
     count = len(by_speaker)
     if count < 2:
         return {}
-    rng = np.random.default_rng(0)
-    totals = rng.multinomial(count, [1 / count] * count, size=DRAWS) @ by_speaker
-    rates = totals[:, 0] / np.maximum(totals[:, 1], 1)
-    low, high = np.percentile(rates, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
-    return {"from": round(float(low), 4), "to": round(float(high), 4), **({"speakers": count} if known else {})}
+    totals = drawn(by_speaker)
+    return middle(totals[:, 0] / np.maximum(totals[:, 1], 1)) | ({"speakers": count} if known else {})
+
+
+def drawn(by_speaker: np.ndarray) -> np.ndarray:
+    """The sums `(draws, sums)` over as many speakers as there are, drawn with replacement from `(speakers, sums)`."""
+    count = len(by_speaker)
+    return np.random.default_rng(0).multinomial(count, [1 / count] * count, size=DRAWS) @ by_speaker
+
+
+def middle(values: np.ndarray) -> dict[str, float]:
+    """The interval of the middle `LEVEL` percent of the values of draws `(draws,)`."""
+    low, high = np.percentile(values, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
+    return {"from": round(float(low), 4), "to": round(float(high), 4)}
 
 
 def _edits(reference: Phones, hypothesis: Phones) -> int:

@@ -35,6 +35,7 @@ class Scores(NamedTuple):
     confusions: Counter[tuple[str, str]]  # (reference, hypothesis) -> count
     probabilities: np.ndarray  # (phones,), of the recognized phones
     is_right: np.ndarray  # (phones,)
+    references: list[list[str]]  # of each utterance, without silence; of several pronunciations the nearest ones
 
 
 def score(
@@ -74,7 +75,7 @@ def score(
             metrics["boundary median ms"] = 1000 * float(np.median(distances))
         boundaries = [_boundaries(utterance.spans) for utterance in utterances if utterance.spans is not None]
         metrics["boundary F1"] = boundary_f1(boundaries, [recognition.boundaries() for recognition in recognitions])
-    return Scores(metrics, counts, np.array(probabilities), np.array(is_right))
+    return Scores(metrics, counts, np.array(probabilities), np.array(is_right), references)
 
 
 def is_scored(phone: str) -> bool:

@@ -85,7 +85,7 @@ def test_a_perfect_recognition_has_no_errors(tones):
         )
         for utterance in split.utterances
     ]
-    metrics, counts, probabilities, is_right = score(split.utterances, perfect, VOCABULARY)
+    metrics, counts, probabilities, is_right, _ = score(split.utterances, perfect, VOCABULARY)
     rates = {f"{name}{silence}": 0 for silence in ("", " with silence") for name in RATES}
     assert metrics == rates | {"ECE": 0, "boundary median ms": 0, "boundary F1": 1}
     assert np.all(probabilities == 1)
