@@ -22,7 +22,7 @@ PHONE = re.compile(
     "AA|AE|AH|AO|AW|AY|B|CH|D|DH|EH|ER|EY|F|G|HH|IH|IY|JH|K|L|M|N|NG|OW|OY|P|R|S|SH|T|TH|UH|UW|V|W|Y|Z|ZH"
 )
 
-Pronunciation = tuple[str, ...]  # ARPAbet phones in lower case, without stress
+Pronunciation = tuple[str, ...]  # ARPAbet phones in lower case, without stress unless a function says so
 Dictionary = dict[str, list[Pronunciation]]  # of lower-case words, in the order of the file
 
 
@@ -35,7 +35,12 @@ def cmudict_path() -> Path | None:
 
 @cache
 def load_dictionary() -> Dictionary:
-    """Return all pronunciations of CMUdict.
+    """Return all pronunciations of CMUdict; raises CorpusError as `load_stressed`."""
+    return _without_stress(load_stressed())
+
+
+def load_stressed() -> Dictionary:
+    """Return all pronunciations of CMUdict with stress: "ah0" has none, "ah1" and "ah2" have some.
 
     Raises:
         CorpusError: `$QUATRAIN_DATA/cmudict` has no copy of the dictionary, or a line has a phone that does not exist.
@@ -55,7 +60,14 @@ def read_dictionary(path: Path) -> Dictionary:
     dictionary = _parse(path, read_lines(path))
     if not dictionary:
         raise CorpusError(f"{path}: no pronunciation in it; lines of a word and its phones were expected")
-    return dictionary
+    return _without_stress(dictionary)
+
+
+def _without_stress(dictionary: Dictionary) -> Dictionary:
+    def plain(said: Pronunciation) -> Pronunciation:
+        return tuple(phone.rstrip("012") for phone in said)
+
+    return {word: list(dict.fromkeys(map(plain, pronunciations))) for word, pronunciations in dictionary.items()}
 
 
 def _parse(path: Path, lines: Sequence[str]) -> Dictionary:
@@ -72,7 +84,5 @@ def _parse(path: Path, lines: Sequence[str]) -> Dictionary:
             raise CorpusError(f"{path}: line {number}: {word} has no phones; {expected} for each")
         if unknown := [phone for phone, name in zip(phones, plain, strict=True) if not PHONE.fullmatch(name)]:
             raise CorpusError(f"{path}: line {number}: {word} has the phone {unknown[0]}, which is unknown; {expected}")
-        of_word = pronunciations.setdefault(re.sub(r"\(\d+\)$", "", word).lower(), [])
-        if (pronunciation := tuple(name.lower() for name in plain)) not in of_word:
-            of_word.append(pronunciation)
+        pronunciations.setdefault(re.sub(r"\(\d+\)$", "", word).lower(), []).append(tuple(map(str.lower, phones)))
     return pronunciations

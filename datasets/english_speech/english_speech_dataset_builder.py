@@ -10,10 +10,11 @@ import tensorflow_datasets as tfds
 
 from datasets import CorpusError
 from datasets.builders import manual_instructions, user_folder
-from datasets.cmudict import Dictionary, load_dictionary
+from datasets.cmudict import Dictionary, load_stressed
 from datasets.lines import read_lines
-from datasets.pronunciation import LETTERS, as_line
+from datasets.pronunciation import LETTERS, MAX_PRONUNCIATIONS, as_line
 from datasets.records import as_int16, audio_feature, readable_records
+from datasets.reductions import reduced
 from shared.audio import read_sound
 from shared.phones import SpokenWord
 
@@ -39,8 +40,8 @@ class Utterance(NamedTuple):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """English read by many people, most of them from North America, and its phones by CMUdict."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release.", "1.1.0": "Reduced pronunciations."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("english_speech")
     skipped = 0  # number of bad records
 
@@ -54,7 +55,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         folder = user_folder(dl_manager)
         assert folder is not None  # noqa: S101 - datasets.prepare requires a copy
-        splits = read_table(folder, load_dictionary())
+        splits = read_table(folder, load_stressed())
         return {split: self._generate_examples(utterances) for split, utterances in splits.items()}
 
     def _generate_examples(self, utterances: list[Utterance]) -> Iterator[tuple[str, dict]]:
@@ -106,10 +107,13 @@ def _utterance(folder: Path, cells: dict[str, str], dictionary: Dictionary) -> U
 
 
 def _pronunciations(word: str, dictionary: Dictionary) -> tuple[tuple[str, ...], ...]:
-    """Return those of the dictionary; of a letter with a full stop, such as "a.", its name."""
+    """Return those of the dictionary and how they are reduced; of a letter with a full stop, such as "a.", its name."""
     if len(word) == 2 and word.endswith(".") and word[0] in LETTERS:
         return (tuple(LETTERS[word[0]].split()),)
-    return tuple(dictionary.get(word, ()))
+    stressed = dictionary.get(word, [])
+    careful = (tuple(phone.rstrip("012") for phone in said) for said in stressed)
+    fluent = (pronunciation for said in stressed for pronunciation in reduced(word, said, MAX_PRONUNCIATIONS))
+    return tuple(dict.fromkeys([*careful, *fluent]))[:MAX_PRONUNCIATIONS]
 
 
 def read_utterance(utterance: Utterance) -> dict:

@@ -138,7 +138,7 @@ class EnglishSpeechTest(tfds.testing.DatasetBuilderTestCase):
 
     def setUp(self):
         dictionary = {word: [("t", "ah")] for word in ("the", "cat", "a", "t")}
-        patch = mock.patch.object(english_speech_dataset_builder, "load_dictionary", return_value=dictionary)
+        patch = mock.patch.object(english_speech_dataset_builder, "load_stressed", return_value=dictionary)
         patch.start()
         self.addCleanup(patch.stop)
         super().setUp()
