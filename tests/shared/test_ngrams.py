@@ -64,3 +64,15 @@ def test_a_rare_context_counts_as_its_last_labels():
     np.testing.assert_allclose(np.exp(common.log_probs[:, 1:]).sum(1), 1, rtol=1e-5)
     with pytest.raises(ValueError, match="at least 1"):
         count_ngrams(sequences, 5, order=3, min_count=0)
+
+
+def test_a_label_that_is_no_context_leads_to_the_empty_one():
+    ngrams = count_ngrams([[1, 2], [2, 1]], 4, order=3)
+    start, empty = 0, 1
+    assert ngrams.following[[start, empty], 3].tolist() == [empty, empty]
+
+
+def test_n_grams_that_are_no_integer_of_64_bits_are_refused():
+    assert len(count_ngrams([[1, 2]], 62, order=10).log_probs) == 4
+    with pytest.raises(ValueError, match=r"below 2 \*\* 63"):
+        count_ngrams([[1, 2]], 128, order=9)
