@@ -59,6 +59,7 @@ class TemperatureFitter(RecognizerFunction):
 
 def calibrate(run: Run, loaded: LoadedRecognizer, dev: Split) -> None:
     """Fit the temperature and, if the run has a beam, the log-odds to the development split; save the model."""
+    dev = transcribed(dev)
     fit_temperature(loaded, dev)
     loaded.model.belief.assign([1, 0])  # those of the run that the training started from do not hold
     if loaded.config.beam:
@@ -67,6 +68,15 @@ def calibrate(run: Run, loaded: LoadedRecognizer, dev: Split) -> None:
         loaded.model.belief.assign(fit_belief(scores.probabilities, scores.is_right))
     run.save_weights(weights_as_arrays(loaded.model))
     run.save_model(loaded.model)
+
+
+def transcribed(split: Split) -> Split:
+    """The utterances whose phones are those that were said; all of them if a dictionary pronounced every utterance.
+
+    Against the nearest of a dictionary's pronunciations, phones count as right that a transcriber would have corrected.
+    """
+    utterances = [utterance for utterance in split.utterances if not utterance.words]
+    return Split(split.records, utterances or split.utterances)
 
 
 def fit_temperature(loaded: LoadedRecognizer, dev: Split) -> float:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from shared.audio import pad_samples
-from tasks.phoneme_recognizer.calibration import TEMPERATURES, TemperatureFitter, fit_belief, fit_temperature
+from shared.phones import SpokenWord
+from tasks.phoneme_recognizer.calibration import (
+    TEMPERATURES,
+    TemperatureFitter,
+    fit_belief,
+    fit_temperature,
+    transcribed,
+)
 from tasks.phoneme_recognizer.data import Split, load_split
 from tasks.phoneme_recognizer.model import load_model, load_ngrams
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY, sound
@@ -37,6 +44,16 @@ def test_more_errors_raise_the_temperature(trained):
         replace(utterance, phones=(others[utterance.phones[0]], *utterance.phones[1:])) for utterance in dev.utterances
     ]
     assert fit_temperature(loaded, Split(dev.records, changed)) > fitted
+
+
+def test_phones_of_a_dictionary_do_not_count_beside_transcribed_ones(trained):
+    dev = load_split(CONFIG, "dev")
+    said = SpokenWord("a", (("aa",), ("iy",)))
+    pronounced = [replace(utterance, words=(said,)) for utterance in dev.utterances]
+    mixed = transcribed(Split(dev.records, [*pronounced[:4], *dev.utterances[4:]]))
+    assert [utterance.index for utterance in mixed.utterances] == [4, 5]
+    assert mixed.records is dev.records
+    assert transcribed(Split(dev.records, pronounced)).utterances == pronounced
 
 
 def test_belief_recovers_the_slope_and_offset_of_the_log_odds():
