@@ -2,8 +2,8 @@
 
 A dictionary has careful speech. Fluent speech flaps a t ("water": w ao dx er), makes a weak vowel an ih or drops it
 before l, m and n ("bottle": b aa dx l), and leaves out a t or d at the end ("last": l ae s) or after n ("winter"), the
-h of a weak word and the g of -ing (Wells 1982, Accents of English, section 3.3.4; Zue and Seneff 1988). TIMIT transcribes
-all of this. Which pronunciation was said, the sound decides: see `tasks.phoneme_recognizer.aligner`.
+h of a weak word and the g of -ing (Wells 1982, Accents of English, section 3.3.4; Zue and Seneff 1988). Transcripts by
+ear, such as TIMIT's, have all of this. The sound decides what was said: see `tasks.phoneme_recognizer.aligner`.
 """
 
 import itertools
