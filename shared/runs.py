@@ -44,6 +44,7 @@ from shared.backend import choose, installed_version
 from shared.bounds import MAX_PARAMETERS
 from shared.errors import UserError, shortened, shown
 from shared.files import MediaError, parse_json, read_regular
+from shared.quantization import SCALE, dequantize
 
 ROOT = Path(__file__).resolve().parent.parent / "saved_models"
 NAME = re.compile(r"\w[\w.+-]*")  # a run's name: one folder, neither hidden nor like an option
@@ -499,11 +500,20 @@ class Run:
             model.save(temporary)
 
     def weight_specs(self, name: str = "weights") -> dict[str, TensorSpec]:
-        """Types and shapes in `<name>.safetensors`, which take no memory; see `read_specs`."""
-        return read_specs(self.path / f"{name}.safetensors")
+        """Types and shapes in `<name>.safetensors`, which take no memory; see `read_specs`.
+
+        A matrix of eight bits with scales has the type that it is loaded as.
+        """
+        specs = read_specs(self.path / f"{name}.safetensors")
+        scaled = {scale.removesuffix(SCALE) for scale in specs if scale.endswith(SCALE)}
+        return {
+            name: spec._replace(dtype="F32") if name in scaled and spec.dtype == "I8" else spec
+            for name, spec in specs.items()
+            if name.removesuffix(SCALE) not in scaled or name in scaled
+        }
 
     def load_weights(self, name: str = "weights") -> Tensors:
-        """Reads `<name>.safetensors`, float16 as float32; checks the SHA-256 of a released model.
+        """Reads `<name>.safetensors`, float16 and int8 as float32; checks the SHA-256 of a released model.
 
         Raises RunError if the file is damaged, or a value is not finite.
         """
@@ -513,6 +523,10 @@ class Run:
         for weight, tensor in tensors.items():
             if tensor.dtype.kind in "fc" and not np.isfinite(tensor).all():
                 raise RunError(f"{path}: {shortened(weight)} has values that are not finite; finite ones were expected")
+        try:
+            tensors = dequantize(tensors)
+        except ValueError as error:
+            raise RunError(f"{path}: {error}") from None
         halves = {name: tensor.astype(np.float32) for name, tensor in tensors.items() if tensor.dtype == np.float16}
         return tensors | halves
 

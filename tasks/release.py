@@ -2,11 +2,12 @@
 
     python -m tasks.release captioner flickr8k
     python -m tasks.release language_model wikitext2 --cache    # further arguments are those of `evaluate`
+    python -m tasks.release language_model wikitext2 --int8     # half the size
 
-Weights are rounded to float16, dev and test are measured with the rounded weights, the card is written, and the SHA-256
-of the weights is recorded in config.json; checkpoints and exports are removed. All of it happens in a copy, which
-replaces the run at the end: after an error, an interruption or a kill the run is as it was or released. A released run
-is never written to.
+Weights are rounded to float16, matrices with --int8 to eight bits (`shared.quantization`), dev and test are measured
+with the rounded weights, the card is written, and the SHA-256 of the weights is recorded in config.json; checkpoints
+and exports are removed. All of it happens in a copy, which replaces the run at the end: after an error, an interruption
+or a kill the run is as it was or released. A released run is never written to.
 """
 
 import inspect
@@ -22,11 +23,12 @@ from shared.runs import Run, RunError, write_json, write_tensors
 
 KEPT = ("config.json", "metrics.json", "history.csv", "README.md", "plots")  # besides the task's RELEASED_FILES
 SPLITS = ("dev", "test")
+INT8 = "--int8"
 OWN_OPTIONS = ("--model", "--split", "--output")  # the model is the copy, and every split is measured
 
 
-def release(task: str, name: str, options: Sequence[str] = ()) -> None:
-    """Releases a run, measured with `options` of `evaluate`.
+def release(task: str, name: str, options: Sequence[str] = (), int8: bool = False) -> None:
+    """Releases a run, measured with `options` of `evaluate`; with `int8`, matrices have eight bits.
 
     Raises RunError if the run cannot be opened, is in training or is released, UserError if a split cannot be measured.
     """
@@ -48,7 +50,7 @@ def release(task: str, name: str, options: Sequence[str] = ()) -> None:
                 shutil.copy2(path, folder / path.name)
         copy = Run(folder)
         names = sorted(path.stem for path in folder.glob("*.safetensors"))
-        sha256 = {f"{name}_sha256": round_weights(copy, name) for name in names}
+        sha256 = {f"{name}_sha256": round_weights(copy, name, int8) for name in names}
         for split in SPLITS:
             measure(task, run, copy, ["--split", split, *options])
         for path in folder.glob(".*"):  # such as the lock of a measurement
@@ -69,14 +71,21 @@ def measure(task: str, run: Run, copy: Run, options: Sequence[str]) -> None:
         raise UserError(f"{run.path}: not released, because `evaluate {' '.join(options)}` ended with exit code {code}")
 
 
-def round_weights(run: Run, name: str) -> str:
-    """Rounds float32 tensors of `<name>.safetensors` to float16, except those beyond its range; returns the SHA-256."""
+def round_weights(run: Run, name: str, int8: bool = False) -> str:
+    """Rounds float32 tensors of `<name>.safetensors` to float16, except those beyond its range; returns the SHA-256.
+
+    With `int8`, large matrices have eight bits and scales.
+    """
     import numpy as np
 
+    from shared.quantization import quantize
+
     tensors = run.load_weights(name)
-    fits = {key for key, x in tensors.items() if x.dtype == np.float32 and np.abs(x).max(initial=0) < 65_504}
-    half = {key: x.astype(np.float16) if key in fits else x for key, x in tensors.items()}
-    return write_tensors(run.path / f"{name}.safetensors", half)
+    matrices = quantize(tensors) if int8 else {}
+    others = {key: x for key, x in tensors.items() if key not in matrices}
+    fits = {key for key, x in others.items() if x.dtype == np.float32 and np.abs(x).max(initial=0) < 65_504}
+    half = {key: x.astype(np.float16) if key in fits else x for key, x in others.items()}
+    return write_tensors(run.path / f"{name}.safetensors", half | matrices)
 
 
 @command
@@ -84,12 +93,13 @@ def main(arguments: list[str]) -> None:
     if "-h" in arguments or "--help" in arguments:
         print(__doc__)
         return
-    if len(arguments) < 2:
-        raise UserError("usage: python -m tasks.release TASK RUN [OPTION ...]")
-    task, name, *options = arguments
+    others = [argument for argument in arguments if argument != INT8]
+    if len(others) < 2:
+        raise UserError(f"usage: python -m tasks.release TASK RUN [{INT8}] [OPTION ...]")
+    task, name, *options = others
     if task not in (tasks := import_module("tasks.__main__").EXAMPLES):
         raise UserError(f"{task}: no such task; the tasks are {', '.join(tasks)}")
-    release(task, name, options)
+    release(task, name, options, INT8 in arguments)
 
 
 if __name__ == "__main__":

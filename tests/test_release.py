@@ -87,6 +87,18 @@ def test_a_released_run_is_rounded_measured_and_signed(run, capsys):
     assert not list(run.path.parent.glob(".*"))
 
 
+def test_matrices_of_eight_bits(run, capsys):
+    kernel = np.random.default_rng(0).normal(size=(64, 70)).astype(np.float32)
+    run.save_weights({"kernel": kernel, "bias": np.full(3, 1 / 3, np.float32)})
+    assert main(["poet", "sonnets", "--int8", "--cache"]) == 0
+    types = {name: x.dtype.name for name, x in read_tensors(run.path / "weights.safetensors").items()}
+    assert types == {"kernel": "int8", "kernel.scale": "float32", "bias": "float16"}
+    np.testing.assert_allclose(run.load_weights()["kernel"], kernel, atol=np.abs(kernel).max() / 2 / 127 * 1.001)
+    assert run.load_metrics()["test"]["options"] == ["--cache"]
+    assert main(["poet", "--int8"]) == 2
+    assert "usage: python -m tasks.release TASK RUN [--int8]" in capsys.readouterr().err
+
+
 def visible(folder: Path) -> dict[str, bytes]:
     return {name: value for name, value in content(folder).items() if not Path(name).name.startswith(".")}
 
