@@ -8,7 +8,6 @@ from pathlib import Path
 from datasets import CorpusError
 from datasets.lines import read_lines
 from datasets.pair_files import Pair, read_pair_file
-from shared.text import tidy
 
 BUCKETS = 50  # of the hash that assigns pairs to splits: 1/50 of the pairs for dev, 1/50 for test
 
@@ -34,10 +33,8 @@ def read_split(files: Mapping[str, Files], split: str, languages: Pair = ("", ""
     own = [name for name in ("dev", "test") if files.get(name)]
     held_out = {side for name in own for pair in read_pairs(files[name], languages) for side in _sides(pair)}
     chosen = []
-    sides = list(map(_sides, pairs))
-    assigned = assign_splits([(source, target) for (_, source), (_, target) in sides], BUCKETS)
-    for pair, of_pair, name in zip(pairs, sides, assigned, strict=True):
-        if (("train" if name in own else name) == split) and not held_out & {*of_pair}:
+    for pair, name in zip(pairs, assign_splits(pairs, BUCKETS), strict=True):
+        if (("train" if name in own else name) == split) and not held_out & {*_sides(pair)}:
             chosen.append(pair)
     if not chosen:
         wanted = "other pairs than those of dev and test"
@@ -50,8 +47,8 @@ def read_split(files: Mapping[str, Files], split: str, languages: Pair = ("", ""
 
 
 def _sides(pair: Pair) -> tuple[tuple[int, str], tuple[int, str]]:
-    """The sentences of a pair with the index of their language, in the same form if they differ in spaces alone."""
-    source, target = (tidy(unicodedata.normalize("NFC", side)) for side in pair)
+    """The sentences of a pair, as others are compared with them, each with the index of its language."""
+    source, target = map(folded, pair)
     return (0, source), (1, target)
 
 
@@ -74,13 +71,26 @@ def fingerprint(files: Mapping[str, Files], languages: Pair = ("", "")) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
+def folded(sentence: str) -> str:
+    """A sentence as others are compared with it: letters with their marks, and digits alone, in lower case.
+
+    A sentence without letters and digits stays as it is.
+
+    >>> folded("Wie geht's?") == folded("WIE GEHTS"), folded("?!")
+    (True, '?!')
+    """
+    composed = unicodedata.normalize("NFC", sentence)
+    return "".join(sign for sign in composed if unicodedata.category(sign)[0] in "LMN").casefold() or sentence
+
+
 def assign_splits(pairs: Sequence[tuple[str, str]], buckets: int = 100) -> list[str]:
     """Return the split of each pair: of `buckets` hash buckets one is "dev", one is "test", the others are "train".
 
-    No sentence of one split, in either language, occurs in another: pairs that share a sentence, directly or through
-    other pairs, form a group that stays together. The hash is that of the alphabetically first English sentence of the
-    group, so a longer version of the same corpus is split alike.
+    No sentence of one split, in either language, occurs in another, not even in other case or punctuation: pairs that
+    share a sentence (`folded`), directly or through other pairs, form a group that stays together. The hash is that of
+    the alphabetically first English sentence of the group, so a longer version of the same corpus is split alike.
     """
+    pairs = [(folded(english), folded(other)) for english, other in pairs]
     parents: dict[tuple[int, str], tuple[int, str]] = {}  # union-find over (language, sentence)
 
     def root(sentence: tuple[int, str]) -> tuple[int, str]:

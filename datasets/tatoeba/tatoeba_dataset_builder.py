@@ -14,8 +14,11 @@ from datasets.lines import read_lines
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Short everyday sentences in English and their translations by volunteers."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "First release.",
+        "2.0.0": "No sentence of a split is in another one in other case or punctuation.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("tatoeba")
     BUILDER_CONFIGS: ClassVar[list] = [tfds.core.BuilderConfig(name="deu")]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets import CorpusError
-from datasets.aligned_files import assign_splits, fingerprint, read_split
+from datasets.aligned_files import assign_splits, fingerprint, folded, read_split
 
 PAIRS = [(f"source {index}", f"target {index}") for index in range(600)]
 
@@ -32,6 +32,18 @@ def test_no_sentence_of_either_language_is_in_two_splits():
         for pair, split in zip(pairs, splits, strict=True):
             splits_of.setdefault(pair[language], set()).add(split)
         assert {len(names) for names in splits_of.values()} == {1}
+
+
+def test_case_and_punctuation_do_not_divide_a_sentence():
+    assert folded("Wie geht’s, Tom?") == folded("wie GEHTS TOM") == "wiegehtstom"
+    assert folded("STRASSE.") == folded("Straße") == "strasse"
+    assert folded("Cafe\u0301") == folded("CAFÉ") != folded("cafe")
+    assert folded("कि") != folded("क")  # a vowel sign is no letter
+    assert folded("?!") == "?!"  # nothing would be left
+    pairs = [("No.", "Nein!"), ("NO", "Nee"), ("Nope", "nein"), ("Never", "Nie")]
+    splits = [assign_splits(pairs, buckets) for buckets in range(3, 60)]
+    assert all(first == second == third for first, second, third, _ in splits)
+    assert any(first != fourth for first, _, _, fourth in splits)
 
 
 def test_the_same_text_in_two_languages_does_not_connect_pairs():

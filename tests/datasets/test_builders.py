@@ -95,7 +95,7 @@ class Multi30kTest(tfds.testing.DatasetBuilderTestCase):
 
 class TatoebaTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = tatoeba_dataset_builder.Builder
-    SPLITS = {"train": 5, "dev": 3, "test": 2}  # noqa: RUF012
+    SPLITS = {"train": 7, "dev": 2, "test": 1}  # noqa: RUF012
     SKIP_CHECKSUMS = True
 
     def setUp(self):
