@@ -21,7 +21,10 @@ tl tgl filipino tagalog | ta tam tamil | te tel telugu | th tha thai | bo bod ti
 tr tur turkish | tk tuk turkmen | uk ukr ukrainian | ur urd urdu | ug uig uyghur | uz uzb uzbek | vi vie vietnamese
 cy cym wel welsh | yi yid yiddish | zu zul zulu
 """
-_CODES = {name: words.split()[0] for words in re.split(r"[|\n]", _LANGUAGES) for name in words.split()}
+_ROWS = [row for words in re.split(r"[|\n]", _LANGUAGES) if (row := words.split())]
+_CODES = {name: row[0] for row in _ROWS for name in row}
+_LONG_CODES = {row[0]: row[1] for row in _ROWS if len(row) > 1 and len(row[1]) == 3}
+_NAMES = {row[0]: next(name for name in row if len(name) > 3 or name == "lao") for row in _ROWS}
 
 
 def primary_language(name: str) -> str:
@@ -37,3 +40,23 @@ def primary_language(name: str) -> str:
 def is_known(name: str) -> bool:
     """Whether this is a code, tag or name of a language of the list."""
     return primary_language(name) in _CODES
+
+
+def language_code(name: str) -> str:
+    """The code of three letters (ISO 639-3) of a language's code, tag or English name; others as `primary_language`.
+
+    >>> language_code("de"), language_code("French"), language_code("tlh")
+    ('deu', 'fra', 'tlh')
+    """
+    code = primary_language(name)
+    return _LONG_CODES.get(code, code)
+
+
+def language_name(name: str) -> str:
+    """The English name of a language by its code or tag; others as they are.
+
+    >>> language_name("deu"), language_name("tlh")
+    ('German', 'tlh')
+    """
+    code = primary_language(name)
+    return _NAMES[code].capitalize() if code in _NAMES else name

@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from shared.atomic import write_bytes
 from shared.bounds import MAX_VOCABULARY
@@ -27,6 +27,9 @@ from shared.errors import check_list, shortened, shown
 from shared.files import parse_json, read_regular
 from shared.metrics import caption_tokens
 from shared.runs import Run, RunError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
 REPLACEMENT = "\ufffd"  # replaces lone surrogates and invalid UTF-8
@@ -288,15 +291,25 @@ class SubwordVocabulary(Vocabulary):
         pieces = [character for character in _by_frequency(counts) if counts[character] >= min_count]
         return cls([*cls.reserved, *pieces][:max_size], normalisation)
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, dropout: float = 0.0, rng: np.random.Generator | None = None) -> list[int]:
+        """The ids of any text, without start and end.
+
+        With `dropout` and `rng`, each piece of more than one character is passed over with that probability, so that
+        the same text has many segmentations: BPE-dropout (Provilkov et al. 2020) for longest matches (Hiraoka 2022).
+        """
         text = " " + self.normalise(text)
         known, lengths, none = self._ids, self._lengths, ()
+        draw = rng.random if rng is not None and dropout else None
         ids, start = [], 0
         while start < len(text):
             for length in lengths.get(text[start], none):
                 index = known.get(text[start : start + length])
                 # A slice that the end of the text shortens is found at its own length.
-                if index is not None and start + length <= len(text):
+                if (
+                    index is not None
+                    and start + length <= len(text)
+                    and (draw is None or length == 1 or draw() >= dropout)
+                ):
                     ids.append(index)
                     start += length
                     break

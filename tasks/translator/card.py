@@ -9,6 +9,10 @@ TERMS = {
         "Trained on Multi30k (Elliott et al. 2016), captions of Flickr photos: **for research and education only**."
     ),
     "tatoeba": "Trained on sentences of Tatoeba (CC BY 2.0) as published by manythings.org.",
+    "everyday": (
+        "Trained on sentences of Tatoeba (https://tatoeba.org, CC BY 2.0 FR) by its contributors, as published by "
+        "manythings.org, and on synthetic sentences of this project. Free for any use with this attribution."
+    ),
     "files": "Trained on the user's own files; their terms hold.",
     "letters": "Trained on the CMU Pronouncing Dictionary (https://github.com/cmusphinx/cmudict), free for any use.",
 }
@@ -48,5 +52,7 @@ def write(run: Run) -> None:
         f"python -m tasks.translator.export {run.name}",
         published=PUBLISHED.get((source, target)) if corpus == "multi30k" else None,
         remarks="`BLEU` is that of sacreBLEU with the signature under `protocol`; `exact`: fraction of translations"
-        " that equal the reference; `AER`, on scenes: alignment error rate of attention.",
+        " that equal the reference; `AER`, on scenes: alignment error rate of attention; `copied`: fraction of numbers,"
+        " dates, names, addresses and so on that the translations of synthetic sentences have, from templates that were"
+        " not trained on.",
     )

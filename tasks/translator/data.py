@@ -2,6 +2,7 @@
 
     records (datasets)  a sentence in each language
       -> Split          pairs; neither side is empty
+      -> augmented      with synthetic, joined and noisy pairs, if the configuration has some
       -> token ids      source: a dog runs </s>     target: <s> ein Hund läuft </s>
 
 A batch holds pairs of similar length, padded to the longest:
@@ -13,6 +14,7 @@ A batch holds pairs of similar length, padded to the longest:
     targets              (batch, target)    ein Hund läuft </s>
 """
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,14 +30,18 @@ from datasets.lines import read_lines
 from shared.batching import BucketedBatches, pad
 from shared.errors import UserError
 from shared.fine_tuning import extended
+from shared.languages import language_code, primary_language
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.translator.aligner import align
 from tasks.translator.config import MULTI30K, Config
 from tasks.translator.model import Vocabularies
+from tasks.translator.noise import joined_pairs, noisy_pairs
+from tasks.translator.resegmentation import most_tokens, resegmented
+from tasks.translator.synthetic import synthetic_pairs
 from tasks.translator.text import clean
 
 LANGUAGES = {"scenes": {"en": "captions_en", "de": "captions_de"}}  # fields of records that hold several sentences
-CORPORA = ("scenes", "multi30k", "tatoeba")
+CORPORA = ("scenes", "multi30k", "tatoeba", "everyday")
 
 TOO_FEW = 1000  # pairs below which little can be learned
 STEPS = 120  # of an epoch, at least, unless batches would be smaller than `LEAST_BATCH`
@@ -43,6 +49,8 @@ LEAST_BATCH = 8
 RATE = 3e-3  # learning rate: with that of the presets, 2,000 pairs of Tatoeba came to BLEU 2.5 in 15 epochs
 WORDS_PER_TOKEN = 32  # running words of both languages for each token of the vocabulary
 LEAST_VOCABULARY = 500  # of which 260 are reserved
+
+DIGIT = re.compile(r"[0-9]")
 
 
 @dataclass(frozen=True)
@@ -112,10 +120,12 @@ def _read(config: Config, split: str, data_dir: Path | None) -> list[tuple[str, 
     records = datasets.load(_corpus_name(config), split, data_dir)
     texts = {name: name for name, value in records[0].items() if isinstance(value, str)}
     fields = LANGUAGES.get(config.corpus, texts)
+    of_code = {primary_language(name): field for name, field in fields.items()}
     for language in (config.source, config.target):
-        if language not in fields:
+        if primary_language(language) not in of_code:
             raise datasets.CorpusError(f"{config.corpus} has no language {language}; expected {', '.join(fields)}")
-    pairs = [(record[fields[config.source]], record[fields[config.target]]) for record in records]
+    first, second = (of_code[primary_language(language)] for language in (config.source, config.target))
+    pairs = [(record[first], record[second]) for record in records]
     return [pair for sides in pairs for pair in zip(*sides, strict=True)] if config.corpus in LANGUAGES else pairs
 
 
@@ -135,8 +145,32 @@ def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
 
 
 def _corpus_name(config: Config) -> str:
-    """The corpus's name in `datasets`; the captions of scenes alone, which need no rendered images."""
-    return "scenes/captions" if config.corpus == "scenes" else config.corpus
+    """The corpus's name in `datasets`: of scenes the captions alone, which need no rendered images; of Tatoeba, unless a
+    variant is named, that of the languages."""
+    if config.corpus == "scenes":
+        return "scenes/captions"
+    if config.corpus not in ("tatoeba", "everyday"):
+        return config.corpus
+    codes = {code if len(code) == 3 else language_code(code) for code in (config.source, config.target)}
+    others = codes - {"eng"}
+    if len(others) != 1:
+        found = f"from {config.source} to {config.target}"
+        raise datasets.CorpusError(f"{config.corpus} has no pairs {found}; English and another language were expected")
+    return f"tatoeba/{others.pop()}"
+
+
+def augmented(config: Config, train: Split) -> Split:
+    """The training pairs with the synthetic, joined and noisy ones that the configuration asks for.
+
+    Their number is a fraction of the pairs of the corpus. Synthetic pairs may be joined, and joined ones noisy.
+    """
+    pairs = list(zip(train.sources, train.targets, strict=True))
+    languages, count = (config.source, config.target), len(pairs)
+    pairs += synthetic_pairs(pairs, *languages, round(config.synthetic_pairs * count), config.seed)
+    pairs += joined_pairs(pairs, round(config.joined_pairs * count), config.seed)
+    pairs += noisy_pairs(pairs, *languages, round(config.noisy_pairs * count), config.seed)
+    pairs[count:] = [_clean_pair(pair) for pair in pairs[count:]]
+    return Split(*(list(side) for side in zip(*pairs, strict=True)))
 
 
 def build_vocabulary(config: Config, train: Split, initial: Vocabularies | None = None) -> Vocabularies:
@@ -146,6 +180,8 @@ def build_vocabulary(config: Config, train: Split, initial: Vocabularies | None 
         if before is not None:
             return extended(before, texts, config.min_count, config.vocabulary_size)
         if config.vocabulary == "subwords":
+            if config.single_digits:  # no piece has a digit beside anything but a space
+                texts = [DIGIT.sub(r" \g<0> ", text) for text in texts]
             return SubwordVocabulary.train(texts, config.vocabulary_size)
         return WordVocabulary.build(texts, min_count=config.min_count, max_size=config.vocabulary_size)
 
@@ -204,32 +240,39 @@ def training_batches(config: Config, train: Split, vocabulary: Vocabularies) -> 
     Raises CorpusError if no pair is left.
     """
     source, target = vocabulary
-    encoded = [
-        ([*source.encode(text), source.end_id], [target.start_id, *target.encode(translation), target.end_id])
-        for text, translation in zip(train.sources, train.targets, strict=True)
-    ]
-    pairs = [pair for pair in encoded if max(map(len, pair)) <= config.max_length + 1]
-    if left_out := len(encoded) - len(pairs):
+    texts, pairs, left_out = [], [], 0
+    for sentence, translation in zip(train.sources, train.targets, strict=True):
+        pair = source.encode(sentence), target.encode(translation)
+        if max(map(len, pair)) > config.max_length:
+            left_out += 1
+        else:
+            texts.append((sentence, translation))
+            pairs.append(pair)
+    if left_out:
         print(f"{left_out} pairs of more than {config.max_length} tokens are left out", file=sys.stderr)
     if not pairs:
         raise datasets.CorpusError(f"{config.corpus}: all pairs have more than {config.max_length} tokens")
-
-    words = [ids[:-1] for ids, _ in pairs], [ids[1:-1] for _, ids in pairs]
-    alignments = align(*words) if config.alignment_weight else []
+    sources, targets = (list(side) for side in zip(*pairs, strict=True))
+    alignments = align(sources, targets) if config.alignment_weight else [None] * len(pairs)
 
     def make_batch(indices: np.ndarray, rngs: Sequence[np.random.Generator], sizes: Mapping[str, int]):
-        sources, targets = zip(*(pairs[i] for i in indices), strict=True)
-        source_ids, target_ids = pad(sources, sizes.get("source")), pad(targets, sizes.get("target"))
+        rows = [(*pairs[i], alignments[i]) for i in indices]
+        if config.subword_dropout:
+            drawn = zip(indices, rows, rngs, strict=True)
+            rows = [resegmented(texts[i], *row, vocabulary, config.subword_dropout, rng) for i, row, rng in drawn]
+        source_ids = pad([[*row[0], source.end_id] for row in rows], sizes.get("source"))
+        target_ids = pad([[target.start_id, *row[1], target.end_id] for row in rows], sizes.get("target"))
         inputs = {"source_ids": source_ids, "target_ids": target_ids[:, :-1]}
         if config.word_dropout:
             inputs = {name: _drop_words(ids, config.word_dropout, rngs) for name, ids in inputs.items()}
         if config.alignment_weight:
-            inputs["alignment"] = _pad_alignments([alignments[i] for i in indices], *inputs.values())
+            inputs["alignment"] = _pad_alignments([row[2] for row in rows], *inputs.values())
         return inputs, target_ids[:, 1:]
 
-    sources, targets = ([len(ids) for ids in side] for side in zip(*pairs, strict=True))
-    lengths, sizes = np.add(sources, targets), {"source": sources, "target": targets}
-    return BucketedBatches(lengths, config.batch_size, make_batch, config.seed, sizes)
+    lengths = [[len(ids) for ids in side] for side in (sources, targets)]
+    most = [[most_tokens(length) if config.subword_dropout else length for length in side] for side in lengths]
+    sizes = {"source": [length + 1 for length in most[0]], "target": [length + 2 for length in most[1]]}
+    return BucketedBatches(np.add(*lengths) + 3, config.batch_size, make_batch, config.seed, sizes)
 
 
 def _pad_alignments(alignments: Sequence[np.ndarray], source_ids: np.ndarray, target_ids: np.ndarray) -> np.ndarray:

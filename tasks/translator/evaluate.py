@@ -10,6 +10,9 @@
     chrF               character n-grams (Popović 2015)
     exact              fraction of translations that equal the reference
     BLEU by length     by number of words of the sentence
+    copied             fraction of numbers, dates, times, prices, names, addresses and so on that the translations of
+                       synthetic sentences have as the target language writes them, by kind; for models that were
+                       trained on such sentences, from other templates
     AER                alignment error rate on scenes, whose true alignment is known: 1 - 2 |A and S| / (|A| + |S|) for
                        the alignment A by attention with the reference as output (Och and Ney 2003, all links sure)
 
@@ -31,7 +34,8 @@ from shared.runs import Run
 from tasks.translator import card
 from tasks.translator.config import Config, find_run, own_files
 from tasks.translator.options import SearchOptions
-from tasks.translator.scoring import alignment_error_rate, translation_scores
+from tasks.translator.scoring import alignment_error_rate, copied, translation_scores
+from tasks.translator.synthetic import copying_cases
 
 if TYPE_CHECKING:
     from tasks.translator.data import Split
@@ -85,6 +89,9 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
     config, is_single = translator.config, len(translator.loaded) == 1
     outputs = [best[0].text for best in translator(translator.accepted(split.sources))]
     metrics = {"beam": config.beam, **_scores(outputs, split, config, options)}
+    if config.synthetic_pairs and not options.files:
+        cases = copying_cases(config.source, config.target, options.split)
+        metrics["copied"] = copied(cases, [best[0].text for best in translator([case.sentence for case in cases])])
     if config.corpus == "scenes" and config.decoder != "fixed" and is_single and not options.files:
         pairs = PairScorer(translator.loaded[0])(list(zip(split.sources, split.targets, strict=True)))
         alignments = [set(hard_alignment(pair.attention[:-1])) for pair in pairs]

@@ -137,7 +137,9 @@ class Translator:
     def _keep(self, found: Mapping[str, list[Translation]], written: Mapping[str, str]) -> dict[str, list[Translation]]:
         """The translations of each sentence, with its numbers, names and addresses; see `kept`."""
         source, target = self.vocabulary
-        spans = {sentence: kept.find_spans(sentence, source, self.config.source) for sentence in found}
+        languages = self.config.source, self.config.target
+        rare = kept.VERY_RARE if self.config.synthetic_pairs else kept.RARE
+        spans = {sentence: kept.find_spans(sentence, source, *languages, rare) for sentence in found}
         results = {s: [kept.by_model(best, spans[s]) for best in found[s]] if spans[s] else found[s] for s in found}
         lacking = [s for s in found if kept.lost(spans[s], found[s][0])]
         choices_of = {s: kept.placeholders(spans[s], source, target) for s in lacking}

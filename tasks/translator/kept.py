@@ -1,5 +1,8 @@
 """Numbers, names and addresses that a translation must have as its sentence has them.
 
+Numbers, dates, times and prices may have the form of the target language, in which a placeholder is replaced by them:
+"12,50" becomes "12.50" (`conventions`). Everything else is copied.
+
 A subword model has no unknown words, so it copies nothing and translates what it does not know to something else: "37
 Bälle" to "3 boys". A sentence whose translation lacks such a span is therefore translated again with a placeholder in
 its stead, a word that the model knows and translates to itself, and the placeholder in the translation is replaced. Of
@@ -15,23 +18,48 @@ import numpy as np
 
 from shared.languages import primary_language
 from shared.vocabulary import Vocabulary
+from tasks.translator.conventions import AFTER_NUMBER, NAMED_DATES, Forms, localised, occurrence
 from tasks.translator.translation import Kept, Translation
 
 NUMBERS = ("5", "3", "4", "10", "2", "6", "7", "8")
 NAMES = ("John", "Tom", "Bob", "Mary", "Peter", "Maria", "Boston", "Paris", "London", "Nike", "David", "Anna")
 VARIANTS = 4  # of the placeholders that are tried
 RARE = 3  # tokens of a word that training had seldom
+VERY_RARE = 5  # of one that is no country either: a model that has learned to copy names knows what else is translated
 MAX_WORD = 500  # characters; in a longer one no span is searched, which takes time that is quadratic in its length
 MOST_LETTERS = 2.4  # a token of a name; nouns are composed of longer ones
+
+_FIGURES = r"(?:\d{1,3}(?:[ ]\d{3})+|\d+(?:[.,]\d+)*)(?:,\d+)?"
+_CAPITALISED = r"(?:[ ][A-ZÀ-Ý][a-zà-ÿß][\w'-]*)"
+# A span of several words. Streets are those of English, German and French.
+_PHRASE = re.compile(
+    rf"""(?<![\w.,:/+-])(?:
+      {"|".join(pattern.replace(" ", "[ ]") for patterns in NAMED_DATES.values() for pattern in patterns)}
+    | (?:\+\d{{1,3}}|\(?0\d{{1,4}}\)?|\(\d{{3}}\))(?:[ ]?[-/(]?\d{{2,}}\)?|[ ]\d(?=[ ]\d))+(?:[ /-]\d+)*  # +49 30 1234567
+    | \d{{1,2}}(?:[:.]\d{{2}})?[ ]?[aApP](?:\.[mM]\.|[mM]\b)                                 # 2:30 p.m.
+    | \d{{1,2}}(?:[:.]\d{{2}})?[ ]Uhr\b                                                      # 14:30 Uhr
+    | \d{{1,2}}[ ]?h(?:[ ]?\d{{2}})?(?!\w)                                                   # 14 h 30
+    | (?:[€$£][ ]?{_FIGURES}|{_FIGURES}[ ]?(?:{AFTER_NUMBER})(?![\w'’]))  # €5  3,5 km
+    | \d{{1,3}}(?:[ ]\d{{3}})+(?:,\d+)?(?!\d)                                                # 1 234 567,5
+    | \d{{1,3}}[a-z]?,?[ ](?:rue|avenue|boulevard|place|chemin|allée|quai|impasse)           # 12 rue des Lilas
+      (?:[ ](?:de[ ]l'\w+|d'\w+|des?|du|la|les)(?!\w)|{_CAPITALISED})+(?:,[ ]\d{{5}}{_CAPITALISED}+)?
+    | \d{{1,4}}[A-Za-z]?{_CAPITALISED}+?[ ](?:Street|St\.|Road|Avenue|Lane|Drive|Square|Court|Way)\b  # 5 Mill Lane
+      (?:,{_CAPITALISED}+(?:[ ][A-Z]{{1,2}}\d{{1,2}}[A-Z]?[ ]\d[A-Z]{{2}}|[ ]\d{{5}})?)?
+    | [A-ZÄÖÜ][\w-]*(?:straße|strasse|str\.|weg|gasse|allee|platz|ring|damm|ufer)[ ]\d+[a-z]?  # Lindenweg 3
+      (?:,[ ]\d{{5}}{_CAPITALISED}+)?
+    | (?:[A-Z]{{2,5}}|[A-Z]+-[A-Z])[ ]\d+(?!\w|[.,:]\d)                                         # LH 452
+    )""".replace("(?P<month>", "(?:").replace("(?P<day>", "(?:").replace("(?P<year>", "(?:"),
+    re.VERBOSE,
+)
 
 # A span is a word, or part of one, without the punctuation around it.
 _SPAN = re.compile(
     r"""(?:https?://|ftp://|www\.)\S*[^\s.,;:!?)\]}"'»”]     # an address of the web
     | [\w.+-]+@[\w-]+(?:\.[\w-]+)+                           # of e-mail
-    | (?:[\w-]+\.)+[a-z]{2,6}(?:/\S*[^\s.,;:!?)\]}"'»”]|(?![\w.]))  # example.com/page, notes.txt
+    | (?:[\w-]+\.)+[a-z]{2,6}(?:/\S*[^\s.,;:!?)\]}"'»”]|(?!\w|\.\w))  # example.com/page, notes.txt
     | [@#]\w[\w-]*                                           # a user, a tag
     | (?:/[\w.-]+){2,}                                       # a path
-    | [^\W\d_]*\d(?:[\w.,:/’'+-]*\w)?(?:[%°€$£])?            # 37  12,50  14:30  A380  4K  50%
+    | (?:[A-Z]{1,5}-)*[^\W\d_]*\d(?:[\w.,:/’'+-]*\w)?(?:[%°€$£])?            # 37  12,50  14:30  A380  4K  50%
     """,
     re.VERBOSE,
 )
@@ -48,31 +76,54 @@ class Span:
     before: str  # punctuation
     text: str
     after: str
+    forms: Forms  # of which the translation has one, best first
 
     @property
     def is_number(self) -> bool:
         return self.text[:1].isdigit()
 
 
-def find_spans(sentence: str, vocabulary: Vocabulary, language: str) -> list[Span]:
-    """The numbers, addresses and names of a sentence in a language, in order."""
-    words, spans = sentence.split(" "), []
-    names = _names(words, vocabulary, language)
+def find_spans(
+    sentence: str, vocabulary: Vocabulary, language: str, target: str = "", rare: int = RARE
+) -> list[Span]:
+    """The numbers, addresses and names of a sentence in a language, in order, with their forms in that of the target.
+
+    A single word is a name if it has at least `rare` tokens.
+    """
+    words = sentence.split(" ")
+    found = _phrases(words)
+    taken = {index for start, stop, _ in found for index in range(start, stop)}
     for i, word in enumerate(words):
-        if len(word) <= MAX_WORD and (match := _SPAN.search(word)):
-            spans.append(Span(i, i + 1, word[: match.start()], match[0], word[match.end() :]))
-    taken = {span.start for span in spans}
-    for start, stop in names:
-        if not taken & {*range(start, stop)}:
-            text = " ".join(words[start:stop])
-            first, last = _WORD.search(words[start]), _WORD.search(words[stop - 1])
-            if first and last:
-                end = len(text) - len(words[stop - 1]) + last.end()
-                spans.append(Span(start, stop, text[: first.start()], text[first.start() : end], text[end:]))
-    return sorted(spans, key=lambda span: span.start)
+        if i not in taken and len(word) <= MAX_WORD and (match := _SPAN.search(word)):
+            found.append((i, i + 1, match.span()))
+            taken.add(i)
+    for start, stop in _names(words, vocabulary, language, rare):
+        first, last = _WORD.search(words[start]), _WORD.search(words[stop - 1])
+        if first and last and not taken & {*range(start, stop)}:
+            before_last = sum(len(word) + 1 for word in words[start : stop - 1])
+            found.append((start, stop, (first.start(), before_last + last.end())))
+    spans = []
+    for start, stop, (begin, end) in sorted(found):
+        text = " ".join(words[start:stop])
+        span = text[begin:end]
+        spans.append(Span(start, stop, text[:begin], span, text[end:], localised(span, language, target)))
+    return spans
 
 
-def _names(words: Sequence[str], vocabulary: Vocabulary, language: str) -> list[tuple[int, int]]:
+def _phrases(words: Sequence[str]) -> list[tuple[int, int, tuple[int, int]]]:
+    """First and last word, exclusive, of the spans of several words, and where they begin and end in these words."""
+    sentence, found = " ".join(words), []
+    if max(map(len, words)) > MAX_WORD or sentence.isupper():
+        return []
+    for match in _PHRASE.finditer(sentence):
+        start = sentence.count(" ", 0, match.start())
+        stop = start + match[0].count(" ") + 1
+        begin = match.start() - sum(len(word) + 1 for word in words[:start])
+        found.append((start, stop, (begin, begin + len(match[0]))))
+    return found
+
+
+def _names(words: Sequence[str], vocabulary: Vocabulary, language: str, rare: int) -> list[tuple[int, int]]:
     """First and last word, exclusive, of each name: capitalised words, of which training had one seldom.
 
     In a language that capitalises all nouns a name has two such words at least, of shorter tokens than its nouns have.
@@ -93,7 +144,8 @@ def _names(words: Sequence[str], vocabulary: Vocabulary, language: str) -> list[
             letters = sum(map(len, words[start:stop]))
             is_name = len(tokens) > 1 and min(tokens) > 1 and letters <= MOST_LETTERS * sum(tokens)
         else:
-            is_name = bool(tokens) and max(tokens) >= RARE + (start == 0 and len(tokens) == 1)
+            least = rare if len(tokens) == 1 else RARE
+            is_name = bool(tokens) and max(tokens) >= least + (start == 0 and len(tokens) == 1)
         if is_name:
             names.append((start, stop))
         start = max(stop, start + 1)
@@ -116,19 +168,15 @@ def _tokens(word: str, vocabulary: Vocabulary, is_first: bool) -> int:
 
 
 def lost(spans: Sequence[Span], translation: Translation) -> list[Span]:
-    """The spans that a translation does not have."""
+    """The spans that a translation has in none of their forms."""
     rest, missing = translation.text, []
     for span in spans:
-        found = _occurrence(span.text).search(rest)
+        found = next(filter(None, (occurrence(form).search(rest) for form in span.forms)), None)
         if found:
             rest = f"{rest[: found.start()]} {rest[found.end() :]}"
         else:
             missing.append(span)
     return missing
-
-
-def _occurrence(text: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w@/])(?<!\d[.,]){re.escape(text)}(?![\w@/])(?![.,]\d)")
 
 
 def placeholders(spans: Sequence[Span], source: Vocabulary, target: Vocabulary) -> list[list[str]]:
@@ -185,7 +233,7 @@ def restored(
     replaced: dict[int, str] = {}
     for i, span in enumerate(spans):
         attention = of_words[:, columns[i]].sum(axis=1)
-        pattern = _occurrence(chosen[i] if chosen else span.text)
+        pattern = occurrence(chosen[i] if chosen else span.text)
         free = [t for t in range(len(translation.words)) if t not in replaced]
         having = [t for t in free if pattern.search(translation.words[t])]
         if not having and (chosen is not None or not free):
@@ -198,7 +246,7 @@ def restored(
             start, end = core.span() if (core := _WORD.search(word)) else (0, len(word))
         else:  # the word translates another one, so it stays
             start, end, word = 0, 0, f" {word}"
-        replaced[target] = f"{word[:start]}{span.text}{word[end:]}"
+        replaced[target] = f"{word[:start]}{span.forms[0]}{word[end:]}"
     words, rows = [], []
     for t, word in enumerate(translation.words):
         parts = replaced.get(t, word).split(" ")
@@ -207,7 +255,7 @@ def restored(
     by_word = np.repeat(of_words[:, :-1] / widths, widths, axis=1)
     attention = np.concatenate([by_word, of_words[:, -1:]], axis=1)[rows]
     how = "attention" if chosen is None else "placeholder"
-    kept = [Kept(span.text, span.start, rows.index(t), how) for span, t in zip(spans, replaced, strict=True)]
+    kept = [Kept(span.forms[0], span.start, rows.index(t), how) for span, t in zip(spans, replaced, strict=True)]
     return replace(
         translation,
         text=" ".join(words),
@@ -223,8 +271,10 @@ def by_model(translation: Translation, spans: Sequence[Span]) -> Translation:
     """The translation, which has all spans, with their record."""
     kept, attention = [], translation.attention
     for span in spans:
-        having = [t for t, word in enumerate(translation.words) if span.text.split(" ")[0] in word]
-        if having:
-            target = max(having, key=lambda t: attention[t, span.start : span.stop].sum())
-            kept.append(Kept(span.text, span.start, target, "model"))
+        for form in span.forms:
+            having = [t for t, word in enumerate(translation.words) if form.split(" ")[0] in word]
+            if having and occurrence(form).search(translation.text):
+                target = max(having, key=lambda t: attention[t, span.start : span.stop].sum())
+                kept.append(Kept(form, span.start, target, "model"))
+                break
     return replace(translation, kept=kept)

@@ -1,4 +1,4 @@
-"""Metrics of translations: BLEU and chrF by sacreBLEU, and the alignment error rate."""
+"""Metrics of translations: BLEU and chrF by sacreBLEU, what is copied, and the alignment error rate."""
 
 import json
 import math
@@ -12,6 +12,8 @@ from shared.languages import primary_language
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU
+
+    from tasks.translator.synthetic import Case
 
 RESAMPLES = 1000  # of the bootstrap
 LENGTHS = (1, 8, 12, 16, 24)  # words of a sentence at which the buckets start
@@ -134,6 +136,15 @@ def _by_length(sources: Sequence[str]) -> dict[str, list[int]]:
         if indices := [i for i, source in enumerate(sources) if start <= len(source.split()) < end]:
             buckets[f"{start}+" if end == math.inf else f"{start}-{end - 1}"] = indices
     return buckets
+
+
+def copied(cases: "Sequence[Case]", outputs: Sequence[str]) -> dict[str, float]:
+    """The fraction of synthetic cases whose translation has the value in one of its forms, by kind and of all."""
+    met: dict[str, list[bool]] = {}
+    for case, output in zip(cases, outputs, strict=True):
+        for name in ("all", case.kind):
+            met.setdefault(name, []).append(case.is_met_by(output))
+    return {name: round(sum(values) / len(values), 4) for name, values in met.items()}
 
 
 def alignment_error_rate(alignments: Sequence[set], references: Sequence[set]) -> float:

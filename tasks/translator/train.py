@@ -2,6 +2,7 @@
 
     python -m tasks.translator.train                                # scenes, English to German, built in
     python -m tasks.translator.train multi30k-de-en                 # captions of photos
+    python -m tasks.translator.train everyday --source de --target en # everyday sentences, numbers, names, addresses
     python -m tasks.translator.train tatoeba --source eng --target deu
     python -m tasks.translator.train multi30k-en-de --corpus files --source-file a.en --target-file a.de
     python -m tasks.translator.train --from multi30k-en-de --corpus files --source-file a.en --target-file a.de
@@ -38,7 +39,15 @@ def train(config: Config, options: TrainingOptions) -> None:
     from shared.plots import draw_history
     from shared.training import Loaded, Trainer, load_initial, training_run
     from tasks.translator import card
-    from tasks.translator.data import build_vocabulary, fingerprint, fitted, load_split, training_batches, unknown_words
+    from tasks.translator.data import (
+        augmented,
+        build_vocabulary,
+        fingerprint,
+        fitted,
+        load_split,
+        training_batches,
+        unknown_words,
+    )
     from tasks.translator.evaluate import Arguments, measure
     from tasks.translator.model import build_model, load_model, start_from
 
@@ -47,6 +56,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     training, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
     config = fitted(config, training)
     vocabulary = build_vocabulary(config, training, initial and initial.loaded.vocabulary)
+    training = augmented(config, training)
     batches = training_batches(config, training, vocabulary)
 
     with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial) as run:

@@ -48,7 +48,7 @@ def test_pairs_with_an_empty_side_are_left_out(monkeypatch):
     assert load_split(replace(SCENES, corpus="multi30k"), "dev") == Split(["a"], ["ein"])
     with pytest.raises(CorpusError, match="multi30k has no language es; expected en, de, fr"):
         load_split(replace(SCENES, corpus="multi30k", target="es"), "dev")
-    message = "penn_treebank is not a corpus of pairs; expected scenes, multi30k, tatoeba or files"
+    message = "penn_treebank is not a corpus of pairs; expected scenes, multi30k, tatoeba, everyday or files"
     with pytest.raises(CorpusError, match=message):
         load_split(replace(SCENES, corpus="penn_treebank"), "dev")
 

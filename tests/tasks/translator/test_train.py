@@ -55,11 +55,11 @@ def test_the_loss_selects_epochs_while_bleu_is_chance(trained):
 def test_errors_are_one_line(capsys):
     assert main(["--corpus", "nowhere"]) == 2
     assert capsys.readouterr().err == (
-        "error: nowhere is not a corpus of pairs; expected scenes, multi30k, tatoeba or files\n"
+        "error: nowhere is not a corpus of pairs; expected scenes, multi30k, tatoeba, everyday or files\n"
     )
     assert main(["--corpus", ""]) == 2
     assert capsys.readouterr().err == (
-        "error: --corpus '' is not a corpus of pairs; expected scenes, multi30k, tatoeba or files\n"
+        "error: --corpus '' is not a corpus of pairs; expected scenes, multi30k, tatoeba, everyday or files\n"
     )
     assert main(["--source-file", "a.en"]) == 2
     assert capsys.readouterr().err == (
