@@ -20,12 +20,19 @@ from shared.bounds import (
     check_recurrence,
 )
 from shared.errors import FieldError, UserError
+from shared.languages import language_name, primary_language
 from shared.recipe import Recipe
-from shared.runs import Run
+from shared.runs import Run, RunError
 from tasks.translator.conventions import are_known
 
 TASK = "translator"
-RELEASED = "multi30k-de-en"  # the default model of the commands
+# The released models of each direction, the default one first: of those that are there, commands use the first one.
+RELEASED: dict[tuple[str, str], tuple[str, ...]] = {
+    ("de", "en"): ("everyday-de-en", "multi30k-de-en"),
+    ("en", "de"): ("everyday-en-de", "multi30k-en-de"),
+    ("en", "fr"): ("everyday-en-fr", "multi30k-en-fr"),
+    ("fr", "en"): ("everyday-fr-en",),
+}
 RELEASED_FILES: tuple[str, ...] = ("vocabulary.json", "target_vocabulary.json", "weights.safetensors")
 
 
@@ -190,8 +197,8 @@ MULTI30K = replace(
     epochs=15, learning_rate=1e-3, warmup_steps=200, weight_average=0.998,
 )  # fmt: skip
 
-# Four models of at most 14 MB in float16. Sentences are half as long as in Multi30k and six times as many, so batches are
-# larger and dropouts smaller; the rate is that of Multi30k for the square root of the batch.
+# 6.6 M parameters are 13 MB in float16. Sentences are half as long as in Multi30k and six times as many, so batches are
+# larger and dropouts smaller; the rate grows with the square root of the batch.
 EVERYDAY = replace(
     MULTI30K, corpus="everyday", source="de", target="en", vocabulary_size=8000, single_digits=True, units=288,
     num_layers=2, subword_dropout=0.1, embedding_dropout=0.1, memory_dropout=0.2, output_dropout=0.3, max_length=100,
@@ -211,6 +218,53 @@ PRESETS = {
 }
 
 
-def find_run(model: str | None = None) -> Run:
-    """The run that `--model` names, by default the released one, else the newest; RunError if there is none."""
-    return Run.find(model, TASK, RELEASED)
+def released_runs() -> dict[tuple[str, str], str]:
+    """The released run of each direction that has one here, by its languages."""
+    there = {run.name for run in Run.trained(TASK)}
+    first = {direction: next(filter(there.__contains__, names), None) for direction, names in RELEASED.items()}
+    return {direction: name for direction, name in first.items() if name}
+
+
+def find_run(model: str | None = None, source: str | None = None, target: str | None = None) -> Run:
+    """The run that `--model` names; by default the released one of the direction, else the newest.
+
+    Args:
+        model: run or folder.
+        source, target: codes or names of languages; without them any will do, by default the first of `RELEASED`.
+
+    Raises RunError if there is none, or if the named one translates from or to another language.
+    """
+    wanted = [language and primary_language(language) for language in (source, target)]
+
+    def suits(run: Run) -> bool:
+        config = run.read_config(Config)
+        found = primary_language(config.source), primary_language(config.target)
+        return all(code in (None, language) for code, language in zip(wanted, found, strict=True))
+
+    released = (
+        name
+        for direction, name in released_runs().items()
+        if all(code in (None, language) for code, language in zip(wanted, direction, strict=True))
+    )
+    try:
+        run = Run.find(model, TASK, next(released, ""), suits=suits)
+    except RunError:
+        if model is not None or not any(wanted):
+            raise
+        raise RunError(f"no model translates {_described(source, target)}; {described_directions()}") from None
+    if not suits(run):
+        config = run.read_config(Config)
+        found = _described(config.source, config.target)
+        raise RunError(f"{run.name} translates {found}; a model {_described(source, target)} was expected")
+    return run
+
+
+def _described(source: str | None, target: str | None) -> str:
+    parts = ("from", source), ("to", target)
+    return " ".join(f"{word} {language_name(language)}" for word, language in parts if language)
+
+
+def described_directions() -> str:
+    """What the released models translate, for messages."""
+    directions = "; ".join(_described(*direction) for direction in released_runs())
+    return f"there are models {directions}" if directions else "there is no released model"

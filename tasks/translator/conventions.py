@@ -19,9 +19,48 @@ LANGUAGES = ("en", "de", "fr")
 Forms = tuple[str, ...]
 
 MONTHS = {
-    "en": "January February March April May June July August September October November December".split(),
-    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember".split(),
-    "fr": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split(),
+    "en": [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ],
+    "de": [
+        "Januar",
+        "Februar",
+        "März",
+        "April",
+        "Mai",
+        "Juni",
+        "Juli",
+        "August",
+        "September",
+        "Oktober",
+        "November",
+        "Dezember",
+    ],
+    "fr": [
+        "janvier",
+        "février",
+        "mars",
+        "avril",
+        "mai",
+        "juin",
+        "juillet",
+        "août",
+        "septembre",
+        "octobre",
+        "novembre",
+        "décembre",
+    ],
 }
 CURRENCIES = {  # symbol -> names of an amount other than one
     "€": {"en": "euros", "de": "Euro", "fr": "euros"},
@@ -109,7 +148,13 @@ def time_forms(hour: int, minute: int, language: str) -> Forms:
     """A time of the day, of 24 hours."""
     if language == "de":
         short = [f"{hour} Uhr"] * (not minute)
-        return *short, f"{hour}:{minute:02} Uhr", f"{hour}.{minute:02} Uhr", f"{hour:02}:{minute:02}", f"{hour}:{minute:02}"
+        return (
+            *short,
+            f"{hour}:{minute:02} Uhr",
+            f"{hour}.{minute:02} Uhr",
+            f"{hour:02}:{minute:02}",
+            f"{hour}:{minute:02}",
+        )
     if language == "fr":
         minutes = f"{minute:02}" if minute else ""
         return f"{hour} h {minutes}".strip(), f"{hour}h{minutes}", f"{hour}:{minute:02}", f"{hour:02}:{minute:02}"

@@ -145,8 +145,8 @@ def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
 
 
 def _corpus_name(config: Config) -> str:
-    """The corpus's name in `datasets`: of scenes the captions alone, which need no rendered images; of Tatoeba, unless a
-    variant is named, that of the languages."""
+    """The corpus's name in `datasets`: of scenes the captions alone, which need no rendered images; of Tatoeba the
+    variant of the languages, unless one is named."""
     if config.corpus == "scenes":
         return "scenes/captions"
     if config.corpus not in ("tatoeba", "everyday"):

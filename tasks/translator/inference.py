@@ -73,13 +73,15 @@ class Translator:
     @classmethod
     def load(
         cls, model: str | None = None, *others: str, beam: int | None = None, n_best: int = 1,
-        language_model: LanguageModel | None = None, as_is: bool = False,
+        language_model: LanguageModel | None = None, as_is: bool = False, source: str | None = None,
+        target: str | None = None,
     ) -> "Translator":  # fmt: skip
         """Loads a run or folder, by default the released model; further ones form an ensemble with it.
 
-        Raises RunError if a run is missing or damaged, UserError if an ensemble differs in languages or vocabularies.
+        `source` and `target` name the languages, by codes such as "de" or in English. Raises RunError if a run is
+        missing, damaged or of another direction, UserError if an ensemble differs in languages or vocabularies.
         """
-        runs = [find_run(name) for name in (model, *others)]
+        runs = [find_run(name, source, target) for name in (model, *others)]
         loaded = [load_model(run) for run in runs]
         languages = [f"from {config.source} to {config.target}" for config, _, _ in loaded]
         fingerprints = [[side.fingerprint for side in vocabulary] for _, vocabulary, _ in loaded]

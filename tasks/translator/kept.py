@@ -35,7 +35,7 @@ _CAPITALISED = r"(?:[ ][A-ZÀ-Ý][a-zà-ÿß][\w'-]*)"
 _PHRASE = re.compile(
     rf"""(?<![\w.,:/+-])(?:
       {"|".join(pattern.replace(" ", "[ ]") for patterns in NAMED_DATES.values() for pattern in patterns)}
-    | (?:\+\d{{1,3}}|\(?0\d{{1,4}}\)?|\(\d{{3}}\))(?:[ ]?[-/(]?\d{{2,}}\)?|[ ]\d(?=[ ]\d))+(?:[ /-]\d+)*  # +49 30 1234567
+    | (?:\+\d{{1,3}}|\(?0\d{{1,4}}\)?|\(\d{{3}}\))(?:[ ]?[-/(]?\d{{2,}}\)?|[ ]\d(?=[ ]\d))+(?:[ /-]\d+)*  # +49 30 12345
     | \d{{1,2}}(?:[:.]\d{{2}})?[ ]?[aApP](?:\.[mM]\.|[mM]\b)                                 # 2:30 p.m.
     | \d{{1,2}}(?:[:.]\d{{2}})?[ ]Uhr\b                                                      # 14:30 Uhr
     | \d{{1,2}}[ ]?h(?:[ ]?\d{{2}})?(?!\w)                                                   # 14 h 30
@@ -48,7 +48,9 @@ _PHRASE = re.compile(
     | [A-ZÄÖÜ][\w-]*(?:straße|strasse|str\.|weg|gasse|allee|platz|ring|damm|ufer)[ ]\d+[a-z]?  # Lindenweg 3
       (?:,[ ]\d{{5}}{_CAPITALISED}+)?
     | (?:[A-Z]{{2,5}}|[A-Z]+-[A-Z])[ ]\d+(?!\w|[.,:]\d)                                         # LH 452
-    )""".replace("(?P<month>", "(?:").replace("(?P<day>", "(?:").replace("(?P<year>", "(?:"),
+    )""".replace("(?P<month>", "(?:")
+    .replace("(?P<day>", "(?:")
+    .replace("(?P<year>", "(?:"),
     re.VERBOSE,
 )
 
@@ -83,9 +85,7 @@ class Span:
         return self.text[:1].isdigit()
 
 
-def find_spans(
-    sentence: str, vocabulary: Vocabulary, language: str, target: str = "", rare: int = RARE
-) -> list[Span]:
+def find_spans(sentence: str, vocabulary: Vocabulary, language: str, target: str = "", rare: int = RARE) -> list[Span]:
     """The numbers, addresses and names of a sentence in a language, in order, with their forms in that of the target.
 
     A single word is a name if it has at least `rare` tokens.

@@ -1,12 +1,12 @@
-"""Training pairs as people type: in lower case or capitals, without accents, with other marks; several sentences a line.
+"""Training pairs as people type them: in other case, without accents, with other marks; several sentences a line.
 
-    lower case      wie geht's?           How are you?         the translation stays as it is
-    capitals        WIE GEHT'S?           HOW ARE YOU?         it is in capitals too
-    no mark         Wie geht's            How are you          it has none either
-    more marks      Wie geht's???         How are you???       it has the same
-    typography      Wie geht’s? „Gut.“    How are you? “Good.” its quotes are those of its language
-    plain letters   Bis spaeter!          See you later!       it stays as it is
-    French spaces   Ça va?                How are you?         it stays as it is
+lower case      wie geht's?           How are you?         the translation stays as it is
+capitals        WIE GEHT'S?           HOW ARE YOU?         it is in capitals too
+no mark         Wie geht's            How are you          it has none either
+more marks      Wie geht's???         How are you???       it has the same
+typography      Wie geht’s? „Gut.“    How are you? “Good.” its quotes are those of its language
+plain letters   Bis spaeter!          See you later!       it stays as it is
+French spaces   Ça va?                How are you?         it stays as it is
 """
 
 import random
@@ -70,7 +70,9 @@ def without_mark(pair: Pair, languages: Pair, rng: random.Random) -> Pair:
 def more_marks(pair: Pair, languages: Pair, rng: random.Random) -> Pair:
     """Two or three of the final mark; of "!" and "?" also both."""
     mark = pair[0][-1:]
-    if not mark or mark not in ".!?" or mark != pair[1][-1:] or (mark == "." and rng.random() < 0.7):  # "..." is rarer than "!!"
+    if (
+        not mark or mark not in ".!?" or mark != pair[1][-1:] or (mark == "." and rng.random() < 0.7)
+    ):  # "..." is rarer than "!!"
         return pair
     more = "..." if mark == "." else rng.choice((mark * 2, mark * 3, "?!" if mark == "?" else "!"))
     return pair[0].rstrip(".!?") + more, pair[1].rstrip(".!?") + more
@@ -78,11 +80,9 @@ def more_marks(pair: Pair, languages: Pair, rng: random.Random) -> Pair:
 
 def typography(pair: Pair, languages: Pair, rng: random.Random) -> Pair:
     """Typographic quotes, and in the sentence also apostrophes."""
-    first, second = (
-        _QUOTED.sub(lambda match, form=_QUOTES.get(language, "“{}”"): form.format(match[1]), side)
-        for side, language in zip(pair, languages, strict=True)
-    )
-    return first.replace("'", "’"), second
+    quotes = (_QUOTES.get(language, "“{}”").replace("{}", r"\1") for language in languages)
+    first, second = (_QUOTED.sub(form, side) for form, side in zip(quotes, pair, strict=True))
+    return first.replace("'", "\u2019"), second
 
 
 def plain_letters(pair: Pair, languages: Pair, rng: random.Random) -> Pair:

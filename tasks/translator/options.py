@@ -18,8 +18,8 @@ class SearchOptions:
     """Which models translate, and with which search."""
 
     model: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Run or folder; given several times, the models form an ensemble; default: the released model, else the newest
-    run."""
+    """Run or folder; given several times, the models form an ensemble; default: the released model of the direction,
+    else the newest run."""
     beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
     """Beam width; default: the value in the run's config."""
     as_is: bool = False

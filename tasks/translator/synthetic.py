@@ -24,8 +24,10 @@ TEST_CASES = 40  # sentences of each kind on which copying is measured
 TEMPLATE, SUBSTITUTED = 0.4, 0.7  # bounds of a random number, in the order of the docstring; the rest is appended
 LONGEST = 100  # characters of a sentence that a value is appended to
 
-_NAME = re.compile(r"\bTom\b(?!['’])")  # the most frequent name of Tatoeba
-_NUMBER = re.compile(r"(?<![\w.,:/$€£-])(?<![$€£] )(?!1\d\b|2[0-4]\b)\d{2,4}(?= [^\W\d_]|[.!?]?$)")  # no time of the day
+_NAME = re.compile(r"\bTom\b(?!['\u2019])")  # the most frequent name of Tatoeba
+_NUMBER = re.compile(
+    r"(?<![\w.,:/$€£-])(?<![$€£] )(?!1\d\b|2[0-4]\b)\d{2,4}(?= [^\W\d_]|[.!?]?$)"
+)  # no time of the day
 _END = re.compile(r"\s?([.!?…]*)$")
 
 

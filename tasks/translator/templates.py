@@ -10,7 +10,11 @@ TEMPLATES: dict[str, list[Template]] = {
     "number": [
         ("The town has {} inhabitants.", "Die Stadt hat {} Einwohner.", "La ville compte {} habitants."),
         ("We counted {} cars.", "Wir haben {} Autos gezählt.", "Nous avons compté {} voitures."),
-        ("There are {} books in the library.", "In der Bibliothek gibt es {} Bücher.", "Il y a {} livres à la bibliothèque."),
+        (
+            "There are {} books in the library.",
+            "In der Bibliothek gibt es {} Bücher.",
+            "Il y a {} livres à la bibliothèque.",
+        ),
         ("He has {} followers.", "Er hat {} Follower.", "Il a {} abonnés."),
         ("More than {} people came.", "Mehr als {} Menschen kamen.", "Plus de {} personnes sont venues."),
         ("The answer is {}.", "Die Antwort ist {}.", "La réponse est {}."),
@@ -25,13 +29,21 @@ TEMPLATES: dict[str, list[Template]] = {
         ("The value rose to {}.", "Der Wert stieg auf {}.", "La valeur est montée à {}."),
         ("Multiply it by {}.", "Multipliziere es mit {}.", "Multiplie-le par {}."),
         ("Her grade is {}.", "Ihre Note ist {}.", "Sa note est de {}."),
-        ("They earned {} million last year.", "Sie haben letztes Jahr {} Millionen verdient.", "Ils ont gagné {} millions l'an dernier."),
+        (
+            "They earned {} million last year.",
+            "Sie haben letztes Jahr {} Millionen verdient.",
+            "Ils ont gagné {} millions l'an dernier.",
+        ),
         ("The result is {}.", "Das Ergebnis ist {}.", "Le résultat est {}."),
         ("The index fell to {}.", "Der Index fiel auf {}.", "L'indice est tombé à {}."),
     ],
     "percent": [
         ("The price went up by {}.", "Der Preis ist um {} gestiegen.", "Le prix a augmenté de {}."),
-        ("About {} of the students passed.", "Etwa {} der Studenten haben bestanden.", "Environ {} des étudiants ont réussi."),
+        (
+            "About {} of the students passed.",
+            "Etwa {} der Studenten haben bestanden.",
+            "Environ {} des étudiants ont réussi.",
+        ),
         ("You get {} off today.", "Heute bekommen Sie {} Rabatt.", "Vous avez {} de réduction aujourd'hui."),
         ("The battery is at {}.", "Der Akku ist bei {}.", "La batterie est à {}."),
         ("Unemployment fell to {}.", "Die Arbeitslosigkeit sank auf {}.", "Le chômage est tombé à {}."),
@@ -85,7 +97,11 @@ TEMPLATES: dict[str, list[Template]] = {
         ("My number is {}.", "Meine Nummer ist {}.", "Mon numéro est le {}."),
         ("Call me at {}.", "Ruf mich unter {} an.", "Appelle-moi au {}."),
         ("You can reach us at {}.", "Sie erreichen uns unter {}.", "Vous pouvez nous joindre au {}."),
-        ("Please call {} if you have any questions.", "Bei Fragen rufen Sie bitte {} an.", "Pour toute question, appelez le {}."),
+        (
+            "Please call {} if you have any questions.",
+            "Bei Fragen rufen Sie bitte {} an.",
+            "Pour toute question, appelez le {}.",
+        ),
         ("Phone: {}", "Telefon: {}", "Téléphone : {}"),
         ("His office number is {}.", "Seine Büronummer ist {}.", "Son numéro de bureau est le {}."),
         ("Send a text message to {}.", "Schick eine SMS an {}.", "Envoie un SMS au {}."),
@@ -97,7 +113,11 @@ TEMPLATES: dict[str, list[Template]] = {
         ("Send it to {}, please.", "Schick es bitte an {}.", "Envoie-le à {}, s'il te plaît."),
         ("E-mail: {}", "E-Mail: {}", "E-mail : {}"),
         ("I got a message from {}.", "Ich habe eine Nachricht von {} bekommen.", "J'ai reçu un message de {}."),
-        ("You can contact {} at any time.", "Sie können sich jederzeit an {} wenden.", "Vous pouvez contacter {} à tout moment."),
+        (
+            "You can contact {} at any time.",
+            "Sie können sich jederzeit an {} wenden.",
+            "Vous pouvez contacter {} à tout moment.",
+        ),
         ("Please forward it to {}.", "Bitte leite es an {} weiter.", "Merci de le transférer à {}."),
     ],
     "web": [
@@ -106,7 +126,11 @@ TEMPLATES: dict[str, list[Template]] = {
         ("Our website is {}.", "Unsere Website ist {}.", "Notre site web est {}."),
         ("I read it on {}.", "Ich habe es auf {} gelesen.", "Je l'ai lu sur {}."),
         ("More information: {}", "Weitere Informationen: {}", "Plus d'informations : {}"),
-        ("Go to {} and click on the picture.", "Gehe auf {} und klicke auf das Bild.", "Va sur {} et clique sur l'image."),
+        (
+            "Go to {} and click on the picture.",
+            "Gehe auf {} und klicke auf das Bild.",
+            "Va sur {} et clique sur l'image.",
+        ),
         ("You can register at {}.", "Du kannst dich unter {} anmelden.", "Tu peux t'inscrire sur {}."),
         ("The photos are on {}.", "Die Fotos sind auf {}.", "Les photos sont sur {}."),
     ],
@@ -138,9 +162,13 @@ TEMPLATES: dict[str, list[Template]] = {
         ("Open the file {}.", "Öffne die Datei {}.", "Ouvre le fichier {}."),
         ("Please install version {}.", "Bitte installieren Sie Version {}.", "Veuillez installer la version {}."),
         ("My flight is {}.", "Mein Flug ist {}.", "Mon vol est le {}."),
-        ("Enter {} and press the button.", "Gib {} ein und drücke auf den Knopf.", "Saisis {} et appuie sur le bouton."),
+        (
+            "Enter {} and press the button.",
+            "Gib {} ein und drücke auf den Knopf.",
+            "Saisis {} et appuie sur le bouton.",
+        ),
         ("The license plate is {}.", "Das Kennzeichen ist {}.", "La plaque d'immatriculation est {}."),
         ("We need {} today.", "Wir brauchen heute {}.", "Il nous faut {} aujourd'hui."),
         ("The model is called {}.", "Das Modell heißt {}.", "Le modèle s'appelle {}."),
     ],
-}  # fmt: skip
+}

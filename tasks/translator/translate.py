@@ -1,6 +1,7 @@
 """Translates sentences.
 
     python -m tasks.translator.translate "Ein Hund läuft über eine Wiese."
+    python -m tasks.translator.translate --from en --to fr "A dog runs across a meadow."
     python -m tasks.translator.translate --file sentences.txt --output translations.txt
     cat sentences.txt | python -m tasks.translator.translate -
     python -m tasks.translator.translate "Ein Hund läuft." --n-best 5 --alignment alignment.png
@@ -8,28 +9,36 @@
 
 Writes one line for each line, as soon as the input pauses. A line may hold several sentences. Its translation is empty
 if it is empty or has a clause that is too long; the latter is reported on standard error, and the other lines are
-translated. Numbers, names and addresses stay as they are; `--json` says how (`kept`).
+translated. Numbers, names and addresses stay as they are, or are written as in the target language; `--json` says how
+(`kept`).
+
+Without --model the released model of the direction translates. Without --from too the language of each line is guessed,
+and a line in a language that no released model translates is reported. English becomes German unless --to says another.
 """
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import exp
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from shared.bounds import Beam
 from shared.cli import USAGE, OutputOptions, Results, check_n_best, command, parse, print_error
 from shared.errors import UserError
+from shared.languages import primary_language
 from shared.outputs import PICTURES, Output, check_outputs, numbered_paths
+from shared.runs import Run
 from shared.text import check_readable, read_batches
-from tasks.translator.config import find_run
+from tasks.translator.config import find_run, released_runs
 from tasks.translator.options import SearchOptions
 
 if TYPE_CHECKING:
+    from tasks.translator.directions import LineTranslators
     from tasks.translator.inference import Translator
     from tasks.translator.translation import Translation
 
@@ -42,6 +51,10 @@ class Arguments(SearchOptions, OutputOptions):
     """Sentences, or - for the lines of standard input."""
     file: str | None = None
     """Translate the lines of this file, or of standard input for -."""
+    source: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """Language of the sentences, such as de or German; default: guessed for each line, unless --model is given."""
+    target: Annotated[str | None, tyro.conf.arg(name="to")] = None
+    """Language of the translations; default: that of the first released model."""
     n_best: Beam = 1
     """Number of translations of each sentence; with more than one, their probabilities are written too."""
     moses: bool = False
@@ -95,7 +108,7 @@ def _with_confidence(translation: "Translation") -> str:
 
 
 def translate_batches(
-    translator: "Translator", batches: Iterable[Sequence[str]], failed: list[int]
+    translator: "Translator | LineTranslators", batches: Iterable[Sequence[str]], failed: list[int]
 ) -> "Iterator[tuple[str, list[Translation]]]":
     """Each line with its translations; reports lines that are too long and appends their numbers to `failed`.
 
@@ -126,11 +139,24 @@ def check(options: Arguments) -> None:
     check_n_best(options.n_best, options.beam)
 
 
+def find_runs(options: Arguments) -> list[Run]:
+    """The runs that the options name; else the released ones of all directions, if the language is to be guessed.
+
+    Raises RunError if there is none.
+    """
+    if not options.model and not options.source:
+        target = options.target and primary_language(options.target)
+        guessed = [name for (_, other), name in released_runs().items() if target in (None, other)]
+        if guessed:
+            return list(map(find_run, guessed))
+    return [find_run(model, options.source, options.target) for model in options.model or (None,)]
+
+
 @command
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.translator.translate", __doc__)
     check(options)
-    runs = [find_run(model) for model in options.model or (None,)]
+    runs = find_runs(options)
     source = "-" if options.sentences == ("-",) else options.file
     batches: Iterable[Sequence[str]] = read_batches(source, MOST) if source else [options.sentences]
     pictures: list[Path] = []
@@ -148,12 +174,18 @@ def main(arguments: list[str]) -> int:
             "a file of the model": [*(run.path for run in runs), *options.language_models()],
         },
     )
+    from tasks.translator.directions import LineTranslators
     from tasks.translator.inference import Translator
 
-    language_model = options.load_language_model()
-    paths = [str(run.path) for run in runs]
-    search: dict[str, Any] = {"beam": options.beam, "n_best": options.n_best, "as_is": options.as_is}
-    translator = Translator.load(*paths, language_model=language_model, **search)
+    search: dict[str, Any] = {
+        "beam": options.beam, "n_best": options.n_best, "as_is": options.as_is,
+        "language_model": options.load_language_model(),
+    }  # fmt: skip
+    translator: Translator | LineTranslators
+    if options.model or options.source or runs[0].name not in released_runs().values():
+        translator = Translator.load(*(str(run.path) for run in runs), **search)
+    else:
+        translator = LineTranslators(partial(Translator.load, **search), options.target)
     failed: list[int] = []
     count = 0
     with ExitStack() as stack:

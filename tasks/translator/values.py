@@ -23,20 +23,90 @@ from tasks.translator.conventions import (
 
 Value = dict[str, Forms]  # by language
 
-_ONSETS = "b br d dr f fl g gr h j k kl l m n p r s sch st t tr v w z".split()
-_VOWELS = "a e i o u a e i o ai ei ou".split()
+_ONSETS = [
+    "b",
+    "br",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "g",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "kl",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "sch",
+    "st",
+    "t",
+    "tr",
+    "v",
+    "w",
+    "z",
+]
+_VOWELS = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "ei", "ou"]
 _CODAS = ["", "", "", "l", "n", "r", "s", "t", "nd", "rk", "ll", "ck"]
 _ENDINGS = ["", "er", "o", "a", "ini", "son", "sen", "ov", "ez", "ard", "y", "ek", "mann", "eau"]
-_GIVEN = (
-    "Anna Ben Carla David Elena Felix Gina Hugo Ida Jonas Karin Leo Mina Nils Olga Paul Rita Sven Tara Udo Vera Yara Zoe"
-).split()
+_GIVEN = [
+    "Anna",
+    "Ben",
+    "Carla",
+    "David",
+    "Elena",
+    "Felix",
+    "Gina",
+    "Hugo",
+    "Ida",
+    "Jonas",
+    "Karin",
+    "Leo",
+    "Mina",
+    "Nils",
+    "Olga",
+    "Paul",
+    "Rita",
+    "Sven",
+    "Tara",
+    "Udo",
+    "Vera",
+    "Yara",
+]
 _DOMAINS = ("com", "org", "net", "de", "fr", "co.uk", "eu", "info", "io")
 _WORDS = ("info", "contact", "office", "service", "mail", "shop", "team", "hello", "post", "support")
 _PAGES = ("news", "help", "page", "product", "article", "blog", "search", "index.html", "docs", "img")
 _TREES = {
-    "en": "Oak Maple Church Mill Park High Station Rose Hill Bridge Lake Green".split(),
-    "de": "Linden Birken Kirch Mühlen Park Haupt Bahnhof Rosen Berg Brücken See Garten".split(),
-    "fr": ["des Lilas", "du Moulin", "de l'Église", "de la Gare", "des Roses", "du Parc", "Victor", "du Pont", "du Lac"],
+    "en": ["Oak", "Maple", "Church", "Mill", "Park", "High", "Station", "Rose", "Hill", "Bridge", "Lake", "Green"],
+    "de": [
+        "Linden",
+        "Birken",
+        "Kirch",
+        "Mühlen",
+        "Park",
+        "Haupt",
+        "Bahnhof",
+        "Rosen",
+        "Berg",
+        "Brücken",
+        "See",
+        "Garten",
+    ],
+    "fr": [
+        "des Lilas",
+        "du Moulin",
+        "de l'Église",
+        "de la Gare",
+        "des Roses",
+        "du Parc",
+        "Victor",
+        "du Pont",
+        "du Lac",
+    ],
 }
 _WAYS = {
     "en": ("Street", "Road", "Avenue", "Lane", "Drive"),
@@ -162,7 +232,10 @@ def _e_mail(rng: random.Random) -> Value:
 
 def _web(rng: random.Random) -> Value:
     start = rng.choice(("www.", "https://", "https://www.", "http://", ""))
-    path = "".join(f"/{rng.choice((rng.choice(_PAGES), _syllables(rng, 1), _digits(rng, 3)))}" for _ in range(rng.choice((0, 0, 1, 1, 2))))
+    path = "".join(
+        f"/{rng.choice((rng.choice(_PAGES), _syllables(rng, 1), _digits(rng, 3)))}"
+        for _ in range(rng.choice((0, 0, 1, 1, 2)))
+    )
     query = f"?{rng.choice(('id', 'q', 'p', 'lang'))}={rng.choice((_digits(rng, 2), _syllables(rng, 1)))}"
     return _copied(f"{start}{_site(rng)}{path}{query * (bool(path) and rng.random() < 0.3)}")
 
@@ -174,7 +247,12 @@ def _address(rng: random.Random) -> Value:
         tree = invented_name(rng)
     house = f"{rng.randint(1, 250)}{rng.choice(('', '', '', 'a', 'b'))}"
     if language == "en":
-        code = rng.choice((f"{rng.choice(_CAPITALS)}{rng.choice(_CAPITALS)}{rng.randint(1, 9)} {rng.randint(1, 9)}AP", _digits(rng, 5)))
+        code = rng.choice(
+            (
+                f"{rng.choice(_CAPITALS)}{rng.choice(_CAPITALS)}{rng.randint(1, 9)} {rng.randint(1, 9)}AP",
+                _digits(rng, 5),
+            )
+        )
         street, place = f"{house} {tree} {way}", f"{city} {code}"
     elif language == "de":
         street, place = f"{tree}{way} {house}", f"{_digits(rng, 5)} {city}"
@@ -196,7 +274,7 @@ def _code(rng: random.Random) -> Value:
         rng.choice((
             f"{letters}-{d(rng, rng.choice((2, 3, 4, 5)))}", f"{letters} {d(rng, rng.choice((3, 4)))}",
             f"{letters}{d(rng, rng.choice((1, 2, 3)))}", f"#{d(rng, rng.choice((3, 4, 6)))}",
-            f"{d(rng, 1)}.{rng.randrange(30)}.{rng.randrange(20)}", f"v{d(rng, 1)}.{rng.randrange(20)}.{rng.randrange(20)}",
+            f"{d(rng, 1)}.{rng.randrange(30)}.{rng.randrange(20)}", f"v{d(rng, 1)}.{rng.randrange(20)}.{d(rng, 1)}",
             ".".join(str(rng.randrange(256)) for _ in range(4)),
             f"{_syllables(rng, 2)}.{rng.choice(_FILES)}", f"{_syllables(rng, 1)}_{d(rng, 4)}.{rng.choice(_FILES)}",
             "".join(rng.choice(_CAPITALS + "23456789") for _ in range(rng.randint(5, 9))) + d(rng, 1),

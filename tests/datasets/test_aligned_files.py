@@ -35,7 +35,7 @@ def test_no_sentence_of_either_language_is_in_two_splits():
 
 
 def test_case_and_punctuation_do_not_divide_a_sentence():
-    assert folded("Wie geht’s, Tom?") == folded("wie GEHTS TOM") == "wiegehtstom"
+    assert folded("Wie geht\u2019s, Tom?") == folded("wie GEHTS TOM") == "wiegehtstom"
     assert folded("STRASSE.") == folded("Straße") == "strasse"
     assert folded("Cafe\u0301") == folded("CAFÉ") != folded("cafe")
     assert folded("कि") != folded("क")  # a vowel sign is no letter
