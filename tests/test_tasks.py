@@ -33,7 +33,10 @@ PATTERN = {
     "export": {"export": ["model", "beam"], "main": ["arguments"]},
     "card": {"terms": ["run"], "write": ["run"]},
 }
-FURTHER = {("language_model", "find_run"): ["reads"]}  # causal or bidirectional: the verbs need one of the two
+FURTHER = {
+    ("language_model", "find_run"): ["reads"],  # causal or bidirectional: the verbs need one of the two
+    ("translator", "find_run"): ["source", "target"],  # each direction has a model
+}
 CONSTANTS = {"config": ["TASK", "RELEASED", "RELEASED_FILES", "PRESETS", "Config"], "data": ["Split"]}
 CLASSES = {
     "captioner": ["ImageCaptioner"],

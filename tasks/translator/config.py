@@ -266,5 +266,5 @@ def _described(source: str | None, target: str | None) -> str:
 
 def described_directions() -> str:
     """What the released models translate, for messages."""
-    directions = "; ".join(_described(*direction) for direction in released_runs())
-    return f"there are models {directions}" if directions else "there is no released model"
+    pairs = [f"{language_name(source)} to {language_name(target)}" for source, target in released_runs()]
+    return f"there are models for {', '.join(pairs)}" if pairs else "there is no released model"

@@ -43,7 +43,7 @@ TOLERANCE = 1e-3  # of log-probabilities; two graphs may add in different order
 EXAMPLES = (
     "a small red circle .", "", "ein Hund\tläuft , und\u732b!", "of the", "\U0001f600", "le chat noir",
     "Two men are playing football .", "eine Frau mit einem Hut steht vor einem Haus",
-    "ein scho\u0308ner Mu\u0308ller &amp; Co.",
+    "ein scho\u0308ner Mu\u0308ller &amp; Co.", "le\u00a0chat est\u00adil noir\u202f?",
 )  # fmt: skip
 
 
@@ -74,6 +74,7 @@ def endpoints(
     from shared.export import MISSING, Endpoint, first_error, message
     from shared.text import SPACE
     from shared.text_in_graph import as_utf8, keep_rows, without_entities
+    from tasks.translator.text import INVISIBLE, SPACES
 
     source_table, target_table = tables
     vocabulary = translator.vocabulary.target
@@ -81,7 +82,8 @@ def endpoints(
     max_length = translator.config.max_length
 
     def clean(text):
-        text = composition(without_entities(text))
+        text = tf.strings.regex_replace(without_entities(text), SPACES, " ")
+        text = composition(tf.strings.regex_replace(text, INVISIBLE, ""))
         return tf.strings.regex_replace(tf.strings.regex_replace(text, SPACE, " "), "^ | $", "")
 
     def with_end(table, tokens, ids):

@@ -7,17 +7,20 @@ from html.entities import html5
 
 from shared.text import tidy
 
+SPACES = "[\u00a0\u2007\u2009\u202f]"  # of a fixed width or without a line break, as before French marks
+INVISIBLE = "[\u00ad\u200b\ufeff]"  # where a line may break
 # An entity of HTML, or one whose ampersand was encoded again, once or more: &amp;  &#39;  &amp;quot;
 ENTITY = re.compile(r"&(?:amp;)*(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]\w{1,30});")
 
 
 def clean(sentence: str) -> str:
-    """The sentence in Unicode's composed form (NFC), with characters for the entities of HTML, and single spaces.
+    """The sentence in Unicode's composed form (NFC), with characters for the entities of HTML, and single plain spaces.
 
     >>> clean("Tom &amp; Jerry &amp;quot;live&amp;quot;  AT&T")
     'Tom & Jerry "live" AT&T'
     """
-    return tidy(unicodedata.normalize("NFC", without_entities(sentence)))
+    visible = re.sub(INVISIBLE, "", re.sub(SPACES, " ", without_entities(sentence)))
+    return tidy(unicodedata.normalize("NFC", visible))
 
 
 def without_entities(text: str) -> str:

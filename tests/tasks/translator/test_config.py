@@ -31,6 +31,12 @@ def test_presets_have_the_languages_of_their_names():
         ({"corpus": "files"}, "--corpus files and its files were expected together"),
         ({"beam": 0}, "beam 0: a number from 1 to 100 was expected"),
         ({"vocabulary_size": 100_000, "embedding_units": 10_000}, "1,000,000,000 parameters of the embedding; at most"),
+        ({"subword_dropout": 0.1}, r"subword_dropout 0.1: the tokens are words; 0 was expected"),
+        ({"synthetic_pairs": 1.5}, "synthetic_pairs 1.5: a number from 0 to 1 was expected"),
+        (
+            {"synthetic_pairs": 0.1, "target": "es"},
+            "synthetic_pairs 0.1: there are none of en and es, only of",
+        ),
         ({"label_smoothing": 1.0}, "label_smoothing 1.0: a number from 0 to below 1 was expected"),
     ],
 )

@@ -7,9 +7,10 @@ import pytest
 
 import datasets
 from datasets import CorpusError
-from tasks.translator.config import MULTI30K, SCENES
+from tasks.translator.config import EVERYDAY, MULTI30K, SCENES
 from tasks.translator.data import (
     Split,
+    augmented,
     build_vocabulary,
     fingerprint,
     fitted,
@@ -147,3 +148,59 @@ def test_joint_vocabulary():
     assert {"dog", "Hund"} <= set(source.table)
     subwords, _ = build_vocabulary(replace(SCENES, vocabulary="subwords", vocabulary_size=300), PAIRS)
     assert subwords.decode(subwords.encode("Žižek 犬")) == "Žižek 犬"
+
+
+def test_the_pairs_of_tatoeba_for_two_languages(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(
+        datasets, "load", lambda name, *_: loaded.append(name) or [{"eng": "a", "fra": "un", "deu": "e"}]
+    )
+    for source, target, expected in (("de", "en", ("e", "a")), ("en", "fr", ("a", "un")), ("fra", "eng", ("un", "a"))):
+        config = replace(EVERYDAY, source=source, target=target, synthetic_pairs=0.0)
+        assert load_split(config, "dev") == Split([expected[0]], [expected[1]])
+    assert loaded == ["tatoeba/deu", "tatoeba/fra", "tatoeba/fra"]
+    load_split(replace(EVERYDAY, corpus="tatoeba", source="eng", target="fra"), "dev")
+    load_split(replace(EVERYDAY, corpus="tatoeba/fra", source="eng", target="fra"), "dev")
+    assert loaded[3:] == ["tatoeba/fra", "tatoeba/fra"]
+    with pytest.raises(CorpusError, match="everyday has no pairs from de to fr; English and another language were"):
+        load_split(replace(EVERYDAY, target="fr"), "dev")
+
+
+def test_training_pairs_are_augmented():
+    config = replace(EVERYDAY, synthetic_pairs=0.5, joined_pairs=0.2, noisy_pairs=0.1)
+    train = Split([f"Das ist Tom {i}." for i in range(40)], [f"This is Tom {i}." for i in range(40)])
+    split = augmented(config, train)
+    assert (len(split.sources), len(split.targets)) == (40 + 20 + 8 + 4,) * 2
+    assert (split.sources[:40], split.targets[:40]) == (train.sources, train.targets)
+    assert augmented(config, train) == split != augmented(replace(config, seed=2), train)
+    assert all(text == " ".join(text.split()) for text in (*split.sources, *split.targets))
+    assert augmented(MULTI30K, train) == train
+
+
+def test_digits_are_subwords_of_their_own():
+    texts = [f"In {year} waren es {year * 7}." for year in range(1900, 2000)] * 3
+    config = replace(EVERYDAY, vocabulary_size=400)
+    vocabulary = build_vocabulary(config, Split(texts, texts)).source
+    assert not [piece for piece in vocabulary.table[260:] if any(map(str.isdigit, piece)) and len(piece.strip()) > 1]
+    assert vocabulary.pieces("In 1987") == [" In", " 1", "9", "8", "7"]
+    plain = build_vocabulary(replace(config, single_digits=False), Split(texts, texts)).source
+    assert " 19" in plain.table
+
+
+def test_each_epoch_has_other_subwords_of_the_same_text():
+    config = replace(EVERYDAY, vocabulary_size=300, batch_size=3, subword_dropout=0.4, alignment_weight=0.5)
+    vocabulary = build_vocabulary(config, PAIRS)
+    batches, seen = training_batches(config, PAIRS, vocabulary), set()
+    longest = max(batches.sizes["target"])
+    for epoch in range(8):
+        batches.epoch = epoch
+        inputs, targets = batches[0]
+        assert {vocabulary.target.decode(row) for row in targets.tolist()} == {*PAIRS.targets}
+        assert {vocabulary.source.decode(row) for row in inputs["source_ids"].tolist()} == {*PAIRS.sources}
+        assert targets.shape[1] < longest
+        np.testing.assert_allclose(inputs["alignment"].sum(axis=-1), targets > 0, rtol=1e-5)
+        seen.add(targets.tobytes())
+    assert len(seen) > 5
+    batches.epoch = 0
+    again = training_batches(config, PAIRS, vocabulary)
+    np.testing.assert_array_equal(again[0][1], batches[0][1])

@@ -5,7 +5,8 @@ import importlib.util
 import pytest
 
 from shared.errors import UserError
-from tasks.translator.scoring import Bleu, alignment_error_rate, bleu_tokenizer, translation_scores
+from tasks.translator.scoring import Bleu, alignment_error_rate, bleu_tokenizer, copied, translation_scores
+from tasks.translator.synthetic import Case
 
 
 def test_scores_by_hand():
@@ -69,3 +70,8 @@ def test_a_tokenizer_that_is_asked_for(monkeypatch):
     monkeypatch.setattr("tasks.translator.scoring._bleu", fail)
     with pytest.raises(UserError, match="ja-mecab is not installed: pip install"):
         Bleu("ja", ["a"], "ja-mecab")
+
+
+def test_what_is_copied_by_kind():
+    cases = [Case("number", "x 5", ("5",)), Case("number", "x 6", ("6",)), Case("name", "Kai", ("Kai",))]
+    assert copied(cases, ["a 5", "a 16", "Kai!"]) == {"all": 0.6667, "number": 0.5, "name": 1.0}

@@ -103,7 +103,7 @@ def test_words_that_are_unknown_keep_their_letters():
 @pytest.mark.parametrize(
     ("sentence", "expected"),
     [
-        ("Ein Hund, 37 mit 12,50 €.", ["37", "12,50"]),
+        ("Ein Hund, 37 mit 12,50 €.", ["37", "12,50 €"]),
         ("(www.uni.de/x?a=1), a.b@c.org: https://t.co/Xy.", ["www.uni.de/x?a=1", "a.b@c.org", "https://t.co/Xy"]),
         ("Ein Hund mit Kofi Annan läuft", ["Kofi Annan"]),
         ("Ein Schäferhund läuft mit 14:30 A380 @me #x50 50%.", ["14:30", "A380", "@me", "#x50", "50%"]),
@@ -115,6 +115,53 @@ def test_spans_that_are_kept(sentence, expected):
     assert [span.text for span in spans] == expected
     for span in spans:
         assert " ".join(sentence.split(" ")[span.start : span.stop]) == f"{span.before}{span.text}{span.after}"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "language", "target", "expected"),
+    [
+        ("Ruf +49 30 1234567 an.", "de", "en", [("+49 30 1234567", "+49 30 1234567")]),
+        ("Appelle le 01 23 45 67 89.", "fr", "en", [("01 23 45 67 89", "01 23 45 67 89")]),
+        ("Call (555) 123-4567 or 555-0123.", "en", "de", [("(555) 123-4567",) * 2, ("555-0123",) * 2]),
+        ("Il y a 1 234 567 livres.", "fr", "en", [("1 234 567", "1,234,567")]),
+        ("Es kostet 12,50 €, also 20 %.", "de", "en", [("12,50 €", "€12.50"), ("20 %", "20%")]),
+        ("It costs €12.50 at 2:30 p.m.", "en", "fr", [("€12.50", "12,50 €"), ("2:30 p.m.", "14 h 30")]),
+        ("Am 3. Mai 2026 um 14:30 Uhr.", "de", "en", [("3. Mai 2026", "3 May 2026"), ("14:30 Uhr", "2:30 p.m.")]),
+        ("Il part à 14 h 30 pour 3,5 km.", "fr", "de", [("14 h 30", "14:30 Uhr"), ("3,5 km", "3,5 km")]),
+        ("Er wohnt in Lindenweg 3, 10115 Berlin.", "de", "en", [("Lindenweg 3, 10115 Berlin",) * 2]),
+        ("a dog at 5 Mill Lane, Leeds LS1 4AP.", "en", "de", [("5 Mill Lane, Leeds LS1 4AP",) * 2]),
+        ("au 12 rue des Lilas, 69003 Lyon.", "fr", "en", [("12 rue des Lilas, 69003 Lyon",) * 2]),
+        (
+            "LH 452, HW-7963, am 2051-03-12.",
+            "de",
+            "en",
+            [("LH 452",) * 2, ("HW-7963",) * 2, ("2051-03-12",) * 2],
+        ),
+        ("a dog on notes.txt.", "en", "de", [("notes.txt", "notes.txt")]),
+        ("ICH HABE 25 HUNDE", "de", "en", [("25", "25")]),
+        ("er hat 3 Hunde und 12,50 dabei", "de", "es", [("3", "3"), ("12,50", "12,50")]),
+    ],
+)
+def test_spans_of_several_words_and_their_forms_in_the_other_language(sentence, language, target, expected):
+    spans = kept.find_spans(sentence, VOCABULARY, language, target, rare=99)
+    assert [(span.text, span.forms[0]) for span in spans] == expected
+    for span in spans:
+        assert " ".join(sentence.split(" ")[span.start : span.stop]) == f"{span.before}{span.text}{span.after}"
+
+
+def test_a_span_is_written_as_in_the_language_of_the_translation():
+    sentence = "ein Hund für 12,50 €!"
+    spans = kept.find_spans(sentence, VOCABULARY, "de", "en")
+    found = translation(["A", "dog", "for", "5!"], np.eye(4, 5), ["ein", "Hund", "für", "5!"])
+    assert kept.with_placeholders(sentence, spans, ["5"]) == "ein Hund für 5!"
+    best = kept.restored(found, sentence, spans, ["5"])
+    assert best is not None
+    assert (best.text, best.kept) == ("A dog for €12.50!", [Kept("€12.50", 3, 3, "placeholder")])
+    assert best.attention[3].tolist() == [0, 0, 0, 0.5, 0.5, 0]
+    assert kept.lost(spans, best) == []
+    assert kept.by_model(dataclasses.replace(best, kept=[]), spans).kept == [Kept("€12.50", 3, 3, "model")]
+    assert kept.lost(spans, dataclasses.replace(best, text="A dog for 12.50 euros!")) == []
+    assert kept.lost(spans, dataclasses.replace(best, text="A dog for 12,50 €!")) == spans
 
 
 def test_a_name_of_one_word_where_nouns_have_small_letters():
