@@ -19,49 +19,19 @@ LANGUAGES = ("en", "de", "fr")
 Forms = tuple[str, ...]
 
 MONTHS = {
-    "en": [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
+    "en": (
+        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
         "December",
-    ],
-    "de": [
-        "Januar",
-        "Februar",
-        "März",
-        "April",
-        "Mai",
-        "Juni",
-        "Juli",
-        "August",
-        "September",
-        "Oktober",
-        "November",
+    ),
+    "de": (
+        "Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November",
         "Dezember",
-    ],
-    "fr": [
-        "janvier",
-        "février",
-        "mars",
-        "avril",
-        "mai",
-        "juin",
-        "juillet",
-        "août",
-        "septembre",
-        "octobre",
-        "novembre",
+    ),
+    "fr": (
+        "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre",
         "décembre",
-    ],
-}
+    ),
+}  # fmt: skip
 CURRENCIES = {  # symbol -> names of an amount other than one
     "€": {"en": "euros", "de": "Euro", "fr": "euros"},
     "$": {"en": "dollars", "de": "Dollar", "fr": "dollars"},
@@ -254,6 +224,8 @@ def localised(text: str, source: str, target: str) -> Forms:
     if not are_known(source, target):
         return (text,)
     source, target = primary_language(source), primary_language(target)
+    if text[0] in "-\u2212" and text[1:2].isdigit():
+        return tuple(f"{text[0]}{form}" for form in localised(text[1:], source, target))
     for pattern, forms in _RULES[source]:
         if (match := pattern.fullmatch(text)) and (found := forms(match, target)):
             return tuple(dict.fromkeys(found))

@@ -36,7 +36,7 @@ from tasks.translator.aligner import align
 from tasks.translator.config import MULTI30K, Config
 from tasks.translator.model import Vocabularies
 from tasks.translator.noise import joined_pairs, noisy_pairs
-from tasks.translator.resegmentation import most_tokens, resegmented
+from tasks.translator.resegmentation import Row, most_tokens, resegmented
 from tasks.translator.synthetic import synthetic_pairs
 from tasks.translator.text import clean
 
@@ -253,26 +253,30 @@ def training_batches(config: Config, train: Split, vocabulary: Vocabularies) -> 
     if not pairs:
         raise datasets.CorpusError(f"{config.corpus}: all pairs have more than {config.max_length} tokens")
     sources, targets = (list(side) for side in zip(*pairs, strict=True))
-    alignments = align(sources, targets) if config.alignment_weight else [None] * len(pairs)
+    alignments: Sequence[np.ndarray | None] = [None] * len(pairs)
+    if config.alignment_weight:
+        alignments = align(sources, targets)
 
     def make_batch(indices: np.ndarray, rngs: Sequence[np.random.Generator], sizes: Mapping[str, int]):
-        rows = [(*pairs[i], alignments[i]) for i in indices]
+        rows: list[Row] = [(*pairs[i], alignments[i]) for i in indices]
         if config.subword_dropout:
-            drawn = zip(indices, rows, rngs, strict=True)
-            rows = [resegmented(texts[i], *row, vocabulary, config.subword_dropout, rng) for i, row, rng in drawn]
+            rows = [
+                resegmented(texts[i], row, vocabulary, config.subword_dropout, rng)
+                for i, row, rng in zip(indices, rows, rngs, strict=True)
+            ]
         source_ids = pad([[*row[0], source.end_id] for row in rows], sizes.get("source"))
         target_ids = pad([[target.start_id, *row[1], target.end_id] for row in rows], sizes.get("target"))
         inputs = {"source_ids": source_ids, "target_ids": target_ids[:, :-1]}
         if config.word_dropout:
             inputs = {name: _drop_words(ids, config.word_dropout, rngs) for name, ids in inputs.items()}
         if config.alignment_weight:
-            inputs["alignment"] = _pad_alignments([row[2] for row in rows], *inputs.values())
+            inputs["alignment"] = _pad_alignments([row[2] for row in rows if row[2] is not None], *inputs.values())
         return inputs, target_ids[:, 1:]
 
     lengths = [[len(ids) for ids in side] for side in (sources, targets)]
     most = [[most_tokens(length) if config.subword_dropout else length for length in side] for side in lengths]
     sizes = {"source": [length + 1 for length in most[0]], "target": [length + 2 for length in most[1]]}
-    return BucketedBatches(np.add(*lengths) + 3, config.batch_size, make_batch, config.seed, sizes)
+    return BucketedBatches(np.sum(lengths, axis=0) + 3, config.batch_size, make_batch, config.seed, sizes)
 
 
 def _pad_alignments(alignments: Sequence[np.ndarray], source_ids: np.ndarray, target_ids: np.ndarray) -> np.ndarray:

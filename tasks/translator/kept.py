@@ -39,7 +39,7 @@ _PHRASE = re.compile(
     | \d{{1,2}}(?:[:.]\d{{2}})?[ ]?[aApP](?:\.[mM]\.|[mM]\b)                                 # 2:30 p.m.
     | \d{{1,2}}(?:[:.]\d{{2}})?[ ]Uhr\b                                                      # 14:30 Uhr
     | \d{{1,2}}[ ]?h(?:[ ]?\d{{2}})?(?!\w)                                                   # 14 h 30
-    | (?:[€$£][ ]?{_FIGURES}|{_FIGURES}[ ]?(?:{AFTER_NUMBER})(?![\w'’]))  # €5  3,5 km
+    | (?:[€$£][ ]?{_FIGURES}|[-\u2212]?{_FIGURES}[ ]?(?:{AFTER_NUMBER})(?![\w'’]))  # €5  3,5 km
     | \d{{1,3}}(?:[ ]\d{{3}})+(?:,\d+)?(?!\d)                                                # 1 234 567,5
     | \d{{1,3}}[a-z]?,?[ ](?:rue|avenue|boulevard|place|chemin|allée|quai|impasse)           # 12 rue des Lilas
       (?:[ ](?:de[ ]l'\w+|d'\w+|des?|du|la|les)(?!\w)|{_CAPITALISED})+(?:,[ ]\d{{5}}{_CAPITALISED}+)?

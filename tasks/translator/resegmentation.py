@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shared.vocabulary import SubwordVocabulary
+from shared.vocabulary import SubwordVocabulary, Vocabulary
+
+Row = tuple[list[int], list[int], np.ndarray | None]
+"""The ids of a sentence and of its translation, without special tokens, and their alignment as of `aligner.align`."""
 
 
 def most_tokens(length: int) -> int:
@@ -14,30 +17,37 @@ def most_tokens(length: int) -> int:
 
 def resegmented(
     texts: tuple[str, str],
-    sources: Sequence[int],
-    targets: Sequence[int],
-    alignment: np.ndarray | None,
-    vocabularies: tuple[SubwordVocabulary, SubwordVocabulary],
+    row: Row,
+    vocabularies: tuple[Vocabulary, Vocabulary],
     dropout: float,
     rng: np.random.Generator,
-) -> tuple[list[int], list[int], np.ndarray | None]:
+) -> Row:
     """Another segmentation of both sides of a pair, and its alignment.
 
     Args:
         texts: the pair.
-        sources, targets: its ids by `encode`, which stay for a side that would have more than `most_tokens`.
-        alignment: of these ids, see `realigned`; None without.
-        vocabularies: of source and target.
+        row: its ids by `encode`, which stay for a side that would have more than `most_tokens`, and their alignment.
+        vocabularies: of source and target, both of subwords.
         dropout: the probability of passing over a subword.
         rng: draws.
     """
-    drawn: list[list[int]] = []
-    for text, ids, vocabulary in zip(texts, (sources, targets), vocabularies, strict=True):
-        other = vocabulary.encode(text, dropout, rng)
-        drawn.append(other if len(other) <= most_tokens(len(ids)) else list(ids))
-    if alignment is not None:
-        alignment = realigned(alignment, (sources, drawn[0]), (targets, drawn[1]), vocabularies)
-    return drawn[0], drawn[1], alignment
+    source, target = vocabularies
+    if not (isinstance(source, SubwordVocabulary) and isinstance(target, SubwordVocabulary)):
+        raise TypeError(f"Expected vocabularies of subwords. Received: {source.kind} and {target.kind}")
+    sources, targets = (
+        _drawn(text, ids, vocabulary, dropout, rng)
+        for text, ids, vocabulary in zip(texts, row[:2], (source, target), strict=True)
+    )
+    if row[2] is None:
+        return sources, targets, None
+    return sources, targets, realigned(row[2], (row[0], sources), (row[1], targets), (source, target))
+
+
+def _drawn(
+    text: str, ids: list[int], vocabulary: SubwordVocabulary, dropout: float, rng: np.random.Generator
+) -> list[int]:
+    drawn = vocabulary.encode(text, dropout, rng)
+    return drawn if len(drawn) <= most_tokens(len(ids)) else ids
 
 
 def realigned(

@@ -23,90 +23,24 @@ from tasks.translator.conventions import (
 
 Value = dict[str, Forms]  # by language
 
-_ONSETS = [
-    "b",
-    "br",
-    "d",
-    "dr",
-    "f",
-    "fl",
-    "g",
-    "gr",
-    "h",
-    "j",
-    "k",
-    "kl",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "sch",
-    "st",
-    "t",
-    "tr",
-    "v",
-    "w",
-    "z",
-]
+_ONSETS = (
+    "b", "br", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kl", "l", "m", "n", "p", "r", "s", "sch", "st", "t",
+    "tr", "v", "w", "z",
+)  # fmt: skip
 _VOWELS = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "ei", "ou"]
 _CODAS = ["", "", "", "l", "n", "r", "s", "t", "nd", "rk", "ll", "ck"]
 _ENDINGS = ["", "er", "o", "a", "ini", "son", "sen", "ov", "ez", "ard", "y", "ek", "mann", "eau"]
-_GIVEN = [
-    "Anna",
-    "Ben",
-    "Carla",
-    "David",
-    "Elena",
-    "Felix",
-    "Gina",
-    "Hugo",
-    "Ida",
-    "Jonas",
-    "Karin",
-    "Leo",
-    "Mina",
-    "Nils",
-    "Olga",
-    "Paul",
-    "Rita",
-    "Sven",
-    "Tara",
-    "Udo",
-    "Vera",
-    "Yara",
-]
+_GIVEN = (
+    "Anna", "Ben", "Carla", "David", "Elena", "Felix", "Gina", "Hugo", "Ida", "Jonas", "Karin", "Leo", "Mina", "Nils",
+    "Olga", "Paul", "Rita", "Sven", "Tara", "Udo", "Vera", "Yara",
+)  # fmt: skip
 _DOMAINS = ("com", "org", "net", "de", "fr", "co.uk", "eu", "info", "io")
 _WORDS = ("info", "contact", "office", "service", "mail", "shop", "team", "hello", "post", "support")
 _PAGES = ("news", "help", "page", "product", "article", "blog", "search", "index.html", "docs", "img")
-_TREES = {
-    "en": ["Oak", "Maple", "Church", "Mill", "Park", "High", "Station", "Rose", "Hill", "Bridge", "Lake", "Green"],
-    "de": [
-        "Linden",
-        "Birken",
-        "Kirch",
-        "Mühlen",
-        "Park",
-        "Haupt",
-        "Bahnhof",
-        "Rosen",
-        "Berg",
-        "Brücken",
-        "See",
-        "Garten",
-    ],
-    "fr": [
-        "des Lilas",
-        "du Moulin",
-        "de l'Église",
-        "de la Gare",
-        "des Roses",
-        "du Parc",
-        "Victor",
-        "du Pont",
-        "du Lac",
-    ],
+_STREETS = {  # before or after the words below, in the names of streets
+    "en": ("Oak", "Maple", "Church", "Mill", "Park", "High", "Station", "Rose", "Hill", "Bridge", "Lake", "Green"),
+    "de": ("Linden", "Birken", "Kirch", "Mühlen", "Park", "Haupt", "Bahnhof", "Rosen", "Berg", "Brücken", "Garten"),
+    "fr": ("des Lilas", "du Moulin", "de l'Église", "de la Gare", "des Roses", "du Parc", "du Pont", "du Lac"),
 }
 _WAYS = {
     "en": ("Street", "Road", "Avenue", "Lane", "Drive"),
@@ -196,7 +130,9 @@ def _time(rng: random.Random) -> Value:
 
 def _quantity(rng: random.Random) -> Value:
     unit = rng.choice(UNITS)
-    return {language: quantity_forms(forms, unit) for language, forms in _small(rng).items()}
+    sign = "-" if unit == "°C" and rng.random() < 0.3 else ""
+    values = {language: quantity_forms(forms, unit) for language, forms in _small(rng).items()}
+    return {language: tuple(f"{sign}{form}" for form in forms) for language, forms in values.items()}
 
 
 def _phone(rng: random.Random) -> Value:
@@ -242,22 +178,18 @@ def _web(rng: random.Random) -> Value:
 
 def _address(rng: random.Random) -> Value:
     language = rng.choice(LANGUAGES)
-    tree, way, city = (rng.choice(table[language]) for table in (_TREES, _WAYS, _CITIES))
+    name, way, city = (rng.choice(table[language]) for table in (_STREETS, _WAYS, _CITIES))
     if rng.random() < 0.4:  # a name that is no word
-        tree = invented_name(rng)
+        name = invented_name(rng)
     house = f"{rng.randint(1, 250)}{rng.choice(('', '', '', 'a', 'b'))}"
     if language == "en":
-        code = rng.choice(
-            (
-                f"{rng.choice(_CAPITALS)}{rng.choice(_CAPITALS)}{rng.randint(1, 9)} {rng.randint(1, 9)}AP",
-                _digits(rng, 5),
-            )
-        )
-        street, place = f"{house} {tree} {way}", f"{city} {code}"
+        letters, figures = "".join(rng.choices(_CAPITALS, k=4)), _digits(rng, 2)
+        code = f"{letters[:2]}{figures[0]} {figures[1]}{letters[2:]}" if rng.random() < 0.5 else _digits(rng, 5)
+        street, place = f"{house} {name} {way}", f"{city} {code}"
     elif language == "de":
-        street, place = f"{tree}{way} {house}", f"{_digits(rng, 5)} {city}"
+        street, place = f"{name}{way} {house}", f"{_digits(rng, 5)} {city}"
     else:
-        street, place = f"{house} {way} {tree}", f"{_digits(rng, 5)} {city}"
+        street, place = f"{house} {way} {name}", f"{_digits(rng, 5)} {city}"
     return _copied(f"{street}, {place}" if rng.random() < 0.7 else street)
 
 

@@ -21,6 +21,7 @@ from tasks.translator.conventions import are_known, localised, occurrence, ordin
         ("$1,200", "en", "fr", "1 200 $"),
         ("20 euros", "fr", "de", "20 €"),
         ("3,5 km", "de", "en", "3.5 km"),
+        ("-3,5 °C", "de", "en", "-3.5 °C"),
         ("31.12.2026", "de", "en", "31 December 2026"),
         ("1. März 1999", "de", "fr", "1er mars 1999"),
         ("1er mars 1999", "fr", "de", "1. März 1999"),

@@ -23,7 +23,7 @@ def test_other_segmentations_of_the_same_text():
 def test_a_side_with_too_many_tokens_stays():
     texts, ids = ("abc abc abc abc", "ab"), (VOCABULARY.encode("abc abc abc abc"), VOCABULARY.encode("ab"))
     rng = np.random.default_rng(1)
-    source, target, alignment = resegmented(texts, *ids, None, (VOCABULARY, VOCABULARY), 1 - 1e-9, rng)
+    source, target, alignment = resegmented(texts, (*ids, None), (VOCABULARY, VOCABULARY), 1 - 1e-9, rng)
     assert (source, VOCABULARY.tokens(target), alignment) == (ids[0], [" ", "a", "b"], None)  # 16 > 4 + 1 + 2
     assert (len(source), most_tokens(4), most_tokens(1)) == (4, 7, 3)
 

@@ -41,6 +41,7 @@ VOCABULARY = SubwordVocabulary([*SubwordVocabulary.reserved, *PIECES])
         ("A &amp; B &lt;3 &#39;x&#x27; &amp;quot;y&amp;amp;quot;", "A & B <3 'x' \"y\""),
         ("AT&T R&D; &ampot; &copy=1 a&b", "AT&T R&D; &ampot; &copy=1 a&b"),
         ("caf\u00e9 &eacute;", "caf\u00e9 \u00e9"),
+        ("Qui\u202f? 1\u00a0000&nbsp;km un\u00adder\ufeff", "Qui ? 1 000 km under"),
     ],
 )
 def test_clean(text, expected):
@@ -128,6 +129,7 @@ def test_spans_that_are_kept(sentence, expected):
         ("It costs €12.50 at 2:30 p.m.", "en", "fr", [("€12.50", "12,50 €"), ("2:30 p.m.", "14 h 30")]),
         ("Am 3. Mai 2026 um 14:30 Uhr.", "de", "en", [("3. Mai 2026", "3 May 2026"), ("14:30 Uhr", "2:30 p.m.")]),
         ("Il part à 14 h 30 pour 3,5 km.", "fr", "de", [("14 h 30", "14:30 Uhr"), ("3,5 km", "3,5 km")]),
+        ("Es sind -5,5 °C.", "de", "en", [("-5,5 °C", "-5.5 °C")]),
         ("Er wohnt in Lindenweg 3, 10115 Berlin.", "de", "en", [("Lindenweg 3, 10115 Berlin",) * 2]),
         ("a dog at 5 Mill Lane, Leeds LS1 4AP.", "en", "de", [("5 Mill Lane, Leeds LS1 4AP",) * 2]),
         ("au 12 rue des Lilas, 69003 Lyon.", "fr", "en", [("12 rue des Lilas, 69003 Lyon",) * 2]),
