@@ -202,7 +202,7 @@ MULTI30K = replace(
 EVERYDAY = replace(
     MULTI30K, corpus="everyday", source="de", target="en", vocabulary_size=8000, single_digits=True, units=288,
     num_layers=2, subword_dropout=0.1, embedding_dropout=0.1, memory_dropout=0.2, output_dropout=0.3, max_length=100,
-    synthetic_pairs=0.2, joined_pairs=0.1, noisy_pairs=0.15, batch_size=128, epochs=20, learning_rate=1.5e-3,
+    synthetic_pairs=0.2, joined_pairs=0.1, noisy_pairs=0.15, batch_size=128, epochs=12, learning_rate=1.5e-3,
     warmup_steps=1000, weight_average=0.999,
 )  # fmt: skip
 
