@@ -35,8 +35,10 @@ def test_runs_are_named_after_corpus_and_languages():
     names = {name: run_name(config) for name, config in PRESETS.items()}
     assert names == {
         "scenes": "scenes", "multi30k-en-de": "multi30k-en-de", "multi30k-de-en": "multi30k-de-en",
-        "multi30k-en-fr": "multi30k-en-fr", "tatoeba": "tatoeba-deu-eng", "sutskever": "scenes-fixed",
+        "multi30k-en-fr": "multi30k-en-fr", "tatoeba": "tatoeba-deu-eng", "everyday": "everyday-de-en",
+        "sutskever": "scenes-fixed",
     }  # fmt: skip
+    assert run_name(replace(PRESETS["everyday"], source="en", target="fr")) == "everyday-en-fr"
     assert run_name(replace(PRESETS["tatoeba"], corpus="files", pairs_file="x/memory.tmx.gz")) == "memory-deu-eng"
 
 
