@@ -264,13 +264,13 @@ def _csv_rows(text: str, lines: Sequence[str], delimiter: str) -> list[tuple[int
         rows = parsed(text)
     except csv.Error:  # such as a cell of more than 128 KiB, after a quote without a second one
         rows = []
-    ends = Counter(cell.strip() for _, row in rows if len(row) > 1 for cell in (row[0], row[-1]))
-    recurring = {cell for cell, count in ends.items() if count > 1}  # labels, wherever their column is
+    split = [line.split(delimiter) for line in lines]
+    ends = Counter(cell.strip() for row in split if len(row) > 1 for cell in (row[0], row[-1]))
+    recurring = {cell for cell, count in ends.items() if cell and count > 1}  # labels, wherever their column is
     inner = [line.split(delimiter) for _, row in rows for cell in row for line in cell.splitlines()[1:]]
     if rows and not any(len(row) > 1 and {row[0].strip(), row[-1].strip()} & recurring for row in inner):
         return [(number, row) for number, row in rows if any(map(str.strip, row))]
-    cells = [(number, [unquoted(cell) for cell in line.split(delimiter)]) for number, line in enumerate(lines, 1)]
-    return [(number, row) for number, row in cells if any(map(str.strip, row))]
+    return [(number, list(map(unquoted, row))) for number, row in enumerate(split, 1) if any(map(str.strip, row))]
 
 
 def _of_cells(path: Path, records: Sequence[tuple[int, list[str]]], delimiter: str) -> list[Row]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.errors import check_list
+from shared.text import tidy
 from shared.vocabulary import WordVocabulary
 from tasks.language_model.config import Config, find_run
 from tasks.language_model.plain_words import Word, spaced, words_of

@@ -30,7 +30,7 @@ from tasks.language_model.plain_words import CLITICS, SPACES, image
 TOLERANCE = 1e-3  # of probabilities; two graphs may add in different order
 EXAMPLES = (
     "A warm and funny film.", "", "It isn't GREAT, but I'd go .", "it is n't great , but i 'd go .", "\u732b", "the",
-    "Don\u2019t\tgo\u2026 \u00c9t\u00e9 e\u0301te\u0301 \u00c5 \u212b", " ... ", "the film " * 300, "ein Hund l\u00e4uft",
+    "Don\u2019t\tgo\u2026 \u00c9t\u00e9 e\u0301te\u0301 \u00c5 \u212b", "...", "the film " * 300, "ein Hund l\u00e4uft",
 )  # fmt: skip
 PART = 256  # tokens of each text that are read at a time
 
