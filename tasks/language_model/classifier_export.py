@@ -11,6 +11,7 @@ Any text goes in, as `classify` takes it. `error` says why a text has no label: 
 of them. A text with invalid UTF-8 is read with U+FFFD in its stead, and its `error` says so.
 """
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,8 +40,7 @@ class WordsInGraph:
     """`plain_words.spaced` inside a graph, with the table of what each character becomes."""
 
     def __init__(self) -> None:
-        characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
-        images = {character: found for character in characters if (found := image(character)) != character}
+        images = _images()
         initializer = tf.lookup.KeyValueTensorInitializer(list(images), list(images.values()), tf.string, tf.string)
         self._images, self._compose = tf.lookup.StaticHashTable(initializer, "\0"), Composition()  # no image is a NUL
         self.resources: list[Any] = [self._images, *self._compose.resources]
@@ -55,6 +55,13 @@ class WordsInGraph:
         for pattern, replacement in CLITICS:
             text = tf.strings.regex_replace(text, pattern, replacement)
         return tf.strings.strip(tf.strings.regex_replace(text, SPACES, " "))
+
+
+@functools.cache
+def _images() -> dict[str, str]:
+    """All characters that become something else."""
+    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
+    return {character: found for character in characters if (found := image(character)) != character}
 
 
 def export_classifier(run: Run) -> Path:

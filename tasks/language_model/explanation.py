@@ -2,11 +2,13 @@
 
     c_t = (x_t - u) * mean over a in (0, 1) of d f / d x_t at u + a (x - u)
 
-f is the log-odds of the label, x_t the embedding of token t, and u that of the unknown word. The contributions of all
-words sum to the log-odds of the text minus those of as many unknown words.
+f is the log-odds of the label, x_t the embedding of token t. u is a word that says little: the unknown word or the mean
+of all words, whichever is closer to equal probabilities of the labels, as often as the text has tokens. The
+contributions of all words sum to the log-odds of the text minus those of u.
 """
 
 import html
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,7 @@ import keras
 import numpy as np
 
 from shared.errors import UserError
-from shared.vocabulary import WordVocabulary
+from shared.vocabulary import SPECIALS
 from tasks.language_model.classification import Classification, Reading, TextClassifier
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -50,7 +52,7 @@ class Explanation:
         classification: of the text.
         words: all words, in order.
         log_odds: ln(p / (1 - p)) of the label.
-        log_odds_without: that of as many unknown words.
+        log_odds_without: that of as many words that say little.
     """
 
     classification: Classification
@@ -68,10 +70,9 @@ class Explainer:
 
     def __init__(self, classifier: TextClassifier):
         self.classifier, self.model = classifier, classifier.model
-        embeddings = ops.convert_to_numpy(self.model.embedding.embeddings)
-        has_unknown = isinstance(classifier.vocabulary, WordVocabulary)  # subwords encode any text
-        self.embeddings = embeddings
-        self.without = embeddings[classifier.vocabulary.unknown_id] if has_unknown else embeddings.mean(axis=0)
+        self.embeddings = ops.convert_to_numpy(self.model.embedding.embeddings)
+        unknown = self.embeddings[classifier.vocabulary.unknown_id]
+        self.neutral = np.stack([unknown, self.embeddings[len(SPECIALS) :].mean(axis=0)])
         self._gradients: Any = None
 
     def __call__(self, classification: Classification) -> Explanation:
@@ -103,8 +104,11 @@ class Explainer:
             length *= 2
         text = np.zeros((length, self.embeddings.shape[1]), np.float32)
         text[:count] = self.embeddings[reading.token_ids]
-        baseline = text.copy()
-        baseline[1:count] = self.without
+        candidates = np.stack([text, text])
+        candidates[:, 1:count] = self.neutral[:, None]
+        _, values = self._gradient(candidates, np.full(2, count, np.int32), np.int32(label))
+        even = -math.log(len(self.model.labels) - 1)
+        baseline = candidates[np.argmin(abs(values - even))]
         shares = np.concatenate([(np.arange(STEPS) + 0.5) / STEPS, [1.0, 0.0]]).astype(np.float32)  # midpoints, ends
         gradients, log_odds = [], []
         size = max(1, TOKENS // length)

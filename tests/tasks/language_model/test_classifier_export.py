@@ -7,7 +7,7 @@ import tensorflow as tf
 from shared.export import ParityError
 from tasks.language_model.classification import NO_WORDS, NONE_KNOWN, TextClassifier
 from tasks.language_model.classifier import load_classifier
-from tasks.language_model.classifier_export import WordsInGraph
+from tasks.language_model.classifier_export import WordsInGraph, parity_check
 from tasks.language_model.export import export
 from tasks.language_model.plain_words import spaced
 from tests.tasks.language_model.test_plain_words import TEXTS
@@ -40,7 +40,9 @@ def test_labels_and_errors(classifier, loaded):
     assert loaded.classify(tf.zeros([0], tf.string))["probabilities"].shape == (0, 2)
 
 
-def test_a_model_with_different_outputs_is_not_exported(classifier, monkeypatch):
+def test_a_model_with_different_outputs_is_refused(classifier, loaded, monkeypatch):
+    check = parity_check(load_classifier(classifier.run))
+    check(loaded)
     monkeypatch.setattr("tasks.language_model.classifier_export.TOLERANCE", -1.0)
     with pytest.raises(ParityError, match="nothing was exported"):
-        export("labels")
+        check(loaded)

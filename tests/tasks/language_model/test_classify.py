@@ -113,7 +113,7 @@ def test_upper_layers_learn_first_and_faster(small):
         reader = LabelReader(model)
         optimizer = LayeredAdam(replace(config, clip_norm=1e6), steps)
         optimizer.learning_rate = 0.01
-        reader.compile(optimizer, lambda _, nats: keras.ops.mean(nats))
+        reader.compile(optimizer, lambda _, nats: keras.ops.mean(nats), run_eagerly=True)
         before = weights_as_arrays(model)
         reader.train_on_batch(*batch)
         return {name: float(np.abs(x - before[name]).max()) for name, x in weights_as_arrays(model).items()}
@@ -141,9 +141,11 @@ def test_metrics_by_hand():
     probabilities, is_right = np.array([0.9, 0.6, 0.8, 0.7]), np.array([1, 0, 0, 1])
     # bins (0.6, 0.7) and (0.8, 0.9): differences 1.3 - 1 and 1.7 - 1
     assert calibration_error(probabilities, is_right, bins=2) == pytest.approx((0.3 + 0.7) / 4)
-    logits = np.array([[2.0, 0], [2, 0], [2, 0], [0, 2]]) * 3  # right three times of four: p = 0.75 fits
+    logits = np.array([[2.0, 0], [2, 0], [2, 0], [0, 2]]) * 3  # right three times of four; of 5 / 6 of the weight
     temperature = fit_temperature(logits, np.array([0, 0, 1, 1]))
-    assert 1 / (1 + np.exp(-6 / temperature)) == pytest.approx(0.75, abs=0.01)
+    assert 1 / (1 + np.exp(-6 / temperature)) == pytest.approx(0.75 * 5 / 6 + 0.5 / 6, abs=0.01)
+    certain = fit_temperature(logits, np.array([0, 0, 0, 1]))  # all are right
+    assert 1 / (1 + np.exp(-6 / certain)) == pytest.approx(1 - 0.5 / 6, abs=0.01)
 
 
 # --- a trained classifier -------------------------------------------------------------------------------------------
@@ -191,7 +193,7 @@ def test_contributions_sum_to_the_change_of_the_log_odds(trained_classifier, mon
     explained = Explainer(trained_classifier)(found)
     assert [word.word for word in explained.words] == ["The", "cat", "hugs", "the", "dog", "."]
     assert [found.text[word.start : word.end] for word in explained.words] == [word.word for word in explained.words]
-    assert max(explained.words, key=lambda word: word.value).word == "hugs"
+    assert {word.word: word.value for word in explained.words}["hugs"] > 0.5
     total = explained.log_odds - explained.log_odds_without
     assert sum(word.value for word in explained.words) == pytest.approx(total, rel=0.03)
     assert explained.log_odds == pytest.approx(np.log(found.probability / (1 - found.probability)), abs=1e-3)
