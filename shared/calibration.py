@@ -29,8 +29,8 @@ BINS = 10
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     """The temperature that logits `(items, classes)` are divided by, so that the targets `(items,)` are most probable.
 
-    Guo et al. 2017, section 4.2. Each target has the probability (n + 1) / (n + 2) or so of Platt (1999), the rest is
-    equal over the classes: otherwise n items that are all right would ask for certainty. 1 without items.
+    Guo et al. 2017, section 4.2, with targets smoothed by 1 / (n + 2), as in Platt (1999): otherwise items that are all
+    right would ask for certainty. 1 without items.
     """
     if not len(targets):
         return 1.0

@@ -33,7 +33,7 @@ PATTERN = {
     "export": {"export": ["model", "beam"], "main": ["arguments"]},
     "card": {"terms": ["run"], "write": ["run"]},
 }
-FURTHER = {("language_model", "find_run"): ["reads"]}  # causal or bidirectional: the verbs need one of the two
+FURTHER = {("language_model", "find_run"): ["reads"]}  # causal, bidirectional or classifier
 CONSTANTS = {"config": ["TASK", "RELEASED", "RELEASED_FILES", "PRESETS", "Config"], "data": ["Split"]}
 CLASSES = {
     "captioner": ["ImageCaptioner"],

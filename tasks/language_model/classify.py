@@ -23,7 +23,7 @@ import tyro
 from shared.cli import USAGE, ModelOptions, OutputOptions, Results, command, parse, print_error
 from shared.errors import UserError, shortened
 from shared.files import FileKind, read_regular
-from shared.inputs import Reader, find_inputs
+from shared.inputs import Input, Reader, find_inputs
 from shared.outputs import check_outputs, write_output
 from shared.plain_text import decode
 from shared.text import check_readable, read_batches
@@ -77,11 +77,11 @@ def check(options: Arguments) -> None:
         raise UserError("--tsv, --csv and --json: one of the three was expected")
 
 
-def texts_of(options: Arguments, failed: list[str]) -> Iterator[Sequence[tuple[str, str]]]:
+def texts_of(options: Arguments, documents: Sequence[Input], failed: list[str]) -> Iterator[list[tuple[str, str]]]:
     """Names and texts as they arrive; documents that cannot be read are reported and appended to `failed`."""
-    if options.documents:
-        sizes = {"size": len, "max_size": 2**20, "max_items": CHUNK}
-        yield from Reader(kind=DOCUMENT, read=read_document, **sizes).batches(documents(options), failed)
+    if documents:
+        reader = Reader(kind=DOCUMENT, read=read_document, size=len, max_size=2**20, max_items=CHUNK)
+        yield from reader.batches(documents, failed)
         return
     lines: Iterable[Sequence[str]] = read_batches(options.file, CHUNK) if options.file else [options.texts]
     number = 0
@@ -89,10 +89,6 @@ def texts_of(options: Arguments, failed: list[str]) -> Iterator[Sequence[tuple[s
         named = [f"{options.file}: line {number + i}" if options.file else repr(x) for i, x in enumerate(batch, 1)]
         yield list(zip(named, batch, strict=True))
         number += len(batch)
-
-
-def documents(options: Arguments):
-    return find_inputs(DOCUMENT, options.documents)
 
 
 def read_document(source: Path | bytes) -> str:
@@ -164,10 +160,14 @@ def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.language_model.classify", __doc__)
     check(options)
     run = find_run(options.model, "for a label")
-    read = [options.file, *(item.path for item in documents(options) if item.path)]
+    documents = find_inputs(DOCUMENT, options.documents)
     check_outputs(
         {"--output": [options.output], "--html": [options.html]},
-        {"a file that is read": read, "a file of the model": [run.path]},
+        {
+            "the file that --file names": [options.file],
+            "one of the documents": [document.path for document in documents],
+            "a file of the model": [run.path],
+        },
     )
     from tasks.language_model.classification import TextClassifier
 
@@ -180,7 +180,7 @@ def main(arguments: list[str]) -> int:
     number = done = 0
     try:
         with Results(options.json, options.output) as results:
-            for batch in texts_of(options, failed):
+            for batch in texts_of(options, documents, failed):
                 for (name, _), found in zip(batch, classifier([text for _, text in batch]), strict=True):
                     number += 1
                     done += not found.error

@@ -317,8 +317,8 @@ WIKITEXT2_FILL = replace(
 )
 
 # ULMFiT (Howard & Ruder 2018) for two cores: the released language model, with the words of the texts and its most
-# frequent ones, becomes a language model of the texts, then a classifier. It has read a fiftieth of the text that theirs
-# has, so its lower layers have more to learn: rates differ less. 8,000 words and float16 make 10 MB.
+# frequent ones, becomes a language model of the texts, then a classifier. It has read a fiftieth of what theirs has, so
+# its lower layers have more to learn, and the rates of layers differ less. With 8,000 words it has 10 MB in float16.
 SST2 = replace(
     WIKITEXT2,
     reads="for a label",
