@@ -31,7 +31,7 @@ pytestmark = pytest.mark.any_backend
 CONFIG = replace(
     PRESETS["sst2"], initial_run="", units=7, embedding_units=6, num_layers=2, head_units=5, batch_size=4, min_count=1,
     embedding_dropout=0.0, input_dropout=0.0, layer_dropout=0.0, output_dropout=0.0, weight_drop=0.0,
-    weight_average=0.0,
+    weight_average=0.0, layer_rate_ratio=2.6,
 )  # fmt: skip
 TEXTS = Texts(["a b", "c", "a b c d", "d d", "b"], ["x", "y", "z", "x", "y"])
 
