@@ -232,7 +232,7 @@ def _of_json(path: Path, text: str) -> list[Row] | None:
     try:
         records = json_records(path, text)
     except CorpusError:
-        if text.lstrip()[0] == "[":
+        if text.lstrip()[0] == "[" or "\t" in text.lstrip().partition("\n")[0]:
             return None
         raise
     if not any(isinstance(record, dict) for _, record in records):

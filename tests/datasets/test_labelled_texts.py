@@ -51,6 +51,8 @@ def test_a_tab_in_a_text_and_a_quote_without_a_second_one(tmp_path):
     assert read_labelled(write(tmp_path / "a.tsv", content)) == [
         ("a b c", "pos"), ("d e", "neg"), ('"f g', "pos"), ("h i", "neg"),
     ]  # fmt: skip
+    content = "{a} b\tpos\n[sic] c\tneg\nd\tpos\ne\tneg\n"
+    assert read_labelled(write(tmp_path / "b.tsv", content))[:2] == [("{a} b", "pos"), ("[sic] c", "neg")]
     content = 'text,label\n"so good,pos\nbad,neg\n5" long,pos\nworse,neg\n'
     assert [label for _, label in read_labelled(write(tmp_path / "a.csv", content))] == ["pos", "neg", "pos", "neg"]
 
