@@ -57,7 +57,8 @@ OUTPUTS = (
 KNOWN = re.compile(
     r"error: |skipped |saving, then exiting|[\w/]+: (preparing /|train [\d,]+, dev|[\w, ]+; \d+ skipped)|usage: |[╭│╰]"
     r"|\s*$|python -m [\w.]+: error: |.*not in the dictionary: |.*: \d+ (sounds|transcripts) (without|of) "
-    r"|.*: text in column \d+, label in column \d+|[\d,]+ lines? read as |.*: its lines seem to break paragraphs |.*: [\d,]+ files? not read, "
+    r"|.*: text in column \d+, label in column \d+"
+    r"|[\d,]+ lines? read as |.*: its lines seem to break paragraphs |.*: [\d,]+ files? not read, "
 )
 VERBS = {  # arguments with which each verb works, and inputs that may be added
     "captioner.caption": (["photo.png"], ("photo-1.png", "folder", "lines.txt", "pipe", "missing.png", "-")),
