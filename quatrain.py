@@ -23,6 +23,7 @@ PUBLIC = {
     "TextScorer": "tasks.language_model.inference",
     "TextGenerator": "tasks.language_model.inference",
     "BlankFiller": "tasks.language_model.inference",
+    "TextClassifier": "tasks.language_model.classification",
     "read_image": "shared.media",
     "read_sound": "shared.audio",
 }

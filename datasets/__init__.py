@@ -81,6 +81,12 @@ CORPORA = {
         layout="deu.txt, or the file of another three-letter language code, optionally in a subfolder",
         variant="deu",
     ),
+    "sst2": Corpus(
+        folder="sst2",
+        urls=("https://nlp.stanford.edu/sentiment",),
+        layout="train.tsv, dev.tsv and test.tsv, each line a sentence, a tab, and positive or negative",
+        is_free=False,
+    ),
     "speechocean762": Corpus(
         folder="speechocean762",
         urls=("https://www.openslr.org/resources/101/speechocean762.tar.gz",),

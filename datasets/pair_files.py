@@ -60,7 +60,7 @@ def read_pair_file(path: Path, source: str, target: str) -> list[Pair]:
     if begin == "<":
         return [(first, second) for first, second in read_tmx(path, text, languages)]
     if begin in "{[":
-        records = _json_records(path, text)
+        records = json_records(path, text)
         names = list(records[0][1]) if isinstance(records[0][1], dict) else []
         sides = _named_sides(path, names, languages)
         if names and sides is None and len(names) != 2:
@@ -123,11 +123,11 @@ def _rows(path: Path, text: str, languages: Sequence[str]) -> list[tuple[int, li
     head = [line for line in lines if line.strip()][:PROBED]
     if sum("\t" in line for line in head) * 2 >= len(head):
         numbered = enumerate(lines, start=1)
-        return [(number, list(map(_unquoted, line.split("\t")))) for number, line in numbered if line.strip()]
+        return [(number, list(map(unquoted, line.split("\t")))) for number, line in numbered if line.strip()]
     rows: list[tuple[int, list[str]]] = []
     last = 0  # line of the row before
     try:
-        delimiter = max(";,", key=lambda character: _steadiness(head, character))
+        delimiter = max(";,", key=lambda character: steadiness(head, character))
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
         for row in reader:
             if reader.line_num > last + 1:  # a quote without its second one takes in the rows up to the next quote
@@ -138,23 +138,23 @@ def _rows(path: Path, text: str, languages: Sequence[str]) -> list[tuple[int, li
     except csv.Error as error:
         raise CorpusError(f"{path}: line {last + 1} is not CSV ({error}); check its quotes.") from None
     has_names = rows and _named_sides(path, rows[0][1], languages)
-    width = len(rows[0][1]) if has_names else _usual_width(row for _, row in rows)
+    width = len(rows[0][1]) if has_names else usual_width(row for _, row in rows)
     return [(line, row if len(row) == width else []) for line, row in rows]  # others have delimiters in the sentences
 
 
-def _steadiness(lines: Sequence[str], delimiter: str) -> tuple[float, float]:
+def steadiness(lines: Sequence[str], delimiter: str) -> tuple[float, float]:
     """How well a character delimits the columns of lines: the greater, the better.
 
     First the fraction of lines with the usual number of columns, if that is more than one; then that of the delimiters
     without a space after them, since one with a space is mostly punctuation.
     """
     rows = [next(csv.reader([line], delimiter=delimiter, skipinitialspace=True)) for line in lines]
-    width = _usual_width(rows)
+    width = usual_width(rows)
     spaced, count = (sum(line.count(text) for line in lines) for text in (f"{delimiter} ", delimiter))
     return (sum(len(row) == width for row in rows) / len(lines) if width > 1 else 0.0), -spaced / max(1, count)
 
 
-def _usual_width(rows: Iterable[Sequence[str]]) -> int:
+def usual_width(rows: Iterable[Sequence[str]]) -> int:
     """The number of columns that most rows have, of those with any."""
     widths = Counter(len(row) for row in rows if row)
     return widths.most_common(1)[0][0] if widths else 0
@@ -167,7 +167,7 @@ def _text_columns(path: Path, records: Sequence[tuple[int, list[str]]]) -> tuple
     but one are numbers.
     """
     probed = [row for _, row in records[:PROBED] if row]
-    width = _usual_width(probed)
+    width = usual_width(probed)
     values = [row for row in (probed[1:] or probed) if len(row) >= width]
     numeric = [i for i in range(width) if values and all(NUMBER.fullmatch(row[i].strip()) for row in values)]
     texts = [i for i in range(width) if i not in numeric]
@@ -179,14 +179,14 @@ def _text_columns(path: Path, records: Sequence[tuple[int, list[str]]]) -> tuple
     return records[1:] if has_names else records, first, second
 
 
-def _unquoted(cell: str) -> str:
+def unquoted(cell: str) -> str:
     """A cell without the quotes of a program that doubles those inside; other quotes belong to the sentence."""
     inside = cell[1:-1]
     is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' in inside and '"' not in inside.replace('""', "")
     return inside.replace('""', '"') if is_quoted else cell
 
 
-def _json_records(path: Path, text: str) -> list[tuple[int, Any]]:
+def json_records(path: Path, text: str) -> list[tuple[int, Any]]:
     """The records of JSON lines or of one array, with the numbers of their lines; pairs below "translation" are lifted.
 
     Lines that are not JSON are records without a side.

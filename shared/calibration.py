@@ -20,3 +20,40 @@ def fit_log_odds(evidence: np.ndarray, is_right: np.ndarray) -> np.ndarray:
 def probability(log_odds: np.ndarray) -> np.ndarray:
     """The probability of log-odds."""
     return 1 / (1 + np.exp(np.minimum(-log_odds, 700)))  # exp(710) overflows
+
+
+TEMPERATURES = np.geomspace(0.2, 10, 200)
+BINS = 10
+
+
+def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
+    """The temperature that logits `(items, classes)` are divided by, so that the targets `(items,)` are most probable.
+
+    Guo et al. 2017, section 4.2, with targets smoothed by 1 / (n + 2), as in Platt (1999): otherwise items that are all
+    right would ask for certainty. 1 without items.
+    """
+    if not len(targets):
+        return 1.0
+    rest = 1 / (len(targets) + 2)
+    scaled = logits[None].astype(np.float64) / TEMPERATURES[:, None, None]
+    highest = scaled.max(axis=-1, keepdims=True)
+    log_z = np.log(np.exp(scaled - highest).sum(axis=-1)) + highest[..., 0]
+    chosen = (1 - rest) * scaled[:, np.arange(len(targets)), targets] + rest * scaled.mean(axis=-1)
+    nats = log_z - chosen
+    return float(TEMPERATURES[nats.mean(axis=1).argmin()])
+
+
+def calibration_error(probabilities: np.ndarray, is_right: np.ndarray, bins: int = BINS) -> float:
+    """Expected calibration error: the mean difference between a probability and how often such an answer is right.
+
+    In bins with equal numbers of items, in the order of probability (Nguyen and O'Connor 2015, section 3).
+
+    Args:
+        probabilities: of the answers, `(items,)`.
+        is_right: whether each is right, `(items,)`.
+        bins: number of bins.
+    """
+    order = np.argsort(probabilities, kind="stable")
+    differences = probabilities[order] - is_right[order]
+    parts = np.array_split(differences, min(bins, len(differences)))
+    return float(sum(abs(part.sum()) for part in parts) / max(1, len(differences)))

@@ -28,10 +28,11 @@ class Recipe:
     """Peak learning rate."""
     warmup_steps: CountOrZero = 100
     """Steps of linear warm-up to the peak rate."""
-    schedule: Literal["cosine", "plateau", "averaging"] = "cosine"
-    """`cosine` decays to zero over all epochs; `plateau` halves the rate after an epoch without a better development
-    score; `averaging` keeps the rate, and begins to average the weights after an epoch with a score below the best of
-    all but the last 5 (NT-ASGD; Merity et al. 2018, algorithm 1)."""
+    schedule: Literal["cosine", "plateau", "averaging", "slanted"] = "cosine"
+    """`cosine` decays to zero over all epochs; `slanted` linearly to 1/32 (Howard & Ruder 2018, section 3.2); `plateau`
+    halves the rate after an epoch without a better development score; `averaging` keeps the rate, and begins to average
+    the weights after an epoch with a score below the best of all but the last 5 (NT-ASGD; Merity et al. 2018, algorithm
+    1)."""
     patience: Count = 5
     """Epochs without a better development score after which training stops."""
     weight_average: DropoutRate = 0.0

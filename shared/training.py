@@ -294,6 +294,11 @@ def cosine_factor(step: int, steps: int) -> float:
     return (1 + math.cos(math.pi * step / steps)) / 2
 
 
+def slanted_factor(step: int, steps: int) -> float:
+    """Learning-rate factor of linear decay: from 1 to 1/32 over `steps` (Howard & Ruder 2018, section 3.2)."""
+    return 1 - (1 - 1 / 32) * step / steps
+
+
 class Trainer:
     """Trains a compiled model; writes checkpoints, history and the best weights into its run.
 
@@ -374,6 +379,8 @@ class Trainer:
         recipe, decay = self.recipe, self.state.rate_factor
         if recipe.schedule == "cosine":
             decay = cosine_factor(step, recipe.epochs * len(self.batches))
+        elif recipe.schedule == "slanted":
+            decay = slanted_factor(step, recipe.epochs * len(self.batches))
         return recipe.learning_rate * warmup_factor(step, recipe.warmup_steps) * decay
 
     @property

@@ -22,6 +22,7 @@ EXAMPLES = {
         "score": '"the cat sat on the mat" "the mat sat on the cat"',
         "generate": '--prompt "the"',
         "fill": '"the ___ of the city"',
+        "classify": '"A warm and funny film."',
     },
     "phoneme_recognizer": {
         **COMMON,

@@ -259,6 +259,7 @@ LAYERS, ON_TENSORFLOW, PRODUCTS = (
     "shared/native/products.py",
 )
 ADAPT, COMPILED = "tasks/language_model/adapt.py", "shared/recurrent/compiled.py"
+CLASSIFIER = "tasks/language_model/classifier_training.py"
 NAMES = [
     Name(
         "_model_variables_moving_average",
@@ -267,7 +268,7 @@ NAMES = [
     ),
     Name("_symbolic_build", ("shared/steps.py",), metrics_of_a_compiled_model),
     Name("_update_model_variables_moving_average", ("shared/averaging.py",), hook_that_updates_the_moving_averages),
-    Name("_get_variable_index", (ADAPT,), index_of_a_variable_in_an_optimizer),
+    Name("_get_variable_index", (ADAPT, CLASSIFIER), index_of_a_variable_in_an_optimizer),
     Name("_trainable_variables", (ADAPT,), variables_of_an_optimizer),
     Name("get_dropout_mask", (LAYERS,), dropout_mask_of_a_cell),
     Name("_can_attempt_fused_lstm", (LAYERS,), fused_call_of_both_directions("_can_attempt_fused_lstm")),

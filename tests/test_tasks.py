@@ -34,7 +34,7 @@ PATTERN = {
     "card": {"terms": ["run"], "write": ["run"]},
 }
 FURTHER = {
-    ("language_model", "find_run"): ["reads"],  # causal or bidirectional: the verbs need one of the two
+    ("language_model", "find_run"): ["reads"],  # causal, bidirectional or classifier
     ("translator", "find_run"): ["source", "target"],  # each direction has a model
 }
 CONSTANTS = {"config": ["TASK", "RELEASED", "RELEASED_FILES", "PRESETS", "Config"], "data": ["Split"]}

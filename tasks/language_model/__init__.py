@@ -1,1 +1,1 @@
-"""Language modelling: the probability of a text, its continuation, and words for blanks, by recurrent networks."""
+"""Language modelling: probability, continuation and label of a text, and words for blanks, by recurrent networks."""

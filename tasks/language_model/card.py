@@ -16,6 +16,10 @@ TERMS = {
         "Trained on WikiText-2 (Merity et al. 2017): good and featured articles of the English Wikipedia, **CC BY-SA**."
         " Generated text may repeat parts of them and then has the same licence."
     ),
+    "sst2": (
+        "Trained on sentences of film reviews with labels of the Stanford Sentiment Treebank (Socher et al. 2013); no"
+        " terms are stated. **For research only.**"
+    ),
 }
 
 # Test perplexities of single models, from their authors' code or papers.
@@ -44,6 +48,13 @@ BIDIRECTIONAL = (
     " most probable prediction, or among the five most probable."
 )
 
+LABELS = (
+    "`accuracy`: fraction of texts whose most probable label is right. `macro_F1`: mean of F1 over the labels."
+    " `calibration_error`: mean difference between the probability of a label and how often it is right."
+    " `confusion`: number of texts by true and most probable label. The temperature of the probabilities and the"
+    " epoch are chosen on the development split."
+)
+
 
 def terms(run: Run) -> str:
     """The terms of the data that a run was trained on, also by way of the run that it started from."""
@@ -54,6 +65,9 @@ def terms(run: Run) -> str:
 def write(run: Run) -> None:
     """Writes the `README.md` of a run that has metrics."""
     config = run.read_config(Config)
+    if config.reads == "for a label":
+        _write_classifier(run, config)
+        return
     is_causal = config.reads == "forwards"
     kind, predicted = ("causal", "next token") if is_causal else ("bidirectional", "masked word")
     causal_verbs = ['score --model {} "the cat sat"', 'generate --model {} --prompt "the"']
@@ -70,4 +84,19 @@ def write(run: Run) -> None:
         usage="\n".join(f"python -m tasks.language_model.{command}" for command in commands),
         published=PUBLISHED.get(config.corpus, {}) if is_causal and config.vocabulary == "words" else {},
         remarks=CAUSAL if is_causal else BIDIRECTIONAL,
+    )
+
+
+def _write_classifier(run: Run, config: Config) -> None:
+    verbs = 'classify --model {} "A warm and funny film."', "export {}", "evaluate --model {}"
+    write_card(
+        run,
+        title=f"Classifier of texts, trained on {config.corpus}",
+        summary=(
+            f"A language model with {NAMES[config.cell]} layers of {' and '.join(map(str, config.widths))} units, and a"
+            f" head that predicts the label of a text. See `tasks/language_model/README.md`."
+        ),
+        terms=terms(run),
+        usage="\n".join(f"python -m tasks.language_model.{verb.format(run.name)}" for verb in verbs),
+        remarks=LABELS,
     )

@@ -1,13 +1,14 @@
 """The configuration of a run: every number with its reason."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from shared.bounds import (
     MAX_PARAMETERS,
     MAX_VOCABULARY,
     Bounds,
     Count,
+    CountOrZero,
     DropoutRate,
     Fraction,
     Layers,
@@ -23,15 +24,24 @@ from shared.runs import Run, RunError
 from shared.vocabulary import SubwordVocabulary
 
 TASK = "language_model"
-Reads = Literal["forwards", "both ways"]
+Reads = Literal["forwards", "both ways", "for a label"]
 Form = Literal["auto", "text", "tokens"]
 Punctuation = Literal["attached", "apart"]
 Temperature = Annotated[float, Bounds(0.001, 1000)]
 TopK = Annotated[int, Bounds(0, MAX_VOCABULARY)]
 TopP = Annotated[float, Bounds(0, 1, above=True)]
 MinP = Fraction
-RELEASED: dict[Reads, str] = {"forwards": "wikitext2", "both ways": "wikitext2_fill"}  # the default of --model
-RELEASED_FILES = ("vocabulary.json", "weights.safetensors")
+RELEASED: dict[Reads, str] = {  # the default of --model
+    "forwards": "wikitext2",
+    "both ways": "wikitext2_fill",
+    "for a label": "sst2",
+}
+KINDS: dict[Reads, tuple[str, str]] = {  # the kind of model, and the verbs it is for
+    "forwards": ("causal model", "score and generate"),
+    "both ways": ("bidirectional model", "fill"),
+    "for a label": ("classifier", "classify"),
+}
+RELEASED_FILES = ("vocabulary.json", "labels.json", "weights.safetensors")
 CAUSAL = "activation_penalty", "temporal_penalty", "random_length", "state_reset_probability"  # of causal models alone
 
 
@@ -40,7 +50,9 @@ class Config(Recipe):
     """The configuration of a training; the defaults are the preset `python_manual`."""
 
     corpus: str = "python_manual"
-    """python_manual, penn_treebank, wikitext2, or the path of a text file or of a folder with .txt files."""
+    """python_manual, penn_treebank, wikitext2, or the path of a text file or of a folder with .txt files. Of a
+    classifier: sst2, a table of texts and labels (tab-separated, CSV, JSON lines), or a folder with one for each label.
+    """
     dev_corpus: str = ""
     """File or folder of the development split, as for `corpus`; default: 5 % of the corpus."""
     test_corpus: str = ""
@@ -52,12 +64,13 @@ class Config(Recipe):
     vocabulary: Literal["words", "subwords", "characters"] = "words"
     """Tokens; subwords and characters encode any text without unknown tokens."""
     vocabulary_size: VocabularySize = 8000
-    """Maximum size of a subword vocabulary."""
+    """Maximum size of a subword vocabulary, and of a classifier's words."""
     min_count: Count = 2
     """Rarer words become unknown, rarer characters are spelt in bytes; the public corpora contain <unk> already."""
 
     reads: Reads = "forwards"
-    """`forwards`: a causal model, for `score` and `generate`; `both ways`: a bidirectional one, for `fill`."""
+    """`forwards`: a causal model, for `score` and `generate`; `both ways`: a bidirectional one, for `fill`;
+    `for a label`: a classifier of texts, for `classify`."""
     blank_fraction: Fraction = 0.2
     """Fraction of the words that is masked in the training of a bidirectional model."""
     cell: Literal["simple_rnn", "lstm", "gru", "mogrifier_lstm"] = "lstm"
@@ -102,6 +115,13 @@ class Config(Recipe):
     learning_rate: float = 5e-3
     warmup_steps: int = 50
 
+    text_epochs: CountOrZero = 0
+    """Epochs in which a classifier's network is a language model of the texts (Howard & Ruder 2018, section 3.2)."""
+    head_units: Units = 50
+    """Width of a classifier's hidden layer between the recurrent ones and the labels."""
+    layer_rate_ratio: Annotated[float, Bounds(1, 100)] = 2.6
+    """Learning rate of a layer of a classifier, divided by that of the layer below (same paper, section 3.2)."""
+
     RENAMED: ClassVar[dict[str, str]] = {
         "blanks": "blank_fraction",
         "sampled_words": "sampled_softmax_size",
@@ -118,6 +138,18 @@ class Config(Recipe):
         unsupported = ("weight_drop",) if self.cell == "mogrifier_lstm" else ()
         return (*names, *fixed, *unsupported, *(CAUSAL if self.reads == "both ways" else ()))
 
+    def starting_from(self, initial: Self) -> Self:
+        started = super().starting_from(initial)
+        return replace(started, reads=self.reads) if self.reads == "for a label" else started
+
+    def check_inherited(self, initial: Self) -> None:
+        if self.reads != "for a label":
+            super().check_inherited(initial)
+        elif initial.reads == "both ways":
+            raise FieldError("initial_run", self.initial_run, "a causal model or a classifier was expected")
+        else:  # a causal model too is what a classifier may start from
+            super(Config, replace(self, reads=initial.reads)).check_inherited(initial)
+
     def __post_init__(self):
         super().__post_init__()
         reserved = len(SubwordVocabulary.reserved)
@@ -130,6 +162,8 @@ class Config(Recipe):
         check_product("tokens of a batch", 100_000, *batch)
         if self.reads == "both ways":
             self._check_bidirectional()
+        if self.reads == "for a label" and self.optimizer != "adam":
+            raise FieldError("optimizer", self.optimizer, "adam was expected for a classifier")
         if self.weight_drop and self.cell == "mogrifier_lstm":
             raise FieldError("cell", self.cell, f"does not support weight_drop {self.weight_drop}; 0 was expected")
 
@@ -143,15 +177,15 @@ class Config(Recipe):
     @property
     def widths(self) -> list[int]:
         """Units of each recurrent layer."""
-        is_tied_causal = self.tied and self.reads == "forwards"
-        return [self.units] * (self.num_layers - 1) + [self.embedding_units if is_tied_causal else self.units]
+        is_narrowed = self.tied and self.reads != "both ways"
+        return [self.units] * (self.num_layers - 1) + [self.embedding_units if is_narrowed else self.units]
 
 
 def find_run(model: str | None = None, reads: Reads | None = "forwards") -> Run:
-    """The run of a name or folder; default: the released one, else the newest that reads this way (None: either way).
+    """The run of a name or folder; default: the released one, else the newest that reads this way (None: any way).
 
     Raises:
-        RunError: there is none, or it reads the other way.
+        RunError: there is none, or it reads in another way.
     """
 
     def suits(run: Run) -> bool:
@@ -160,12 +194,12 @@ def find_run(model: str | None = None, reads: Reads | None = "forwards") -> Run:
     try:
         run = Run.find(model, TASK, RELEASED[reads or "forwards"], suits=suits)
     except RunError:
-        if model is not None or reads != "both ways":
+        if model is not None or reads in (None, "forwards"):
             raise
-        raise RunError("no bidirectional model; train one with: python -m tasks.language_model.train fill") from None
+        command = "fill" if reads == "both ways" else "sst2 --corpus reviews.tsv"
+        raise RunError(f"no {KINDS[reads][0]}; train one with: python -m tasks.{TASK}.train {command}") from None
     if not suits(run):
-        found, verbs = ("bidirectional", "fill") if reads == "forwards" else ("causal", "score and generate")
-        raise RunError(f"{run.path}: a {found} model, for {verbs}")
+        raise RunError(f"{run.path}: a {', for '.join(KINDS[run.read_config(Config).reads])}")
     return run
 
 
@@ -282,12 +316,38 @@ WIKITEXT2_FILL = replace(
     epochs=7,
 )
 
+# ULMFiT (Howard & Ruder 2018) for two cores: the released language model, with the words of the texts and its most
+# frequent ones, becomes a language model of the texts, then a classifier. It has read a fiftieth of what theirs has, so
+# its lower layers have more to learn, and the rates of layers differ less. With 8,000 words it has 10 MB in float16.
+SST2 = replace(
+    WIKITEXT2,
+    reads="for a label",
+    corpus="sst2",
+    initial_run=RELEASED["forwards"],
+    min_count=2,
+    sampled_softmax_size=0,
+    embedding_dropout=0.1,
+    input_dropout=0.4,
+    layer_dropout=0.3,
+    output_dropout=0.4,
+    weight_drop=0.3,
+    sequence_length=35,
+    batch_size=32,
+    text_epochs=10,
+    epochs=12,
+    learning_rate=2e-3,
+    layer_rate_ratio=1.5,
+    schedule="slanted",
+    weight_average=0.99,
+)
+
 PRESETS = {
     "python_manual": PYTHON_MANUAL,
     "penn_treebank": PENN_TREEBANK,
     "wikitext2": WIKITEXT2,
     "fill": replace(PYTHON_MANUAL, reads="both ways", units=128, num_layers=2, epochs=12),  # bidirectional
     "wikitext2_fill": WIKITEXT2_FILL,
+    "sst2": SST2,  # a classifier; --corpus names another table of texts and labels
     "vanilla": VANILLA,
     "zaremba_small": replace(
         ZAREMBA_MEDIUM,

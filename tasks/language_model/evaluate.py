@@ -7,8 +7,9 @@
 Perplexity per token, `</s>` at the end of each line included, in one stream whose state is carried from the first token
 to the last. Adaptive evaluation (`adapt.py`) is reported beside it under its own names; its settings are fitted to the
 start of the development split. For a bidirectional model: the perplexity of masked words, and how often the word is the
-most probable one. With `--corpus`, all of a file or folder is measured, or a split of another corpus. The metrics are
-added to the run's metrics.json, unless the run is a released model.
+most probable one. For a classifier: accuracy, macro F1, calibration error, confusion of labels. With `--corpus`, all of
+a file or folder is measured, or a split of another corpus. The metrics are added to the run's metrics.json, unless the
+run is a released model.
 """
 
 import sys
@@ -54,6 +55,10 @@ def measure(run: Run, options: Arguments, model: "Loaded[Config, Any, Any] | Non
     Raises:
         UserError: the corpus cannot be loaded, or differs from the one that the run was trained on.
     """
+    if run.read_config(Config).reads == "for a label":
+        from tasks.language_model.classifier_evaluation import measure_labels
+
+        return measure_labels(run, options.split, options.corpus, options.data_dir, model)
     from tasks.language_model import card
     from tasks.language_model.data import check_corpus, load_split, to_stream
     from tasks.language_model.model import load_model
@@ -184,7 +189,7 @@ def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.language_model.evaluate", __doc__)
     run = find_run(options.model, reads=None)
     config = run.read_config(Config)
-    if _adapts(options) and config.reads == "both ways":
+    if _adapts(options) and config.reads != "forwards":
         raise UserError(f"{run.path}: adaptive evaluation needs a causal model")
     import datasets
 

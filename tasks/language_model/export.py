@@ -1,8 +1,8 @@
-"""Exports a trained causal model as a SavedModel for text.
+"""Exports a trained causal model, or a classifier (`classifier_export.py`), as a SavedModel for text.
 
     python -m tasks.language_model.export [RUN]
 
-Endpoints, all for any batch size:
+Endpoints of a causal model, all for any batch size:
 
     serving_default  text (batch,) string
                      -> log_prob and error, as of score
@@ -37,7 +37,7 @@ from shared import commands
 from shared.bounds import Bounds, bounds_of
 from shared.cli import command
 from shared.errors import UserError
-from tasks.language_model.config import find_run
+from tasks.language_model.config import Config, find_run
 
 if TYPE_CHECKING:
     from shared.export import Endpoint
@@ -64,6 +64,10 @@ def export(model: str | None = None, beam: int | None = None) -> Path:
     """
     if beam is not None:
         raise UserError(f"--beam {beam}: no beam was expected, because a language model samples and does not search")
+    if model is not None and (run := find_run(model, reads=None)).read_config(Config).reads == "for a label":
+        from tasks.language_model.classifier_export import export_classifier
+
+        return export_classifier(run)
     run = find_run(model)
     from shared.export import write_saved_model
     from shared.text_in_graph import text_table

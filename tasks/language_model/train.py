@@ -5,6 +5,7 @@
     python -m tasks.language_model.train wikitext2 --data-dir wikitext-2
     python -m tasks.language_model.train awd --epochs 100 --run long     # any field of `config.py` is an option
     python -m tasks.language_model.train fill                            # bidirectional, for `fill`
+    python -m tasks.language_model.train sst2 --corpus reviews.tsv       # texts and labels, for `classify`
     python -m tasks.language_model.train --corpus book.txt --vocabulary characters
     python -m tasks.language_model.train --from wikitext2 --corpus book.txt --epochs 3
 
@@ -38,6 +39,12 @@ FEW = 0.01  # development tokens by training token; 0.05 are usual
 
 def train(config: Config, options: TrainingOptions) -> None:
     """Trains to the end, then measures the best weights on the development split."""
+    config = with_absolute_path(config, options)
+    if config.reads == "for a label":
+        from tasks.language_model.classifier_training import train_classifier
+
+        train_classifier(config, options, options.run or run_name(config))
+        return
     import keras
     import numpy as np
 
@@ -51,7 +58,6 @@ def train(config: Config, options: TrainingOptions) -> None:
     from tasks.language_model.model import BlankReader, StreamReader, build_model, load_model, start_from
 
     name = options.run or run_name(config)
-    config = with_absolute_path(config, options)
     initial = load_initial(TASK, name, config, find_initial, load_model, card.terms)
     train_split, dev = (load_split(config, split, options.data_dir) for split in ("train", "dev"))
     vocabulary = build_vocabulary(config, train_split, initial and initial.loaded.vocabulary)
@@ -122,10 +128,11 @@ def report(config: Config, vocabulary: "Vocabulary", train: "np.ndarray", dev: "
 def with_absolute_path(config: Config, options: TrainingOptions) -> Config:
     """Makes paths of texts absolute, so that the run is valid in any folder; UserError if --data-dir is given."""
     from tasks.language_model.data import NORMALISATION, corpus_path
+    from tasks.language_model.labelled import CORPORA
 
     own = {name: _absolute(Path(path)) for name in ("dev_corpus", "test_corpus") if (path := getattr(config, name))}
     config = replace(config, **own)
-    if config.corpus in NORMALISATION:
+    if config.corpus in (*NORMALISATION, *CORPORA):
         return config
     if options.data_dir:
         raise UserError(f"--data-dir {options.data_dir}: the corpus {config.corpus} is a path itself")
@@ -144,7 +151,7 @@ def find_initial(name: str) -> Run:
 def run_name(config: Config) -> str:
     """The name of the corpus, or of its file without suffix."""
     name = safe_name(Path(config.corpus).resolve().stem, "corpus")
-    return name if config.reads == "forwards" else f"{name}_fill"
+    return f"{name}_fill" if config.reads == "both ways" else name
 
 
 @command

@@ -13,6 +13,7 @@ from datasets.penn_treebank import penn_treebank_dataset_builder
 from datasets.python_manual import python_manual_dataset_builder
 from datasets.scenes import scenes_dataset_builder
 from datasets.speechocean762 import speechocean762_dataset_builder
+from datasets.sst2 import sst2_dataset_builder
 from datasets.tatoeba import tatoeba_dataset_builder
 from datasets.timit import timit_dataset_builder
 from datasets.wikitext2 import wikitext2_dataset_builder
@@ -100,6 +101,18 @@ class TatoebaTest(tfds.testing.DatasetBuilderTestCase):
 
     def setUp(self):
         patch = mock.patch.object(tatoeba_dataset_builder, "assign_splits", partial(assign_splits, buckets=5))
+        patch.start()
+        self.addCleanup(patch.stop)
+        super().setUp()
+
+
+class Sst2Test(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = sst2_dataset_builder.Builder
+    SPLITS = {"train": 3, "dev": 1, "test": 2}  # noqa: RUF012
+    SKIP_CHECKSUMS = True  # nothing is downloaded
+
+    def setUp(self):
+        patch = mock.patch.object(sst2_dataset_builder.Builder, "EXPECTED", self.SPLITS)
         patch.start()
         self.addCleanup(patch.stop)
         super().setUp()

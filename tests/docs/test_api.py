@@ -22,6 +22,7 @@ MISSING = {
     "BlankFiller": None
     if any(RUNS.glob("language_model/*_fill/weights.safetensors"))
     else "no model that fills blanks",
+    "TextClassifier": None if (RUNS / "language_model/sst2/weights.safetensors").exists() else "no classifier",
 }
 
 

@@ -57,6 +57,7 @@ OUTPUTS = (
 KNOWN = re.compile(
     r"error: |skipped |saving, then exiting|[\w/]+: (preparing /|train [\d,]+, dev|[\w, ]+; \d+ skipped)|usage: |[╭│╰]"
     r"|\s*$|python -m [\w.]+: error: |.*not in the dictionary: |.*: \d+ (sounds|transcripts) (without|of) "
+    r"|.*: text in column \d+, label in column \d+"
     r"|[\d,]+ lines? read as |.*: its lines seem to break paragraphs |.*: [\d,]+ files? not read, "
 )
 VERBS = {  # arguments with which each verb works, and inputs that may be added
@@ -64,6 +65,7 @@ VERBS = {  # arguments with which each verb works, and inputs that may be added
     "captioner.evaluate": ([], ()),
     "captioner.export": ([], ()),
     "captioner.train": (["scenes"], ()),
+    "language_model.classify": (["the cat sees"], ("the dog hugs the hen .",)),
     "language_model.evaluate": ([], ()),
     "language_model.export": ([], ()),
     "language_model.fill": (["the ___ sees"], ("a ___ b ___", "no blank")),

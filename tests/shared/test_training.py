@@ -570,6 +570,14 @@ def test_cosine_rate(tmp_path):
     assert rate(4) == pytest.approx(0.5 * 5 / 10 * (1 + math.cos(math.pi * 4 / total)) / 2)
 
 
+def test_slanted_rate(tmp_path):
+    rate = trainer(tmp_path, epochs=40, learning_rate=0.5, warmup_steps=10, schedule="slanted").rate
+    total = 40 * STEPS
+    assert rate(0) == pytest.approx(0.5 / 10)
+    assert rate(total // 2) == pytest.approx(0.5 * (1 + 1 / 32) / 2)
+    assert rate(total) == pytest.approx(0.5 / 32)
+
+
 def test_plateau_halves_the_rate_and_patience_ends_the_training(tmp_path):
     scores = iter([1.0, 0.5, 2.0, 2.0, 1.5, 1.0])
     state = trainer(

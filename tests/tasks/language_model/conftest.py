@@ -59,3 +59,33 @@ def bidirectional(small_manual) -> Run:
     config = replace(CONFIG, reads="both ways", num_layers=2, epochs=60, patience=60, batch_size=8, sequence_length=12)
     train(config, TrainingOptions(run="fill"))
     return Run(small_manual / "fill")
+
+
+def labelled_rows() -> list[tuple[str, str]]:
+    """The sentences with a label that the verb decides."""
+    return [(text, "warm" if "likes" in text or "hugs" in text else "plain fact") for text in sentences()]
+
+
+@pytest.fixture(scope="package")
+def classifier(trained, small_manual) -> Trained:
+    """A classifier named `labels`, which starts from the run `tiny`."""
+    table = small_manual.parent / "verbs.tsv"
+    table.write_text("".join(f"{text}\t{label}\n" for text, label in labelled_rows()))
+    config = replace(
+        trained.config,
+        reads="for a label",
+        corpus=str(table),
+        initial_run="tiny",
+        min_count=1,
+        batch_size=8,
+        text_epochs=1,
+        epochs=8,
+        patience=8,
+        schedule="slanted",
+        layer_rate_ratio=1.5,
+        input_dropout=0.0,
+        output_dropout=0.1,
+        learning_rate=0.05,
+    )
+    train(config, TrainingOptions(run="labels"))
+    return Trained(Run(small_manual / "labels"), config)

@@ -1,0 +1,1 @@
+"""Sentences of film reviews, positive or negative."""

@@ -1,0 +1,184 @@
+"""Classifying texts with a model that is loaded once; keras is imported when it is loaded."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shared.errors import check_list
+from shared.text import tidy
+from shared.vocabulary import WordVocabulary
+from tasks.language_model.config import Config, find_run
+from tasks.language_model.plain_words import Word, spaced, words_of
+from tasks.language_model.tokenisation import Tokenisation
+
+if TYPE_CHECKING:
+    from shared.training import Loaded
+    from shared.vocabulary import Vocabulary
+    from tasks.language_model.classifier import Classifier
+
+CHUNK = 64  # texts that are read ahead, to batch texts of similar length
+PART = 256  # tokens of a text per call
+TOKENS = 4096  # per call, padding included
+
+NO_WORDS = "no words in it; a text was expected"
+NONE_KNOWN = "the model knows none of its words; a text like those that it was trained on was expected"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classification:
+    """The label of a text.
+
+    Attributes:
+        text: the text.
+        label: the most probable label; None if the text has none.
+        probabilities: of each label, the most probable first; they sum to 1.
+        unknown_words: the words that the model does not know, in order.
+        error: why the text has no label; "" if it has one.
+    """
+
+    text: str
+    label: str | None
+    probabilities: dict[str, float]
+    unknown_words: list[str]
+    error: str = ""
+
+    @property
+    def probability(self) -> float:
+        """That of the label; 0 without one."""
+        return self.probabilities.get(self.label or "", 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A text as a classifier reads it.
+
+    Attributes:
+        text: in Unicode's composed form.
+        words: its words, with their places in the text.
+        counts: the number of tokens of each word.
+        token_ids: of all words, after `</s>`.
+    """
+
+    text: str
+    words: list[Word]
+    counts: list[int]
+    token_ids: list[int]
+
+
+class TextClassifier:
+    """Finds the label of texts.
+
+    >>> classify = TextClassifier.load()
+    >>> classify(["A warm and funny film."])[0].label
+
+    Args:
+        loaded: a classifier.
+    """
+
+    def __init__(self, loaded: "Loaded[Config, Vocabulary, Classifier]"):
+        from tasks.language_model.classifier import TextPartReader
+
+        self.vocabulary, self.model = loaded.vocabulary, loaded.model
+        self.labels = loaded.model.labels
+        self.reader = TextPartReader(loaded.model)
+
+    @classmethod
+    def load(cls, model: str | None = None) -> "TextClassifier":
+        """The classifier of a run, by name or folder; default: the released one, else the newest run."""
+        run = find_run(model, "for a label")
+        from tasks.language_model.classifier import load_classifier
+
+        return cls(load_classifier(run))
+
+    def __call__(self, texts: Iterable[str]) -> list[Classification]:
+        """The labels of texts, in their order; ListError for one text that is not in a list."""
+        check_list(texts, "texts")
+        readings = [self.read(text) for text in texts]
+        errors = [self.error(reading) for reading in readings]
+        rows = iter(
+            self.probabilities(self._logits([r.token_ids for r, e in zip(readings, errors, strict=True) if not e]))
+        )
+        return [
+            self._classification(reading, error, None if error else next(rows))
+            for reading, error in zip(readings, errors, strict=True)
+        ]
+
+    def stream(self, texts: Iterable[str]) -> Iterator[Classification]:
+        """Yield the labels of texts as they arrive, in their order; the stream may be endless."""
+        check_list(texts, "texts")
+        texts = iter(texts)
+        while chunk := list(islice(texts, CHUNK)):
+            yield from self(chunk)
+
+    def read(self, text: str) -> Reading:
+        """The words and tokens of a text."""
+        vocabulary, end_id = self.vocabulary, self.vocabulary.end_id
+        if isinstance(vocabulary, WordVocabulary):
+            words = words_of(text)
+            return Reading(
+                text=text, words=words, counts=[1] * len(words), token_ids=[end_id, *vocabulary.encode(spaced(text))]
+            )
+        reading = Tokenisation(vocabulary).read(text)
+        words, place = [], 0
+        for parts in reading.words:
+            written = "".join(part.text for part in parts)
+            place = max(place, text.find(written, place))
+            words.append(Word(written, place, place + len(written)))
+            place += len(written)
+        counts = [sum(len(part.tokens) for part in parts) for parts in reading.words]
+        return Reading(text=text, words=words, counts=counts, token_ids=[end_id, *reading.token_ids])
+
+    def error(self, reading: Reading) -> str:
+        """Why a text has no label; "" if it has one."""
+        if not reading.words or not tidy(reading.text):
+            return NO_WORDS
+        return NONE_KNOWN if all(i == self.vocabulary.unknown_id for i in reading.token_ids[1:]) else ""
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """Logits of any texts, before the temperature, `(texts, labels)`."""
+        return self._logits([self.read(text).token_ids for text in texts])
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities `(texts, labels)` of logits."""
+        scaled = logits / float(np.asarray(self.model.temperature))
+        powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+        return powers / powers.sum(axis=-1, keepdims=True)
+
+    def _logits(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
+        found = np.zeros((len(ids), len(self.labels)), np.float32)
+        for indices in self.reader.batches([len(text) for text in ids], TOKENS):
+            found[indices] = self._read([ids[i] for i in indices])
+        return found
+
+    def _read(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
+        """The logits of texts of similar length, which are read in parts."""
+        from shared.batching import pad
+
+        initial = self.model.initial_memory(len(ids))
+        memory: list[Any] = [np.asarray(x) for x in (*initial.states, *initial[1:])]
+        logits = np.zeros((len(ids), len(self.labels)), np.float32)
+        for first in range(0, max(map(len, ids)), PART):
+            parts = [text[first : first + PART] for text in ids]
+            lengths = np.array([len(part) for part in parts], np.int32)
+            inputs = {"token_ids": pad(parts), "lengths": lengths, "memory": memory}
+            memory, logits = self.reader.predict_on_batch(inputs)
+        return logits
+
+    def _classification(self, reading: Reading, error: str, probabilities: np.ndarray | None) -> Classification:
+        pairs = zip(self.labels, [] if probabilities is None else probabilities.tolist(), strict=False)
+        ordered = dict(sorted(pairs, key=lambda pair: -pair[1]))
+        unknown, first = [], 1
+        for word, count in zip(reading.words, reading.counts, strict=True):
+            if self.vocabulary.unknown_id in reading.token_ids[first : first + count]:
+                unknown.append(reading.text[word.start : word.end] or word.text)
+            first += count
+        return Classification(
+            text=reading.text,
+            label=next(iter(ordered), None),
+            probabilities=ordered,
+            unknown_words=unknown,
+            error=error,
+        )

@@ -1,0 +1,308 @@
+"""Classifiers: the network, its training, evaluation, explanations and the command `classify`."""
+
+import io
+import json
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from shared.calibration import calibration_error, fit_temperature
+from shared.cli import TrainingOptions
+from shared.errors import ListError, UserError
+from shared.runs import RunError
+from shared.training import weights_as_arrays
+from shared.vocabulary import WordVocabulary
+from tasks.language_model import classification, classifier_evaluation, explanation
+from tasks.language_model.classification import NO_WORDS, NONE_KNOWN, TextClassifier
+from tasks.language_model.classifier import LabelReader, build_classifier, load_classifier, start_from
+from tasks.language_model.classifier_training import LayeredAdam
+from tasks.language_model.classify import main
+from tasks.language_model.config import PRESETS, find_run
+from tasks.language_model.evaluate import main as evaluate
+from tasks.language_model.explanation import Explainer
+from tasks.language_model.fill import main as fill
+from tasks.language_model.labelled import HEAD, LONGEST, TAIL, Texts, build_vocabulary, shortened, training_batches
+from tasks.language_model.train import train
+
+pytestmark = pytest.mark.any_backend
+
+CONFIG = replace(
+    PRESETS["sst2"], initial_run="", units=7, embedding_units=6, num_layers=2, head_units=5, batch_size=4, min_count=1,
+    embedding_dropout=0.0, input_dropout=0.0, layer_dropout=0.0, output_dropout=0.0, weight_drop=0.0,
+    weight_average=0.0, layer_rate_ratio=2.6,
+)  # fmt: skip
+TEXTS = Texts(["a b", "c", "a b c d", "d d", "b"], ["x", "y", "z", "x", "y"])
+
+
+@pytest.fixture(scope="module")
+def small():
+    """An untrained classifier of the words a to d with three labels."""
+    keras.utils.set_random_seed(1)
+    vocabulary = build_vocabulary(CONFIG, TEXTS)
+    return CONFIG, vocabulary, build_classifier(CONFIG, vocabulary, ["x", "y", "z"])
+
+
+def loaded_of(small):
+    from shared.training import Loaded
+
+    return Loaded(*small)
+
+
+# --- network --------------------------------------------------------------------------------------------------------
+
+
+def test_pooling_has_the_last_the_highest_and_the_mean_output(small):
+    _, vocabulary, model = small
+    ids = np.array([[2, *vocabulary.encode("a b c")], [2, *vocabulary.encode("d"), 0, 0]], np.int32)
+    lengths = np.array([4, 2], np.int32)
+    memory = model.read(model.embed(ids), lengths, model.initial_memory(2))
+    outputs, _ = model.stack(model.embed(ids[:1]))
+    for found, expected in ((memory.last, outputs[:, -1]), (memory.highest, np.max(outputs, axis=1))):
+        np.testing.assert_allclose(found[:1], expected, atol=1e-5)
+    np.testing.assert_allclose(memory.total[:1] / memory.count[:1], np.mean(outputs, axis=1), atol=1e-5)
+    alone, _ = model.stack(model.embed(ids[1:, :2]))  # without padding
+    np.testing.assert_allclose(memory.last[1:], alone[:, -1], atol=1e-5)
+    np.testing.assert_allclose(memory.highest[1:], np.max(alone, axis=1), atol=1e-5)
+    assert np.asarray(memory.count).tolist() == [[4], [2]]
+
+
+def test_parts_and_batches_change_nothing(small, monkeypatch):
+    classifier = TextClassifier(loaded_of(small))
+    texts = ["a b c d a b c", "d", "", "b c a d d d d a a c"]
+    whole = classifier.logits(texts)
+    np.testing.assert_allclose(np.concatenate([classifier.logits([text]) for text in texts]), whole, atol=1e-5)
+    monkeypatch.setattr(classification, "PART", 3)
+    np.testing.assert_allclose(classifier.logits(texts), whole, atol=1e-5)
+
+
+def test_a_vocabulary_has_the_words_of_the_texts_then_those_of_the_language_model():
+    initial = WordVocabulary(["<pad>", "<s>", "</s>", "<unk>", "The", "B", "of", "@-@", "in", "zebra"])
+    config = replace(CONFIG, vocabulary_size=9)
+    texts = Texts(["c isn't C", "b c"], ["x", "y"])
+    assert build_vocabulary(config, texts, initial).table[4:] == ("c", "b", "is", "n't", "the")
+    config = replace(config, vocabulary_size=100, min_count=2)
+    assert build_vocabulary(config, texts, initial).table[4:] == ("c", "the", "b", "of", "in", "zebra")
+
+
+def test_a_classifier_starts_from_the_words_it_knows(small):
+    before, other = loaded_of(small), replace(CONFIG, head_units=4)
+    after = WordVocabulary(["<pad>", "<s>", "</s>", "<unk>", "D", "e", "a"])
+    model = build_classifier(other, after, ["x", "w", "z"])
+    own = weights_as_arrays(model)
+    start_from(before, model, after)
+    old, new = weights_as_arrays(before.model), weights_as_arrays(model)
+    index = [0, 1, 2, 3, before.vocabulary.encode("d")[0], None, before.vocabulary.encode("a")[0]]
+    for row, source in enumerate(index):
+        words = old["embedding/embeddings"]
+        expected = words[4:].mean(axis=0) if source is None else words[source]
+        np.testing.assert_allclose(new["embedding/embeddings"][row], expected, atol=1e-6)
+    same = [name for name in new if name.startswith("stack/")]
+    assert len(same) == 6
+    assert all(np.array_equal(new[name], old[name]) for name in same)
+    np.testing.assert_array_equal(new["output/kernel"], own["output/kernel"])  # other labels
+
+
+def test_upper_layers_learn_first_and_faster(small):
+    config, vocabulary, _ = small
+    batch = training_batches(config, TEXTS, vocabulary, ["x", "y", "z"])[0]
+
+    def changes(steps: int) -> dict[str, float]:
+        model = build_classifier(config, vocabulary, ["x", "y", "z"])
+        reader = LabelReader(model)
+        optimizer = LayeredAdam(replace(config, clip_norm=1e6), steps)
+        optimizer.learning_rate = 0.01
+        reader.compile(optimizer, lambda _, nats: keras.ops.mean(nats), run_eagerly=True)
+        before = weights_as_arrays(model)
+        reader.train_on_batch(*batch)
+        return {name: float(np.abs(x - before[name]).max()) for name, x in weights_as_arrays(model).items()}
+
+    all_begun, first = changes(0), changes(100)
+    depths = {"output/bias": 0, "stack/layer_1/lstm_cell/bias": 1, "stack/layer_0/lstm_cell/bias": 2}
+    for name, depth in {**depths, "embedding/embeddings": 3}.items():
+        assert all_begun[name] == pytest.approx(0.01 / 2.6**depth, rel=0.02), name  # Adam's first step is the rate
+        assert first[name] == pytest.approx(0 if depth else 0.01, rel=0.02), name
+
+
+def test_a_long_text_keeps_its_ends():
+    ids = list(range(LONGEST + 3))
+    assert shortened(ids) == [*range(HEAD), *range(HEAD + 3, HEAD + 3 + TAIL)]
+    assert shortened(ids[:LONGEST]) == ids[:LONGEST]
+
+
+# --- metrics --------------------------------------------------------------------------------------------------------
+
+
+def test_metrics_by_hand():
+    found, reference = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 1, 1, 0])
+    # F1: label 0 has 1 right of 2 found and 2 true, label 1 has 2 right of 2 and 3; no text has label 2
+    assert classifier_evaluation.macro_f1(found, reference) == pytest.approx((0.5 + 0.8) / 2)
+    probabilities, is_right = np.array([0.9, 0.6, 0.8, 0.7]), np.array([1, 0, 0, 1])
+    # bins (0.6, 0.7) and (0.8, 0.9): differences 1.3 - 1 and 1.7 - 1
+    assert calibration_error(probabilities, is_right, bins=2) == pytest.approx((0.3 + 0.7) / 4)
+    logits = np.array([[2.0, 0], [2, 0], [2, 0], [0, 2]]) * 3  # right three times of four; of 5 / 6 of the weight
+    temperature = fit_temperature(logits, np.array([0, 0, 1, 1]))
+    assert 1 / (1 + np.exp(-6 / temperature)) == pytest.approx(0.75 * 5 / 6 + 0.5 / 6, abs=0.01)
+    certain = fit_temperature(logits, np.array([0, 0, 0, 1]))  # all are right
+    assert 1 / (1 + np.exp(-6 / certain)) == pytest.approx(1 - 0.5 / 6, abs=0.01)
+
+
+# --- a trained classifier -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained_classifier(classifier):
+    return TextClassifier(load_classifier(classifier.run))
+
+
+@pytest.mark.slow
+def test_it_learns_and_the_run_is_complete(classifier):
+    metrics = classifier.run.load_metrics()["dev"]
+    assert metrics["texts"] == 8
+    assert metrics["accuracy"] > 0.9
+    assert sum(metrics["confusion"].values()) == 8
+    assert "warm as warm" in metrics["confusion"]
+    assert "# Classifier of texts" in (classifier.run.path / "README.md").read_text()
+    assert (classifier.run.path / "texts" / "history.csv").exists()
+    assert find_run(None, "for a label").path == classifier.run.path
+    train(classifier.config, TrainingOptions(run="labels"))  # resumes, and has nothing left to do
+
+
+@pytest.mark.slow
+def test_labels_and_probabilities(trained_classifier):
+    texts = ["The cat LIKES the dog.", "", "\u732b", "the hen feeds the fox .", "zebra the"]
+    warm, empty, unknown, plain, known = trained_classifier(texts)
+    assert (warm.label, plain.label) == ("warm", "plain fact")
+    for found in (warm, plain, known):
+        assert sum(found.probabilities.values()) == pytest.approx(1)
+        assert found.probability == max(found.probabilities.values()) == found.probabilities[found.label]
+    assert (empty.label, empty.error, empty.probability) == (None, NO_WORDS, 0.0)
+    assert (unknown.label, unknown.error) == (None, NONE_KNOWN)
+    assert known.unknown_words == ["zebra"]
+    assert [found.label for found in trained_classifier.stream(iter(texts))] == [
+        found.label for found in (warm, empty, unknown, plain, known)
+    ]
+    with pytest.raises(ListError):
+        trained_classifier("the cat")
+
+
+@pytest.mark.slow
+def test_contributions_sum_to_the_change_of_the_log_odds(trained_classifier, monkeypatch):
+    (found,) = trained_classifier(["The cat hugs the dog."])
+    explained = Explainer(trained_classifier)(found)
+    assert [word.word for word in explained.words] == ["The", "cat", "hugs", "the", "dog", "."]
+    assert [found.text[word.start : word.end] for word in explained.words] == [word.word for word in explained.words]
+    assert {word.word: word.value for word in explained.words}["hugs"] > 0.5
+    total = explained.log_odds - explained.log_odds_without
+    assert sum(word.value for word in explained.words) == pytest.approx(total, rel=0.03)
+    assert explained.log_odds == pytest.approx(np.log(found.probability / (1 - found.probability)), abs=1e-3)
+    monkeypatch.setattr(explanation, "TOKENS", 5 * explanation.SHORTEST)  # in parts of five steps
+    again = Explainer(trained_classifier)(found)
+    np.testing.assert_allclose([w.value for w in again.words], [w.value for w in explained.words], atol=1e-4)
+    monkeypatch.setattr(explanation, "LONGEST", 3)
+    with pytest.raises(UserError, match="7 tokens are too many to explain"):
+        Explainer(trained_classifier)(found)
+
+
+@pytest.mark.slow
+def test_the_command(classifier, capsys, monkeypatch, tmp_path):
+    lines = b"the cat likes the dog\n\nThe \xff fox feeds the <cow>.\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    page = tmp_path / "page.html"
+    assert main(["--model", "labels", "--file", "-", "--json", "--explain", "--html", str(page)]) == 1
+    output = capsys.readouterr()
+    first, empty, third = map(json.loads, output.out.splitlines())
+    assert first["label"] == "warm"
+    assert [word["word"] for word in first["words"]] == ["the", "cat", "likes", "the", "dog"]
+    assert (empty["label"], empty["error"]) == (None, NO_WORDS)
+    assert third["label"] == "plain fact"
+    assert f"-: line 2: {NO_WORDS}" in output.err
+    assert page.read_text().count("<p><b>") == 2
+    assert "&lt;" in page.read_text()
+
+    (tmp_path / "a.txt").write_text("the hen hugs\nthe dog .\n")
+    assert main(["--model", "labels", "--documents", str(tmp_path), "--tsv"]) == 0
+    heading, row = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert heading == ["file", "label", "probability"]
+    assert row[:2] == [str(tmp_path / "a.txt"), "warm"]
+    assert main(["--model", "labels", "the cat sees the hen .", "--csv", "--explain"]) == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading == "number,label,position,word,contribution"
+    assert len(rows) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "one of the three was expected"),
+        (["a", "--file", "b"], "one of the three was expected"),
+        (["a", "--tsv", "--json"], "one of the three was expected"),
+        (["--file", "nowhere"], "nowhere: no such file"),
+        (["--documents", "nowhere"], "nowhere does not exist"),
+        ([""], NO_WORDS),
+        (["\u732b \u72ac"], NONE_KNOWN),
+        (["a", "--model", "tiny"], "a causal model, for score and generate"),
+    ],
+)
+def test_what_has_no_label_is_reported_in_one_line(arguments, message, classifier, capsys):
+    assert main([*arguments, *([] if "--model" in arguments else ["--model", "labels"])]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_evaluate(classifier, capsys, tmp_path):
+    assert evaluate(["--model", "labels", "--json", "--split", "test"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["accuracy_interval"]["from"] <= record["accuracy"] <= record["accuracy_interval"]["to"]
+    assert 0 <= record["calibration_error"] <= 1
+    other = tmp_path / "other.tsv"
+    other.write_text("the cat likes the dog .\twarm\nthe dog sees the hen .\tstrange\nthe hen feeds the cat .\twarm\n")
+    assert evaluate(["--model", "labels", "--json", "--corpus", str(other)]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["texts"], record["texts_with_other_labels"], record["split"]) == (3, 1, "all")
+    assert record["accuracy"] == pytest.approx(1 / 3, abs=1e-4)
+    other.write_text("a b\tup\nc d\tdown\n")
+    assert evaluate(["--model", "labels", "--corpus", str(other)]) == 2
+    assert "its labels are down, up; plain fact, warm were expected" in capsys.readouterr().err
+    assert evaluate(["--model", "labels", "--cache"]) == 2
+    assert "needs a causal model" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_cannot_be_trained_is_refused(classifier, bidirectional):
+    config, options = classifier.config, TrainingOptions(run="other")
+    with pytest.raises(UserError, match="a causal model or a classifier was expected"):
+        train(replace(config, initial_run="fill"), options)
+    with pytest.raises(UserError, match="adam was expected"):
+        replace(config, optimizer="sgd")
+    with pytest.raises(UserError, match="does not exist"):
+        train(replace(config, corpus="/nowhere.tsv"), options)
+
+
+@pytest.mark.slow
+def test_other_commands_name_what_a_classifier_is_for(classifier, capsys):
+    assert fill(["a ___", "--model", "labels"]) == 2
+    assert "a classifier, for classify" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_damaged_labels_are_reported(classifier):
+    path = classifier.run.path / "labels.json"
+    content = path.read_text()
+    try:
+        for damaged in ('{"labels": ["one"]}', '{"labels": [1, 2]}', '{"labels": ["a", "a"]}', "[]"):
+            path.write_text(damaged)
+            with pytest.raises(RunError, match=r"labels\.json"):
+                load_classifier(classifier.run)
+    finally:
+        path.write_text(content)
+
+
+def test_without_a_model_the_command_that_trains_one_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("shared.runs.ROOT", tmp_path)
+    assert main(["a text"]) == 2
+    assert "tasks.language_model.train sst2 --corpus reviews.tsv" in capsys.readouterr().err
