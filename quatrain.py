@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent
 
 PUBLIC = {
     "ImageCaptioner": "tasks.captioner.inference",
+    "PhotoFinder": "tasks.captioner.finding",
     "Translator": "tasks.translator.inference",
     "PairScorer": "tasks.translator.inference",
     "SoundRecognizer": "tasks.phoneme_recognizer.inference",

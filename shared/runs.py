@@ -4,6 +4,7 @@
       config.json           task, configuration, data fingerprints, package versions
       vocabulary.json       written by the task
       encoder.safetensors   image encoder of the captioner
+      finder.safetensors    its finder of photos
       ngrams.safetensors    n-grams of the phoneme recognizer
       scorer.safetensors    its scorer of pronunciation
       checkpoints/<step>/   tensors.safetensors and state.json: the complete state of a training

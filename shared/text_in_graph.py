@@ -25,8 +25,28 @@ def _words(text: Any) -> Any:
     return tf.strings.strip(tf.strings.regex_replace(separated, _SPACE, " "))
 
 
+# The tokens of `shared.metrics.caption_tokens`, of at most three clitics in a row. RE2 has no look-ahead, so \x01 marks
+# what is a clitic. Unlike there, text is not composed (NFC).
+_CLITIC = r"(^|[^\x01])(n't|'(?:s|m|d|re|ll|ve))([^\pL\pN_\x01]|\x01'|$)"
+_CAPTION_TOKEN = r"(\x01(?:n't|'[a-z]+)|\p{Nd}+(?:[.,:/]\p{Nd}+)+|(?:\pL\.){2,}|[\pL\pN_](?:-?[\pL\pN_])*|[^\x01\s])"
+_CAPTION_WORD = r".*[\pL\pN].*|[$%&#+=]"
+
+
+def _caption_words(text: Any) -> Any:
+    text = tf.strings.lower(tf.strings.regex_replace(text, r"\x{0}|\x01", " "), encoding="utf-8")
+    text = tf.strings.regex_replace(text, "\u2019", "'")
+    for _ in range(3):  # of several in a row, a pass marks every other one
+        text = tf.strings.regex_replace(text, _CLITIC, "\\1\x01\\2\\3")
+    text = tf.strings.regex_replace(tf.strings.regex_replace(text, _CAPTION_TOKEN, r" \1 "), r"\x01", "")
+    tokens = tf.strings.split(text)
+    tokens = tf.ragged.boolean_mask(
+        tokens, tokens.with_values(tf.strings.regex_full_match(tokens.values, _CAPTION_WORD))
+    )
+    return tf.strings.reduce_join(tokens, axis=-1, separator=" ")
+
+
 # Without "lower": `tf.strings.lower` stops at a NUL and knows fewer letters than Python.
-NORMALISATIONS = {"none": lambda text: text, "words": _words}
+NORMALISATIONS = {"none": lambda text: text, "words": _words, "captions": _caption_words}
 
 
 def as_utf8(text: Any) -> tuple[Any, Any]:

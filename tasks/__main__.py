@@ -15,7 +15,12 @@ from shared import cli
 
 COMMON = {"train": "scenes", "evaluate": "--split test", "export": ""}  # verbs of every task, which need its name
 EXAMPLES = {
-    "captioner": {**COMMON, "caption": "photo.jpg --attention out.png"},
+    "captioner": {
+        **COMMON,
+        "caption": "photo.jpg --attention out.png",
+        "find": '"a dog runs through the snow" photos/',
+        "train_finder": "--model RUN",
+    },
     "language_model": {
         **COMMON,
         "train": "python_manual",

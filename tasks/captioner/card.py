@@ -2,6 +2,7 @@
 
 from shared.card import all_terms, write_card
 from shared.runs import Run
+from tasks.captioner.config import has_finder
 
 ENCODER = (
     "The image encoder is MobileNetV2 with ImageNet weights (Apache-2.0), which Keras downloads on first use; the run"
@@ -47,6 +48,10 @@ REMARKS = {
     ),
     "flickr8k": (f"{OF_PHOTOS} The test split has only the 200 of the official 1,000 photos that were available."),
 }
+OF_FINDER = (
+    " `finder`: sentences found for a photo and photos for a sentence, among those of the split: R@k is the fraction of"
+    " queries whose own sentence or photo is among the first k (`retrieval.py`)."
+)
 
 
 def terms(run: Run) -> str:
@@ -58,6 +63,7 @@ def terms(run: Run) -> str:
 def write(run: Run) -> None:
     """Write the model card of a run."""
     corpus = run.config["config"]["corpus"]
+    find = f'\npython -m tasks.captioner.find --model {run.name} "a dog runs" photos/' if has_finder(run) else ""
     write_card(
         run,
         title=f"Captioner, trained on {corpus}",
@@ -69,8 +75,8 @@ def write(run: Run) -> None:
         usage=(
             f"python -m tasks.captioner.caption --model {run.name} photo.jpg\n"
             f"python -m tasks.captioner.evaluate --model {run.name} --split dev\n"
-            f"python -m tasks.captioner.export {run.name}"
+            f"python -m tasks.captioner.export {run.name}{find}"
         ),
         published=PUBLISHED.get(corpus, {}),
-        remarks=REMARKS.get(corpus, OF_PHOTOS),
+        remarks=REMARKS.get(corpus, OF_PHOTOS) + (OF_FINDER if has_finder(run) else ""),
     )

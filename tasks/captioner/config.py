@@ -17,12 +17,14 @@ from shared.bounds import (
 )
 from shared.errors import FieldError
 from shared.recipe import Recipe
-from shared.runs import Run
+from shared.runs import Run, RunError
 
 TASK = "captioner"
 CORPORA = ("scenes", "flickr8k", "flickr30k", "coco")  # those that have a name
 RELEASED = "flickr8k"  # the default run of all commands
-RELEASED_FILES = ("vocabulary.json", "weights.safetensors", "encoder.safetensors", "calibration.json")
+FINDER = "finder"  # the name of the weights that find photos by sentences
+WEIGHTS = "weights.safetensors", "encoder.safetensors", f"{FINDER}.safetensors"
+RELEASED_FILES = ("vocabulary.json", *WEIGHTS, "calibration.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,3 +159,15 @@ PRESETS = {
 def find_run(model: str | None = None) -> Run:
     """The run of a name or folder; default: the released run, else the newest."""
     return Run.find(model, TASK, RELEASED)
+
+
+def has_finder(run: Run) -> bool:
+    """Whether a run finds photos by sentences."""
+    return (run.path / f"{FINDER}.safetensors").exists()
+
+
+def check_finder(run: Run) -> None:
+    """Raise RunError if it does not."""
+    if not has_finder(run):
+        command = f"python -m tasks.{TASK}.train_finder --model {run.reference}"
+        raise RunError(f"{run.path} has no finder of photos; train it with: {command}")

@@ -4,7 +4,8 @@
     python -m tasks.captioner.evaluate --corpus photos/                          # photos that it was not trained on
     python -m tasks.captioner.evaluate --outputs mine.csv --corpus photos/       # captions of any captioner
 
-The metrics are added to the run's metrics.json, unless the run is a released model. `--outputs` needs no model: it is a
+The metrics are added to the run's metrics.json, unless the run is a released model. Those of the finder, if the run has
+one, say how well sentences and photos find each other (`retrieval.py`). `--outputs` needs no model: it is a
 file of captions in any of the formats that a corpus may have, such as what `caption --json` or `caption --csv` writes,
 or a text with one caption a line, in the order of the photos; the first caption of a photo counts.
 """
@@ -20,7 +21,7 @@ from shared.bounds import MAX_BEAM, Bounds
 from shared.cli import EvaluationOptions, Results, command, parse
 from shared.outputs import check_outputs
 from shared.runs import Run
-from tasks.captioner.config import PRESETS, Config, find_run
+from tasks.captioner.config import PRESETS, Config, find_run, has_finder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +73,8 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     split = with_grids(load_split(measured, options.split, options.data_dir), load_encoder(run, config))
     captions = caption_split(CaptionSearch(captioner, None, config, vocabulary), vocabulary, split)
     metrics = split_metrics(captions, split, measured)
+    if has_finder(run):
+        metrics |= {f"finder {name}": value for name, value in finder_metrics(run, config, vocabulary, split).items()}
     if options.corpus is None:
         references = read_references(open_records(config, "train", options.data_dir))
         training_captions = (vocabulary.normalise(text) for image in references for text in image)
@@ -88,6 +91,14 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
                 Confidence.fit(*scores_and_right(captions, split, config.corpus)).save(run)
             card.write(run)
     return record
+
+
+def finder_metrics(run: Run, config: Config, vocabulary: "WordVocabulary", split: "Split") -> dict[str, float]:
+    """The metrics of the run's finder on a split with grids."""
+    from tasks.captioner.finder import load_finder
+    from tasks.captioner.retrieval import measure_finder
+
+    return measure_finder(load_finder(run, config, vocabulary), vocabulary, split)
 
 
 def part_of(options: Arguments) -> str:
@@ -171,6 +182,7 @@ def scene_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split") -> di
     from datasets.scenes.parser import describes
     from datasets.scenes.parser import parse as parse_caption
     from datasets.scenes.world import scene_of
+    from tasks.captioner.retrieval import is_inside
 
     true, pointing, related = {False: [], True: []}, [], []
     for best, record in zip(captions, split.records, strict=True):
@@ -182,10 +194,7 @@ def scene_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split") -> di
             related.append(bool(description.relations))
         for word, attention in zip(caption.tokens, caption.attention, strict=True):
             if is_true and record["shapes"].count(word) == 1:
-                row, column = np.unravel_index(np.argmax(attention), attention.shape)
-                y, x = (row + 0.5) / attention.shape[0], (column + 0.5) / attention.shape[1]
-                top, left, bottom, right = record["boxes"][record["shapes"].index(word)]
-                pointing.append(top <= y <= bottom and left <= x <= right)
+                pointing.append(is_inside(attention, record["boxes"][record["shapes"].index(word)]))
     outcomes = {"true": true[False] + true[True], "true_seen": true[False], "true_novel": true[True]}
     outcomes |= {"pointing": pointing, "related": related}
     return {name: float(np.mean(values)) for name, values in outcomes.items() if values}

@@ -11,6 +11,14 @@ Endpoints, for any batch size:
     caption           image `(batch, height, width, 3)` uint8, any height and width
                       -> all outputs
 
+and, if the run has a finder, whose score of an image and a text is the product of their embeddings (`finder.py`):
+
+    embed_image image `(batch,)` string, as for caption_bytes
+                -> embedding `(batch, width)`, cells `(batch, rows, columns, width)` float32, error
+    embed_text  text `(batch,)` string
+                -> embedding `(batch, width)`, words `(batch, target, width)` float32, tokens `(batch, target)` string,
+                   error, if the model knows none of its words
+
     text       `(batch, beam)` string           captions, best first
     log_prob   `(batch, beam)` float32          natural logarithms
     score      `(batch, beam)` float32          of the search, which captions are ordered by
@@ -32,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import commands
 from shared.cli import command
-from tasks.captioner.config import find_run
+from tasks.captioner.config import find_run, has_finder
 
 if TYPE_CHECKING:
     from shared.export import Endpoint
@@ -58,9 +66,12 @@ def export(model: str | None = None, beam: int | None = None) -> Path:
 
     from shared.export import write_saved_model
     from shared.media import read_image
+    from tasks.captioner.finder_export import EmbeddingEndpoints
+    from tasks.captioner.finding import PhotoFinder
     from tasks.captioner.inference import ImageCaptioner
 
     captioner = ImageCaptioner.load(str(run.path), beam)
+    embedding = EmbeddingEndpoints(PhotoFinder.load(str(run.path))) if has_finder(run) else None
     files = example_files()
     images = [read_image(file) for file in files]
     expected = captioner(images)
@@ -69,8 +80,13 @@ def export(model: str | None = None, beam: int | None = None) -> Path:
         check_parity(loaded.caption_bytes(tf.constant(files)), expected)
         for i, image in enumerate(images):
             check_parity(loaded.caption(tf.constant(image[None])), expected[i : i + 1])
+        if embedding:
+            embedding.check(loaded, files, images)
 
-    return write_saved_model(run, captioner.search, endpoints(captioner, files[0], images[0]), check)
+    functions, resources = endpoints(captioner, files[0], images[0]), []
+    if embedding:
+        functions, resources = functions | embedding.endpoints(files[0]), embedding.resources
+    return write_saved_model(run, captioner.search, functions, check, resources)
 
 
 def example_files() -> list[bytes]:

@@ -19,6 +19,9 @@ EXAMPLES = {
 }
 MISSING = {
     "ImageCaptioner": None if has_imagenet_weights() else "no ImageNet weights of MobileNetV2 in KERAS_HOME",
+    "PhotoFinder": None
+    if has_imagenet_weights() and (RUNS / "captioner" / "flickr8k" / "finder.safetensors").exists()
+    else "no ImageNet weights of MobileNetV2 in KERAS_HOME, or no finder in the released captioner",
     "BlankFiller": None
     if any(RUNS.glob("language_model/*_fill/weights.safetensors"))
     else "no model that fills blanks",

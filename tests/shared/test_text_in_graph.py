@@ -6,7 +6,16 @@ import unicodedata
 import pytest
 import tensorflow as tf
 
-from shared.text_in_graph import Composition, SubwordTable, TextTable, WordTable, text_table, without_entities
+from shared.metrics import caption_tokens
+from shared.text_in_graph import (
+    NORMALISATIONS,
+    Composition,
+    SubwordTable,
+    TextTable,
+    WordTable,
+    text_table,
+    without_entities,
+)
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tests.shared.test_vocabulary import STRANGE, TEXTS, random_texts
 
@@ -135,7 +144,41 @@ def test_text_table_depends_on_the_vocabulary():
     assert isinstance(text_table(VOCABULARIES["subwords"]), SubwordTable)
 
 
-@pytest.mark.parametrize("normalisation", ["lower", "captions"])
+def test_captions_are_normalised_as_in_python():
+    rng = random.Random(5)
+    signs = [
+        "a",
+        "I",
+        "n't",
+        "'s",
+        "'ll",
+        "'",
+        "\u2019",
+        "-",
+        ".",
+        ",",
+        "1",
+        "23",
+        ":",
+        "/",
+        " ",
+        "\u00c9",
+        "$",
+        "_",
+        "\x00",
+    ]
+    texts = [
+        "A man's T-shirt, (red) isn't clean.",
+        "The U.S. won 3.5 at 10:30 -- or 1/2!",
+        "",
+        "  'Tis \u2019s o'clock",
+    ]
+    texts += ["".join(rng.choices(signs, k=rng.randrange(1, 12))) for _ in range(3000)]
+    normalised = NORMALISATIONS["captions"](tf.constant(texts)).numpy()
+    assert [text.decode() for text in normalised] == [" ".join(caption_tokens(text)) for text in texts]
+
+
+@pytest.mark.parametrize("normalisation", ["lower"])
 def test_normalisations_without_a_graph_version_are_refused(normalisation):
     for vocabulary in (VOCABULARIES["words"], VOCABULARIES["subwords"]):
         with pytest.raises(ValueError, match=f"Received: '{normalisation}'"):

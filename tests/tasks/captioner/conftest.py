@@ -90,3 +90,14 @@ def odd_images() -> dict[str, bytes]:
         "dot.gif": encoded(picture(1, 1, seed=3), "GIF"),
         "exact.png": encoded(picture(32, 32, seed=4), "PNG"),
     }
+
+
+@pytest.fixture(scope="package")
+def found(trained):
+    """A copy of `tiny` with a finder, trained for a few steps."""
+    from tasks.captioner.finder_training import train_finder, writable_run
+
+    run = writable_run(trained.run, "found")
+    with contextlib.redirect_stdout(io.StringIO()):
+        train_finder(run, seed=1, epochs=2)
+    return run

@@ -1,0 +1,152 @@
+"""Sentences and photos in one space: a sentence finds photos, and each of its words points at a region.
+
+    token_ids `(batch, target)`
+      -> embedding e_t, forward and backward GRU h_t       (after Karpathy and Fei-Fei 2015, section 3.1.2)
+      -> word      u_t = W_h h_t + W_e e_t                 `(batch, target, width)`
+      -> sentence  s = sum_t u_t / |sum_t u_t|             `(batch, width)`
+    grid a `(batch, rows, columns, channels)`, from the image encoder
+      -> cell      v_i = W_v a_i                           `(batch, positions, width)`
+      -> photo     p = sum_i v_i / |sum_i v_i|             `(batch, width)`
+
+The score of a pair is s p, so an index needs one vector of a photo. It is also the sum of u_t v_i over words and cells,
+divided by the lengths of both sums: the share of a word and a cell in the score is exact.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import keras
+
+from shared.any_size import AnySize
+from shared.recurrent import Stack
+from shared.runs import Run, RunError
+from shared.training import assign_weights, build_bounded, check_types
+from shared.vocabulary import WordVocabulary
+from tasks.captioner.config import FINDER, Config, check_finder
+from tasks.captioner.encoder import grid_shape
+
+ops: Any = keras.ops  # Keras declares no result types for its operations
+
+EMBEDDING_UNITS, UNITS = 300, 256  # of the words, of each direction of the GRU
+WIDTH = 256  # of the space; 100,000 photos then take 100 MB, and one product answers within 100 ms
+CELL_DROPOUT, WORD_DROPOUT = 0.3, 0.3
+TEMPERATURE = 0.07  # of the softmax over the pairs of a batch, at the start of the training
+
+
+@keras.saving.register_keras_serializable("quatrain")
+class Finder(keras.Model):
+    """Grids `(batch, rows, columns, channels)` and token ids `(batch, target)` -> their vectors in one space."""
+
+    def __init__(self, vocab_size: int, channels: int, name: str = "finder", **keras_options):
+        super().__init__(name=name, **keras_options)
+        self.vocab_size, self.channels = vocab_size, channels
+        self.embedding = keras.layers.Embedding(vocab_size, EMBEDDING_UNITS, name="embedding")
+        self.stack = Stack("gru", UNITS, 1, bidirectional=True, name="stack")
+        self.of_states = keras.layers.Dense(WIDTH, use_bias=False, name="of_states")
+        self.of_embeddings = keras.layers.Dense(WIDTH, use_bias=False, name="of_embeddings")
+        self.of_cells = keras.layers.Dense(WIDTH, use_bias=False, name="of_cells")
+        self.word_dropout = keras.layers.Dropout(WORD_DROPOUT, name="word_dropout")
+        self.cell_dropout = keras.layers.Dropout(CELL_DROPOUT, name="cell_dropout")
+        initial: Any = keras.initializers.Constant(1 / TEMPERATURE)
+        self.scale = self.add_weight(shape=(), initializer=initial, name="scale")  # of scores, in the softmax
+
+    def build(self, input_shape: Any = None):
+        """Build every layer, which names its weights."""
+        del input_shape
+        self.embedding.build((None, None))
+        self.stack.build((None, None, EMBEDDING_UNITS))
+        self.of_states.build((None, None, 2 * UNITS))
+        self.of_embeddings.build((None, None, EMBEDDING_UNITS))
+        self.of_cells.build((None, None, self.channels))
+        self.built = True
+
+    def words(self, token_ids: Any, training: bool = False) -> Any:
+        """The vector of each word in its sentence, `(batch, target, width)`; 0 for padding."""
+        is_real = token_ids != WordVocabulary.pad_id
+        embedded = self.word_dropout(self.embedding(token_ids), training=training)
+        states, _ = self.stack(embedded, mask=is_real, training=training)
+        words = self.of_states(self.word_dropout(states, training=training)) + self.of_embeddings(embedded)
+        return ops.where(is_real[..., None], words, 0.0)
+
+    def cells(self, grid: Any) -> Any:
+        """The vector of each cell of grids, `(batch, rows * columns, width)`."""
+        batch, rows, columns, channels = ops.shape(grid)
+        return self.of_cells(ops.reshape(grid, (batch, rows * columns, channels)))
+
+    def photos(self, grid: Any) -> Any:
+        """The vector of each photo, `(batch, width)`: what `whole` makes of its cells, in fewer products."""
+        return ops.normalize(self.of_cells(ops.sum(grid, axis=(1, 2))), axis=-1)
+
+    def dropped(self, grid: Any, training: bool) -> Any:
+        """Grids without some of their channels, in training."""
+        kept = self.cell_dropout(ops.ones((ops.shape(grid)[0], self.channels), grid.dtype), training=training)
+        return grid * kept[:, None, None]
+
+    def call(self, inputs: Mapping[str, Any], training: bool = False) -> tuple[Any, Any]:
+        """The vectors of the words of `token_ids` and of the cells of `grid`."""
+        return self.words(inputs["token_ids"], training), self.cells(self.dropped(inputs["grid"], training))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"vocab_size": self.vocab_size, "channels": self.channels, "name": self.name}
+
+
+def shares(parts: Any) -> Any:
+    """Vectors of words or cells, `(batch, parts, width)`, divided by the length of their sum."""
+    length = ops.norm(ops.sum(parts, axis=1, keepdims=True), axis=-1, keepdims=True)
+    return parts / ops.maximum(length, 1e-6)
+
+
+class ImageFunction(AnySize):
+    """Images in 0..255, or grids if `encoder` is None, -> `photo` `(batch, width)` and `cells`.
+
+    `cells` are `(batch, rows, columns, width)`, divided by the length of their sum.
+    """
+
+    def __init__(self, finder: Finder, encoder: keras.Model | None):
+        super().__init__()
+        self.finder, self.encoder = finder, encoder
+
+    def call(self, inputs: Any) -> dict[str, Any]:
+        grid = inputs if self.encoder is None else self.encoder(inputs)
+        cells = shares(self.finder.cells(grid))
+        return {"photo": ops.sum(cells, axis=1), "cells": ops.reshape(cells, (*ops.shape(grid)[:3], WIDTH))}
+
+
+class TextFunction(AnySize):
+    """`token_ids` `(batch, target)`, 0 for padding, -> `sentence` `(batch, width)` and `words`.
+
+    `words` are `(batch, target, width)`, divided by the length of their sum.
+    """
+
+    shortest: ClassVar = {"token_ids": 8}
+
+    def __init__(self, finder: Finder):
+        super().__init__()
+        self.finder = finder
+
+    def call(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        words = shares(self.finder.words(inputs["token_ids"]))
+        return {"sentence": ops.sum(words, axis=1), "words": words}
+
+
+def build_finder(config: Config, vocabulary: WordVocabulary) -> Finder:
+    """An untrained finder for the grids of the configured encoder."""
+
+    def build() -> Finder:
+        finder = Finder(len(vocabulary), grid_shape(config)[-1])
+        finder.build()
+        return finder
+
+    return build_bounded(build)
+
+
+def load_finder(run: Run, config: Config, vocabulary: WordVocabulary) -> Finder:
+    """The finder of a run; raises RunError if it has none, or if the weights do not fit."""
+    check_finder(run)
+    try:
+        check_types(run.weight_specs(FINDER))
+        finder = build_finder(config, vocabulary)
+        assign_weights(finder, run.load_weights(FINDER))
+    except RunError as error:
+        raise RunError(f"{run.path / FINDER}.safetensors: {error}") from None
+    return finder

@@ -1,0 +1,155 @@
+"""Photos found by sentences, and sentences by photos, from Python: load a model once, answer many."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from shared.batching import pad
+from shared.errors import UserError, check_list, shortened
+from shared.media import prepare
+from shared.training import weights_as_arrays
+from shared.vocabulary import WordVocabulary
+from tasks.captioner.config import Config, find_run
+from tasks.captioner.encoder import load_encoder
+from tasks.captioner.finder import WIDTH, Finder, ImageFunction, TextFunction, load_finder
+from tasks.captioner.model import load_model
+
+MAX_WORDS = 200  # of a sentence
+BATCH = 32  # images, or sentences, at a time
+NONE = np.zeros((0, WIDTH), np.float32)  # the vectors of nothing
+IN_REGION = 0.5  # of the maximum of a word's relevance, at least, in every cell of its region
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundWord:
+    """A word of a sentence, in a photo."""
+
+    word: str
+    is_known: bool  # to the model, which takes all other words as one
+    score: float  # its share of the score of sentence and photo
+    relevance: np.ndarray  # `(rows, columns)`, the share of each cell of the grid in that; its sum is `score`
+
+    @property
+    def region(self) -> tuple[float, float, float, float]:
+        """Where the word is: top, left, bottom, right as fractions of the photo.
+
+        The box of the cells around that of the maximum, connected with it, that have at least half of its relevance.
+        """
+        top, left = np.unravel_index(np.argmax(self.relevance), self.relevance.shape)
+        is_relevant = self.relevance >= IN_REGION * self.relevance[top, left]
+        region = np.zeros_like(is_relevant)
+        region[top, left] = True
+        for _ in range(region.size):
+            padded = np.pad(region, 1)
+            grown = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:] | region
+            grown &= is_relevant
+            if (grown == region).all():
+                break
+            region = grown
+        (rows, columns), (height, width) = np.nonzero(region), region.shape
+        edges = rows.min() / height, columns.min() / width, (rows.max() + 1) / height, (columns.max() + 1) / width
+        return float(edges[0]), float(edges[1]), float(edges[2]), float(edges[3])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """A sentence and a photo."""
+
+    score: float  # -1 to 1, by which matches are ordered
+    words: list[FoundWord]
+
+    @property
+    def telling(self) -> list[FoundWord]:
+        """The words that have at least an equal share of the score, the words that no photo shows left out."""
+        share = max(0.0, self.score) / len(self.words)
+        return [word for word in self.words if word.score >= share and word.relevance.max() > 0]
+
+
+class PhotoFinder:
+    """A trained finder for images and sentences.
+
+    >>> finder = PhotoFinder.load("flickr8k")
+    >>> finder.of_images(images) @ finder.of_texts(["a dog runs through the snow"])[0]    # the score of each image
+    >>> finder.match(images[0], "a dog runs through the snow").words[1].region
+    """
+
+    def __init__(self, finder: Finder, encoder: keras.Model, config: Config, vocabulary: WordVocabulary):
+        """Takes the results of `load_finder` and `load_encoder`, and the configuration and vocabulary of their run."""
+        self.vocabulary, self.image_size = vocabulary, config.image_size
+        self.fingerprint = _fingerprint(weights_as_arrays(finder) | weights_as_arrays(encoder.layers[-1]))
+        self.image_function, self.text_function = ImageFunction(finder, encoder), TextFunction(finder)
+
+    @classmethod
+    def load(cls, model: str | None = None) -> "PhotoFinder":
+        """Load a run by name or folder; default: the released run, else the newest.
+
+        Raises:
+            UserError: there is no such run, it has no finder, or its files do not fit together.
+        """
+        run = find_run(model)
+        config, vocabulary, _ = load_model(run)
+        return cls(load_finder(run, config, vocabulary), load_encoder(run, config), config, vocabulary)
+
+    def of_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """The vectors of images, uint8 `(height, width, 3)`: float32 `(images, width)`, of length 1."""
+        check_list(images, "images", axes=3)
+        batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        return np.concatenate([NONE, *(self._found(batch)["photo"] for batch in batches)])
+
+    def of_texts(self, sentences: Sequence[str]) -> np.ndarray:
+        """The vectors of sentences: float32 `(sentences, width)`, of length 1.
+
+        Raises:
+            UserError: a sentence has no word that the model knows, or more than `MAX_WORDS` words.
+        """
+        check_list(sentences, "sentences")
+        batches = (sentences[start : start + BATCH] for start in range(0, len(sentences), BATCH))
+        return np.concatenate([NONE, *(self._vectors(batch)["sentence"] for batch in batches)])
+
+    def match(self, image: np.ndarray, sentences: Sequence[str]) -> list[Match]:
+        """An image, uint8 `(height, width, 3)`, with each sentence, word by word; raises UserError as `of_texts`."""
+        check_list(sentences, "sentences")
+        photo, found = self._found([image]), self._vectors(sentences)
+        scores, cells = found["sentence"] @ photo["photo"][0], photo["cells"][0]
+        matches = []
+        for sentence, score, vectors in zip(sentences, scores, found["words"], strict=True):
+            ids, words = self.vocabulary.encode(sentence), self.vocabulary.words(sentence)
+            relevance = np.moveaxis(cells @ vectors[: len(ids)].T, -1, 0)
+            rows = zip(words, ids, relevance, strict=True)
+            unknown = self.vocabulary.unknown_id
+            matches.append(
+                Match(
+                    score=float(score),
+                    words=[
+                        FoundWord(word=word, is_known=i != unknown, score=float(shares.sum()), relevance=shares)
+                        for word, i, shares in rows
+                    ],
+                )
+            )
+        return matches
+
+    def _found(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        prepared = np.concatenate([prepare(image[None], self.image_size) for image in images])
+        return self.image_function.predict_on_batch(prepared)
+
+    def _vectors(self, sentences: Sequence[str]) -> dict[str, np.ndarray]:
+        return self.text_function.predict_on_batch({"token_ids": pad([self.encode(text) for text in sentences])})
+
+    def encode(self, sentence: str) -> list[int]:
+        """The ids of the words of a sentence; raises UserError as `of_texts`."""
+        ids = self.vocabulary.encode(sentence)
+        if len(ids) > MAX_WORDS:
+            raise UserError(f"{shortened(sentence)!r} has {len(ids)} words; at most {MAX_WORDS} were expected")
+        if not set(ids) - {self.vocabulary.unknown_id}:
+            problem = "has no word that the model knows" if ids else "has no word"
+            raise UserError(f"{shortened(sentence)!r} {problem}; a sentence like a caption was expected")
+        return ids
+
+
+def _fingerprint(weights: Mapping[str, np.ndarray]) -> str:
+    """A hash of the weights that vectors depend on."""
+    parts = (part for name in sorted(weights) for part in (name.encode(), weights[name].tobytes()))
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]

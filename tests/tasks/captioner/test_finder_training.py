@@ -1,0 +1,87 @@
+"""The losses of the finder against hand-computed ones, its batches, and where it is written."""
+
+import json
+
+import numpy as np
+import pytest
+from keras import ops
+
+import shared.runs
+from shared.runs import Run, RunError
+from tasks.captioner.config import FINDER
+from tasks.captioner.data import load_split, with_grids
+from tasks.captioner.encoder import load_encoder
+from tasks.captioner.finder import load_finder
+from tasks.captioner.finder_training import contrast, pair_batches, scores_by_parts, writable_run
+from tasks.captioner.model import load_model
+
+
+def test_a_word_counts_in_the_cell_that_it_fits_best():
+    words = np.array([[[2.0, 0.0], [0.0, 1.0], [0.0, 0.0]]], np.float32)  # the last one is padding
+    cells = np.array([[[5.0, 0.0], [0.6, 0.8]], [[0.0, 1.0], [-1.0, 0.0]]], np.float32)
+    np.testing.assert_allclose(scores_by_parts(words, cells), [[2 + 0.8, 0 + 1]], atol=1e-6)
+
+
+def test_contrast_is_the_cross_entropy_of_both_directions():
+    logits = np.array([[2.0, 0.0], [1.0, 1.0]], np.float32)
+    of_sentences = np.log1p(np.exp(-2)) + np.log(2)
+    of_photos = np.log1p(np.exp(-1)) + np.log1p(np.exp(-1))
+    loss = ops.convert_to_numpy(contrast(ops.convert_to_tensor(logits), ops.convert_to_tensor([0, 1])))
+    assert loss == pytest.approx((of_sentences + of_photos) / 2, rel=1e-5)
+
+
+def test_another_caption_of_the_photo_is_not_wrong():
+    logits = ops.convert_to_tensor(np.array([[2.0, 9.0, 0.0], [9.0, 2.0, 0.0], [0.0, 0.0, 1.0]], np.float32))
+    alone = contrast(logits, ops.convert_to_tensor([7, 8, 9]))
+    same = ops.convert_to_numpy(contrast(logits, ops.convert_to_tensor([7, 7, 9])))
+    row, last = np.log1p(np.exp(-2)), np.log1p(2 * np.exp(-1))
+    assert float(alone) > 4
+    assert same == pytest.approx(2 * (2 * row + last) / 3, rel=1e-5)
+
+
+def test_a_batch_has_pairs(trained):
+    config, vocabulary, _ = load_model(trained.run)
+    split = with_grids(load_split(config, "dev"), load_encoder(trained.run, config))
+    inputs, _ = pair_batches(split, vocabulary, seed=1)[0]
+    captions = [(vocabulary.encode(text), i) for i, texts in enumerate(split.captions) for text in texts]
+    assert len(inputs["owners"]) == len(captions)
+    for owner, token_ids, grid in zip(inputs["owners"], inputs["token_ids"], inputs["grid"], strict=True):
+        assert (token_ids[token_ids > 0].tolist(), owner) in captions
+        np.testing.assert_array_equal(grid, split.inputs[owner, 0])
+
+
+def test_a_trained_finder_is_part_of_its_run(found, trained):
+    config, vocabulary, _ = load_model(found)
+    assert load_finder(found, config, vocabulary).vocab_size == len(vocabulary)
+    assert not (trained.run.path / f"{FINDER}.safetensors").exists()
+    with pytest.raises(RunError, match="has no finder of photos; train it with"):
+        load_finder(trained.run, config, vocabulary)
+
+
+def test_a_finder_of_another_vocabulary_is_refused(found, trained):
+    config, vocabulary, _ = load_model(trained.run)
+    larger = type(vocabulary)([*vocabulary.table, "zebra"], vocabulary.normalisation)
+    with pytest.raises(RunError, match=r"finder\.safetensors: "):
+        load_finder(found, config, larger)
+
+
+def test_a_released_run_gets_its_finder_in_a_copy(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(shared.runs, "ROOT", tmp_path / "saved_models")
+    path = tmp_path / "saved_models" / "captioner" / "signed"
+    path.mkdir(parents=True)
+    for file in trained.run.path.glob("*.*"):
+        (path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {"weights_sha256": "0"}))
+    with pytest.raises(RunError, match="is a released model and is never written to; --run NAME"):
+        writable_run(Run(path), None)
+    with pytest.raises(RunError, match="SHA-256 differs"):
+        writable_run(Run(path), "copy")
+    assert not (path.parent / "copy").exists()
+    with pytest.raises(RunError, match="--run signed: exists"):
+        writable_run(Run(path), "signed")
+    (path / "config.json").write_text(json.dumps(config))
+    copy = writable_run(Run(path), "copy")
+    assert copy.path == path.parent / "copy"
+    assert not copy.is_released
+    assert load_model(copy).config == trained.config
