@@ -75,7 +75,7 @@ class Finder(keras.Model):
 
     def photos(self, grid: Any) -> Any:
         """The vector of each photo, `(batch, width)`: what `whole` makes of its cells, in fewer products."""
-        return ops.normalize(self.of_cells(ops.sum(grid, axis=(1, 2))), axis=-1)
+        return unit(self.of_cells(ops.sum(grid, axis=(1, 2))))
 
     def dropped(self, grid: Any, training: bool) -> Any:
         """Grids without some of their channels, in training."""
@@ -92,8 +92,17 @@ class Finder(keras.Model):
 
 def shares(parts: Any) -> Any:
     """Vectors of words or cells, `(batch, parts, width)`, divided by the length of their sum."""
-    length = ops.norm(ops.sum(parts, axis=1, keepdims=True), axis=-1, keepdims=True)
-    return parts / ops.maximum(length, 1e-6)
+    return parts * _inverse_length(ops.sum(parts, axis=1, keepdims=True))
+
+
+def unit(vectors: Any) -> Any:
+    """Vectors `(..., width)` with length 1; zeros stay zeros."""
+    return vectors * _inverse_length(vectors)
+
+
+def _inverse_length(vectors: Any) -> Any:
+    # Not by `ops.normalize` or `ops.norm`, whose derivatives at 0 are NaN: cells of scenes without an object are 0.
+    return ops.rsqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1, keepdims=True), 1e-12))
 
 
 class ImageFunction(AnySize):

@@ -11,7 +11,7 @@ from shared.media_in_graph import read_images_in_graph
 from shared.text_in_graph import text_table
 from tasks.captioner.finding import MAX_WORDS, PhotoFinder
 
-EXAMPLE_TEXT = "A dog's running, isn't it?"  # of the parity check, with words of the vocabulary
+EXAMPLE_TEXT = "A dog's running, isn't it?"  # of the parity check, after a word of the vocabulary
 TOLERANCE = 1e-3  # of vectors of length 1
 
 
@@ -25,6 +25,7 @@ class EmbeddingEndpoints:
     def __init__(self, finder: PhotoFinder):
         self.finder = finder
         self.table = text_table(finder.vocabulary)
+        self.example = f"{finder.vocabulary.table[-1]} {EXAMPLE_TEXT}"
         variables = finder.image_function.finder.variables
         self.resources = [*self.table.resources, *(variable.value for variable in variables)]
 
@@ -41,12 +42,8 @@ class EmbeddingEndpoints:
         knows_none = ~tf.reduce_any(is_known, axis=1)
         error = tf.where(knows_none, "has no word that the model knows; a sentence like a caption was expected", "")
         error = tf.where(lengths > MAX_WORDS, f"has more than {MAX_WORDS} words", error)
-        token_ids = ids[:, :MAX_WORDS].to_tensor()
-        token_ids = tf.pad(token_ids, [[0, 0], [0, tf.cast(tf.shape(token_ids)[1] == 0, tf.int32)]])
+        token_ids, words = _padded(ids, 0), _padded(tokens, "")
         found = self.finder.text_function({"token_ids": token_ids})
-        width = tf.shape(token_ids)[1]
-        words = tokens[:, :MAX_WORDS].to_tensor("", shape=[None, None])
-        words = tf.pad(words, [[0, 0], [0, width - tf.shape(words)[1]]], constant_values="")
         return {"embedding": found["sentence"], "words": found["words"], "tokens": words, "error": error}
 
     def endpoints(self, file: bytes) -> dict[str, Endpoint]:
@@ -57,14 +54,13 @@ class EmbeddingEndpoints:
                 function=self.embed_image, signature={"image": of_bytes}, example={"image": [file]}
             ),
             "embed_text": Endpoint(
-                function=self.embed_text, signature={"text": of_text}, example={"text": [EXAMPLE_TEXT]}
+                function=self.embed_text, signature={"text": of_text}, example={"text": [self.example]}
             ),
         }
 
     def check(self, loaded: Any, files: Sequence[bytes], images: Sequence[np.ndarray]) -> None:
         """Raise ParityError unless the SavedModel embeds the examples as the Python model does."""
-        known = self.finder.vocabulary.table[-1]
-        texts = [f"{known} {EXAMPLE_TEXT}", known]
+        texts = [self.example, self.finder.vocabulary.table[-1]]
         pairs = (
             (loaded.embed_image(tf.constant(files))["embedding"].numpy(), self.finder.of_images(images)),
             (loaded.embed_text(tf.constant(texts))["embedding"].numpy(), self.finder.of_texts(texts)),
@@ -74,3 +70,9 @@ class EmbeddingEndpoints:
                 raise ParityError(
                     "nothing was exported: the SavedModel and the Python model embed an example differently"
                 )
+
+
+def _padded(ragged: Any, padding: Any) -> Any:
+    """The first `MAX_WORDS` of each row, and at least one element of padding, so that no text has none."""
+    column = tf.fill([ragged.nrows(), 1], tf.constant(padding, ragged.dtype))
+    return tf.concat([ragged[:, :MAX_WORDS], column], axis=1).to_tensor(padding)

@@ -25,7 +25,7 @@ from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import FINDER, RELEASED_FILES, TASK
 from tasks.captioner.data import Split, load_split, random_views, with_grids
 from tasks.captioner.encoder import load_encoder
-from tasks.captioner.finder import Finder, build_finder, shares
+from tasks.captioner.finder import Finder, build_finder, shares, unit
 from tasks.captioner.model import load_model
 from tasks.captioner.retrieval import measure_finder, rank
 
@@ -65,7 +65,7 @@ def scores_by_parts(words: Any, cells: Any) -> Any:
     `(photos, positions, width)` of any length, which does not count.
     """
     (sentences, target, width), (photos, positions, _) = ops.shape(words), ops.shape(cells)
-    cells = ops.reshape(ops.normalize(cells, axis=-1), (photos * positions, width))
+    cells = ops.reshape(unit(cells), (photos * positions, width))
     products = ops.matmul(ops.reshape(words, (sentences * target, width)), ops.transpose(cells))
     products = ops.reshape(products, (sentences, target, photos, positions))
     return ops.sum(ops.max(products, axis=-1), axis=1)

@@ -117,6 +117,14 @@ def test_a_model_in_memory_gives_the_same_metrics(trained):
     assert json.loads((trained.run.path / "metrics.json").read_text()) == saved
 
 
+def test_a_finder_is_measured_with_its_captioner(found):
+    record = measure(found, Arguments())
+    assert record["finder text_to_image R@5"] == 1  # there are 4 photos
+    assert 1 <= record["finder image_to_text median rank"] <= 20
+    assert 0 <= record["finder pointing"] <= 1
+    assert "tasks.captioner.find --model found" in (found.path / "README.md").read_text()
+
+
 def test_a_released_model_keeps_its_metrics(trained, tmp_path, capsys):
     run = shutil.copytree(trained.run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints"))
     config = json.loads((run / "config.json").read_text())

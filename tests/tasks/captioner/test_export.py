@@ -15,6 +15,8 @@ from shared.export import MISSING, ParityError
 from shared.media import prepare, read_image
 from shared.runs import Run
 from tasks.captioner.export import example_files, export, main
+from tasks.captioner.finder import WIDTH
+from tasks.captioner.finding import MAX_WORDS, PhotoFinder
 from tasks.captioner.inference import ImageCaptioner
 from tests.shared.test_export import read_requests
 from tests.tasks.captioner.conftest import encoded, odd_images, picture
@@ -23,8 +25,8 @@ BEAM, TARGET, ROWS, COLUMNS = 3, 21, 4, 4
 
 
 @pytest.fixture(scope="module")
-def folder(trained):
-    return export("tiny")
+def folder(found):
+    return export("found")
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +35,17 @@ def loaded(folder):
 
 
 @pytest.fixture(scope="module")
-def captioner(trained):
-    return ImageCaptioner.load("tiny")
+def captioner(found):
+    return ImageCaptioner.load("found")
 
 
-def test_a_version_is_complete(trained, folder):
-    assert folder == trained.run.path / "export" / "1"
+@pytest.fixture(scope="module")
+def finder(found):
+    return PhotoFinder.load("found")
+
+
+def test_a_version_is_complete(found, folder):
+    assert folder == found.path / "export" / "1"
     assert (folder / "saved_model.pb").exists()
     assert (folder / "variables" / "variables.index").exists()
     assert [path.name for path in folder.parent.iterdir()] == ["1"]  # no temporary folder is left
@@ -125,12 +132,34 @@ def test_the_graph_prepares_the_same_pixels(tmp_path):
 
 def test_every_endpoint_has_a_warmup_request(folder, loaded):
     requests = read_requests(folder / "assets.extra" / "tf_serving_warmup_requests")
-    endpoints = ["serving_default", "caption_bytes", "caption"]
-    assert [(model, endpoint) for model, endpoint, _ in requests] == [("tiny", endpoint) for endpoint in endpoints]
+    endpoints = ["serving_default", "caption_bytes", "caption", "embed_image", "embed_text"]
+    assert [(model, endpoint) for model, endpoint, _ in requests] == [("found", endpoint) for endpoint in endpoints]
     for _, endpoint, inputs in requests:
         output = loaded.signatures[endpoint](**{name: tf.constant(value) for name, value in inputs.items()})
-        assert output["text"].shape == (1, BEAM)
+        answer = output["embedding" if endpoint.startswith("embed") else "text"]
+        assert answer.shape == (1, WIDTH if endpoint.startswith("embed") else BEAM)
         assert output["error"].numpy().tolist() == [b""]
+
+
+def test_images_and_texts_are_embedded_as_in_python(loaded, finder):
+    files = list(odd_images().values())
+    images = loaded.embed_image(tf.constant([b"no image", *files]))
+    assert [error.decode() for error in images["error"].numpy()] == [NO_IMAGE, *[""] * len(files)]
+    assert images["cells"].shape == (len(files) + 1, ROWS, COLUMNS, WIDTH)
+    assert not np.any(images["embedding"][0])
+    np.testing.assert_allclose(
+        images["embedding"][1:], finder.of_images([read_image(file) for file in files]), atol=1e-4
+    )
+    texts = ["a small red circle .", "a circle", "the green zebra", "a " * MAX_WORDS]
+    embedded = loaded.embed_text(tf.constant([*texts, "", "zebra", "a " * (MAX_WORDS + 1)]))
+    np.testing.assert_allclose(embedded["embedding"][:4], finder.of_texts(texts), atol=1e-4)
+    assert [word.decode() for word in embedded["tokens"][0, :6].numpy()] == [*texts[0].split(), ""]
+    np.testing.assert_allclose(tf.reduce_sum(embedded["words"][1], axis=0), embedded["embedding"][1], atol=1e-4)
+    errors = [error.decode() for error in embedded["error"].numpy()]
+    nothing = "has no word that the model knows; a sentence like a caption was expected"
+    assert errors == ["", "", "", "", nothing, nothing, f"has more than {MAX_WORDS} words"]
+    assert loaded.embed_text(tf.constant([""]))["words"].shape[::2] == (1, WIDTH)
+    assert loaded.embed_text(tf.zeros([0], tf.string))["embedding"].shape == (0, WIDTH)
 
 
 def test_examples_are_drawn_and_of_several_sizes(monkeypatch):
@@ -220,13 +249,15 @@ def test_a_saved_model_with_other_outputs_is_refused(monkeypatch, trained, loade
             output = loaded.caption_bytes(image)
             return {**output, "log_prob": output["log_prob"] + 0.01}
 
-    monkeypatch.setattr(shared.export, "write_saved_model", lambda run, model, endpoints, check: check(Another()))
+    monkeypatch.setattr(
+        shared.export, "write_saved_model", lambda run, model, endpoints, check, resources: check(Another())
+    )
     with pytest.raises(ParityError, match="nothing was exported: for image 1 the SavedModel returns"):
         export("tiny")
 
 
 def test_the_beam_can_be_chosen(monkeypatch, trained, capsys):
-    def write(run, model, endpoints, check):
+    def write(run, model, endpoints, check, resources):
         assert list(endpoints) == ["serving_default", "caption_bytes", "caption"]
         return f"{run.name}, beam {model.config.beam}"
 
