@@ -12,6 +12,7 @@ The score of a pair is s p, so an index needs one vector of a photo. It is also 
 divided by the lengths of both sums: the share of a word and a cell in the score is exact.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -33,13 +34,12 @@ CELL_DROPOUT, WORD_DROPOUT = 0.3, 0.3
 TEMPERATURE = 0.07  # of the softmax over the pairs of a batch, at the start of the training
 
 
-@keras.saving.register_keras_serializable("quatrain")
 class Finder(keras.Model):
-    """Grids `(batch, rows, columns, channels)` and token ids `(batch, target)` -> their vectors in one space."""
+    """The vectors of words and cells, of sentences and photos, in one space."""
 
-    def __init__(self, vocab_size: int, channels: int, name: str = "finder", **keras_options):
-        super().__init__(name=name, **keras_options)
-        self.vocab_size, self.channels = vocab_size, channels
+    def __init__(self, vocab_size: int, channels: int):
+        super().__init__(name="finder")
+        self.channels = channels
         self.embedding = keras.layers.Embedding(vocab_size, EMBEDDING_UNITS, name="embedding")
         self.stack = Stack("gru", UNITS, 1, bidirectional=True, name="stack")
         self.of_states = keras.layers.Dense(WIDTH, use_bias=False, name="of_states")
@@ -47,8 +47,8 @@ class Finder(keras.Model):
         self.of_cells = keras.layers.Dense(WIDTH, use_bias=False, name="of_cells")
         self.word_dropout = keras.layers.Dropout(WORD_DROPOUT, name="word_dropout")
         self.cell_dropout = keras.layers.Dropout(CELL_DROPOUT, name="cell_dropout")
-        initial: Any = keras.initializers.Constant(1 / TEMPERATURE)
-        self.scale = self.add_weight(shape=(), initializer=initial, name="scale")  # of scores, in the softmax
+        initial: Any = keras.initializers.Constant(-math.log(TEMPERATURE))
+        self.log_scale = self.add_weight(shape=(), initializer=initial, name="log_scale")  # of scores, in the softmax
 
     def build(self, input_shape: Any = None):
         """Build every layer, which names its weights."""
@@ -74,20 +74,13 @@ class Finder(keras.Model):
         return self.of_cells(ops.reshape(grid, (batch, rows * columns, channels)))
 
     def photos(self, grid: Any) -> Any:
-        """The vector of each photo, `(batch, width)`: what `whole` makes of its cells, in fewer products."""
+        """The vector of each photo, `(batch, width)`: the sum of the `shares` of its cells, in fewer products."""
         return unit(self.of_cells(ops.sum(grid, axis=(1, 2))))
 
     def dropped(self, grid: Any, training: bool) -> Any:
         """Grids without some of their channels, in training."""
         kept = self.cell_dropout(ops.ones((ops.shape(grid)[0], self.channels), grid.dtype), training=training)
         return grid * kept[:, None, None]
-
-    def call(self, inputs: Mapping[str, Any], training: bool = False) -> tuple[Any, Any]:
-        """The vectors of the words of `token_ids` and of the cells of `grid`."""
-        return self.words(inputs["token_ids"], training), self.cells(self.dropped(inputs["grid"], training))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"vocab_size": self.vocab_size, "channels": self.channels, "name": self.name}
 
 
 def shares(parts: Any) -> Any:

@@ -53,7 +53,7 @@ class Pairs(keras.Model):
         words = shares(finder.words(inputs["token_ids"], training))
         by_whole = ops.matmul(ops.sum(words, axis=1), ops.transpose(finder.photos(grid)))
         by_parts = scores_by_parts(words[:PAIRS_OF_PARTS], finder.cells(grid[:PAIRS_OF_PARTS]))
-        scale = ops.minimum(finder.scale, MAX_SCALE)
+        scale = ops.minimum(ops.exp(finder.log_scale), MAX_SCALE)
         loss = contrast(scale * by_whole, owners) + contrast(scale * by_parts, owners[:PAIRS_OF_PARTS])
         return ops.reshape(loss, (1,))
 

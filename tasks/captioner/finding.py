@@ -63,7 +63,7 @@ class Match:
 
     @property
     def telling(self) -> list[FoundWord]:
-        """The words that have at least an equal share of the score, the words that no photo shows left out."""
+        """The words that have at least an equal share of the score, and find something."""
         share = max(0.0, self.score) / len(self.words)
         return [word for word in self.words if word.score >= share and word.relevance.max() > 0]
 
@@ -73,7 +73,7 @@ class PhotoFinder:
 
     >>> finder = PhotoFinder.load("flickr8k")
     >>> finder.of_images(images) @ finder.of_texts(["a dog runs through the snow"])[0]    # the score of each image
-    >>> finder.match(images[0], "a dog runs through the snow").words[1].region
+    >>> finder.match(images[0], ["a dog runs through the snow"])[0].words[1].region
     """
 
     def __init__(self, finder: Finder, encoder: keras.Model, config: Config, vocabulary: WordVocabulary):
@@ -113,23 +113,20 @@ class PhotoFinder:
         """An image, uint8 `(height, width, 3)`, with each sentence, word by word; raises UserError as `of_texts`."""
         check_list(sentences, "sentences")
         photo, found = self._found([image]), self._vectors(sentences)
-        scores, cells = found["sentence"] @ photo["photo"][0], photo["cells"][0]
-        matches = []
-        for sentence, score, vectors in zip(sentences, scores, found["words"], strict=True):
-            ids, words = self.vocabulary.encode(sentence), self.vocabulary.words(sentence)
-            relevance = np.moveaxis(cells @ vectors[: len(ids)].T, -1, 0)
-            rows = zip(words, ids, relevance, strict=True)
-            unknown = self.vocabulary.unknown_id
-            matches.append(
-                Match(
-                    score=float(score),
-                    words=[
-                        FoundWord(word=word, is_known=i != unknown, score=float(shares.sum()), relevance=shares)
-                        for word, i, shares in rows
-                    ],
-                )
+        scores = (found["sentence"] @ photo["photo"][0]).tolist()
+        parts = zip(sentences, found["words"], strict=True)
+        words = [self._found_words(sentence, vectors, photo["cells"][0]) for sentence, vectors in parts]
+        return [Match(score=score, words=of_sentence) for score, of_sentence in zip(scores, words, strict=True)]
+
+    def _found_words(self, sentence: str, vectors: np.ndarray, cells: np.ndarray) -> list[FoundWord]:
+        """The words of a sentence, with the vectors `(target, width)`, in an image with those of its cells."""
+        words = zip(self.vocabulary.words(sentence), self.vocabulary.encode(sentence), strict=True)
+        return [
+            FoundWord(
+                word=word, is_known=i != self.vocabulary.unknown_id, score=float(relevance.sum()), relevance=relevance
             )
-        return matches
+            for (word, i), relevance in zip(words, np.einsum("rcw,tw->trc", cells, vectors), strict=False)
+        ]
 
     def _found(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         prepared = np.concatenate([prepare(image[None], self.image_size) for image in images])

@@ -9,12 +9,13 @@ while the exact index of faiss takes 84 ms there, and NumPy with vectors in floa
 """
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from shared.cli import print_error
+from shared.errors import UserError
 from shared.inputs import Input, Reader
 from shared.media import IMAGES, read_image
 from shared.runs import RunError, read_tensors, write_tensors
@@ -44,29 +45,31 @@ class PhotoIndex:
     """
 
     def __init__(self, path: Path, finder: PhotoFinder):
-        """Reads the file. One that does not exist, is damaged or of another finder is made anew; it is reported."""
+        """Reads the file, if it exists; the index of another model is made anew, which is reported.
+
+        Raises UserError for a damaged file, or one that is no index.
+        """
         self.path, self.finder = path, finder
         self.paths: list[str] = []
         self.stamps = np.zeros((0, 2), np.int64)
         self.vectors = np.zeros((0, WIDTH), np.float32)
         if path.exists():
-            try:
-                self._read()
-            except RunError as error:
-                print_error(f"{error}; the index is made anew")
+            self._read()
         self.rows = {name: row for row, name in enumerate(self.paths)}
 
     def _read(self) -> None:
-        tensors = read_tensors(self.path, max_bytes=MAX_BYTES)
         try:
+            tensors = read_tensors(self.path, max_bytes=MAX_BYTES)
             paths, vectors, stamps = tensors["paths"].tobytes(), tensors["vectors"], tensors["stamps"]
             names = [os.fsdecode(name) for name in paths.split(b"\0")[:-1]]
-            if tensors["finder"].tobytes() != self.finder.fingerprint.encode():
-                raise RunError(f"{self.path}: an index of another model")
-            if vectors.shape != (len(names), WIDTH) or stamps.shape != (len(names), 2):
-                raise ValueError("its tensors have different lengths")
-        except (LookupError, ValueError) as error:
-            raise RunError(f"{self.path}: not an index of photos ({error})") from None
+            fingerprint = tensors["finder"].tobytes().decode("ascii", "replace")
+        except (RunError, LookupError):
+            raise UserError(f"{self.path}: not an index of photos, or damaged; delete it, so that it is made") from None
+        if fingerprint != self.finder.fingerprint:
+            print(f"{self.path}: of another model; the index is made anew", file=sys.stderr)
+            return
+        if vectors.shape != (len(names), WIDTH) or stamps.shape != (len(names), 2):
+            raise UserError(f"{self.path}: its tensors do not fit together; delete it, so that it is made anew")
         self.paths, self.stamps, self.vectors = names, stamps.astype(np.int64), vectors.astype(np.float32)
 
     def _save(self) -> None:

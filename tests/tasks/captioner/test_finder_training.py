@@ -52,7 +52,7 @@ def test_a_batch_has_pairs(trained):
 
 def test_a_trained_finder_is_part_of_its_run(found, trained):
     config, vocabulary, _ = load_model(found)
-    assert load_finder(found, config, vocabulary).vocab_size == len(vocabulary)
+    assert load_finder(found, config, vocabulary).embedding.input_dim == len(vocabulary)
     assert not (trained.run.path / f"{FINDER}.safetensors").exists()
     with pytest.raises(RunError, match="has no finder of photos; train it with"):
         load_finder(trained.run, config, vocabulary)

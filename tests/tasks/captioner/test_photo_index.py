@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 import tasks.captioner.photo_index as module
+from shared.errors import UserError
 from shared.inputs import find_inputs
 from shared.media import IMAGES
+from shared.runs import read_tensors, write_tensors
 from tasks.captioner.finder import WIDTH
 from tasks.captioner.photo_index import PhotoIndex, absolute
 
@@ -115,16 +117,26 @@ def test_an_interruption_keeps_what_is_done(folder, tmp_path_factory, monkeypatc
     assert [Path(path).name for path in PhotoIndex(file, finder).paths] == ["0.png", "1.png"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "other model"])
-def test_a_file_that_cannot_be_used_is_made_anew(folder, tmp_path_factory, capsys, damage):
+def test_the_index_of_another_model_is_made_anew(folder, tmp_path_factory, capsys):
     file, finder = tmp_path_factory.mktemp("index") / "photos.index", MeanGrey()
     updated(folder, finder, file)
-    if damage == "cut":
-        os.truncate(file, 200)
-    elif damage == "text":
-        file.write_text("no index")
-    else:
-        finder.fingerprint = "4567"
+    finder.fingerprint = "4567"
     index, failed = updated(folder, finder, file)
-    assert "the index is made anew" in capsys.readouterr().err
+    assert "of another model; the index is made anew" in capsys.readouterr().err
     assert (len(index.paths), failed, finder.count) == (3, [], 6)
+
+
+def test_a_file_that_is_no_index_is_refused(folder, tmp_path_factory):
+    """It may be anything that --index names by a slip, so it is not replaced."""
+    file, finder = tmp_path_factory.mktemp("index") / "photos.index", MeanGrey()
+    updated(folder, finder, file)
+    whole = read_tensors(file)
+    os.truncate(file, 200)
+    with pytest.raises(UserError, match="not an index of photos, or damaged; delete it"):
+        PhotoIndex(file, finder)
+    file.write_text("notes")
+    with pytest.raises(UserError, match="not an index of photos"):
+        PhotoIndex(file, finder)
+    write_tensors(file, {**whole, "stamps": whole["stamps"][:2]})
+    with pytest.raises(UserError, match="do not fit together"):
+        PhotoIndex(file, finder)
