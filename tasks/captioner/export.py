@@ -66,12 +66,17 @@ def export(model: str | None = None, beam: int | None = None) -> Path:
 
     from shared.export import write_saved_model
     from shared.media import read_image
+    from tasks.captioner.finder import load_finder
     from tasks.captioner.finder_export import EmbeddingEndpoints
     from tasks.captioner.finding import PhotoFinder
     from tasks.captioner.inference import ImageCaptioner
 
     captioner = ImageCaptioner.load(str(run.path), beam)
-    embedding = EmbeddingEndpoints(PhotoFinder.load(str(run.path))) if has_finder(run) else None
+    embedding = None
+    if has_finder(run):
+        config, vocabulary = captioner.search.config, captioner.vocabulary
+        finder = load_finder(run, config, vocabulary)
+        embedding = EmbeddingEndpoints(PhotoFinder(finder, captioner.encoder, config, vocabulary))
     files = example_files()
     images = [read_image(file) for file in files]
     expected = captioner(images)

@@ -80,7 +80,7 @@ class ImageCaptioner:
         """Takes the results of `load_model`, `load_encoder` and `Confidence.load`; `beam`, `n_best` as in `load`."""
         config = replace(loaded.config, beam=beam or max(loaded.config.beam, n_best))
         self.search = CaptionSearch(loaded.model, encoder, config, loaded.vocabulary)
-        self.vocabulary, self.confidence = loaded.vocabulary, confidence
+        self.vocabulary, self.encoder, self.confidence = loaded.vocabulary, encoder, confidence
 
     @classmethod
     def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "ImageCaptioner":

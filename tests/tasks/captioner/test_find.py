@@ -1,11 +1,13 @@
 """The command `find`: photos of a sentence, sentences of a photo."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from shared.media import read_image
 from tasks.captioner.find import main
 from tests.tasks.captioner.conftest import picture
 
@@ -32,7 +34,7 @@ def test_photos_are_listed_best_first_with_the_region_of_each_word(found, photos
     for record in records:
         assert record["sentence"] == SENTENCE
         assert sum(word["score"] for word in record["words"]) == pytest.approx(record["score"], abs=2e-3)
-        width, height = Image.open(record["image"]).size
+        height, width = read_image(Path(record["image"])).shape[:2]
         for word in record["words"]:
             left, top, right, bottom = word["box"]
             assert 0 <= left < right <= width
