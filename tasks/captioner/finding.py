@@ -36,10 +36,12 @@ class FoundWord:
     def region(self) -> tuple[float, float, float, float]:
         """Where the word is: top, left, bottom, right as fractions of the photo.
 
-        The box of the cells around that of the maximum, connected with it, that have at least half of its relevance.
+        The box of the cells around that of the maximum, connected with it, that have at least half of its relevance; of
+        the maximum alone, if that is negative.
         """
         top, left = np.unravel_index(np.argmax(self.relevance), self.relevance.shape)
-        is_relevant = self.relevance >= IN_REGION * self.relevance[top, left]
+        maximum = self.relevance[top, left]
+        is_relevant = self.relevance >= min(maximum, IN_REGION * maximum)
         region = np.zeros_like(is_relevant)
         region[top, left] = True
         for _ in range(region.size):

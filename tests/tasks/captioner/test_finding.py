@@ -24,6 +24,7 @@ def test_a_region_is_what_is_connected_with_the_maximum():
     relevance = [[0.0, 0.9, 0.5, 0.1, 0.8], [0.1, 0.4, 0.6, 0.0, 0.0]]  # 0.8 is apart
     assert word(relevance).region == (0, 0.2, 1, 0.6)
     assert word([[0, 0, 0, 0], [0, 0, 0, 1]]).region == (0.5, 0.75, 1, 1)
+    assert word([[-2, -1, -2, -3]]).region == (0, 0.25, 1, 0.5)
 
 
 @pytest.mark.parametrize(
