@@ -30,7 +30,6 @@ from shared.native.products import (
 
 wait_for_compilation()
 
-_ALL_ROWS = np.empty(0, np.int64)  # `indices` of a product that takes the rows in order
 _PANELS_AT_ONCE = 4  # of each gate; their products are still in the nearest cache when the gates are computed
 
 
@@ -147,6 +146,12 @@ def _order(time, backwards):
 
 
 @native
+def _all_rows():
+    """`indices` of a product that takes the rows in order."""
+    return np.empty(0, np.int64)
+
+
+@native
 def _flatten(x):
     return x.reshape(x.size)
 
@@ -199,7 +204,9 @@ def _project(thread, num_threads, counter, scratch, inputs, kernel, bias, z):
         for t in range(z.shape[1]):
             _copy(bias[start:end], z[row, t, start:end])
     barrier(counter, num_threads)
-    product(thread, num_threads, scratch, _rows(inputs), False, _ALL_ROWS, kernel, False, 0, bias.size, _rows(z), True)
+    product(
+        thread, num_threads, scratch, _rows(inputs), False, _all_rows(), kernel, False, 0, bias.size, _rows(z), True
+    )
     barrier(counter, num_threads)
 
 
@@ -217,14 +224,16 @@ def _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, d_sums, b
     d_first = np.empty((batch, d_sums.shape[2]), np.float32)
     for row in range(batch):
         _copy(d_sums[row, first], d_first[row])
-    product(thread, num_threads, scratch, hidden, True, _ALL_ROWS, d_first, False, 0, columns, out, True)
+    product(thread, num_threads, scratch, hidden, True, _all_rows(), d_first, False, 0, columns, out, True)
 
 
 @native
 def _kernel_gradient(thread, num_threads, scratch, inputs, dz, d_kernel, d_bias):
     """dL/dW and dL/db from dL/dz."""
     columns = d_bias.size
-    product(thread, num_threads, scratch, _rows(inputs), True, _ALL_ROWS, _rows(dz), False, 0, columns, d_kernel, False)
+    product(
+        thread, num_threads, scratch, _rows(inputs), True, _all_rows(), _rows(dz), False, 0, columns, d_kernel, False
+    )
     start, end = partition(columns, thread, num_threads)
     sums = np.empty(end - start, np.float32)
     d_bias[start:end] = 0
@@ -239,7 +248,9 @@ def _kernel_gradient(thread, num_threads, scratch, inputs, dz, d_kernel, d_bias)
 def inputs_gradient(thread, num_threads, counter, scratch, dz, kernel, d_inputs):
     """dL/dx from dL/dz."""
     columns = d_inputs.shape[2]
-    product(thread, num_threads, scratch, _rows(dz), False, _ALL_ROWS, kernel, True, 0, columns, _rows(d_inputs), False)
+    product(
+        thread, num_threads, scratch, _rows(dz), False, _all_rows(), kernel, True, 0, columns, _rows(d_inputs), False
+    )
 
 
 @native
@@ -505,6 +516,6 @@ def gru_backward(
     else:
         _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, dz, backwards, 2 * units, d_recurrent)
         product(
-            thread, num_threads, scratch, _rows(factors), True, _ALL_ROWS, _rows(dz), False, 2 * units, units,
+            thread, num_threads, scratch, _rows(factors), True, _all_rows(), _rows(dz), False, 2 * units, units,
             d_recurrent, False,
         )  # fmt: skip

@@ -32,11 +32,15 @@ def native(function: Callable) -> Any:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     folder, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(CACHE_FOLDER)
     try:
-        return numba.njit(function, cache=True, **options)
+        compiled: Any = numba.njit(function, cache=True, **options)
     except RuntimeError:  # the cache folder is not writable
-        return numba.njit(function, **options)
+        compiled = numba.njit(function, **options)
     finally:
         numba.config.CACHE_DIR = folder
+    # To numba each constant is a type; without this a function is compiled for every constant that it is called with.
+    find = compiled.get_call_template
+    compiled.get_call_template = lambda args, kws: find([types.unliteral(arg) for arg in args], kws)
+    return compiled
 
 
 _AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)

@@ -96,6 +96,17 @@ def test_multiply_by_panels(rows):
 
 
 @native
+def _scaled(x, factor):
+    return x * factor
+
+
+def test_a_function_is_compiled_once_for_all_constants():
+    for constant in (2, 3):
+        _scaled.get_call_template((numba.types.float64, numba.types.literal(constant)), {})
+    assert len(_scaled.signatures) == 1
+
+
+@native
 def _add_up(thread, num_threads, counter, sums, steps):
     """Each step reads what all threads wrote in the step before."""
     for step in range(1, steps):
