@@ -82,17 +82,31 @@ class AnySize(keras.Model):
                 missing = (least << doublings) - a.shape[1] if least else 0
                 return np.pad(a[indices], [(0, 0), (0, missing), *[(0, 0)] * (a.ndim - 2)][: a.ndim])
 
-            return map_structure(np.asarray, self._compiled(*variables, self._map(padded, x)))
+            # Not by Keras' method, which frees the memory of the variables' values; others may share it.
+            groups = self.trainable_variables, self.non_trainable_variables
+            values = [[variable.value for variable in group] for group in groups]
+            outputs, states = self._compiled(*values, self._map(padded, x))
+            for variable, state in zip(self._seed_states(), states, strict=True):
+                variable.assign(state)
+            return map_structure(np.asarray, outputs)
 
-        # Not by Keras' method, which frees the memory of the variables' values; others may share it.
-        groups = self.trainable_variables, self.non_trainable_variables
-        variables = [[variable.value for variable in group] for group in groups]
         if not hasattr(self, "_compiled"):
             import jax
 
-            self._compiled = jax.jit(lambda *arguments: self.stateless_call(*arguments)[0])
+            def call(*arguments: Any) -> Any:
+                results: Any = self.stateless_call(*arguments)
+                outputs, states = results
+                seeds = {id(variable) for variable in self._seed_states()}
+                others = zip(self.non_trainable_variables, states, strict=True)
+                return outputs, [state for variable, state in others if id(variable) in seeds]
+
+            self._compiled = jax.jit(call)
         parts = [part(start) for start in range(0, count, rows)]
         return map_structure(lambda *outputs: np.concatenate(outputs)[:count], *parts)
+
+    def _seed_states(self) -> list[Any]:
+        """The states of the generators that draw masks and samples; a call advances them."""
+        return [variable for variable in self.non_trainable_variables if variable.path.endswith("seed_generator_state")]
 
     def _rows(self, doublings: int) -> int:
         return max(1, self.max_rows >> doublings)

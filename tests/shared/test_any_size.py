@@ -99,6 +99,25 @@ def test_new_weights_are_used():
     assert model.predict_on_batch(batch(1, 1))["sums"] == 13
 
 
+def test_each_call_draws_other_numbers():
+    class Noise(AnySize):
+        max_rows = 2
+
+        def __init__(self):
+            super().__init__()
+            self.dropout = keras.layers.Dropout(0.5, seed=3)
+
+        def call(self, inputs):
+            return self.dropout(inputs, training=True)
+
+    model, ones = Noise(), np.ones((4, 50), np.float32)
+    first, second = model.predict_on_batch(ones), model.predict_on_batch(ones)
+    assert set(first.ravel()) == {0.0, 2.0}
+    assert (first != second).any()
+    assert (first[:2] != first[2:]).any()  # on JAX these rows are two calls
+    np.testing.assert_array_equal(Noise().predict_on_batch(ones), first)
+
+
 @on_tensorflow
 def test_many_models_in_one_process_log_nothing(caplog):
     logger = logging.getLogger("tensorflow")
