@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -11,12 +12,13 @@ import tensorflow_datasets as tfds
 from datasets import CorpusError
 from datasets.builders import manual_instructions, user_folder
 from datasets.cmudict import Dictionary, load_stressed
-from datasets.lines import read_lines
+from datasets.lines import read_text
 from datasets.pronunciation import LETTERS, MAX_PRONUNCIATIONS, as_line
 from datasets.records import as_int16, audio_feature, readable_records
 from datasets.reductions import reduced
 from shared.audio import read_sound
 from shared.phones import SpokenWord
+from shared.text import as_lines
 
 TABLE = "transcripts.tsv"
 COLUMNS = ("file", "speaker", "native", "sex", "split", "transcript")  # those that are read; others may be there
@@ -68,24 +70,28 @@ def read_table(folder: Path, dictionary: Dictionary) -> dict[str, list[Utterance
     Utterances of dev and test with a word that the dictionary lacks are left out and reported; those of train are kept.
 
     Raises:
-        CorpusError: The table cannot be read, lacks a column, has a row that is not complete or a file twice, or leaves
-            a split empty.
+        CorpusError: The table cannot be read, lacks a column, has a row that is not complete, a file twice or a speaker
+            in two splits, or leaves a split empty.
     """
     path = folder / TABLE
-    header, *rows = [line.split("\t") for line in read_lines(path)] or [[]]
+    header, *rows = [[cell.strip() for cell in line.split("\t")] for line in as_lines(read_text(path))] or [[]]
     if missing := [name for name in COLUMNS if name not in header]:
         raise CorpusError(f"{path} has no column {missing[0]!r}; columns {', '.join(COLUMNS)} were expected.")
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
-    left_out, names = Counter(), set()
+    left_out, names, split_of = Counter(), set(), {}
     for number, row in enumerate(rows, start=2):
-        cells = dict(zip(header, row, strict=False))
+        cells = dict(zip_longest(header, row[: len(header)], fillvalue=""))  # editors drop empty cells at the end
         utterance = _utterance(folder, cells, dictionary)
-        if len(row) < len(header) or cells["split"] not in SPLITS or not utterance.words or not utterance.speaker:
-            what = f"{len(header)} cells, a speaker, a transcript and one of {', '.join(SPLITS)} were expected"
+        is_complete = utterance.name and utterance.speaker and utterance.words and cells["split"] in SPLITS
+        if not is_complete or any(row[len(header) :]):
+            what = f"{len(header)} cells, a file, a speaker, a transcript and one of {', '.join(SPLITS)} were expected"
             raise CorpusError(f"{path}: line {number}: {what}.")
         if utterance.name in names:
             raise CorpusError(f"{path}: line {number}: {cells['file']} occurs twice.")
         names.add(utterance.name)
+        if (other := split_of.setdefault(utterance.speaker, cells["split"])) != cells["split"]:
+            problem = f"speaker {utterance.speaker} is in {cells['split']} and in {other}; one split was expected"
+            raise CorpusError(f"{path}: line {number}: {problem}.")
         if cells["split"] == "train" or all(word.pronunciations for word in utterance.words):
             splits[cells["split"]].append(utterance)
         else:

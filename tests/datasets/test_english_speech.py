@@ -48,12 +48,15 @@ def test_records_have_all_pronunciations_of_their_words(copy, capsys):
         (
             "\ttrain\t",
             "\ttrian\t",
-            "line 2: 9 cells, a speaker, a transcript and one of train, dev, test",
+            "line 2: 9 cells, a file, a speaker, a transcript and one of train, dev, test",
         ),
         ("\tM\tdev", "\tM\tx\tdev", "line 5: 9 cells"),
         ("a. t", "", "line 4: 9 cells"),
+        ("a. t", "a. t\tb", "line 4: 9 cells"),
+        ("an4/an1-aa.opus", "", "line 4: 9 cells"),
         ("1-0002.", "1-0001.", "line 3: librispeech/1-0001.opus occurs twice"),
         ("\ttest\t", "\ttrain\t", "has no utterance of test"),
+        ("vf_b", "ls_2", "line 7: speaker ls_2 is in test and in dev; one split was expected"),
     ],
 )
 def test_a_table_that_is_not_complete_is_refused(copy, before, after, message):
@@ -61,6 +64,15 @@ def test_a_table_that_is_not_complete_is_refused(copy, before, after, message):
     path.write_text(path.read_text().replace(before, after))
     with pytest.raises(CorpusError, match=message):
         datasets.load("english_speech", "dev", copy)
+
+
+def test_empty_cells_at_the_end_of_a_line_may_be_missing(copy):
+    path = copy / "transcripts.tsv"
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    columns = [8, 0, 1, 2, 3, 4, 5, 6, 7]  # the missing words, most of them empty, are last
+    path.write_text("\n".join("\t".join(row[i] for i in columns).rstrip() for row in rows))
+    train = datasets.load("english_speech", "train", copy)
+    assert [record["text"] for record in train] == ["the cat zyx", "a cat", "a. t"]
 
 
 def test_a_sound_that_is_missing_is_counted(copy, monkeypatch, capsys):
