@@ -1,8 +1,7 @@
 """TFDS builder of speechocean762 (Zhang et al. 2021), from its archive or the extracted folder."""
 
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +12,7 @@ import tensorflow_datasets as tfds
 from datasets import CorpusError
 from datasets.builders import corpus_folder, manual_instructions
 from datasets.records import as_int16, audio_feature, readable_records
+from datasets.speechocean762.expert_scores import MAX_OTHER, MAX_PHONE, read_expert_scores
 from shared.audio import read_sound
 from shared.files import MediaError
 from shared.text import as_lines
@@ -21,7 +21,6 @@ EXPECTED = {"train": (2_500,), "test": (2_500, 1_260)}  # utterances; some copie
 DEV_PERIOD = 10  # every tenth speaker of train, in order of number, is moved to dev
 MAX_BAD = 0.01  # maximum fraction of unusable utterances in a split
 UNKNOWN = -1  # score
-SCORES, PHONE_SCORES = "scores.json", "phone_scores.tsv"
 TEXTS = ("name", "speaker", "text", "phones", "sex", "native")
 
 
@@ -86,7 +85,7 @@ def read_split(root: Path, split: str) -> list[Utterance]:
     """Return the utterances listed for a split, in order of their names.
 
     Raises:
-        CorpusError: A list is missing, or the number of utterances is not the expected one.
+        CorpusError: A list is missing, the number of utterances is not the expected one, or the scores are damaged.
     """
     phones: dict[str, list[str]] = {}
     for key, pronunciation in _table(root / "resource" / "text-phone").items():
@@ -94,13 +93,13 @@ def read_split(root: Path, split: str) -> list[Utterance]:
         phones.setdefault(name, []).extend(re.sub(r"\d*(_[BIES])?$", "", phone) for phone in pronunciation.split())
     texts, speakers, paths = (_table(root / split / name) for name in ("text", "utt2spk", "wav.scp"))
     sexes, ages = (_table(root / split / name, is_optional=True) for name in ("spk2gender", "spk2age"))
-    scores = read_scores(root)
+    scores = read_expert_scores(root)
     if len(paths) not in EXPECTED[split]:
         expected = " or ".join(f"{count:,}" for count in EXPECTED[split])
         raise CorpusError(f"speechocean762: {split}/wav.scp has {len(paths):,} utterances, expected {expected}.")
     utterances = []
     for name, path in sorted(paths.items()):
-        speaker, (accuracy, phone_score) = speakers.get(name, ""), scores.get(name, (UNKNOWN, UNKNOWN))
+        speaker, own = speakers.get(name, ""), scores.get(name)
         utterances.append(
             Utterance(
                 name=name,
@@ -110,40 +109,11 @@ def read_split(root: Path, split: str) -> list[Utterance]:
                 path=root / path,
                 sex=sexes.get(speaker, ""),
                 age=int(age) if (age := ages.get(speaker, "")).isdecimal() else 0,
-                accuracy=accuracy,
-                phone_score=phone_score,
+                accuracy=own.of_utterance * MAX_OTHER / MAX_PHONE if own and not own.are_derived else UNKNOWN,
+                phone_score=float(own.of_phones.mean()) if own else UNKNOWN,
             )
         )
     return utterances
-
-
-def read_scores(root: Path) -> dict[str, tuple[float, float]]:
-    """Return the experts' accuracy and mean score of the phones of each utterance; UNKNOWN where the files lack them.
-
-    Raises:
-        CorpusError: A file of scores is damaged.
-    """
-    folder = root / "resource"
-    whole = next((path for path in (folder / SCORES, root / SCORES) if path.is_file()), None)
-    path = whole or folder / PHONE_SCORES
-    try:
-        if whole:
-            utterances = json.loads(whole.read_text(encoding="utf-8"))
-            phones = {
-                name: [s for word in each["words"] for s in word["phones-accuracy"]]
-                for name, each in utterances.items()
-            }
-            return {name: (float(each["accuracy"]), _mean(phones[name])) for name, each in utterances.items()}
-        rows = [line.split("\t") for line in as_lines(path.read_text(encoding="utf-8"))[1:] if line]
-        return {name: (UNKNOWN, _mean([float(score) for score in scores.split()])) for name, _, scores in rows}
-    except FileNotFoundError:
-        return {}
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise CorpusError(f"speechocean762: {path}: {error}; the experts' scores were expected.") from None
-
-
-def _mean(scores: Sequence[float]) -> float:
-    return sum(scores) / len(scores)
 
 
 def _table(path: Path, is_optional: bool = False) -> dict[str, str]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from datasets.speechocean762.expert_scores import ExpertScores
 from shared.runs import Run
-from tasks.phoneme_recognizer.expert_scores import ExpertScores, JudgedSplit, load_judged
+from tasks.phoneme_recognizer.expert_scores import JudgedSplit, load_judged
 from tasks.phoneme_recognizer.inference import SoundRecognizer
 from tasks.phoneme_recognizer.populations import drawn, middle
 from tasks.phoneme_recognizer.pronunciation import BEST, PASS, BatchScores, PronunciationScorer
@@ -27,15 +28,15 @@ def measure_scores(recognizer: SoundRecognizer, run: Run, split: str, data_dir: 
     Raises UserError if the run has no scorer, or the corpus has no scores.
     """
     scorer = PronunciationScorer.of(recognizer, run)
-    judged = load_judged(split, recognizer.config.classes, data_dir)
+    judged = load_judged(split, recognizer.config, data_dir)
     return agreement(judged, judge(scorer, judged), scorer.scorer)
 
 
 def judge(scorer: PronunciationScorer, split: JudgedSplit) -> list[BatchScores]:
     """The scores of each utterance of a split."""
     found = []
-    for start in range(0, len(split.label_ids), CHUNK):
-        indices = range(start, min(start + CHUNK, len(split.label_ids)))
+    for start in range(0, len(split.utterances), CHUNK):
+        indices = range(start, min(start + CHUNK, len(split.utterances)))
         found += scorer.batch_scores([split.samples(i) for i in indices], [split.label_ids[i] for i in indices])
     return found
 

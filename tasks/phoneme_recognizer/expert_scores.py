@@ -1,158 +1,55 @@
-"""Experts' scores of pronunciation in speechocean762 (Zhang et al. 2021), of phones, words and utterances.
+"""The splits of speechocean762 that experts have scored."""
 
-resource/scores.json          of the corpus: phones 0 to 2, words and utterances 0 to 10
-resource/phone_scores.tsv     of copies that lack it: utterance, phones and their scores, a line each; the words of an
-                              utterance are then those of resource/text-phone, and the score of a word or an utterance
-                              is the mean of its phones
-All scores are read as numbers from 0 to 2.
-"""
-
-import json
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 import datasets
-from datasets.lines import read_text
-from shared.errors import UserError, shortened
-from shared.phones import PhoneVocabulary, fold_all
-from shared.text import as_lines
+from datasets.speechocean762.expert_scores import PHONE_SCORES, SCORES, ExpertScores, read_expert_scores
+from shared.errors import UserError
+from shared.phones import PhoneVocabulary
+from tasks.phoneme_recognizer.config import Config
+from tasks.phoneme_recognizer.data import Split, read_split
 
 CORPUS = "speechocean762"
-MAX_PHONE, MAX_OTHER = 2.0, 10.0  # the best scores of a phone, and of a word or an utterance
-SCORES, PHONE_SCORES, WORDS = "scores.json", "phone_scores.tsv", "text-phone"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExpertScores:
-    """The scores of an utterance, between 0 and 2."""
-
-    phones: tuple[str, ...]  # of ARPAbet in capitals, without stress
-    of_phones: np.ndarray  # float32 (phones,)
-    word_lengths: tuple[int, ...]  # number of phones of each word
-    of_words: np.ndarray  # float32 (words,)
-    of_utterance: float
-    are_derived: bool  # whether those of words and of the utterance are means of those of phones
 
 
 @dataclass(frozen=True)
-class JudgedSplit:
-    """The utterances of a split of the corpus that experts have scored."""
+class JudgedSplit(Split):
+    """The utterances of a split of the corpus, with the experts' scores of each and the ids of its phones."""
 
-    records: Sequence[dict[str, Any]]
-    label_ids: list[list[int]]  # of the phones of each utterance
     scores: list[ExpertScores]
-    speakers: list[str]
-    lengths: list[int]  # in samples
+    label_ids: list[list[int]]
 
-    def samples(self, index: int) -> np.ndarray:
-        """The sound of an utterance, float32 `(samples,)`."""
-        return self.records[index]["audio"].astype(np.float32) / 32_768
+    @property
+    def speakers(self) -> list[str]:
+        """The speaker of each utterance."""
+        return [utterance.speaker for utterance in self.utterances]
 
-
-def load_judged(split: str, classes: int, data_dir: Path | None = None) -> JudgedSplit:
-    """A split with the experts' scores, its phones in the set of `classes`.
-
-    Raises:
-        UserError: the corpus or the scores cannot be read, or an utterance has none for its phones.
-    """
-    records, expert_scores = datasets.load(CORPUS, split, data_dir), read_expert_scores(data_dir)
-    vocabulary = PhoneVocabulary(classes)
-    label_ids, scores, speakers, lengths = [], [], [], []
-    for record in records:
-        phones, own = record["phones"].split(), expert_scores.get(record["name"])
-        if own is None or list(own.phones) != phones:
-            raise UserError(f"{CORPUS}: utterance {record['name']} has no experts' scores of its phones")
-        label_ids.append(vocabulary.encode(fold_all(phones, classes)))
-        scores.append(own)
-        speakers.append(record["speaker"])
-        lengths.append(len(record["audio"]))
-    return JudgedSplit(records, label_ids, scores, speakers, lengths)
+    @property
+    def lengths(self) -> list[int]:
+        """The length of each sound, in samples."""
+        return [utterance.length for utterance in self.utterances]
 
 
-def read_expert_scores(data_dir: Path | None = None) -> dict[str, ExpertScores]:
-    """The scores of each utterance by its name.
+def load_judged(split: str, config: Config, data_dir: Path | None = None) -> JudgedSplit:
+    """A split with the experts' scores, its phones in the set of the configuration.
 
     Args:
         data_dir: folder of a copy of the corpus; default: that in $QUATRAIN_DATA, else the download.
 
     Raises:
-        UserError: there is no copy, it lacks the scores, or they are damaged.
+        UserError: there is no copy, it lacks the scores, or they are damaged or of other phones.
     """
     folder = datasets.files_of(CORPUS, data_dir)
-    for name, read in ((SCORES, read_scores), (PHONE_SCORES, read_phone_scores)):
-        if path := next(iter(sorted(folder.rglob(name))), None):
-            return read(path)
-    raise UserError(f"{folder} holds no experts' scores; resource/{SCORES} or {PHONE_SCORES} was expected")
-
-
-def read_scores(path: Path) -> dict[str, ExpertScores]:
-    """Read `scores.json`."""
-    text = read_text(path, markup=True)
-    try:
-        scores = json.loads(text)
-        return {name: _of_record(record) for name, record in scores.items()}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path}: {shortened(str(error))}; an object of speechocean762's scores was expected") from None
-
-
-def _of_record(record: Mapping[str, Any]) -> ExpertScores:
-    phones, of_phones, lengths, of_words = [], [], [], []
-    for word in record["words"]:
-        own = word["phones"].split() if isinstance(word["phones"], str) else word["phones"]
-        phones += own
-        of_phones += word["phones-accuracy"]
-        lengths.append(len(own))
-        of_words.append(word["accuracy"] * MAX_PHONE / MAX_OTHER)
-    of_utterance = record["accuracy"] * MAX_PHONE / MAX_OTHER
-    return _checked(phones, of_phones, lengths, (of_words, of_utterance))
-
-
-def read_phone_scores(path: Path) -> dict[str, ExpertScores]:
-    """Read `phone_scores.tsv`, and the words of the utterances from `text-phone` beside it."""
-    lengths: dict[str, list[int]] = {}
-    for line in filter(str.strip, as_lines(read_text(path.with_name(WORDS)))):
-        key, *phones = line.split()
-        lengths.setdefault(key.rpartition(".")[0], []).append(len(phones))
-    found = {}
-    for number, line in enumerate(as_lines(read_text(path)), start=1):
-        name, *columns = line.rstrip("\n").split("\t")
-        if number == 1 or not name:  # the names of the columns
-            continue
-        try:
-            phones, scores = (column.split() for column in columns)
-            found[name] = _checked(phones, [float(score) for score in scores], lengths[name])
-        except KeyError:
-            raise UserError(f"{path}: line {number}: {shortened(name)} is not in {WORDS}") from None
-        except ValueError as error:
-            problem = shortened(str(error))
-            raise UserError(f"{path}: line {number}: {problem}; utterance, phones, scores were expected") from None
-    return found
-
-
-def _checked(
-    phones: list[str], of_phones: list[float], lengths: list[int], others: tuple[list[float], float] | None = None
-) -> ExpertScores:
-    """The scores; `others` are those of words and of the utterance, by default means.
-
-    Raises ValueError unless each phone, each word and the utterance has one between 0 and 2.
-    """
-    if not phones or not len(phones) == len(of_phones) == sum(lengths) or not all(lengths):
-        raise ValueError(f"{len(phones)} phones in words of {sum(lengths)} have {len(of_phones)} scores")
-    means = [float(np.mean(part)) for part in np.split(of_phones, np.cumsum(lengths)[:-1])]
-    of_words, of_utterance = others or (means, float(np.mean(of_phones)))
-    everything = np.array([*of_phones, *of_words, of_utterance], np.float32)
-    if not ((everything >= 0) & (everything <= MAX_PHONE)).all():
-        raise ValueError(f"a score is not between 0 and {MAX_PHONE:g}, or {MAX_OTHER:g} for words and utterances")
-    return ExpertScores(
-        phones=tuple(re.sub(r"\d$", "", phone) for phone in phones),
-        of_phones=everything[: len(phones)],
-        word_lengths=tuple(lengths),
-        of_words=everything[len(phones) : -1],
-        of_utterance=float(everything[-1]),
-        are_derived=others is None,
-    )
+    found = read_expert_scores(folder)
+    if not found:
+        raise UserError(f"{folder} holds no experts' scores; resource/{SCORES} or {PHONE_SCORES} was expected")
+    loaded, scores = read_split(config, datasets.load(CORPUS, split, data_dir)), []
+    for record in loaded.records:
+        own = found.get(record["name"])
+        if own is None or list(own.phones) != record["phones"].split():
+            raise UserError(f"{CORPUS}: utterance {record['name']} has no experts' scores of its phones")
+        scores.append(own)
+    vocabulary = PhoneVocabulary(config.classes)
+    label_ids = [vocabulary.encode(utterance.phones) for utterance in loaded.utterances]
+    return JudgedSplit(loaded.records, loaded.utterances, scores, label_ids)

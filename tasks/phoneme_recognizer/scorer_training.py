@@ -48,7 +48,7 @@ def train_scorer(run: Run, seed: int, data_dir: Path | None = None) -> dict[str,
     with run.training():
         keras.utils.set_random_seed(seed)  # before the layers that draw masks and dropout are made
         loaded = load_model(run)
-        train, dev = (load_judged(split, loaded.config.classes, data_dir) for split in ("train", "dev"))
+        train, dev = (load_judged(split, loaded.config, data_dir) for split in ("train", "dev"))
         scorer = build_scorer(len(loaded.vocabulary))
         fit(scorer, list(views(loaded.model, train, VIEWS, seed)), seed)
         standardise(scorer, list(views(loaded.model, dev)))

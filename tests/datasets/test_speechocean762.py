@@ -48,14 +48,17 @@ def test_records_say_who_speaks_and_how_well(copy):
 
 def test_scores_of_the_original(copy):
     """Of utterances too; they are in `resource`, or beside it."""
-    words = [{"phones-accuracy": [2.0, 1.0]}, {"phones-accuracy": [0.0, 2.0, 2.0]}]
+    words = [
+        {"phones": "W IY0", "phones-accuracy": [2.0, 1.0], "accuracy": 7},
+        {"phones": "K AO1 L", "phones-accuracy": [0.0, 2.0, 2.0], "accuracy": 6},
+    ]
     (copy / "scores.json").write_text(json.dumps({"000010011": {"accuracy": 8, "words": words}}))
     first = builder.read_split(copy, "train")[0]
     assert (first.accuracy, first.phone_score) == (8, 1.4)
     (copy / "scores.json").rename(copy / "resource" / "scores.json")
     assert builder.read_split(copy, "train")[0].accuracy == 8
     (copy / "resource" / "scores.json").write_text('{"000010011": {"words": []}}')
-    with pytest.raises(CorpusError, match=r"resource/scores\.json: .*; the experts' scores were expected"):
+    with pytest.raises(CorpusError, match=r"resource/scores\.json: .*; an object of speechocean762's scores"):
         builder.read_split(copy, "train")
 
 

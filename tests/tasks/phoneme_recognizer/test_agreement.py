@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from datasets.speechocean762.expert_scores import ExpertScores
 from tasks.phoneme_recognizer.agreement import agreement, at_level, by_experts, compare
-from tasks.phoneme_recognizer.expert_scores import ExpertScores, JudgedSplit
+from tasks.phoneme_recognizer.data import Utterance
+from tasks.phoneme_recognizer.expert_scores import JudgedSplit
 from tasks.phoneme_recognizer.pronunciation import BatchScores
 from tasks.phoneme_recognizer.scorer import build_scorer
 
@@ -66,7 +68,9 @@ def test_metrics_of_a_split():
         return BatchScores(np.array(values), np.array(goodness), *rest)
 
     found = [scores([2.0, 1.0, 0.0], [0.0, -1.0, -3.0]), scores([0.8, 2.0], [-20.0, 0.0])]
-    metrics = agreement(JudgedSplit([], [], SCORES, ["a", "b"], []), found, scorer)
+    others = {"index": 0, "length": 0, "phones": (), "spans": None, "reference": ()}
+    utterances = [Utterance(**others, speaker=speaker) for speaker in ("a", "b")]
+    metrics = agreement(JudgedSplit([], utterances, SCORES, []), found, scorer)
     assert metrics["phone MSE"] == pytest.approx(1.2**2 / 5)
     assert metrics["phone PCC"] == pytest.approx(np.corrcoef([2, 1, 0, 0.8, 2], [2, 1, 0, 2, 2])[0, 1], abs=1e-4)
     # 0.5 x goodness + 1.5, between 0 and 2: 1.5, 1, 0, 0, 1.5

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from datasets.speechocean762.expert_scores import ExpertScores
 from shared.audio import SAMPLE_RATE
 from shared.phones import SpokenWord
 from shared.runs import Run
 from tasks.phoneme_recognizer import evaluate, inference, pronunciation, recognize, scorer_training, train_scorer
-from tasks.phoneme_recognizer.expert_scores import ExpertScores, JudgedSplit
-from tests.tasks.phoneme_recognizer.conftest import LETTERS, VOCABULARY, say, sound
+from tasks.phoneme_recognizer.data import read_split
+from tasks.phoneme_recognizer.expert_scores import JudgedSplit
+from tests.tasks.phoneme_recognizer.conftest import CONFIG, LETTERS, VOCABULARY, say, sound
 
 pytestmark = pytest.mark.any_backend
 
@@ -35,10 +37,10 @@ def judged(seed: int, count: int) -> JudgedSplit:
         means = {"of_words": of_phones.reshape(2, 3).mean(axis=1), "of_utterance": float(of_phones.mean())}
         own = {"phones": tuple(phones), "of_phones": of_phones, "word_lengths": (3, 3), "are_derived": True}
         scores.append(ExpertScores(**own, **means))
-        records.append({"audio": say(said, 10 * seed + index).samples})
-    return JudgedSplit(
-        records, label_ids, scores, [str(i % 4) for i in range(count)], [len(x["audio"]) for x in records]
-    )
+        samples = say(said, 10 * seed + index).samples
+        records.append({"audio": samples, "phones": phones, "speaker": str(index % 4)})
+    split = read_split(CONFIG, records)
+    return JudgedSplit(split.records, split.utterances, scores, label_ids)
 
 
 @pytest.fixture(scope="module")
