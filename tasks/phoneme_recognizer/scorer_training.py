@@ -17,10 +17,11 @@ import numpy as np
 from shared.batching import BucketedBatches, pad
 from shared.runs import Run
 from shared.training import TrainingError, cosine_factor, warmup_factor, weights_as_arrays
+from tasks.phoneme_recognizer import card
 from tasks.phoneme_recognizer.agreement import agreement, judge
 from tasks.phoneme_recognizer.augmentation import augment
 from tasks.phoneme_recognizer.config import SCORER
-from tasks.phoneme_recognizer.expert_scores import JudgedSplit, load_judged
+from tasks.phoneme_recognizer.expert_scores import CORPUS, JudgedSplit, load_judged
 from tasks.phoneme_recognizer.inference import MAX_BATCH, SoundRecognizer
 from tasks.phoneme_recognizer.model import PhonemeRecognizer, load_model
 from tasks.phoneme_recognizer.pronunciation import PronunciationScorer, as_inputs
@@ -40,7 +41,9 @@ class Judged(NamedTuple):
 
 
 def train_scorer(run: Run, seed: int, data_dir: Path | None = None) -> dict[str, Any]:
-    """Train the scorer of a run and save it; return how it agrees with the experts on the speakers of dev.
+    """Train the scorer of a run; save it, and in metrics.json and on the card how it agrees with the experts on dev.
+
+    Returns these metrics.
 
     Raises:
         UserError: the run is in training, or the corpus or its scores cannot be read.
@@ -53,7 +56,11 @@ def train_scorer(run: Run, seed: int, data_dir: Path | None = None) -> dict[str,
         fit(scorer, list(views(loaded.model, train, VIEWS, seed)), seed)
         standardise(scorer, list(views(loaded.model, dev)))
         run.save_weights(weights_as_arrays(scorer), SCORER)
-        return agreement(dev, judge(PronunciationScorer(SoundRecognizer(loaded), scorer), dev), scorer)
+        metrics = agreement(dev, judge(PronunciationScorer(SoundRecognizer(loaded), scorer), dev), scorer)
+        is_of_run = CORPUS in (loaded.config.dev_corpus or loaded.config.corpora[0]).split("+")
+        run.save_metrics("dev scores" if is_of_run else f"{CORPUS} dev scores", metrics)  # as `evaluate` names them
+        card.write(run)
+        return metrics
 
 
 def views(model: PhonemeRecognizer, split: JudgedSplit, count: int = 1, seed: int = 0) -> Iterator[Judged]:

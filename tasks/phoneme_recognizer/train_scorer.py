@@ -4,8 +4,9 @@
     python -m tasks.phoneme_recognizer.train_scorer --model RUN --data-dir speechocean762
 
 Writes scorer.safetensors into the run, in minutes; `recognize --score` and `evaluate --scores` use it. The recognizer
-stays as it is. Prints how the scorer agrees with the experts on the speakers of dev, whose scores it has not seen. The
-same seed gives the same file. A released run is never written to; train its scorer before the release.
+stays as it is. Prints how the scorer agrees with the experts on the speakers of dev, whose scores it has not seen, and
+adds it to metrics.json. The same seed gives the same file. A released run is never written to; train its scorer before
+the release.
 """
 
 import sys

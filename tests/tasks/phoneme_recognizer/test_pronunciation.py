@@ -62,7 +62,10 @@ def scored(trained, tones) -> Run:
         with redirect_stdout(io.StringIO()) as output:
             assert train_scorer.main(["--model", "scored"]) == 0
     assert "phone PCC" in output.getvalue()
-    return Run(tones / "scored")
+    run = Run(tones / "scored")
+    assert "phone PCC" in run.load_metrics()["speechocean762 dev scores"]
+    assert "speechocean762 dev scores" in (run.path / "README.md").read_text()
+    return run
 
 
 @pytest.fixture(scope="module")
