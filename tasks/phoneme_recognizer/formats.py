@@ -54,7 +54,7 @@ def as_record(
 def _scored(phone: "PhoneScore", spell: Spelling) -> dict[str, Any]:
     """The fields of a phone that is scored."""
     fields: dict[str, Any] = {"score": round(phone.score, 1), "goodness": round(phone.goodness, 4)}
-    others = {"said": phone.said, "inserted": phone.inserted}
+    others = {"said": phone.said, "inserted": phone.inserted, "inserted_before": phone.inserted_before}
     return fields | {name: spell(other) for name, other in others.items() if other is not None}
 
 
@@ -101,9 +101,10 @@ def _values(
 
 
 def remark(phone: "PhoneScore", spell: Spelling) -> str:
-    """What was said instead of a phone and after it; empty for nothing else."""
+    """What was said instead of a phone, before it and after it; empty for nothing else."""
     parts = [] if phone.said is None else [f"said {spell(phone.said)}" if phone.said else "omitted"]
-    return ", ".join(parts + ([] if phone.inserted is None else [f"{spell(phone.inserted)} inserted after it"]))
+    new = (phone.inserted_before, "before"), (phone.inserted, "after")
+    return ", ".join(parts + [f"{spell(other)} inserted {where} it" for other, where in new if other is not None])
 
 
 def _timed(span: "Phone | Word", value: str, text: str, said: str = "") -> str:

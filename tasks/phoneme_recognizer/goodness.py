@@ -28,7 +28,7 @@ class Alternatives(NamedTuple):
     """
 
     replaced: Any  # (batch, target, vocab): with another label at an index; 0 for its own, id 0 is without any
-    extended: Any  # (batch, target, vocab): with one more label after an index; id 0 is without, thus 0
+    extended: Any  # (batch, target + 1, vocab): with one more label before the first or after each; id 0: none, thus 0
     occupancies: Any  # (batch, target): expected number of frames of each label
     log_probs: Any  # (batch,), of the given sequence; about LOG_ZERO if it does not fit the frames
 
@@ -58,9 +58,9 @@ def alternatives(log_probs: Any, lengths: Any, labels: Any, label_lengths: Any) 
     following = ops.pad(labels, ((0, 0), (0, 1)), constant_values=-1)
 
     # A new label is entered from one gap and left to another: the next one if it replaces a label, else the same.
-    entered = [ops.concatenate([x[..., :-1], x[..., 1:]], axis=-1) for x in (from_blank, from_label, previous)]
-    left = [ops.concatenate([x[..., 1:], x[..., 1:]], axis=-1) for x in (to_blank, to_label, following)]
-    new = _through_new_label(log_probs, lattice.real, entered, left)  # (batch, 2 target, vocab)
+    entered = [ops.concatenate([x[..., :-1], x], axis=-1) for x in (from_blank, from_label, previous)]
+    left = [ops.concatenate([x[..., 1:], x], axis=-1) for x in (to_blank, to_label, following)]
+    new = _through_new_label(log_probs, lattice.real, entered, left)  # (batch, 2 target + 1, vocab)
     of_new = new - total[:, None, None]
 
     # Without a label: from the gap before it to the label after it or, if it is the last one, to the end.

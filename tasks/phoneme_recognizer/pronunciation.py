@@ -19,7 +19,7 @@ from tasks.phoneme_recognizer.scorer import MAX_SCORE, PhoneScorer, ScoringFunct
 
 BEST = 100.0
 PASS = 50.0  # below this score it is said what was said instead
-MIN_INSERTION_ODDS = 3.0  # nats by which a phone between two others must be more probable than none
+MIN_INSERTION_ODDS = 3.0  # nats by which a phone before, between or after others must be more probable than none
 
 
 class PhoneScore(NamedTuple):
@@ -29,6 +29,7 @@ class PhoneScore(NamedTuple):
     goodness: float  # at most 0; see `goodness.py`
     said: str | None  # what was likelier said instead, empty for nothing; None if the phone is likeliest or good enough
     inserted: str | None  # a phone that was said between this one and the next
+    inserted_before: str | None  # one that was said before this one, if it is the first of the sound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +46,14 @@ class Pronunciation:
 
 
 class BatchScores(NamedTuple):
-    """Scores of one utterance of a batch, as the experts give them, and what they are based on; all `(target,)`."""
+    """Scores of one utterance of a batch, as the experts give them, and what they are based on; see `Evidence`."""
 
-    scores: np.ndarray  # 0 to 2
-    goodness: np.ndarray
-    said_ids: np.ndarray
-    said_odds: np.ndarray
-    inserted_ids: np.ndarray
-    inserted_odds: np.ndarray
+    scores: np.ndarray  # (target,), 0 to 2
+    goodness: np.ndarray  # (target,)
+    said_ids: np.ndarray  # (target,)
+    said_odds: np.ndarray  # (target,)
+    inserted_ids: np.ndarray  # (target + 1,)
+    inserted_odds: np.ndarray  # (target + 1,)
 
 
 class PronunciationScorer:
@@ -102,15 +103,16 @@ class PronunciationScorer:
     def _phone_scores(self, found: BatchScores) -> list[PhoneScore]:
         """The scores of phones; of a phone said instead and one inserted beside it, the likelier one explains both."""
         scores, table = BEST / MAX_SCORE * found.scores, self.vocabulary.table
-        inserted_before = np.append(-np.inf, found.inserted_odds[:-1])
-        said_next = np.append(found.said_odds[1:], -np.inf)
-        is_other = (scores < PASS) & (found.said_odds > np.maximum(0, np.maximum(inserted_before, found.inserted_odds)))
-        is_inserted = found.inserted_odds > np.maximum(MIN_INSERTION_ODDS, np.maximum(found.said_odds, said_next))
+        odds, of_new = found.said_odds, found.inserted_odds
+        is_other = (scores < PASS) & (odds > np.maximum(0, np.maximum(of_new[:-1], of_new[1:])))
+        beside = np.maximum(np.append(-np.inf, odds), np.append(odds, -np.inf))
+        is_inserted = of_new > np.maximum(MIN_INSERTION_ODDS, beside)
+        said = [table[i] if other else None for i, other in zip(found.said_ids, is_other, strict=True)]
+        new = [table[i] if extra else None for i, extra in zip(found.inserted_ids, is_inserted, strict=True)]
+        before = [new[0], *[None] * (len(said) - 1)]
         return [
-            PhoneScore(float(score), float(goodness), table[said] if other else None, table[new] if extra else None)
-            for score, goodness, said, other, new, extra in zip(
-                scores, found.goodness, found.said_ids, is_other, found.inserted_ids, is_inserted, strict=True
-            )
+            PhoneScore(float(score), float(goodness), *others)
+            for score, goodness, *others in zip(scores, found.goodness, said, new[1:], before, strict=True)
         ]
 
     def batch_scores(self, sounds: Sequence[np.ndarray], label_ids: Sequence[Sequence[int]]) -> list[BatchScores]:
@@ -121,7 +123,10 @@ class PronunciationScorer:
                 as_inputs([sounds[i] for i in batch], [label_ids[i] for i in batch])
             )
             for row, i in enumerate(batch):
-                found[i] = BatchScores(*(outputs[name][row, : len(label_ids[i])] for name in BatchScores._fields))
+                count = len(label_ids[i])
+                counts = {"inserted_ids": count + 1, "inserted_odds": count + 1}
+                fields = (outputs[name][row, : counts.get(name, count)] for name in BatchScores._fields)
+                found[i] = BatchScores(*fields)
         return [found[i] for i in range(len(sounds))]
 
 

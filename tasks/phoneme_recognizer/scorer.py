@@ -41,8 +41,8 @@ class Evidence(NamedTuple):
     goodness: Any  # (batch, target), at most 0
     said_ids: Any  # (batch, target) int32, the likeliest alternative to the phone; 0 for none
     said_odds: Any  # (batch, target), its log-probability relative to the phone
-    inserted_ids: Any  # (batch, target) int32, the likeliest phone between this one and the next
-    inserted_odds: Any  # (batch, target), its log-probability relative to none
+    inserted_ids: Any  # (batch, target + 1) int32, the likeliest phone before the first one, and after each
+    inserted_odds: Any  # (batch, target + 1), its log-probability relative to none
 
 
 def feature_count(vocab: int) -> int:
@@ -79,7 +79,7 @@ def _features(found: Alternatives, segments: Segments, frame_log_probs: Any, is_
     """The features of phones `(batch, target, features)`; `is_own` is `(batch, target, vocab)`."""
     goodness = ops.minimum(found.goodness, 0.0)[..., None]
     posteriors = ops.maximum(found.replaced + goodness, LEAST)
-    inserted = ops.maximum(ops.max(found.extended[..., 1:], axis=-1, keepdims=True), LEAST)
+    inserted = ops.maximum(ops.max(found.extended[:, 1:, 1:], axis=-1, keepdims=True), LEAST)
     inserted_before = ops.pad(inserted[:, :-1], ((0, 0), (1, 0), (0, 0)))
     starts, ends = segments.starts[:, 0], segments.ends[:, 0]
     pauses = ops.pad(ops.maximum(starts[:, 1:] - ends[:, :-1], 0.0), ((0, 0), (1, 1)))

@@ -45,8 +45,11 @@ def test_alternatives_equal_the_sum_over_all_paths(row):
         replacing, adding = ([new], [labels[i], new]) if new else ([], [labels[i]])
         for kind, change in (("replaced", replacing), ("extended", adding)):
             expected = of_all.get((*labels[:i], *change, *labels[i + 1 :]), 0.0) / given
-            ratio = np.exp(np.asarray(getattr(result, kind))[row, i, new])
+            ratio = np.exp(np.asarray(getattr(result, kind))[row, i + (kind == "extended"), new])
             np.testing.assert_allclose(ratio, expected, rtol=1e-4, atol=1e-12, err_msg=f"{kind} {i} {new}")
+    for new in range(1, VOCAB):
+        ratio = np.exp(np.asarray(result.extended)[row, 0, new])
+        np.testing.assert_allclose(ratio, of_all.get((new, *labels), 0.0) / given, rtol=1e-4, atol=1e-12)
 
 
 def test_goodness_is_the_posterior_of_the_label_among_its_alternatives():
@@ -75,5 +78,5 @@ def test_padding_changes_nothing():
     log_probs = random_log_probs()[2:3, :5]
     alone = compiled(alternatives)(log_probs, LENGTHS[2:3], LABELS[2:3, :2], LABEL_LENGTHS[2:3])
     for name in ("replaced", "extended", "occupancies"):
-        together = np.asarray(getattr(found(), name))[2:3, :2]
+        together = np.asarray(getattr(found(), name))[2:3, : 3 if name == "extended" else 2]
         np.testing.assert_allclose(together, np.asarray(getattr(alone, name)), rtol=1e-4, atol=1e-5)

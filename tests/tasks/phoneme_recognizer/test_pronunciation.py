@@ -103,6 +103,8 @@ def test_insertions_and_omissions_are_found(scorer):
     recognizer, score = scorer
     inserted = score(sound("aims"), recognizer.align_words(sound("aims"), words("ams")))
     assert [phone.inserted for phone in inserted.phones] == ["iy", None, None]
+    before = score(sound("aims"), recognizer.align_words(sound("aims"), words("ims")))
+    assert [(phone.inserted_before, phone.inserted) for phone in before.phones] == [("aa", None), *[(None, None)] * 2]
     omitted = score(sound("ams"), recognizer.align_words(sound("ams"), words("aims")))
     assert omitted.phones[1].said == "" or omitted.phones[1].score < omitted.phones[0].score
 
@@ -173,6 +175,8 @@ def test_the_command_writes_scores(warm, tmp_path, capsys):
     assert recognize.main([*options, "--align", "[aa s m s]"]) == 0
     first, *lines = capsys.readouterr().out.splitlines()
     assert first.endswith(f"  score {best['score']:.0f}")
+    assert recognize.main([*options, "--align", "[iy m s]"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith("iy  aa inserted before it")
     assert lines[1].split()[2:] == [f"{best['phones'][1]['score']:.0f}", "s", "said", "iy"]
 
 
