@@ -28,7 +28,7 @@ from shared.errors import UserError
 from shared.outputs import check_outputs
 from shared.phones import fold_all
 from shared.runs import Run
-from tasks.phoneme_recognizer.config import Config, check_scorer, find_run
+from tasks.phoneme_recognizer.config import Config, check_scorer, find_run, split_fraction
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +63,11 @@ class Arguments(EvaluationOptions):
     """Number of utterances with the highest PER to print."""
     plots: Path | None = None
     """Also draw confusions and reliability into this folder."""
+
+    def __post_init__(self):
+        if self.corpus and ("+" in self.corpus or split_fraction(self.corpus)[1] is not None):
+            expected = "one whole corpus was expected; measure several one after the other"
+            raise UserError(f"--corpus {self.corpus}: {expected}")
 
 
 def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = None) -> dict[str, Any]:

@@ -142,6 +142,14 @@ def test_a_model_in_memory_gives_the_metrics_of_its_training(trained):
     assert measure(trained.run, Arguments(), load_model(trained.run)) == {"split": "dev", **saved}
 
 
+@pytest.mark.parametrize("corpus", ["timit+spoken_scenes", "timit*0.5"])
+def test_one_whole_corpus_is_expected(corpus, capsys):
+    for others in ([], ["--outputs", "phones.txt"]):
+        assert main(["--corpus", corpus, *others]) == 2
+        expected = "one whole corpus was expected; measure several one after the other"
+        assert capsys.readouterr().err == f"error: --corpus {corpus}: {expected}\n"
+
+
 def test_a_corpus_that_does_not_exist_is_refused(trained, capsys):
     assert main(["--model", "tiny", "--corpus", "nowhere"]) == 2
     assert "nowhere is neither a corpus nor a folder" in capsys.readouterr().err
