@@ -127,7 +127,8 @@ def recognitions(content: bytes, row: Row) -> dict[str, Any]:
         for i, phone in enumerate(row["phonemes"])
         if phone
     ]
-    return {"recognitions": [{"log_prob": round(float(row["log_prob"]), 4), "phones": phones}]}
+    best = {"log_prob": round(float(row["log_prob"]), 4), "phones": phones}
+    return {"speech": bool(phones), "recognitions": [best]}
 
 
 def count_pixels(content: bytes) -> int:

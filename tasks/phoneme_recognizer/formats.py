@@ -21,11 +21,15 @@ def ipa(phone: str) -> str:
 
 
 def as_record(
-    name: str, recognitions: "list[Recognition]", spell: Spelling, pronunciation: "Pronunciation | None" = None
+    name: str,
+    recognitions: "list[Recognition]",
+    spell: Spelling,
+    pronunciation: "Pronunciation | None" = None,
+    is_aligned: bool = False,
 ) -> dict[str, Any]:
     """The hypotheses of a sound as a JSON object; those of aligned words have the words too.
 
-    `pronunciation` is that of the only hypothesis.
+    `pronunciation` is that of the only hypothesis. Unless the phones were given, `speech` is whether any were found.
     """
 
     def timed(span: "Phone | Word") -> dict[str, float]:
@@ -48,7 +52,8 @@ def as_record(
         return {"log_prob": round(recognition.log_prob, 4), **of_words, "phones": phones}
 
     hypotheses = [as_hypothesis(recognition) for recognition in recognitions]
-    return {"sound": name, "seconds": round(recognitions[0].seconds, 3), "recognitions": hypotheses}
+    speech = {} if is_aligned else {"speech": bool(recognitions[0].phones)}
+    return {"sound": name, "seconds": round(recognitions[0].seconds, 3), **speech, "recognitions": hypotheses}
 
 
 def _scored(phone: "PhoneScore", spell: Spelling) -> dict[str, Any]:

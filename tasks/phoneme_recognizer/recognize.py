@@ -19,8 +19,9 @@ phone, and no other, in its segment. --align gives the phones, as words or in br
 from a text file beside each sound, or from a table of them. The probability of a word is the mean of its phones. Of the
 pronunciations of a word the one that fits is taken: those of --dictionary, else of CMUdict, else of its spelling.
 --score says how well each phone, each word and the whole was pronounced: 100 is right, 50 a heavy accent, 0 wrong or
-missing; below 50 also what was said instead. JSON objects have sound, seconds, and recognitions, each with log_prob,
-phones and, for words, words; scored ones have score too. Unreadable sounds are reported on standard error and skipped.
+missing; below 50 also what was said instead. JSON objects have sound, seconds, speech (whether any phone was found;
+not of alignments), and recognitions, each with log_prob, phones and, for words, words; scored ones have score too.
+Unreadable sounds are reported on standard error and skipped.
 """
 
 import sys
@@ -205,11 +206,12 @@ def main(arguments: list[str]) -> int:
             for name, sound, recognitions, scores in recognize(recognizer, scorer, batch, text_of, failed):
                 best = recognitions[0]
                 text = as_text(name, recognitions, spell, options.brief, scores)
-                results.write(as_record(name, recognitions, spell, scores), text)
+                record = as_record(name, recognitions, spell, scores, is_aligned=text_of is not None)
+                results.write(record, text)
                 if ctm:
                     by_words = options.ctm_tier == "words" or (options.ctm_tier is None and bool(best.words))
-                    record = as_ctm(name, best, spell, options.channel or 1, by_words)
-                    ctm.write(record.encode("utf-8", "backslashreplace"))
+                    lines = as_ctm(name, best, spell, options.channel or 1, by_words)
+                    ctm.write(lines.encode("utf-8", "backslashreplace"))
                 if path := drawn.get("--textgrid", {}).get(name):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     write_output(path, as_textgrid(best, spell, scores).encode())

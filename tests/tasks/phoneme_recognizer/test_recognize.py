@@ -71,6 +71,7 @@ def test_json_of_a_folder_and_brief_text_in_ipa(warm, folder, capsys):
     for line, text in zip(lines, TEXTS.values(), strict=True):
         (best,) = line["recognitions"]
         assert len(best["phones"]) == len(text.replace(" ", ""))
+        assert line["speech"] is True
         assert line["seconds"] == pytest.approx(len(say(text).samples) / SAMPLE_RATE, abs=1e-3)
         assert best["phones"][0].keys() == {"phone", "start", "end", "probability"}
     assert run(capsys, folder / "a.wav", "--brief", "--ipa")[1] == f"{folder / 'a.wav'}: \u0251 i m s\n"
@@ -211,6 +212,7 @@ def test_a_transcript_of_part_of_the_sound_has_the_times_of_that_part(warm, fold
     speech = say("ia sm  ai")
     soundfile.write(folder / "d.wav", speech.samples, SAMPLE_RATE)
     _, out, _ = run(capsys, folder / "d.wav", "--align", "[s m]", "--json")
+    assert "speech" not in json.loads(out)  # the phones were given
     (best,) = json.loads(out)["recognitions"]
     said = {phone: (start, end) for phone, start, end in zip(*speech[1:], strict=True)}
     for phone in best["phones"]:

@@ -1,5 +1,6 @@
 """The released recognizer on what a person records: silence, quiet and noisy speech, and sounds without speech."""
 
+import json
 import os
 from pathlib import Path
 
@@ -65,3 +66,6 @@ def test_a_folder_says_which_sounds_hold_speech(utterances, tmp_path, capsys):
     phones = lines.pop(str(tmp_path / "speech.wav")).split()
     assert len(phones) > len(utterances[3][1]) / 2
     assert set(lines.values()) == {"(no-speech)"}
+    assert main([str(tmp_path), "--json", "--model", str(RUN)]) == 0
+    records = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [record["speech"] for record in records] == [False, False, False, False, True]
