@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,62 @@ def records(folder: Path, kind: str) -> list[dict[str, Any]]:
     return [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
 
 
-def in_beam(program: str, folder: Path) -> Any:
-    """The JSON that a Python program prints, which can import the module."""
+SERVER = """
+import contextlib, io, json, os, sys, traceback
+import deploy.beam_infer as b
+answers = os.fdopen(os.dup(1), "w")
+for line in sys.stdin:
+    folder, program = json.loads(line)
+    os.chdir(folder)
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        try:
+            exec(program, {"b": b, "json": json})
+            error = ""
+        except BaseException:
+            error = traceback.format_exc()
+    print(json.dumps([output.getvalue(), error]), file=answers, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[subprocess.Popen[str]]:
+    """A process that has imported the module, and runs programs; imports take seconds."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [str(PYTHON), "-c", f"import json, sys\nimport deploy.beam_infer as b\n{program}"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen([str(PYTHON), "-c", SERVER], env=environment, **pipes) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def in_beam(server: subprocess.Popen[str], tmp_path: Path) -> Callable[[str], Any]:
+    """The JSON that a Python program, for which `b` is the module, prints in the folder of the test."""
+
+    def run(program: str) -> Any:
+        server.stdin.write(json.dumps([str(tmp_path), program]) + "\n")
+        server.stdin.flush()
+        output, error = json.loads(server.stdout.readline())
+        assert not error, error
+        return json.loads(output)
+
+    return run
+
+
+@pytest.fixture
+def infer_in_beam(in_beam: Callable[[str], Any]) -> Callable[..., tuple[int, str, str]]:
+    """Exit code, standard output and standard error of the program, without a process of its own."""
+
+    def run(*arguments: Any) -> tuple[int, str, str]:
+        return tuple(
+            in_beam(f"""
+import contextlib, io
+with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.redirect_stderr(io.StringIO()) as error:
+    code = b.main({[*map(str, arguments)]!r})
+print(json.dumps([code, output.getvalue(), error.getvalue()]))
+""")
+        )
+
+    return run
 
 
 def test_one_line_says_that_beam_is_missing():
@@ -79,7 +129,7 @@ def test_it_imports_nothing_of_the_checkout():
 
 
 @needs_beam
-def test_lines_are_divided_into_parts(tmp_path):
+def test_lines_are_divided_into_parts(tmp_path, in_beam):
     """Every line once, at its offset, from a plain file and from a compressed one."""
     content = b"\xef\xbb\xbffirst\r\n\nthird\nfourth\n" + b"x" * 1_000_003 + b"\nlast"
     (tmp_path / "a.txt").write_bytes(content)
@@ -94,8 +144,7 @@ lines = [[line.key, line.content.decode(), line.error] for part in parts for lin
 open("a.txt", "ab").truncate(15)
 changed = [[line.position, line.error] for line in b.read_part(parts[1])]
 print(json.dumps([[[part.files[0], part.line, part.count, part.offset, part.error] for part in parts], lines, changed]))
-""",
-        tmp_path,
+"""
     )
     parts, lines, changed = found
     assert changed == [[1, "does not exist; the file has changed since it was planned"], [0, ""]]
@@ -119,7 +168,7 @@ print(json.dumps([[[part.files[0], part.line, part.count, part.offset, part.erro
 
 
 @needs_beam
-def test_files_are_divided_into_parts(tmp_path):
+def test_files_are_divided_into_parts(tmp_path, in_beam):
     """In the order of their names, which need not be valid Unicode; a name may also look like a pattern."""
     names = [b"a.png", b"b[1].png", b"caf\xe9.png", b"d.png"]
     for name in names:
@@ -131,14 +180,13 @@ b.settle_plan("out", {}, lambda: b.make_plan(["b[1].png", "[!b]*.png"], False, 3
 header, *parts = map(json.loads, open("out/plan.jsonl", encoding="utf-8"))
 names = [[list(os.fsencode(name)) for name in b.Part(**part).files] for part in parts]
 print(json.dumps([header, names, b.settle_plan("out", {}, None)]))
-""",
-        tmp_path,
+"""
     )
     assert found == [{"parts": 2}, [[list(name) for name in names[:3]], [list(names[3])]], 2]
 
 
 @needs_beam
-def test_batches_are_bounded(tmp_path):
+def test_batches_are_bounded(in_beam):
     """By their rows, and by rows times the largest; an input that is larger than that comes alone."""
     sizes = [1, 1, 1, 4, 2, 30, 1, 5, 5]
     found = in_beam(
@@ -146,25 +194,24 @@ def test_batches_are_bounded(tmp_path):
 task = b.Task("", False, len, 10, None)
 inputs = [b.Input(i, {{}}, b"x" * size) for i, size in enumerate({sizes})] + [b.Input(9, {{}}, error="unreadable")]
 print(json.dumps([[len(each.content) for each in batch] for batch in b.batches(inputs, task, 3)]))
-""",
-        tmp_path,
+"""
     )
     assert found == [[1, 1, 1], [4, 2], [30], [1, 5], [5, 0]]
 
 
 @needs_beam
-def test_pixels_are_those_of_the_header(tmp_path):
+def test_pixels_are_those_of_the_header(tmp_path, in_beam):
     for kind in ("JPEG", "PNG", "GIF", "BMP"):
         (tmp_path / kind).write_bytes(encoded(picture(7, 12), kind))
     (tmp_path / "none").write_bytes(b"\xff\xd8\xff")
     program = "print(json.dumps([b.count_pixels(open(name, 'rb').read()) for name in sys.argv[1:]]))"
     names = ["JPEG", "PNG", "GIF", "BMP", "none"]
-    found = in_beam(program.replace("sys.argv[1:]", repr(names)), tmp_path)
+    found = in_beam(program.replace("sys.argv[1:]", repr(names)))
     assert found == [84, 84, 84, 84, 0]
 
 
 @needs_beam
-def test_wrong_arguments_are_refused_in_one_line(tmp_path):
+def test_wrong_arguments_are_refused_in_one_line(tmp_path, in_beam):
     (tmp_path / "a.txt").write_text("a\n")
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "other" / "variables").mkdir(parents=True)
@@ -198,8 +245,7 @@ for patterns in (["none*"], ["other"], ["empty.txt"]):
     except b.Refused as refused:
         found.append([2, f"error: {{refused}}\\n"])
 print(json.dumps(found))
-""",
-        tmp_path,
+"""
     )
     expected = [
         *cases,
@@ -228,7 +274,7 @@ def assert_like(found: Any, expected: Any) -> None:
 
 @needs_beam
 @pytest.mark.slow
-def test_images(tmp_path):
+def test_images(tmp_path, infer_in_beam):
     captioner, model = export("captioner", tmp_path)
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -247,14 +293,14 @@ def test_images(tmp_path):
     assert records(tmp_path / "out", "errors") == [{"input": "photos/broken.jpg", "error": error}]
 
     before = {path: path.stat().st_ino for path in (tmp_path / "out").iterdir()}
-    assert infer(tmp_path, *arguments) == (1, "out: 0 answered, 0 refused; 0 of 2 parts now, 2 before\n")
+    assert infer_in_beam(*arguments)[:2] == (1, "out: 0 answered, 0 refused; 0 of 2 parts now, 2 before\n")
     assert {path: path.stat().st_ino for path in (tmp_path / "out").iterdir()} == before
-    process = start(tmp_path, *arguments[:-1], "2")
-    assert process.communicate()[1].splitlines()[-1] == (
+    code, _, error = infer_in_beam(*arguments[:-1], "2")
+    assert (code, error.splitlines()[-1]) == (
+        2,
         "error: --output out: was started with another batch_size (3), not 2; another folder was expected, or the same"
-        " batch_size"
+        " batch_size",
     )
-    assert process.returncode == 2
 
 
 @needs_beam
@@ -281,13 +327,13 @@ def test_sounds_with_a_model_that_processes_share(tmp_path):
 
 @needs_beam
 @pytest.mark.slow
-def test_sentences(tmp_path):
+def test_sentences(tmp_path, infer_in_beam):
     translator, model = export("translator", tmp_path)
     sentences = ["a red circle .", "", "ein roter kreis", "above " * 19, "left of the square"]
     (tmp_path / "a.txt").write_text("\n".join(sentences))
     (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"caf\xe9 below\n"))
     arguments = ["--model", model, "--input", "a.txt", "b.txt.gz", "--output", "out", "--part-size", "3"]
-    assert infer(tmp_path, *arguments)[0] == 1
+    assert infer_in_beam(*arguments)[0] == 1
     found = records(tmp_path / "out", "answers")
     keys = [(record.pop("input"), record.pop("line")) for record in found]
     assert keys == [("a.txt", 1), ("a.txt", 2), ("a.txt", 3), ("a.txt", 5), ("b.txt.gz", 1)]
@@ -301,12 +347,12 @@ def test_sentences(tmp_path):
 
 @needs_beam
 @pytest.mark.slow
-def test_texts(tmp_path):
+def test_texts(tmp_path, infer_in_beam):
     scorer, model = export("language_model", tmp_path)
     texts = ["the red square", "", "a large circle left of the square ."]
     (tmp_path / "texts.txt").write_text("".join(f"{text}\r\n" for text in texts))
     output = "out: 3 answered, 0 refused; 1 of 1 parts now, 0 before\n"
-    assert infer(tmp_path, "--model", model, "--input", "texts.txt", "--output", "out") == (0, output)
+    assert infer_in_beam("--model", model, "--input", "texts.txt", "--output", "out")[:2] == (0, output)
     found = records(tmp_path / "out", "answers")
     assert [(record.pop("input"), record.pop("line")) for record in found] == [("texts.txt", i) for i in (1, 2, 3)]
     assert_like(found, [tables.as_record(each) for each in scorer(texts)])
