@@ -10,6 +10,8 @@ import pytest
 from shared.backend import is_installed
 
 HAS_TENSORFLOW = is_installed("tensorflow")
+# The tests of one worker compile the recurrent loops; those of the other need none meanwhile, and find them compiled.
+FIRST = ("tests/tasks/captioner/", "tests/datasets/", "tests/tasks/")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -38,12 +40,17 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a trained run are slow. The tests of tasks come first, then files with slow tests."""
+    """Tests of a trained run are slow. Those of `FIRST` come first, then files with slow tests."""
     for item in items:
         if "trained" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
     with_slow_tests = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (not is_of_a_task(item.nodeid), item.path not in with_slow_tests))
+
+    def order(item: pytest.Item) -> tuple[int, bool]:
+        first = [item.nodeid.startswith(path) for path in FIRST]
+        return (first.index(True) if any(first) else len(FIRST)), item.path not in with_slow_tests
+
+    items.sort(key=order)
 
 
 @pytest.hookimpl(optionalhook=True)
