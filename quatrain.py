@@ -21,6 +21,7 @@ PUBLIC = {
     "Translator": "tasks.translator.inference",
     "PairScorer": "tasks.translator.inference",
     "SoundRecognizer": "tasks.phoneme_recognizer.inference",
+    "PronunciationScorer": "tasks.phoneme_recognizer.pronunciation",
     "TextScorer": "tasks.language_model.inference",
     "TextGenerator": "tasks.language_model.inference",
     "BlankFiller": "tasks.language_model.inference",

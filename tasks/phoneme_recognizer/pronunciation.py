@@ -13,7 +13,7 @@ import numpy as np
 from shared.audio import SAMPLE_RATE, pad_samples
 from shared.batching import pad
 from shared.runs import Run
-from tasks.phoneme_recognizer.config import find_run
+from tasks.phoneme_recognizer.config import check_scorer, find_run
 from tasks.phoneme_recognizer.inference import MAX_BATCH, MAX_PIECE, Recognition, SoundRecognizer, Word, cut_between
 from tasks.phoneme_recognizer.scorer import MAX_SCORE, PhoneScorer, ScoringFunction, load_scorer
 
@@ -57,26 +57,28 @@ class BatchScores(NamedTuple):
 
 
 class PronunciationScorer:
-    """Scores the pronunciation of sounds that a recognizer has aligned with their text.
+    """Scores the pronunciation of sounds that its recognizer has aligned with their text.
 
-    >>> recognizer = SoundRecognizer.load()
-    >>> scorer = PronunciationScorer.load(recognizer)
-    >>> scorer(sound, recognizer.align_words(sound, words)).score
+    >>> scorer = PronunciationScorer.load()
+    >>> scorer(sound, scorer.recognizer.align_words(sound, words)).score
     """
 
     def __init__(self, recognizer: SoundRecognizer, scorer: PhoneScorer):
+        self.recognizer = recognizer
         self.vocabulary = recognizer.vocabulary
         self.scorer = scorer
         self.function = ScoringFunction(recognizer.model, scorer)
 
     @classmethod
-    def load(cls, recognizer: SoundRecognizer, model: str | None = None) -> "PronunciationScorer":
-        """The scorer of a recognizer's run, by name or folder; raises UserError if it has none that fits."""
-        return cls.of(recognizer, find_run(model))
+    def load(cls, model: str | None = None) -> "PronunciationScorer":
+        """Recognizer and scorer of a run, by name or folder; raises UserError if it has no scorer that fits."""
+        run = find_run(model)
+        check_scorer(run)
+        return cls.of(SoundRecognizer.load(str(run.path)), run)
 
     @classmethod
     def of(cls, recognizer: SoundRecognizer, run: Run) -> "PronunciationScorer":
-        """The same of a run that is open."""
+        """The scorer of a recognizer that is loaded, and of its run."""
         return cls(recognizer, load_scorer(run, len(recognizer.vocabulary)))
 
     def __call__(self, sound: np.ndarray, aligned: Recognition) -> Pronunciation:

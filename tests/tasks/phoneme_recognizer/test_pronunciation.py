@@ -70,8 +70,8 @@ def scored(trained, tones) -> Run:
 
 @pytest.fixture(scope="module")
 def scorer(scored):
-    recognizer = inference.SoundRecognizer.load("scored")
-    return recognizer, pronunciation.PronunciationScorer.load(recognizer, "scored")
+    loaded = pronunciation.PronunciationScorer.load("scored")
+    return loaded.recognizer, loaded
 
 
 @pytest.fixture
