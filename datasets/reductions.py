@@ -30,6 +30,20 @@ def reduced(word: str, phones: Sequence[str], limit: int) -> list[Pronunciation]
     return list(dict.fromkeys(itertools.islice(found, limit)))
 
 
+def flapped(phones: Sequence[str]) -> Pronunciation:
+    """Phones with stress, a t or d between a vowel and a weak vowel in a word as dx, but not before a syllabic n.
+
+    >>> flapped(["w", "ao1", "t", "er0"]), flapped(["b", "ah1", "t", "ah0", "n"])
+    (('w', 'ao1', 'dx', 'er0'), ('b', 'ah1', 't', 'ah0', 'n'))
+    """
+    said = list(phones)
+    for i in range(1, len(phones) - 1):
+        is_flap = phones[i] in ("t", "d") and phones[i - 1].rstrip("012") in VOWELS and phones[i + 1].endswith("0")
+        if is_flap and tuple(phones[i + 1 : i + 3]) != ("ah0", "n"):
+            said[i] = "dx"
+    return tuple(said)
+
+
 def _changes(word: str, phones: Sequence[str]) -> Iterator[Change]:
     bare, last = [phone.rstrip("012") for phone in phones], len(phones) - 1
     weak = [phone.endswith("0") for phone in phones]

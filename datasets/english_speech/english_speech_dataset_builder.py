@@ -1,5 +1,6 @@
 """TFDS builder of a folder of English sounds of many people and a table of their transcripts; see README.md."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from datasets.cmudict import Dictionary, load_stressed
 from datasets.lines import read_text
 from datasets.pronunciation import LETTERS, MAX_PRONUNCIATIONS, as_line
 from datasets.records import as_int16, audio_feature, readable_records
-from datasets.reductions import reduced
+from datasets.reductions import flapped, reduced
 from shared.audio import read_sound
 from shared.phones import SpokenWord
 from shared.text import as_lines
@@ -23,6 +24,7 @@ from shared.text import as_lines
 TABLE = "transcripts.tsv"
 COLUMNS = ("file", "speaker", "native", "sex", "split", "transcript")  # those that are read; others may be there
 SPLITS = ("train", "dev", "test")
+FLAPPING = re.compile(r"\b(US|CA|Canadian)\b")  # in the accent of a speaker
 MAX_BAD = 0.01  # maximum fraction of unusable utterances in a split
 
 
@@ -42,8 +44,12 @@ class Utterance(NamedTuple):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """English read by many people, most of them from North America, and its phones by CMUdict."""
 
-    VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release.", "1.1.0": "Reduced pronunciations."}
+    VERSION = tfds.core.Version("1.2.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "First release.",
+        "1.1.0": "Reduced pronunciations.",
+        "1.2.0": "Flaps.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = manual_instructions("english_speech")
     skipped = 0  # number of bad records
 
@@ -108,15 +114,20 @@ def _utterance(folder: Path, cells: dict[str, str], dictionary: Dictionary) -> U
     file, text = cells.get("file", ""), " ".join(cells.get("transcript", "").split())
     speaker, native, sex = (cells.get(column, "").strip() for column in ("speaker", "native", "sex"))
     name, source = str(Path(file).with_suffix("")) if file else "", file.partition("/")[0]
-    words = [SpokenWord(word, _pronunciations(word, dictionary)) for word in text.lower().split()]
+    flaps = cells.get("split") == "train" and FLAPPING.search(native) is not None
+    words = [SpokenWord(word, _pronunciations(word, dictionary, flaps)) for word in text.lower().split()]
     return Utterance(folder / file, name, source, speaker, native, sex, text, words)
 
 
-def _pronunciations(word: str, dictionary: Dictionary) -> tuple[tuple[str, ...], ...]:
-    """Return those of the dictionary and how they are reduced; of a letter with a full stop, such as "a.", its name."""
+def _pronunciations(word: str, dictionary: Dictionary, flaps: bool) -> tuple[tuple[str, ...], ...]:
+    """Return those of the dictionary and how they are reduced; of a letter with a full stop, such as "a.", its name.
+
+    `flaps` says that the speaker flaps t and d. A model without flaps would not find them, so in train there is no
+    choice.
+    """
     if len(word) == 2 and word.endswith(".") and word[0] in LETTERS:
         return (tuple(LETTERS[word[0]].split()),)
-    stressed = dictionary.get(word, [])
+    stressed = [flapped(said) if flaps else said for said in dictionary.get(word, [])]
     careful = (tuple(phone.rstrip("012") for phone in said) for said in stressed)
     fluent = (pronunciation for said in stressed for pronunciation in reduced(word, said, MAX_PRONUNCIATIONS))
     return tuple(dict.fromkeys([*careful, *fluent]))[:MAX_PRONUNCIATIONS]

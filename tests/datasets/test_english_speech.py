@@ -41,6 +41,15 @@ def test_records_have_all_pronunciations_of_their_words(copy, capsys):
     assert (dev["text"], len(test)) == ("the cat", 2)
 
 
+def test_north_americans_flap_in_train():
+    dictionary = {"water": [("w", "ao1", "t", "er0")]}
+    accents = ("train", "en-US"), ("train", "en (US/Canadian voice talent)"), ("train", "en-GB"), ("dev", "en-US")
+    cells = [{"file": "a.wav", "split": split, "native": native, "transcript": "Water"} for split, native in accents]
+    words = [builder._utterance(Path(), each, dictionary).words for each in cells]
+    careful, flap = ("w", "ao", "t", "er"), ("w", "ao", "dx", "er")
+    assert [word.pronunciations for (word,) in words] == [(flap,), (flap,), (careful, flap), (careful, flap)]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

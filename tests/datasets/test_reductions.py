@@ -2,7 +2,7 @@
 
 import pytest
 
-from datasets.reductions import reduced
+from datasets.reductions import flapped, reduced
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,19 @@ def test_single_changes_come_before_several_and_one_phone_changes_in_one_way():
     said = [" ".join(each) for each in reduced("bottle", phones, 8)]
     assert said == ["b aa dx ah l", "b aa t l", "b aa t ih l", "b aa dx l", "b aa dx ih l"]
     assert [" ".join(each) for each in reduced("bottle", phones, 2)] == said[:2]
+
+
+@pytest.mark.parametrize(
+    ("phones", "expected"),
+    [
+        ("w ao1 t er0", "w ao1 dx er0"),
+        ("l ey1 d iy0", "l ey1 dx iy0"),
+        ("b aa1 t ah0 l", "b aa1 dx ah0 l"),
+        ("b ah1 t ah0 n", "b ah1 t ah0 n"),
+        ("ah0 t ae1 k", "ah0 t ae1 k"),
+        ("w ih1 n t er0", "w ih1 n t er0"),
+        ("ae1 t", "ae1 t"),
+    ],
+)
+def test_a_t_between_a_vowel_and_a_weak_one_is_flapped(phones, expected):
+    assert " ".join(flapped(phones.split())) == expected
