@@ -206,7 +206,7 @@ ENGLISH = replace(
     dev_corpus="speechocean762+english_speech", initial_run="speechocean762",
     consistency_weight=0.0, min_snr_db=5.0, max_silence=1.5, reverberation_probability=0.25,
     telephone_probability=0.15, no_speech_fraction=0.06,
-    ngram_min_count=4, ngram_weight=0.5, phone_bonus=2.0, epochs=9,
+    ngram_min_count=4, ngram_weight=0.5, phone_bonus=1.5, epochs=9,
 )  # fmt: skip
 
 # The same recipe on the corpus of the published results.

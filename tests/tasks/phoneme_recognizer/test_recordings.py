@@ -18,7 +18,7 @@ from tasks.phoneme_recognizer.recognize import main
 from tasks.phoneme_recognizer.scoring import phone_error_rate
 from tests.benchmarks.recordings import CHANGES, music, quiet
 
-REACHED = 0.38  # PER of these utterances, best path; whole split with the beam: 0.329
+REACHED = 0.38  # PER of these utterances, best path; whole split with the beam: 0.321
 RUN = Path(__file__).parents[3] / "saved_models" / "phoneme_recognizer" / RELEASED  # fixtures move the root of runs
 CORPUS = Path(os.environ.get("QUATRAIN_DATA", "")) / "speechocean762"
 
@@ -48,7 +48,7 @@ def test_silence_quiet_and_a_fan_cost_little(recognizer, utterances):
     alone = error_rate(recognizer, [sound for sound, _ in utterances], utterances)
     assert alone < REACHED
     for name in ("3 s of zeros at both ends", "10 s of zeros before"):
-        assert error_rate(recognizer, [CHANGES[name](sound) for sound, _ in utterances], utterances) < alone + 0.03
+        assert error_rate(recognizer, [CHANGES[name](sound) for sound, _ in utterances], utterances) < alone + 0.015
     # A sentence with pauses, 30 dB too quiet, beside a fan.
     recorded = [CHANGES["30 dB too quiet, beside a fan"](sound) for sound, _ in utterances]
     assert error_rate(recognizer, recorded, utterances) < alone + 0.08
