@@ -49,7 +49,7 @@ FASTTEXT = "__label__"
 MAX_LABELS = 1000
 MAX_LABEL = 100  # characters
 MAX_BAD, FEW = 0.01, 3  # rows without text or label: more than this fraction, and number, refuse a file
-HELD_OUT = 10  # one text in so many of a label is dev, one is test
+HELD_OUT = 10  # of ten texts of a label one is dev, one is test
 
 
 class Labelled(NamedTuple):
