@@ -35,12 +35,15 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     if not len(targets):
         return 1.0
     rest = 1 / (len(targets) + 2)
-    scaled = logits[None].astype(np.float64) / TEMPERATURES[:, None, None]
-    highest = scaled.max(axis=-1, keepdims=True)
-    log_z = np.log(np.exp(scaled - highest).sum(axis=-1)) + highest[..., 0]
-    chosen = (1 - rest) * scaled[:, np.arange(len(targets)), targets] + rest * scaled.mean(axis=-1)
-    nats = log_z - chosen
-    return float(TEMPERATURES[nats.mean(axis=1).argmin()])
+
+    def nats(temperature: float) -> float:
+        scaled = logits.astype(np.float64) / temperature
+        highest = scaled.max(axis=-1, keepdims=True)
+        log_z = np.log(np.exp(scaled - highest).sum(axis=-1)) + highest[:, 0]
+        chosen = (1 - rest) * scaled[np.arange(len(targets)), targets] + rest * scaled.mean(axis=-1)
+        return float((log_z - chosen).mean())
+
+    return min(TEMPERATURES.tolist(), key=nats)
 
 
 def calibration_error(probabilities: np.ndarray, is_right: np.ndarray, bins: int = BINS) -> float:

@@ -42,7 +42,8 @@ def dequantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         values = result.get(name.removesuffix(SCALE))
         if values is None or values.dtype != np.int8 or scale.shape not in shapes_of_scales(values.shape):
             raise ValueError(f"{name}: scales of the rows or columns of an int8 matrix were expected")
-        result[name.removesuffix(SCALE)] = values * scale.astype(np.float32)
+        with np.errstate(over="ignore"):  # infinite values are found by whoever reads the file
+            result[name.removesuffix(SCALE)] = values * scale.astype(np.float32)
     return result
 
 

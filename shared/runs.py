@@ -521,13 +521,13 @@ class Run:
         config, path = self.config, self.path / f"{name}.safetensors"
         sha256 = str(config[f"{name}_sha256"]) if f"{name}_sha256" in config else None
         tensors = read_tensors(path, sha256)
-        for weight, tensor in tensors.items():
-            if tensor.dtype.kind in "fc" and not np.isfinite(tensor).all():
-                raise RunError(f"{path}: {shortened(weight)} has values that are not finite; finite ones were expected")
         try:
             tensors = dequantize(tensors)
         except ValueError as error:
             raise RunError(f"{path}: {error}") from None
+        for weight, tensor in tensors.items():
+            if tensor.dtype.kind in "fc" and not np.isfinite(tensor).all():
+                raise RunError(f"{path}: {shortened(weight)} has values that are not finite; finite ones were expected")
         halves = {name: tensor.astype(np.float32) for name, tensor in tensors.items() if tensor.dtype == np.float16}
         return tensors | halves
 

@@ -126,6 +126,7 @@ def outcome(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("task", TRAININGS)
 def test_killed_trainings_end_as_an_uninterrupted_one(task, tmp_path, monkeypatch):
     monkeypatch.delenv("QUATRAIN_DATA", raising=False)

@@ -193,7 +193,7 @@ def report_unknown(finder: "PhotoFinder", sentence: str) -> None:
     """State which words of the sentence the model does not know."""
     pairs = zip(finder.vocabulary.words(sentence), finder.encode(sentence), strict=True)
     if unknown := list(dict.fromkeys(word for word, i in pairs if i == finder.vocabulary.unknown_id)):
-        print(f"not known to the model, which takes them as any word: {', '.join(unknown)}", file=sys.stderr)
+        print(f"unknown to the model, read as one unknown word: {', '.join(unknown)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

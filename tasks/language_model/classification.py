@@ -1,5 +1,6 @@
 """Classifying texts with a model that is loaded once; keras is imported when it is loaded."""
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -116,6 +117,7 @@ class TextClassifier:
     def read(self, text: str) -> Reading:
         """The words and tokens of a text."""
         vocabulary, end_id = self.vocabulary, self.vocabulary.end_id
+        text = unicodedata.normalize("NFC", text)
         if isinstance(vocabulary, WordVocabulary):
             words = words_of(text)
             return Reading(

@@ -54,7 +54,8 @@ def measure_labels(
     known = set(loaded.model.labels)
     if not known & set(texts.labels):
         found, expected = (", ".join(sorted(labels)[:MOST]) for labels in (set(texts.labels), known))
-        raise UserError(f"{corpus}: its labels are {found}; {expected} were expected")
+        named = corpus or getattr(config, f"{part}_corpus") or config.corpus
+        raise UserError(f"{named}: its labels are {found}; {expected} were expected")
     metrics = scores(TextClassifier(loaded), texts.texts, texts.labels) | {"protocol": PROTOCOL}
     name = part if corpus is None else f"{Path(corpus).name} {part}"
     with run.results() as may_write:

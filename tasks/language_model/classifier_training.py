@@ -2,7 +2,7 @@
 
 The language model of the texts is a run of its own inside the run of the classifier, `<run>/texts/`, so either part of
 the training resumes where it was. When the classifier is trained, upper layers come first and learn faster than lower
-ones; its rate rises for a tenth of the steps, then falls linearly.
+ones; its rate rises for `warmup_steps`, at most a tenth of the steps, then falls linearly.
 """
 
 from collections import Counter
@@ -13,12 +13,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from shared import runs
 from shared.calibration import fit_temperature
 from shared.cli import TrainingOptions
 from shared.fine_tuning import pieces
 from shared.losses import mean_nats, output_nats
 from shared.plots import draw_history
-from shared.runs import Run
+from shared.runs import NAME, Run, RunError
 from shared.training import Evaluation, Initial, Loaded, Trainer, load_initial, training_run, weights_as_arrays
 from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.language_model import card
@@ -54,6 +55,7 @@ FEW = 10  # texts of a label
 
 def train_classifier(config: Config, options: TrainingOptions, name: str) -> None:
     """Trains to the end, calibrates the probabilities and measures the best weights on the development split."""
+    check_run(name)
     initial = load_initial(TASK, name, config, find_initial, load_initial_model, card.terms)
     train, dev = (load_texts(config, split, options.data_dir) for split in ("train", "dev"))
     labels = sorted(set(train.labels))
@@ -82,6 +84,19 @@ def train_classifier(config: Config, options: TrainingOptions, name: str) -> Non
         calibrate(run, loaded, dev)
         measure_labels(run, data_dir=options.data_dir, model=loaded)
     print(f"trained: {run.path}")
+
+
+def check_run(name: str) -> None:
+    """Raises RunError for a run that is no classifier, or is released, before texts are trained on in its folder."""
+    if not NAME.fullmatch(name):
+        raise RunError(f"run name {name!r} is invalid; letters, digits, - _ . and + are allowed")
+    run = Run(runs.ROOT / TASK / name)
+    if not (run.path / "config.json").exists():
+        return
+    if run.is_released:
+        raise RunError(f"{run.path} is a released model and is not trained further; --run names a copy of its own")
+    if run.read_config(Config).reads != "for a label":
+        raise RunError(f"{run.path} is a language model; --run with another name was expected")
 
 
 def find_initial(name: str) -> Run:

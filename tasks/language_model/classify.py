@@ -129,10 +129,12 @@ def as_line(name: str | None, found: "Classification", explanation: "Explanation
     return "\n".join(lines)
 
 
-def rows(number: int, name: str | None, found: "Classification", explanation: "Explanation | None") -> Iterator[tuple]:
-    """The values of text `number`: a row, or one for each word."""
-    if explanation:
-        for position, word in enumerate(explanation.words, 1):
+def rows(
+    number: int, name: str | None, found: "Classification", explanation: "Explanation | None", explains: bool
+) -> Iterator[tuple]:
+    """The values of text `number`: a row, or one for each word if words are explained."""
+    if explains:
+        for position, word in enumerate(explanation.words if explanation else (), 1):
             yield number, found.label, position, word.word, round(word.value, 4)
     elif name:
         yield name, found.label, round(found.probability, 4)
@@ -190,12 +192,14 @@ def main(arguments: list[str]) -> int:
                     explanation = explained(name, found, explainer)
                     if explanation:
                         paragraphs.append(paragraph(explanation))
+                    elif explainer and not found.error:
+                        failed.append(name)
                     file = name if options.documents else None
                     shown = explanation if options.explain else None
                     if options.delimiter:
                         if number == 1:
                             results.write({}, separated(heading(options), options.delimiter))
-                        for row in rows(number, file, found, shown):
+                        for row in rows(number, file, found, shown, options.explain):
                             results.write({}, separated(row, options.delimiter))
                     else:
                         results.write(as_record(file, found, shown), as_line(file, found, shown, width))

@@ -29,7 +29,7 @@ class PhoneScore(NamedTuple):
     goodness: float  # at most 0; see `goodness.py`
     said: str | None  # what was likelier said instead, empty for nothing; None if the phone is likeliest or good enough
     inserted: str | None  # a phone that was said between this one and the next
-    inserted_before: str | None  # one that was said before this one, if it is the first of the sound
+    inserted_before: str | None  # one that was said before this one, the first of the sound or of a part of it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@
     37%           37 %          37 %
     €12.50        12,50 €       12,50 €
     2:30 p.m.     14:30 Uhr     14 h 30
-    3 May 2026    3.5.2026      03/05/2026
+    3 May 2026    3. Mai 2026   3 mai 2026
 
 A form is one way of writing a value. The first form of a value is the one that translations have.
 """

@@ -111,7 +111,7 @@ class Translator:
 
     def _parts(self, text: str) -> list[str]:
         """What is translated by itself: the text, its sentences, or clauses of a sentence that is too long."""
-        if self.as_is or not text.strip():  # other white space than the spaces of `clean`, such as U+00A0
+        if self.as_is or not text.strip():
             return [text if self.as_is else ""]
 
         def fits(part: str) -> bool:
@@ -140,8 +140,9 @@ class Translator:
         """The translations of each sentence, with its numbers, names and addresses; see `kept`."""
         source, target = self.vocabulary
         languages = self.config.source, self.config.target
-        rare = kept.VERY_RARE if self.config.synthetic_pairs else kept.RARE
-        spans = {sentence: kept.find_spans(sentence, source, *languages, rare) for sentence in found}
+        knows_values = self.config.synthetic_pairs > 0  # dates, prices, addresses: it translates them as one
+        rare = kept.VERY_RARE if knows_values else kept.RARE
+        spans = {s: kept.find_spans(s, source, *languages, rare, knows_values) for s in found}
         results = {s: [kept.by_model(best, spans[s]) for best in found[s]] if spans[s] else found[s] for s in found}
         lacking = [s for s in found if kept.lost(spans[s], found[s][0])]
         choices_of = {s: kept.placeholders(spans[s], source, target) for s in lacking}

@@ -85,13 +85,15 @@ class Span:
         return self.text[:1].isdigit()
 
 
-def find_spans(sentence: str, vocabulary: Vocabulary, language: str, target: str = "", rare: int = RARE) -> list[Span]:
+def find_spans(
+    sentence: str, vocabulary: Vocabulary, language: str, target: str = "", rare: int = RARE, phrases: bool = True
+) -> list[Span]:
     """The numbers, addresses and names of a sentence in a language, in order, with their forms in that of the target.
 
-    A single word is a name if it has at least `rare` tokens.
+    A single word is a name if it has at least `rare` tokens. Without `phrases` no span but a name has several words.
     """
     words = sentence.split(" ")
-    found = _phrases(words)
+    found = _phrases(words) if phrases else []
     taken = {index for start, stop, _ in found for index in range(start, stop)}
     for i, word in enumerate(words):
         if i not in taken and len(word) <= MAX_WORD and (match := _SPAN.search(word)):

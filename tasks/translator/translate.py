@@ -142,11 +142,13 @@ def check(options: Arguments) -> None:
 def find_runs(options: Arguments) -> list[Run]:
     """The runs that the options name; else the released ones of all directions, if the language is to be guessed.
 
-    Raises RunError if there is none.
+    Raises RunError if there is none, UserError if a language model would rescore translations to several languages.
     """
     if not options.model and not options.source:
         target = options.target and primary_language(options.target)
         guessed = [name for (_, other), name in released_runs().items() if target in (None, other)]
+        if guessed and options.language_model and not target:
+            raise UserError("--language-model is of one language; --from or --to was expected beside it")
         if guessed:
             return list(map(find_run, guessed))
     return [find_run(model, options.source, options.target) for model in options.model or (None,)]

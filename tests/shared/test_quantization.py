@@ -73,3 +73,10 @@ def test_scales_that_do_not_fit_are_refused(tensors, tmp_path):
     run.save_weights(tensors)
     with pytest.raises(RunError, match=r"weights\.safetensors: x\.scale: scales of the rows or columns of an int8"):
         run.load_weights()
+
+
+def test_a_product_beyond_float32_is_refused(tmp_path):
+    run = Run.create("tagger", "first", Settings(), {}, tmp_path)
+    run.save_weights({"x": np.full((4, 5), 127, np.int8), "x.scale": np.full((4, 1), 3e38, np.float32)})
+    with pytest.raises(RunError, match="x has values that are not finite"):
+        run.load_weights()

@@ -185,6 +185,8 @@ def test_labels_and_probabilities(trained_classifier):
     ]
     with pytest.raises(ListError):
         trained_classifier("the cat")
+    (decomposed,) = trained_classifier(["e\u0301te\u0301 the cat likes"])
+    assert (decomposed.text, decomposed.unknown_words) == ("été the cat likes", ["été"])
 
 
 @pytest.mark.slow
@@ -230,6 +232,11 @@ def test_the_command(classifier, capsys, monkeypatch, tmp_path):
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading == "number,label,position,word,contribution"
     assert len(rows) == 6
+    assert main(["--model", "labels", "the cat", "", "--csv", "--explain"]) == 1  # a text without a label has no row
+    assert all(row.startswith("1,") for row in capsys.readouterr().out.splitlines()[1:])
+    monkeypatch.setattr(explanation, "LONGEST", 3)
+    assert main(["--model", "labels", "the cat sees the hen .", "--json", "--explain"]) == 1
+    assert "are too many to explain" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -281,6 +288,10 @@ def test_what_cannot_be_trained_is_refused(classifier, bidirectional):
         replace(config, optimizer="sgd")
     with pytest.raises(UserError, match="does not exist"):
         train(replace(config, corpus="/nowhere.tsv"), options)
+    for name, message in (("tiny", "is a language model; --run"), ("a/b", "run name 'a/b' is invalid")):
+        with pytest.raises(RunError, match=message):  # before a language model of the texts is trained there
+            train(config, TrainingOptions(run=name))
+    assert not (find_run("tiny").path / "texts").exists()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import pytest
 
 from shared.losses import mean_nats, output_nats
 from shared.vocabulary import SPECIALS, WordVocabulary
+from tasks.language_model.classifier import build_classifier
 from tasks.language_model.config import PRESETS, PYTHON_MANUAL, Config
 from tasks.language_model.data import StreamBatches, WordSampler
 from tasks.language_model.model import FillModel, LanguageModel, StreamReader, build_model, read_stream
@@ -162,6 +163,9 @@ def test_presets_can_be_built(name):
     if config.reads == "forwards":
         logits, _ = logits_of(build_model(small, VOCABULARY), token_ids())
         assert logits.shape == (3, 5, SIZE)
+    elif config.reads == "for a label":
+        inputs = {"token_ids": token_ids(), "lengths": np.array([5, 1, 3], np.int32)}
+        assert build_classifier(small, VOCABULARY, ["a", "b"])(inputs).shape == (3, 2)
     else:
         blank_indices = np.array([[1, 3]] * 3, np.int32)
         logits = build_model(small, VOCABULARY)({"token_ids": token_ids(), "blank_indices": blank_indices})

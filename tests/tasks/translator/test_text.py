@@ -151,6 +151,12 @@ def test_spans_of_several_words_and_their_forms_in_the_other_language(sentence, 
         assert " ".join(sentence.split(" ")[span.start : span.stop]) == f"{span.before}{span.text}{span.after}"
 
 
+def test_a_model_that_has_not_learned_values_has_spans_of_one_word():
+    sentence = "Wir treffen uns um 3 am Bahnhof, 12,50 €."
+    spans = kept.find_spans(sentence, VOCABULARY, "de", "en", rare=99, phrases=False)
+    assert [(span.text, span.forms[0]) for span in spans] == [("3", "3"), ("12,50", "12.50")]
+
+
 def test_a_span_is_written_as_in_the_language_of_the_translation():
     sentence = "ein Hund für 12,50 €!"
     spans = kept.find_spans(sentence, VOCABULARY, "de", "en")
