@@ -36,7 +36,7 @@ def cmudict_path() -> Path | None:
 @cache
 def load_dictionary() -> Dictionary:
     """Return all pronunciations of CMUdict; raises CorpusError as `load_stressed`."""
-    return _without_stress(load_stressed())
+    return _plain(load_stressed())
 
 
 def load_stressed() -> Dictionary:
@@ -60,14 +60,16 @@ def read_dictionary(path: Path) -> Dictionary:
     dictionary = _parse(path, read_lines(path))
     if not dictionary:
         raise CorpusError(f"{path}: no pronunciation in it; lines of a word and its phones were expected")
-    return _without_stress(dictionary)
+    return _plain(dictionary)
 
 
-def _without_stress(dictionary: Dictionary) -> Dictionary:
-    def plain(said: Pronunciation) -> Pronunciation:
-        return tuple(phone.rstrip("012") for phone in said)
+def without_stress(said: Sequence[str]) -> Pronunciation:
+    """Return the phones of a pronunciation without the digits of stress."""
+    return tuple(phone.rstrip("012") for phone in said)
 
-    return {word: list(dict.fromkeys(map(plain, pronunciations))) for word, pronunciations in dictionary.items()}
+
+def _plain(dictionary: Dictionary) -> Dictionary:
+    return {word: list(dict.fromkeys(map(without_stress, said))) for word, said in dictionary.items()}
 
 
 def _parse(path: Path, lines: Sequence[str]) -> Dictionary:

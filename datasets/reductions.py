@@ -9,7 +9,7 @@ ear, such as TIMIT's, have all of this. The sound decides what was said: see `ta
 import itertools
 from collections.abc import Iterator, Sequence
 
-from datasets.cmudict import Pronunciation
+from datasets.cmudict import Pronunciation, without_stress
 
 VOWELS = frozenset(("aa", "ae", "ah", "ao", "aw", "ay", "eh", "er", "ey", "ih", "iy", "ow", "oy", "uh", "uw"))
 WEAK_A = frozenset(("a", "an", "and", "the"))  # words whose first or last vowel may be ih
@@ -36,16 +36,16 @@ def flapped(phones: Sequence[str]) -> Pronunciation:
     >>> flapped(["w", "ao1", "t", "er0"]), flapped(["b", "ah1", "t", "ah0", "n"])
     (('w', 'ao1', 'dx', 'er0'), ('b', 'ah1', 't', 'ah0', 'n'))
     """
-    said = list(phones)
+    said, bare = list(phones), without_stress(phones)
     for i in range(1, len(phones) - 1):
-        is_flap = phones[i] in ("t", "d") and phones[i - 1].rstrip("012") in VOWELS and phones[i + 1].endswith("0")
+        is_flap = phones[i] in ("t", "d") and bare[i - 1] in VOWELS and phones[i + 1].endswith("0")
         if is_flap and tuple(phones[i + 1 : i + 3]) != ("ah0", "n"):
             said[i] = "dx"
     return tuple(said)
 
 
 def _changes(word: str, phones: Sequence[str]) -> Iterator[Change]:
-    bare, last = [phone.rstrip("012") for phone in phones], len(phones) - 1
+    bare, last = without_stress(phones), len(phones) - 1
     weak = [phone.endswith("0") for phone in phones]
     for i, phone in enumerate(bare):
         before, after = bare[i - 1] if i else "", bare[i + 1] if i < last else ""
@@ -62,11 +62,11 @@ def _changes(word: str, phones: Sequence[str]) -> Iterator[Change]:
                 yield i, ("ih",)
     if word in WEAK_H and bare[0] == "hh":
         yield 0, ()
-    if last > 2 and bare[-2:] == ["ih", "ng"] and weak[-2]:
+    if last > 2 and bare[-2:] == ("ih", "ng") and weak[-2]:
         yield last, ("n",)
 
 
 def _applied(phones: Sequence[str], changes: Sequence[Change]) -> Pronunciation:
     replaced = dict(changes)
-    said = (replaced.get(i, (phone.rstrip("012"),)) for i, phone in enumerate(phones))
+    said = (replaced.get(i, (phone,)) for i, phone in enumerate(without_stress(phones)))
     return tuple(itertools.chain.from_iterable(said))

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+TEMPERATURES = np.geomspace(0.2, 10, 200)
+BINS = 10
+
 
 def fit_log_odds(evidence: np.ndarray, is_right: np.ndarray) -> np.ndarray:
     """Slope and offset `(2,)` of the log-odds, linear in the evidence `(items,)`, that best predict what is right.
@@ -22,8 +25,10 @@ def probability(log_odds: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(np.minimum(-log_odds, 700)))  # exp(710) overflows
 
 
-TEMPERATURES = np.geomspace(0.2, 10, 200)
-BINS = 10
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """log p of logits `(..., classes)`."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
@@ -37,11 +42,9 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     rest = 1 / (len(targets) + 2)
 
     def nats(temperature: float) -> float:
-        scaled = logits.astype(np.float64) / temperature
-        highest = scaled.max(axis=-1, keepdims=True)
-        log_z = np.log(np.exp(scaled - highest).sum(axis=-1)) + highest[:, 0]
-        chosen = (1 - rest) * scaled[np.arange(len(targets)), targets] + rest * scaled.mean(axis=-1)
-        return float((log_z - chosen).mean())
+        log_probs = log_softmax(logits.astype(np.float64) / temperature)
+        right = log_probs[np.arange(len(targets)), targets]
+        return -float(((1 - rest) * right + rest * log_probs.mean(axis=-1)).mean())
 
     return min(TEMPERATURES.tolist(), key=nats)
 

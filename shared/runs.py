@@ -70,6 +70,12 @@ class RunError(UserError):
     """A run cannot be used; the message names it, what is wrong, and what is expected."""
 
 
+def check_name(name: str) -> None:
+    """Raises RunError for a name that a run cannot have."""
+    if not NAME.fullmatch(name):
+        raise RunError(f"run name {name!r} is invalid; letters, digits, - _ . and + are allowed")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON atomically."""
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
@@ -317,8 +323,7 @@ class Run:
             RunError: the name is invalid; the run exists with another configuration (the message names the fields), or
                 cannot be trained further; or another process creates it at the same time.
         """
-        if not NAME.fullmatch(name):
-            raise RunError(f"run name {name!r} is invalid; letters, digits, - _ . and + are allowed")
+        check_name(name)
         run = cls((root or ROOT) / task / name)
         versions = {package: installed_version(package) for package in ("keras", choose(), "numpy")}
         versions = {"python": platform.python_version(), **versions}

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from datasets import CorpusError
 from datasets.builders import manual_instructions, user_folder
-from datasets.cmudict import Dictionary, load_stressed
+from datasets.cmudict import Dictionary, load_stressed, without_stress
 from datasets.lines import read_text
 from datasets.pronunciation import LETTERS, MAX_PRONUNCIATIONS, as_line
 from datasets.records import as_int16, audio_feature, readable_records
@@ -128,7 +128,7 @@ def _pronunciations(word: str, dictionary: Dictionary, flaps: bool) -> tuple[tup
     if len(word) == 2 and word.endswith(".") and word[0] in LETTERS:
         return (tuple(LETTERS[word[0]].split()),)
     stressed = [flapped(said) if flaps else said for said in dictionary.get(word, [])]
-    careful = (tuple(phone.rstrip("012") for phone in said) for said in stressed)
+    careful = map(without_stress, stressed)
     fluent = (pronunciation for said in stressed for pronunciation in reduced(word, said, MAX_PRONUNCIATIONS))
     return tuple(dict.fromkeys([*careful, *fluent]))[:MAX_PRONUNCIATIONS]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shared.calibration import log_softmax
 from shared.errors import check_list
 from shared.text import tidy
 from shared.vocabulary import WordVocabulary
@@ -145,9 +146,7 @@ class TextClassifier:
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Probabilities `(texts, labels)` of logits."""
-        scaled = logits / float(np.asarray(self.model.temperature))
-        powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-        return powers / powers.sum(axis=-1, keepdims=True)
+        return np.exp(log_softmax(logits / float(np.asarray(self.model.temperature))))
 
     def _logits(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
         found = np.zeros((len(ids), len(self.labels)), np.float32)

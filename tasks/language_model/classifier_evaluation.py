@@ -10,6 +10,7 @@ import numpy as np
 
 from shared.calibration import calibration_error
 from shared.errors import UserError
+from shared.intervals import LEVEL, middle
 from shared.runs import Run
 from shared.training import Loaded
 from tasks.language_model import card
@@ -19,7 +20,6 @@ from tasks.language_model.config import Config
 from tasks.language_model.labelled import CORPORA, check_corpus, load_texts
 
 DRAWS = 1000  # of the bootstrap (Efron 1979), which draws as many texts as there are, with replacement
-LEVEL = 95  # percent of the draws that are in an interval
 MOST = 20  # pairs of labels that are confused
 PROTOCOL = f"most probable label of each text; intervals have {LEVEL} % of {DRAWS:,} bootstrap draws; 10 equal bins"
 
@@ -106,8 +106,7 @@ def macro_f1(found: np.ndarray, reference: np.ndarray) -> float:
 
 
 def interval(count: int, measure: Callable[[np.ndarray], float]) -> dict[str, float]:
-    """The middle `LEVEL` percent of a measure of drawn texts, given their indices."""
+    """The interval of a measure of drawn texts, given their indices."""
     rng = np.random.default_rng(0)
     values = [measure(rng.integers(count, size=count)) for _ in range(DRAWS)]
-    low, high = np.percentile(values, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
-    return {"from": round(float(low), 4), "to": round(float(high), 4)}
+    return middle(np.array(values))

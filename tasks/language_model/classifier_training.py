@@ -14,12 +14,12 @@ import keras
 import numpy as np
 
 from shared import runs
-from shared.calibration import fit_temperature
+from shared.calibration import fit_temperature, log_softmax
 from shared.cli import TrainingOptions
 from shared.fine_tuning import pieces
 from shared.losses import mean_nats, output_nats
 from shared.plots import draw_history
-from shared.runs import NAME, Run, RunError
+from shared.runs import Run, RunError, check_name
 from shared.training import Evaluation, Initial, Loaded, Trainer, load_initial, training_run, weights_as_arrays
 from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.language_model import card
@@ -88,8 +88,7 @@ def train_classifier(config: Config, options: TrainingOptions, name: str) -> Non
 
 def check_run(name: str) -> None:
     """Raises RunError for a run that is no classifier, or is released, before texts are trained on in its folder."""
-    if not NAME.fullmatch(name):
-        raise RunError(f"run name {name!r} is invalid; letters, digits, - _ . and + are allowed")
+    check_name(name)
     run = Run(runs.ROOT / TASK / name)
     if not (run.path / "config.json").exists():
         return
@@ -159,12 +158,6 @@ def evaluation(loaded: Loaded[Config, Vocabulary, Classifier], dev: Texts) -> Ca
         return Evaluation(metrics={"dev accuracy": accuracy, "dev nats": float(nats)}, score=accuracy - float(tie))
 
     return evaluate
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """log p of logits `(..., labels)`."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def calibrate(run: Run, loaded: Loaded[Config, Vocabulary, Classifier], dev: Texts) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shared.intervals import middle
 from tasks.phoneme_recognizer.articulation import feature_error_rate
 from tasks.phoneme_recognizer.scoring import Phones, align_words
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from tasks.phoneme_recognizer.data import Utterance
 
 DRAWS = 2_000
-LEVEL = 95  # percent of the draws that are in an interval
 
 
 def by_population(
@@ -68,12 +68,6 @@ def drawn(by_speaker: np.ndarray) -> np.ndarray:
     """The sums `(draws, sums)` over as many speakers as there are, drawn with replacement from `(speakers, sums)`."""
     count = len(by_speaker)
     return np.random.default_rng(0).multinomial(count, [1 / count] * count, size=DRAWS) @ by_speaker
-
-
-def middle(values: np.ndarray) -> dict[str, float]:
-    """The interval of the middle `LEVEL` percent of the values of draws `(draws,)`."""
-    low, high = np.percentile(values, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
-    return {"from": round(float(low), 4), "to": round(float(high), 4)}
 
 
 def _edits(reference: Phones, hypothesis: Phones) -> int:
