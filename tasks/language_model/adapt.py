@@ -6,7 +6,8 @@
     dynamic       after each segment a step of gradient descent on it, and decay to the trained weights (Krause et al.
                   2018, "Dynamic evaluation of neural sequence models")
 
-Every token is predicted before it is used for adaptation.
+A cache and dynamic evaluation go together: the cache then has the states of the model as it learns. Every token is
+predicted before it is used for adaptation.
 """
 
 from collections.abc import Iterable, Iterator
@@ -243,7 +244,7 @@ class DynamicReader:
             reader.train_on_batch(*batches[index])
         rms = [np.sqrt(ops.convert_to_numpy(total) / count) for total in squares.sums]
         self.rule = _DynamicRule(rms, name="dynamic")
-        self.reader = StreamReader(self.model, 1)
+        self.reader, self.output_reader = StreamReader(self.model, 1), OutputReader(self.model, 1)
         self.reader.compile(self.rule, mean_nats)
         self.rule.build(self.reader.trainable_variables)
 
@@ -254,6 +255,16 @@ class DynamicReader:
         for batch, targets in StreamBatches(stream, 1, SEGMENT, self.start_id):
             total += targets.size * float(self.reader.train_on_batch(batch, targets, return_dict=True)["loss"])
         return total / len(stream)
+
+    def read(self, stream: np.ndarray, settings: Dynamic) -> tuple[np.ndarray, np.ndarray]:
+        """The inputs of the softmax `(tokens, units)` and -log p `(tokens,)` that `mean_nats` is the mean of."""
+        self.rule.start(settings)
+        outputs, nats = [], []
+        for batch, targets in StreamBatches(stream, 1, SEGMENT, self.start_id):
+            outputs.append(self.output_reader.predict_on_batch(batch)[0])
+            nats.append(token_nats(self.model, outputs[-1], targets[0]))
+            self.reader.train_on_batch(batch, targets)
+        return np.concatenate(outputs), np.concatenate(nats)
 
     def fit(self, stream: np.ndarray) -> Dynamic:
         """The best rate on a stream, then the best decay; each is raised as long as the likelihood improves."""

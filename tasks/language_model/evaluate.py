@@ -5,11 +5,13 @@
     python -m tasks.language_model.evaluate --corpus book.txt
 
 Perplexity per token, `</s>` at the end of each line included, in one stream whose state is carried from the first token
-to the last. Adaptive evaluation (`adapt.py`) is reported beside it under its own names; its settings are fitted to the
-start of the development split. For a bidirectional model: the perplexity of masked words, and how often the word is the
-most probable one. For a classifier: accuracy, macro F1, calibration error, confusion of labels. With `--corpus`, all of
-a file or folder is measured, or a split of another corpus. The metrics are added to the run's metrics.json, unless the
-run is a released model.
+to the last. Tokens of subwords and characters are no words: their bits per byte, and the perplexity per word (separated
+by white space) and end of line, are comparable between models. Adaptive evaluation (`adapt.py`) is reported beside the
+static one, each method under its own name, and a cache with dynamic evaluation if both are asked for; the settings are
+fitted to the start of the development split. For a bidirectional model: the perplexity of masked words, and how often
+the word is the most probable one. For a classifier: accuracy, macro F1, calibration error, confusion of labels. With
+`--corpus`, all of a file or folder is measured, or a split of another corpus. The metrics are added to the run's
+metrics.json, unless the run is a released model.
 """
 
 import sys
@@ -125,8 +127,10 @@ def _measure_causal(
         "perplexity": _perplexity(nats),
     }
     if vocabulary.kind != "words":  # comparable between models with other tokens
-        characters = sum(len(line) + 1 for line in text.lines)
-        metrics["bits_per_character"] = round(float(nats.sum() / np.log(2) / characters), 3)
+        bits = float(nats.sum() / np.log(2))
+        metrics["bits_per_character"] = round(bits / sum(len(line) + 1 for line in text.lines), 3)
+        metrics["bits_per_byte"] = round(bits / sum(len(line.encode(errors="replace")) + 1 for line in text.lines), 3)
+        metrics["word_perplexity"] = _perplexity(nats.sum() / sum(len(line.split()) + 1 for line in text.lines))
     if options.fit_temperature or options.cache:
         dev = stream_of("dev")[:FITTED]
         dev_outputs, outputs = (adapt.read_outputs(model, text, vocabulary.end_id) for text in (dev, stream))
@@ -140,9 +144,16 @@ def _measure_causal(
             metrics["cache"] = {name: _rounded(value) for name, value in asdict(cache).items()}
     if options.dynamic:
         reader = adapt.DynamicReader(config, model, stream_of("train"), vocabulary)
-        settings = reader.fit(stream_of("dev")[:FITTED_DYNAMIC])
-        metrics["perplexity_dynamic"] = _perplexity(reader.mean_nats(stream, settings))
+        dev = stream_of("dev")[:FITTED_DYNAMIC]
+        settings = reader.fit(dev)
+        outputs, nats = reader.read(stream, settings)
+        metrics["perplexity_dynamic"] = _perplexity(nats)
         metrics["dynamic"] = {name: _rounded(value) for name, value in asdict(settings).items()}
+        if options.cache:
+            dev_outputs, dev_nats = reader.read(dev, settings)
+            cache = adapt.fit_cache(dev_outputs, dev, dev_nats)
+            metrics["perplexity_dynamic_cache"] = _perplexity(adapt.cached_nats(outputs, stream, nats, cache))
+            metrics["dynamic_cache"] = {name: _rounded(value) for name, value in asdict(cache).items()}
     return metrics | {"protocol": PROTOCOL}
 
 

@@ -108,6 +108,19 @@ def test_dynamic_evaluation_learns_a_text_and_then_restores_the_weights(reader):
         np.testing.assert_array_equal(weight, own)
 
 
+def test_reading_gives_what_the_mean_is_of(reader):
+    """With the states of the weights that learn, for a cache."""
+    text, settings = np.tile(stream(10, seed=3), 6), Dynamic(rate=2e-3, decay=1e-3)
+    outputs, nats = reader.read(text, settings)
+    assert outputs.shape == (60, PLAIN.widths[-1])
+    assert nats.mean() == pytest.approx(reader.mean_nats(text, settings), rel=1e-5)
+    segment = slice(adapt.SEGMENT)
+    outputs_at_first, nats_at_first = reader.read(text, Dynamic(rate=0.0, decay=0.0))
+    np.testing.assert_allclose(nats_at_first, stream_nats(reader.model, text, START), rtol=1e-4)
+    np.testing.assert_allclose(outputs[segment], outputs_at_first[segment], rtol=1e-4, atol=1e-6)
+    assert np.abs(outputs - outputs_at_first).max() > 1e-3
+
+
 def test_a_step_of_the_dynamic_rule():
     rule = adapt._DynamicRule([np.array([1.0, 3.0], np.float32)])
     weight = keras.Variable(np.array([5.0, 5.0], np.float32))
