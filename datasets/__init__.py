@@ -46,7 +46,7 @@ class Corpus:
 GITHUB = "https://raw.githubusercontent.com"
 CORPORA = {
     "scenes": Corpus(parts=("captions",)),
-    **dict.fromkeys(("spoken_scenes", "spoken_manual", "spoken_tatoeba", "python_manual"), Corpus()),
+    **dict.fromkeys(("spoken_scenes", "spoken_manual", "spoken_tatoeba", "python_manual", "english_text"), Corpus()),
     "flickr8k": Corpus(
         folder="flickr8k",
         urls=(

@@ -16,6 +16,11 @@ TERMS = {
         "Trained on WikiText-2 (Merity et al. 2017): good and featured articles of the English Wikipedia, **CC BY-SA**."
         " Generated text may repeat parts of them and then has the same licence."
     ),
+    "english_text": (
+        "Trained on WikiText-2 (Merity et al. 2017), articles of the English Wikipedia, **CC BY-SA**, and on English"
+        " sentences of Tatoeba's contributors (tatoeba.org), CC BY 2.0 FR. Generated text may repeat parts of both and"
+        " then has these licences."
+    ),
     "sst2": (
         "Trained on sentences of film reviews with labels of the Stanford Sentiment Treebank (Socher et al. 2013); no"
         " terms are stated. **For research only.**"
@@ -41,7 +46,9 @@ PUBLISHED = {
 CAUSAL = (
     "`perplexity`: per token, `</s>` at the end of each line included, in one stream with carried state."
     " `perplexity_temperature`, `perplexity_cache`, `perplexity_dynamic`: the same with a softmax temperature, a neural"
-    " cache, and dynamic evaluation, fitted to the development split. Published figures are for the test split."
+    " cache, and dynamic evaluation, fitted to the development split; `perplexity_dynamic_cache`: with the last two."
+    " `word_perplexity`, of subwords or characters: per word, separated by white space, and end of line. Published"
+    " figures are for the test split."
 )
 BIDIRECTIONAL = (
     "`perplexity`: of masked words, given both sides. `right`, `right_in_five`: fraction of masked words that are the"

@@ -49,8 +49,8 @@ from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.language_model.config import Config, Form
 from tasks.language_model.tokenisation import Tokenisation
 
-# By corpus; the public ones are split into words already.
-NORMALISATION = {"python_manual": "words", "penn_treebank": "none", "wikitext2": "none"}
+# By corpus; the Penn Treebank and WikiText-2 are split into words already.
+NORMALISATION = {"python_manual": "words", "penn_treebank": "none", "wikitext2": "none", "english_text": "words"}
 
 LENGTH_DEVIATION, LENGTH_STEP = 5, 10  # of random lengths
 

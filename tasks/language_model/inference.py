@@ -73,14 +73,19 @@ class TextScore:
 
     def words(self, punctuation: Punctuation = "attached") -> list[Word]:
         """The words of the line, without `</s>`; punctuation belongs to the word beside it, or is apart."""
+        return [word for words in self.spaced_words(punctuation) for word in words]
+
+    def spaced_words(self, punctuation: Punctuation = "attached") -> list[list[Word]]:
+        """The same in lists; the line has spaces between these, and none inside of one."""
         words, first = [], 0
         for parts in self.parts:
+            words.append([])
             for group in [parts] if punctuation == "attached" else signs_apart(parts):
                 count = sum(len(part.tokens) for part in group)
                 tokens = slice(first, first + count)
                 log_prob = float(self.log_probs[tokens].sum()) if count else None
                 text = "".join(part.text for part in group)
-                words.append(Word(text=text, log_prob=log_prob, unknown=any(self.unknown[tokens])))
+                words[-1].append(Word(text=text, log_prob=log_prob, unknown=any(self.unknown[tokens])))
                 first += count
         return words
 
@@ -98,6 +103,11 @@ class TextScore:
     def without_end(self) -> float | None:
         """Perplexity per token without `</s>`; None for an empty line."""
         return bounded_exp(-float(self.log_probs[:-1].mean())) if len(self.tokens) > 1 else None
+
+    @property
+    def word_perplexity(self) -> float:
+        """Perplexity per word, separated by white space, and `</s>`; comparable between models with other tokens."""
+        return bounded_exp(-self.log_prob / (len(self.parts) + 1))
 
     @property
     def bits_per_character(self) -> float:
@@ -272,7 +282,11 @@ class TextGenerator:
         self.line: list[str] = []
         self.is_spaced = False
         self.reader = PromptReader(model)
-        self.sampler = TokenSampler(model, [vocabulary.pad_id, vocabulary.start_id, vocabulary.unknown_id])
+        never = [vocabulary.pad_id, vocabulary.start_id, vocabulary.unknown_id]
+        self.sampler = TokenSampler(model, never)
+        inside = [index for index in range(len(vocabulary)) if not vocabulary.begins_word(index)]
+        continues = 0 < len(inside) < len(vocabulary)  # some tokens continue a word, others begin one
+        self.start_sampler = TokenSampler(model, [*never, *inside]) if continues else self.sampler
 
     @classmethod
     def load(cls, model: str | None = None, form: Form = "auto") -> "TextGenerator":
@@ -328,10 +342,16 @@ class TextGenerator:
         self.states, self.token, self.line, self.is_spaced = position
 
     def read(self, prompt: str) -> None:
-        """Reads a prompt after whatever was read before; unknown words are read as `<unk>`."""
-        if not prompt:  # subword vocabularies would encode it as a space
+        """Reads a prompt after whatever was read before; unknown words are read as `<unk>`.
+
+        A space at the end of ordinary text is that of the next word: the first sampled token begins one.
+        """
+        if prompt:
+            self.is_spaced = prompt[-1].isspace()
+        text = prompt if self.form == "tokens" else prompt.rstrip()
+        if not text:  # subword vocabularies would encode it as a space
             return
-        reading = self.tokenisation.read(prompt, self.form)
+        reading = self.tokenisation.read(text, self.form)
         *ids, last = [self.token, *reading.token_ids]
         for first in range(0, len(ids), PART):
             token_ids = np.array([ids[first : first + PART]], np.int32)
@@ -339,7 +359,7 @@ class TextGenerator:
             inputs = {"token_ids": token_ids, "lengths": lengths, "states": self.states}
             self.states = self.reader.predict_on_batch(inputs)
         self.token = last
-        self.line, self.is_spaced = [*self.line, *reading.tokens][-LINE:], prompt[-1].isspace()
+        self.line = [*self.line, *reading.tokens][-LINE:]
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The words of a prompt that are read as `<unk>`, in order."""
@@ -373,12 +393,15 @@ class TextGenerator:
         generators = [np.random.default_rng([seed, index]) for index in range(samples)]
         states = [np.repeat(state, samples, axis=0) for state in self.states]
         token_ids = np.full(samples, self.token, np.int32)
+        begins_word = self.is_spaced and self.has_line_begun and self.form != "tokens"
+        sampler = self.start_sampler if begins_word else self.sampler
         for _ in range(max_tokens):
             uniform = np.array([[generator.random()] for generator in generators], np.float32)
-            token_ids, log_probs, states = self.sampler.predict_on_batch(
+            token_ids, log_probs, states = sampler.predict_on_batch(
                 {"token_ids": token_ids[:, None], "states": states, "uniform": uniform, "sampling": options}
             )
             yield token_ids, log_probs
+            sampler = self.sampler
 
     def save(self, path: Path) -> None:
         """Writes the states, the last token, and a hash of the model."""

@@ -13,6 +13,7 @@ For each line, with natural logarithms and `</s>` as its last token:
     log_prob             sum of log p(token | tokens before it), `</s>` included
     perplexity           exp(-log_prob / tokens), `</s>` included
     without_end          the same without `</s>`
+    word_perplexity      exp(-log_prob / words), `</s>` included, which compares models with other tokens (per_word)
     bits_per_character   -log_prob / ln 2 / characters; the end of the line counts as one
     unknown              number of unknown tokens; each has the probability of <unk>, which is higher than its own
 

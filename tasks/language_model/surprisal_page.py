@@ -1,12 +1,10 @@
-"""An HTML page that shows the surprisal of each token as the darkness of its background."""
+"""An HTML page that shows the surprisal of each word as the darkness of its background."""
 
 import html
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tasks.language_model.inference import TextScore
+from tasks.language_model.inference import TextScore, Word
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -16,7 +14,7 @@ PAGE = """<!doctype html>
 <style>
   body {{ margin: 2rem auto; max-width: 60rem; font: 17px/1.9 system-ui, sans-serif; color: #222 }}
   p {{ margin: .4rem 0 }}
-  span {{ padding: .1rem .25rem; border-radius: 4px }}
+  span {{ padding: .1rem 0; border-radius: 4px }}
   .unknown {{ text-decoration: underline dotted #a00 }}
   small {{ color: #777 }}
 </style>
@@ -29,17 +27,20 @@ model.</small></p>
 DARKEST = 16.0  # bits
 
 
-def paragraph(score: "TextScore") -> str:
-    """A line of text as HTML."""
-    words = []
-    for token, log_prob, unknown in zip(score.tokens, score.log_probs, score.unknown, strict=True):
-        bits = -float(log_prob) / math.log(2)
-        colour = f"rgb(217 95 2 / {min(1.0, bits / DARKEST):.2f})"
-        css_class = ' class="unknown"' if unknown else ""
-        words.append(
-            f'<span{css_class} style="background:{colour}" title="{bits:.2f} bits">{html.escape(token)}</span>'
-        )
-    return f"<p>{' '.join(words)}</p>"
+def paragraph(score: TextScore) -> str:
+    """A line of text as HTML: its words as they are written, then `</s>`."""
+    end = Word(text=score.tokens[-1], log_prob=float(score.log_probs[-1]), unknown=False)
+    groups = [*score.spaced_words("apart"), [end]]
+    return f"<p>{' '.join(''.join(map(_span, words)) for words in groups)}</p>"
+
+
+def _span(word: Word) -> str:
+    css_class = ' class="unknown"' if word.unknown else ""
+    if word.log_prob is None:
+        return f"<span{css_class}>{html.escape(word.text)}</span>"
+    bits = -word.log_prob / math.log(2)
+    colour = f"rgb(217 95 2 / {min(1.0, bits / DARKEST):.2f})"
+    return f'<span{css_class} style="background:{colour}" title="{bits:.2f} bits">{html.escape(word.text)}</span>'
 
 
 def page(summary: str, paragraphs: Iterable[str]) -> bytes:

@@ -17,10 +17,12 @@ from tasks.language_model.config import Punctuation
 if TYPE_CHECKING:
     from tasks.language_model.inference import TextScore
 
-LINE_COLUMNS = ("log_prob", "perplexity", "without_end", "bits_per_character", "unknown", "form", "text")
+LINE_COLUMNS = (
+    "log_prob", "perplexity", "without_end", "word_perplexity", "bits_per_character", "unknown", "form", "text"
+)  # fmt: skip
 TOKEN_COLUMNS = ("line", "token", "log_prob", "unknown")
 WORD_COLUMNS = ("sentence", "position", "word", "surprisal_bits", "surprisal_nats", "unknown")
-HEADING = f"{'log_prob':>10} {'perplexity':>11} {'without_end':>12} {'bpc':>7} {'unknown':>8}  text"
+HEADING = f"{'log_prob':>10} {'perplexity':>11} {'without_end':>12} {'per_word':>10} {'bpc':>7} {'unknown':>8}  text"
 MAX_NAMED = 10  # unknown words after a table
 
 
@@ -36,6 +38,7 @@ def as_record(score: "TextScore", punctuation: Punctuation | None = None) -> dic
         "log_prob": round(score.log_prob, 4),
         "perplexity": round(score.perplexity, 4),
         "without_end": score.without_end and round(score.without_end, 4),
+        "word_perplexity": round(score.word_perplexity, 4),
         "bits_per_character": round(score.bits_per_character, 4),
         "unknown": sum(score.unknown),
         "unknown_words": score.unknown_words,
@@ -67,8 +70,8 @@ def line_row(score: "TextScore") -> str:
     """A line in the table for a person."""
     without_end = "" if score.without_end is None else f"{score.without_end:.2f}"
     return (
-        f"{score.log_prob:>10.2f} {score.perplexity:>11.2f} {without_end:>12} {score.bits_per_character:>7.3f}"
-        f" {sum(score.unknown):>8}  {score.text}"
+        f"{score.log_prob:>10.2f} {score.perplexity:>11.2f} {without_end:>12} {score.word_perplexity:>10.5g}"
+        f" {score.bits_per_character:>7.3f} {sum(score.unknown):>8}  {score.text}"
     )
 
 
@@ -81,7 +84,7 @@ class Total:
     """The sums over all lines."""
 
     def __init__(self) -> None:
-        self.lines = self.tokens = self.characters = 0
+        self.lines = self.tokens = self.words = self.characters = 0
         self.log_prob = self.without_end = 0.0
         self.unknown: Counter[str] = Counter()
         self.forms: Counter[str] = Counter()
@@ -90,6 +93,7 @@ class Total:
         """Adds a line."""
         self.lines += 1
         self.tokens += len(score.tokens)
+        self.words += len(score.parts) + 1
         self.characters += len(score.text) + 1
         self.log_prob += score.log_prob
         self.without_end += float(score.log_probs[:-1].sum())
@@ -100,12 +104,13 @@ class Total:
         """The sums in one line."""
         from tasks.language_model.inference import bounded_exp
 
-        words = self.tokens - self.lines
-        without_end = f"{bounded_exp(-self.without_end / words):.2f} without </s>" if words else "no words"
+        tokens = self.tokens - self.lines
+        without_end = f"{bounded_exp(-self.without_end / tokens):.2f} without </s>" if tokens else "no words"
         return (
             f"{self.lines:,} lines, {self.tokens:,} tokens, {self.unknown.total():,} unknown:"
             f" log_prob {self.log_prob:.2f}, perplexity {bounded_exp(-self.log_prob / self.tokens):.2f},"
-            f" {without_end}, {-self.log_prob / math.log(2) / self.characters:.3f} bits per character"
+            f" {without_end}, {bounded_exp(-self.log_prob / self.words):.5g} per word,"
+            f" {-self.log_prob / math.log(2) / self.characters:.3f} bits per character"
         )
 
     def unknown_words(self) -> str:

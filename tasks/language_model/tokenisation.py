@@ -15,13 +15,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from shared.spelling import Speller, is_sign
 from shared.vocabulary import SPACE, SPECIALS, Vocabulary, WordVocabulary
 from tasks.language_model.config import Form
-from tasks.language_model.spelling import Speller, is_sign
 
 # The quotation marks of typesetting as those of typewriters, which both corpora have.
 STRAIGHT = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 UNKNOWN = SPECIALS[3]  # a word of both corpora
+NEWLINES = re.compile("[\r\n]+")  # no line of a corpus has one
 RUN = re.compile(r"\.{2,}|-{2,}")  # one token of several signs
 INITIALS = re.compile(r"(?:[^\W\d_]\.)+")  # such as U.N.
 MAX_INITIALS = 20  # characters
@@ -68,10 +69,12 @@ class Tokenisation:
 
     Attributes:
         notation: `WikiText` or `Penn Treebank`, or None for any other vocabulary.
+        is_lossless: whether it has subwords or characters, which spaces are part of.
     """
 
     def __init__(self, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
+        self.is_lossless = not isinstance(vocabulary, WordVocabulary)
         self._ranks = {token: rank for rank, token in enumerate(vocabulary.table)}  # the most frequent ones first
         self._longest = max(MAX_INITIALS, *map(len, self._ranks))  # characters of a token
         self.notation: str | None = None
@@ -86,8 +89,8 @@ class Tokenisation:
 
         A line that is not whole goes on, so the full stop of its last word does not end a sentence.
         """
-        if not isinstance(self.vocabulary, WordVocabulary):
-            token_ids = self.vocabulary.encode(line)
+        if self.is_lossless:
+            token_ids = self.vocabulary.encode(NEWLINES.sub(" ", line))
             return Reading("text", _subwords(self.vocabulary, token_ids), token_ids)
         written = line.split() if self.vocabulary.normalisation == "words" else re.split(SPACE, line)
         written = [word for word in written if word]
@@ -107,8 +110,8 @@ class Tokenisation:
             line: the tokens before them in the same line.
             is_spaced: whether a space was written after these.
         """
-        if not isinstance(self.vocabulary, WordVocabulary):
-            yield from self.vocabulary.spell(token_ids, begun=bool(line))
+        if self.is_lossless:
+            yield from self.vocabulary.spell(token_ids, begun=bool(line) and not is_spaced)
             return
         speller = self._speller()
         speller.follow(line, is_spaced)

@@ -3,6 +3,7 @@
     python -m tasks.language_model.train                                 # the manual of Python, built in
     python -m tasks.language_model.train penn_treebank                   # two LSTMs, regularised
     python -m tasks.language_model.train wikitext2 --data-dir wikitext-2
+    python -m tasks.language_model.train english                         # ordinary English, in subwords
     python -m tasks.language_model.train awd --epochs 100 --run long     # any field of `config.py` is an option
     python -m tasks.language_model.train fill                            # bidirectional, for `fill`
     python -m tasks.language_model.train sst2 --corpus reviews.tsv       # texts and labels, for `classify`

@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from shared.cli import TrainingOptions
@@ -15,7 +17,7 @@ from tasks.language_model.data import load_split
 from tasks.language_model.evaluate import main as evaluate
 from tasks.language_model.export import export
 from tasks.language_model.generate import main as generate
-from tasks.language_model.inference import TextScorer
+from tasks.language_model.inference import TextGenerator, TextScorer
 from tasks.language_model.train import main, train
 from tests.tasks.language_model.conftest import CONFIG, sentences
 
@@ -49,17 +51,30 @@ def test_subwords_and_characters_know_any_text(vocabulary, book, small_manual, c
     assert evaluate(["--model", vocabulary, "--split", "test", "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert metrics["unknown"] == 0
-    assert 0 < metrics["bits_per_character"] < 10
+    lines = load_split(config, "test").lines
+    bits = metrics["tokens"] * math.log2(metrics["perplexity"])
+    sizes = [sum(len(x) + 1 for x in of) for of in (lines, [line.encode() for line in lines], map(str.split, lines))]
+    found = [metrics[f"bits_per_{unit}"] for unit in ("character", "byte")]
+    np.testing.assert_allclose(found, [bits / size for size in sizes[:2]], rtol=1e-2)
+    assert math.log2(metrics["word_perplexity"]) == pytest.approx(bits / sizes[2], rel=1e-2)
 
     (score,) = TextScorer.load(vocabulary)(["the c\u00e4t \U0001f408"])
     assert "".join(score.tokens[:-1]).startswith(" the c")
     assert not any(score.unknown)
+    assert [word.text for word in score.words()] == ["the", "c\u00e4t", "\U0001f408"]
+    assert score.word_perplexity == pytest.approx(math.exp(-score.log_prob / 4))
 
     assert generate(["--model", vocabulary, "--max-tokens", "1", "--json"]) == 0
     assert not json.loads(capsys.readouterr().out)["text"].startswith(" ")  # it starts a line
 
     assert generate(["--model", vocabulary, "--prompt", "the \u732b", "--max-tokens", "9", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["tokens"]) == 9
+    generator = TextGenerator.load(vocabulary)
+    for seed in range(5):  # the space at the end of a prompt is that of the next word
+        (found,) = generator("the cat ", max_tokens=6, seed=seed)
+        line = "".join(found.tokens).split("</s>")[0]
+        assert line.startswith(" ")
+        assert "<0x" in line or found.text.split("\n")[0] == line.removeprefix(" ")
     if vocabulary == "subwords":
         assert export(vocabulary).is_dir()  # after its parity check
 
@@ -141,7 +156,7 @@ def test_a_text_that_has_changed_is_refused(tmp_path, small_manual, capsys, monk
 
 
 def test_missing_corpora_are_named(tmp_path):
-    with pytest.raises(UserError, match="none of python_manual, penn_treebank, wikitext2, and no such file or folder"):
+    with pytest.raises(UserError, match=r"none of python_manual, .*, english_text, and no such file or folder"):
         load_split(replace(CONFIG, corpus="war_and_peace"), "train")
     with pytest.raises(UserError, match=r"no \.txt file in it"):
         load_split(replace(CONFIG, corpus=str(tmp_path)), "train")

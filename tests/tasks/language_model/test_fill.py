@@ -67,6 +67,16 @@ def test_each_command_finds_the_newest_run_of_its_kind(trained, bidirectional):
         assert find_run(reads=None).path == newer.path
 
 
+def test_the_model_of_english_is_the_default_where_there_is_one(monkeypatch, tmp_path):
+    monkeypatch.setattr("shared.runs.ROOT", tmp_path)
+    for name in ("newest", "wikitext2", "english"):
+        folder = tmp_path / "language_model" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({"task": "language_model", "config": {}}))
+        (folder / "weights.safetensors").touch()
+        assert find_run().name == name
+
+
 def test_without_a_model_the_command_that_trains_one_is_named(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("shared.runs.ROOT", tmp_path)
     assert main(["a ___"]) == 2

@@ -39,9 +39,9 @@ def test_table_and_tsv(loaded, capsys):
     assert main(["--model", "tiny", *LINES[:2]]) == 0
     heading, *rows, total, unknown = capsys.readouterr().out.splitlines()
     assert unknown == "unknown: zebra"
-    assert heading.split() == ["log_prob", "perplexity", "without_end", "bpc", "unknown", "text"]
+    assert heading.split() == ["log_prob", "perplexity", "without_end", "per_word", "bpc", "unknown", "text"]
     assert float(rows[0].split()[0]) == pytest.approx(-line_nats(loaded, LINES[0]).sum(), abs=0.01)
-    assert rows[1].split()[4] == "1"
+    assert rows[1].split()[5] == "1"
     both = np.concatenate([line_nats(loaded, line) for line in LINES[:2]])
     assert f"perplexity {math.exp(both.mean()):.2f}" in total
     assert "2 lines, 14 tokens, 1 unknown" in total
@@ -170,6 +170,8 @@ def test_the_surprisal_page(trained, tmp_path):
     assert "&lt;" in text
     assert "<b>" not in text
     assert len(re.findall(r'title="[\d.]+ bits"', text)) == 7
+    shown = re.sub("<.*?>", "", text[text.rindex("<p>") :]).strip()
+    assert shown == "the &lt;b&gt; dog . &lt;/s&gt;"  # as it is written
 
 
 def test_n_best_lists_are_rescored(loaded, tmp_path, capsys):

@@ -141,6 +141,7 @@ def test_words_in_parts():
     assert texts(PENN, "mat -- no") == [["mat"], ["--"], ["no"]]
     assert [len(part.tokens) for (part, *_) in PENN.read("mat -- no").words] == [1, 0, 1]
     assert ["".join(word) for word in texts(CHARACTERS, "the  cat")] == ["the", "cat"]
+    assert CHARACTERS.read("the\ncat").token_ids == CHARACTERS.read("the cat").token_ids  # a line has no end inside
 
 
 @pytest.mark.parametrize("line", ["", " ", "the", ' the  "c\u00e4t". \U0001f408 ', "\u732b\u732b"])

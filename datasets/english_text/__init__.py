@@ -1,0 +1,1 @@
+"""Ordinary English: paragraphs of Wikipedia and everyday sentences."""
