@@ -7,6 +7,7 @@ batch the same loss is added for scores in which a word counts in the cell that 
 equation 8), so that words point at regions. Further captions of a photo in the batch are not wrong, and are left out.
 """
 
+import filecmp
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +23,10 @@ from shared.batching import BucketedBatches, pad
 from shared.runs import Run, RunError
 from shared.training import TrainingError, cosine_factor, warmup_factor, weights_as_arrays
 from shared.vocabulary import WordVocabulary
-from tasks.captioner.config import FINDER, RELEASED_FILES, TASK
+from tasks.captioner.config import FINDER, RELEASED_FILES, TASK, has_finder
 from tasks.captioner.data import Split, load_split, random_views, with_grids
 from tasks.captioner.encoder import load_encoder
-from tasks.captioner.finder import Finder, build_finder, shares, unit
+from tasks.captioner.finder import Finder, build_finder, load_finder, shares, unit
 from tasks.captioner.model import load_model
 from tasks.captioner.retrieval import measure_finder, rank
 
@@ -105,53 +106,89 @@ def pair_batches(split: Split, vocabulary: WordVocabulary, seed: int) -> Buckete
 
 
 def writable_run(run: Run, name: str | None) -> Run:
-    """The run to write a finder to: itself or, with a name, a new copy of what a release keeps of it, unsigned.
+    """The run to write a finder to: itself or, with a name, a copy of it, which need not exist yet.
 
-    Raises RunError for a released run without a name, or a name that is invalid or taken.
+    Raises RunError for a released run without a name, or a name that is invalid or of another run.
     """
     if name is None:
         if run.is_released:
             problem = "is a released model and is never written to; --run NAME, of a copy with the finder, was expected"
             raise RunError(f"run {run.path} {problem}")
         return run
+    runs.check_name(name)
     copy = Run(runs.ROOT / TASK / name)
-    if not runs.NAME.fullmatch(name) or copy.path.exists():
-        problem = "exists; another name" if copy.path.exists() else "is invalid; a name of letters, digits, - _ . and +"
-        raise RunError(f"--run {name}: {problem} was expected")
+    if copy.path.exists() and not _is_copy(copy, run):
+        raise RunError(f"--run {name}: exists, and is no copy of {run.path}; another name was expected")
+    return copy
+
+
+def _is_copy(copy: Run, run: Run) -> bool:
+    """Whether a run is an unsigned copy of another, whatever their finders are."""
+    model = {path.name for path in run.path.glob("*.safetensors")} - {f"{FINDER}.safetensors"} | {"vocabulary.json"}
+    _, differing, missing = filecmp.cmpfiles(copy.path, run.path, model, shallow=False)
+    return not differing and not missing and copy.config == _unsigned(run.config)
+
+
+def _unsigned(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `config.json` without what a release adds."""
+    return {name: value for name, value in config.items() if not name.endswith("_sha256")}
+
+
+def _copy_model(run: Run, copy: Run) -> None:
+    """Copy what a release keeps of a run, unsigned."""
     with atomic_folder(copy.path) as folder:
         for path in run.path.iterdir():
             if path.name in {*RELEASED_FILES, "history.csv", "metrics.json", "README.md"}:
                 shutil.copy2(path, folder / path.name)
         for path in folder.glob("*.safetensors"):
             run.load_weights(path.stem)  # checks what was signed
-        described = {name: value for name, value in run.config.items() if not name.endswith("_sha256")}
-        runs.write_json(folder / "config.json", described)
-    return copy
+        runs.write_json(folder / "config.json", _unsigned(run.config))
 
 
-def train_finder(run: Run, seed: int, epochs: int, data_dir: Path | None = None) -> dict[str, float]:
-    """Train the finder of a run, save its best epoch on the development split, and return its metrics there.
+def train_finder(
+    run: Run, written: Run, seed: int, epochs: int, data_dir: Path | None = None, replace: bool = False
+) -> dict[str, float]:
+    """Train a finder for a run; the best one on the development split is saved, and its metrics there are returned.
+
+    Args:
+        run: the run.
+        written: the result of `writable_run`, which gets the finder. A copy is made when its training begins.
+        seed: of the initial weights, of dropout, and of the order of the captions.
+        epochs: passes over the captions.
+        data_dir: folder of a copy of the corpus.
+        replace: save the best epoch even if the finder that `written` has is better.
 
     Raises:
-        UserError: the run is in training, or its corpus cannot be read.
+        UserError: a run is in training, or its corpus cannot be read.
         TrainingError: the loss is not finite.
     """
-    with run.training():
-        keras.utils.set_random_seed(seed)  # before the layers that draw dropout are made
-        config, vocabulary, _ = load_model(run)
-        encoder = load_encoder(run, config)
-        train, dev = (with_grids(load_split(config, name, data_dir), encoder) for name in ("train", "dev"))
-        finder = build_finder(config, vocabulary)
+    keras.utils.set_random_seed(seed)  # before the layers that draw dropout are made
+    config, vocabulary, _ = load_model(run)
+    encoder = load_encoder(run, config)
+    train, dev = (with_grids(load_split(config, name, data_dir), encoder) for name in ("train", "dev"))
+    if not written.path.exists():  # only now, so that what cannot be trained leaves no copy
+        _copy_model(run, written)
+    with written.training():
+        finder, is_new = build_finder(config, vocabulary), False  # before another one is, for the same seed's weights
         best: dict[str, float] = {}
+        if has_finder(written) and not replace:
+            best = measure_finder(load_finder(written, config, vocabulary), vocabulary, dev)
+            print(f"the run's finder  {_as_line(best)}", flush=True)
         for epoch, loss in enumerate(fit(finder, pair_batches(train, vocabulary, seed), epochs), start=1):
             metrics = measure_finder(finder, vocabulary, dev)
             is_better = not best or rank(metrics) > rank(best)
-            found = "  ".join(f"{name} {value:.3g}" for name, value in metrics.items())
-            print(f"epoch {epoch}/{epochs}  loss {loss:.3f}  {found}{'  *' if is_better else ''}", flush=True)
+            mark = "  *" if is_better else ""
+            print(f"epoch {epoch}/{epochs}  loss {loss:.3f}  {_as_line(metrics)}{mark}", flush=True)
             if is_better:
-                best = metrics
-                run.save_weights(weights_as_arrays(finder), FINDER)
+                best, is_new = metrics, True
+                written.save_weights(weights_as_arrays(finder), FINDER)
+        if not is_new:
+            print("no epoch is better than the run's finder, which stays; --replace replaces it", flush=True)
         return best
+
+
+def _as_line(metrics: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3g}" for name, value in metrics.items())
 
 
 def fit(finder: Finder, batches: BucketedBatches, epochs: int) -> Iterator[float]:

@@ -4,8 +4,9 @@
     python -m tasks.captioner.train_finder --model flickr8k --run found     # of a released run, in a copy of it
 
 Writes finder.safetensors into the run; `find` and `export` use it, and `evaluate` measures it. Captioner and encoder
-stay as they are. The best epoch on the development split is kept, and its metrics are printed. The same seed gives the
-same file.
+stay as they are. The best epoch on the development split is kept, and its metrics are printed; a finder that the run
+has and that is better there stays. The same seed gives the same file, and the same command goes on with the copy that
+it has made.
 """
 
 import sys
@@ -26,6 +27,8 @@ class Arguments(ModelOptions, DataOptions):
     """Passes over the captions."""
     seed: Seed = 1
     """Seed of the initial weights, of dropout and of the order of the captions."""
+    replace: bool = False
+    """Keep the best epoch even if the finder that the run has is better."""
 
 
 @command
@@ -36,9 +39,9 @@ def main(arguments: list[str]) -> None:
     compile_ahead("gru")
     from tasks.captioner.finder_training import train_finder, writable_run
 
-    run = writable_run(run, options.run)
-    metrics = train_finder(run, options.seed, options.epochs, options.data_dir)
-    print(as_lines({"run": run.name, "split": "dev", **{name: round(value, 4) for name, value in metrics.items()}}))
+    written = writable_run(run, options.run)
+    metrics = train_finder(run, written, options.seed, options.epochs, options.data_dir, options.replace)
+    print(as_lines({"run": written.name, "split": "dev", **{name: round(value, 4) for name, value in metrics.items()}}))
 
 
 if __name__ == "__main__":

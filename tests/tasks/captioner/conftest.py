@@ -99,5 +99,5 @@ def found(trained):
 
     run = writable_run(trained.run, "found")
     with contextlib.redirect_stdout(io.StringIO()):
-        train_finder(run, seed=1, epochs=2)
+        train_finder(trained.run, run, seed=1, epochs=2)
     return run
