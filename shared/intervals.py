@@ -3,9 +3,19 @@
 import numpy as np
 
 LEVEL = 95  # percent of the draws that are in an interval
+DRAWS = 2_000
 
 
 def middle(values: np.ndarray) -> dict[str, float]:
     """The interval of the middle `LEVEL` percent of the values of draws `(draws,)`."""
     low, high = np.percentile(values, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
     return {"from": round(float(low), 4), "to": round(float(high), 4)}
+
+
+def drawn(by_group: np.ndarray) -> np.ndarray:
+    """The sums `(draws, sums)` over as many groups as there are, drawn with replacement from `(groups, sums)`.
+
+    Groups are drawn, such as speakers or pictures, where what is in a group is alike.
+    """
+    count = len(by_group)
+    return np.random.default_rng(0).multinomial(count, [1 / count] * count, size=DRAWS) @ by_group

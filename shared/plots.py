@@ -1,4 +1,4 @@
-"""Plots of training histories and attention, drawn without a display."""
+"""Plots of training histories, attention and regions of words, drawn without a display."""
 
 import io
 import textwrap
@@ -15,7 +15,7 @@ from PIL import Image
 from shared.errors import UserError
 from shared.outputs import write_output
 
-# Image attention, in inches.
+# Words in an image, in inches.
 PANEL = 1.7  # maximum width of a panel; its maximum height is 1.5 times as much
 MIN_COLUMN = 1.1  # minimum width of a column, for the word above the panel
 ABOVE, BELOW, GAP = 0.22, 0.3, 0.1  # height of the word, height of the bar, space between panels
@@ -24,7 +24,7 @@ LINE, LETTERS = 0.22, 10  # height of a line of the title, letters per inch
 CELL = 0.42  # inches, of an alignment
 PANEL_PIXELS = 240  # maximum width and height of the image in a panel
 COLUMNS = 7  # panels in a row
-DARK, PALE = "#b5651d", "#eee0d3"  # colours of the sentinel's bar
+DARK, PALE = "#b5651d", "#eee0d3"  # colours of the bar below a panel
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -67,6 +67,39 @@ def draw_image_attention(
         attention: `(target, grid height, grid width)`.
         sentinel: `(target,)` in 0..1.
     """
+    _draw_words(image, title, words, attention, 1 - np.asarray(sentinel), sentinel, "sentinel", path)
+
+
+def draw_regions(
+    image: np.ndarray, title: str, words: Sequence[str], fits: np.ndarray, scores: np.ndarray, path: Path
+) -> None:
+    """Draw where the words of a sentence are found: the image, then one panel per word, lit where the word is.
+
+    The bar below a panel is the word's share of the positive scores; the brightness of the panel follows it and is full
+    for the greatest. Raises UserError as `save`.
+
+    Args:
+        image: uint8 `(height, width, 3)`.
+        title, words: the sentence and its words.
+        fits: `(target, grid height, grid width)`, of any sign.
+        scores: `(target,)`; that of a word that finds nothing is negative.
+    """
+    found = np.maximum(scores, 0)
+    shares, strengths = found / max(found.sum(), 1e-9), found / max(found.max(initial=0), 1e-9)
+    _draw_words(image, title, words, fits, strengths, shares, "share", path)
+
+
+def _draw_words(
+    image: np.ndarray,
+    title: str,
+    words: Sequence[str],
+    maps: np.ndarray,
+    strengths: np.ndarray,
+    bars: np.ndarray,
+    name: str,
+    path: Path,
+) -> None:
+    """Draw an image, then one panel per word: lit by its map, as strongly as said, with a bar of that name below."""
     picture = Image.fromarray(image)
     scale = PANEL * min(1 / picture.width, 1.5 / picture.height)
     width, height = picture.width * scale, picture.height * scale  # inches
@@ -88,15 +121,15 @@ def draw_image_attention(
 
     figure.text(0.5, 1 - GAP / size[1], "\n".join(lines), ha="center", va="top", fontsize=12, parse_math=False)
     panel(0, ABOVE, height).imshow(np.asarray(picture), aspect="auto")
-    for index, (word, weights, gate) in enumerate(zip(words, attention, sentinel, strict=True), start=1):
+    for index, (word, weights, strength, bar) in enumerate(zip(words, maps, strengths, bars, strict=True), start=1):
         axes = panel(index, ABOVE, height)
-        axes.imshow(_lit(picture, weights, 1 - float(gate)), aspect="auto")
+        axes.imshow(_lit(picture, weights, float(strength)), aspect="auto")
         axes.set_title(word, fontsize=10, pad=3, parse_math=False)
         axes = panel(index, ABOVE + height + 0.05, 0.08)
         axes.barh(0, 1, color=PALE)
-        axes.barh(0, gate, color=DARK)
+        axes.barh(0, bar, color=DARK)
         axes.set(xlim=(0, 1), ylim=(-0.4, 0.4))
-        axes.text(0.5, -0.6, f"sentinel {gate:.0%}", ha="center", va="top", fontsize=7, color=DARK)
+        axes.text(0.5, -0.6, f"{name} {bar:.0%}", ha="center", va="top", fontsize=7, color=DARK)
     save(figure, path)
 
 

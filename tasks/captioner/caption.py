@@ -1,7 +1,7 @@
 """Captions images.
 
     python -m tasks.captioner.caption photo.jpg
-    python -m tasks.captioner.caption photo.jpg --n-best 5 --attention attention.png
+    python -m tasks.captioner.caption photo.jpg --n-best 5 --regions regions.png
     python -m tasks.captioner.caption holiday/ --gallery holiday.html
     python -m tasks.captioner.caption *.jpg --json --output captions.jsonl
     python -m tasks.captioner.caption holiday/ --recursive --sidecars --skip-existing
@@ -9,7 +9,8 @@
 
 Reads JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF and, with the extra heic, HEIC. An image that cannot be read is reported on
 standard error; the others are captioned. A caption's confidence is the calibrated probability that it is right
-(`confidence.py`); its probability is that of all its words, which is low for any long caption.
+(`confidence.py`); its probability is that of all its words, which is low for any long caption. Where the words are in a
+photo is shown by `--regions`; the attention is there no more often than by chance (`pointing.py`).
 """
 
 import csv
@@ -30,13 +31,15 @@ from shared.files import MediaError
 from shared.inputs import Input, Reader, find_inputs
 from shared.media import IMAGES, read_image, read_truncated_image
 from shared.outputs import PICTURES, check_outputs, numbered_paths, write_output
-from tasks.captioner.config import find_run
+from shared.runs import Run
+from tasks.captioner.config import check_finder, find_run
 from tasks.captioner.gallery import Gallery
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tasks.captioner.inference import Caption
+    from tasks.captioner.finding import PhotoFinder
+    from tasks.captioner.inference import Caption, ImageCaptioner
 
 MAX_PIXELS = 50_000_000  # in memory at a time, plus one image; 32 images are enough for all cores
 READER = Reader(
@@ -64,6 +67,8 @@ class Arguments(ModelOptions, OutputOptions):
     """With --sidecars, leave images out that have such a file; it is never replaced."""
     attention: Path | None = None
     """Plot the attention weights for each word; for several inputs, numbered files in the order of the output."""
+    regions: Path | None = None
+    """Plot where each word is found in the image, by the finder of the run; numbered files as for --attention."""
     gallery: Path | None = None
     """Write an HTML page of all images and captions."""
 
@@ -154,6 +159,28 @@ def read_what_there_is(source: Path | bytes) -> "np.ndarray":
         return image
 
 
+def finder_of(captioner: "ImageCaptioner", run: Run) -> "PhotoFinder":
+    """The finder of the captioner's run, with its encoder."""
+    from tasks.captioner.encoder import load_fine_encoder
+    from tasks.captioner.finder import load_finder
+    from tasks.captioner.finding import PhotoFinder
+
+    config, vocabulary, encoder = captioner.search.config, captioner.vocabulary, captioner.encoder
+    fine = load_fine_encoder(run, config, encoder)
+    return PhotoFinder(load_finder(run, config, vocabulary), encoder, config, vocabulary, fine)
+
+
+def plot_regions(finder: "PhotoFinder", image: "np.ndarray", caption: "Caption", path: Path) -> None:
+    """Draw where the words of a caption are found."""
+    import numpy as np
+
+    from shared.plots import draw_regions
+
+    words = finder.match(image, [" ".join(caption.tokens)])[0].words if caption.tokens else []
+    fits, scores = (np.array([getattr(word, name) for word in words]) for name in ("fit", "score"))
+    draw_regions(image, caption.text, [word.word for word in words], fits, scores, path)
+
+
 def check(options: Arguments) -> None:
     """Raise UserError for options that do not fit together."""
     if not options.images:
@@ -174,13 +201,18 @@ def main(arguments: list[str]) -> int:
         inputs = without_sidecar(inputs, options.skip_existing)
         if not inputs:  # all are captioned already
             return 0
-    pictures = numbered_paths("--attention", options.attention, len(inputs), PICTURES) if options.attention else []
+    drawn = {"--attention": options.attention, "--regions": options.regions}
+    pictures = {
+        option: numbered_paths(option, path, len(inputs), PICTURES) if path else [] for option, path in drawn.items()
+    }
     run = find_run(options.model)
+    if options.regions:
+        check_finder(run)
     check_outputs(
         {
             "--output": [options.output],
             "--gallery": [options.gallery],
-            "--attention": dict.fromkeys([options.attention, *pictures]),
+            **{option: dict.fromkeys([path, *pictures[option]]) for option, path in drawn.items()},
             "--sidecars": [sidecar_of(image.path) for image in inputs if image.path and options.sidecars],
         },
         {"one of the images to caption": [image.path for image in inputs], "a file of the model": [run.path]},
@@ -188,7 +220,7 @@ def main(arguments: list[str]) -> int:
 
     reader = replace(READER, read=read_what_there_is) if options.keep_going else READER
     failed: list[str] = []
-    captioner, gallery, count = None, Gallery(), 0
+    captioner, finder, gallery, count = None, None, Gallery(), 0
     with Results(options.json, options.output) as results:
         try:
             for batch in reader.batches(inputs, failed):
@@ -210,8 +242,11 @@ def main(arguments: list[str]) -> int:
                     if options.attention:
                         from shared.plots import draw_image_attention
 
-                        best, path = captions[0], pictures[count]
+                        best, path = captions[0], pictures["--attention"][count]
                         draw_image_attention(image, best.text, best.tokens, best.attention, best.sentinel, path)
+                    if options.regions:
+                        finder = finder or finder_of(captioner, run)
+                        plot_regions(finder, image, captions[0], pictures["--regions"][count])
                     count += 1
         finally:  # after an interruption too: finished captions are kept
             if options.gallery and gallery.figures:

@@ -36,13 +36,15 @@ PUBLISHED = {
 
 OF_PHOTOS = (
     "`distinct`: number of different captions, divided by the number of captions; `novelty`: captions that are not a"
-    " training caption, word for word."
+    " training caption, word for word. `pointing`: words whose best cell is in the right photo of two side by side, by"
+    " the attention or by the finder, with 95 % interval and chance (`pointing.py`)."
 )
 REMARKS = {
     "scenes": (
         "`true`: captions that are correct in every object, attribute and relation; `true_seen` and `true_novel`:"
         " the same for scenes without and with a colour-shape pair that is not in the training split. `pointing`:"
-        " shape words in true captions whose attention peaks inside the box of the object. `related`: true captions"
+        " shape words, and colours, in true captions whose attention peaks inside the box of the object, with 95 %"
+        " interval and chance. `related`: true captions"
         " with a relation, among those of several objects. `distinct`: number of different captions, divided by the"
         " number of captions. `novelty`: captions that are not a training caption, word for word."
     ),

@@ -5,9 +5,10 @@
     python -m tasks.captioner.evaluate --outputs mine.csv --corpus photos/       # captions of any captioner
 
 The metrics are added to the run's metrics.json, unless the run is a released model. Those of the finder, if the run has
-one, say how well sentences and photos find each other (`retrieval.py`). `--outputs` needs no model: it is a
-file of captions in any of the formats that a corpus may have, such as what `caption --json` or `caption --csv` writes,
-or a text with one caption a line, in the order of the photos; the first caption of a photo counts.
+one, say how well sentences and photos find each other (`retrieval.py`); `pointing` says how often words point at what
+they name, by the attention or by the finder (`pointing.py`). `--outputs` needs no model: it is a file of captions in
+any of the formats that a corpus may have, such as what `caption --json` or `caption --csv` writes, or a text with one
+caption a line, in the order of the photos; the first caption of a photo counts.
 """
 
 import sys
@@ -65,16 +66,22 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     from tasks.captioner.confidence import Confidence
     from tasks.captioner.data import load_split, open_records, read_references, with_grids
     from tasks.captioner.encoder import load_encoder
+    from tasks.captioner.finder import load_finder
     from tasks.captioner.model import CaptionSearch, load_model
+    from tasks.captioner.pointing import measure_pointing
+    from tasks.captioner.retrieval import measure_finder
 
-    config, vocabulary, captioner = model or load_model(run)
+    config, vocabulary, captioner = loaded = model or load_model(run)
     config = replace(config, beam=options.beam or config.beam)
     measured = options.corpus_of(config)
-    split = with_grids(load_split(measured, options.split, options.data_dir), load_encoder(run, config))
+    encoder = load_encoder(run, config)
+    finder = load_finder(run, config, vocabulary) if has_finder(run) else None
+    split = with_grids(load_split(measured, options.split, options.data_dir), encoder)
     captions = caption_split(CaptionSearch(captioner, None, config, vocabulary), vocabulary, split)
-    metrics = split_metrics(captions, split, measured)
-    if has_finder(run):
-        metrics |= {f"finder {name}": value for name, value in finder_metrics(run, config, vocabulary, split).items()}
+    metrics: dict[str, Any] = {**split_metrics(captions, split, measured)}
+    if finder:
+        metrics |= {f"finder {name}": value for name, value in measure_finder(finder, vocabulary, split).items()}
+    metrics |= measure_pointing(captions, split, run, loaded, encoder, finder)
     if options.corpus is None:
         references = read_references(open_records(config, "train", options.data_dir))
         training_captions = (vocabulary.normalise(text) for image in references for text in image)
@@ -82,7 +89,7 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     part = part_of(options)
     record = {"corpus": options.corpus, "split": part} if options.corpus else {}
     record |= {"images": len(captions), "beam": config.beam, "protocol": CAPTION_PROTOCOL}
-    record |= {name: round(value, 4) for name, value in metrics.items()}
+    record |= {name: value if isinstance(value, dict) else round(value, 4) for name, value in metrics.items()}
     with run.results() as may_write:
         if may_write:
             name = f"{Path(options.corpus).name} {part}" if options.corpus else part
@@ -91,14 +98,6 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
                 Confidence.fit(*scores_and_right(captions, split, config.corpus)).save(run)
             card.write(run)
     return record
-
-
-def finder_metrics(run: Run, config: Config, vocabulary: "WordVocabulary", split: "Split") -> dict[str, float]:
-    """The metrics of the run's finder on a split with grids."""
-    from tasks.captioner.finder import load_finder
-    from tasks.captioner.retrieval import measure_finder
-
-    return measure_finder(load_finder(run, config, vocabulary), vocabulary, split)
 
 
 def part_of(options: Arguments) -> str:
@@ -172,31 +171,27 @@ def scene_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split") -> di
     """For scenes: the best captions, parsed and compared with the scene, as fractions.
 
     `true`: images whose caption is correct in every object, attribute and relation; `true_seen` and `true_novel` for
-    scenes without and with a colour-shape pair that is not in the training split. `pointing`: shape words in true
-    captions whose attention peaks inside the box of the object; shapes that occur twice in a scene are left out.
-    `related`: true captions with a relation, among true captions of two or more objects; captions without a relation
-    are more easily true.
+    scenes without and with a colour-shape pair that is not in the training split. `pointing`, `pointing of colours`:
+    `scene_outcomes`. `related`: true captions with a relation, among true captions of two or more objects; captions
+    without a relation are more easily true.
     """
     import numpy as np
 
     from datasets.scenes.parser import describes
     from datasets.scenes.parser import parse as parse_caption
     from datasets.scenes.world import scene_of
-    from tasks.captioner.retrieval import is_inside
+    from tasks.captioner.pointing import scene_outcomes
 
-    true, pointing, related = {False: [], True: []}, [], []
+    true, related = {False: [], True: []}, []
     for best, record in zip(captions, split.records, strict=True):
-        caption = best[0]
-        text = " ".join(caption.tokens)
+        text = " ".join(best[0].tokens)
         description, is_true = parse_caption(text), describes(text, scene_of(record))
         true[record["novel"]].append(is_true)
         if is_true and description is not None and len(description.objects) > 1:
             related.append(bool(description.relations))
-        for word, attention in zip(caption.tokens, caption.attention, strict=True):
-            if is_true and record["shapes"].count(word) == 1:
-                pointing.append(is_inside(attention, record["boxes"][record["shapes"].index(word)]))
     outcomes = {"true": true[False] + true[True], "true_seen": true[False], "true_novel": true[True]}
-    outcomes |= {"pointing": pointing, "related": related}
+    outcomes |= {name: [hit for _, hit, _ in found] for name, found in scene_outcomes(captions, split).items()}
+    outcomes |= {"related": related}
     return {name: float(np.mean(values)) for name, values in outcomes.items() if values}
 
 

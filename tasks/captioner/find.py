@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tasks.captioner.finding import FoundWord, Match, PhotoFinder
 
 Found = tuple[str, "np.ndarray", "Match"]  # the name of a photo, its pixels, and the sentence in it
+MATCHED = 100  # sentences with a photo at a time
 THIRDS = ("top", "middle", "bottom"), ("left", "middle", "right")
 
 
@@ -68,7 +69,7 @@ def as_record(image: "np.ndarray", match: "Match") -> dict[str, Any]:
         {"word": word.word, "known": word.is_known, "score": round(word.score, 4), "box": box(word)}
         for word in match.words
     ]
-    return {"score": round(match.score, 4), "words": words}
+    return {"sentence": match.sentence, "score": round(match.score, 4), "words": words}
 
 
 def as_text(found: str, match: "Match") -> str:
@@ -119,9 +120,8 @@ def main(arguments: list[str]) -> int:
     )
     with Results(options.json, options.output) as results:
         for name, image, match in found:
-            sentence = " ".join(word.word for word in match.words)
-            shown = sentence if is_photo else name
-            results.write({"image": name, "sentence": sentence, **as_record(image, match)}, as_text(shown, match))
+            shown = match.sentence if is_photo else name
+            results.write({"image": name, **as_record(image, match)}, as_text(shown, match))
             if options.gallery:
                 gallery.add_match(name, image, match)
             count += 1
@@ -185,8 +185,10 @@ def sentences_of_photo(finder: "PhotoFinder", options: Arguments, failed: list[s
                 scores.append(finder.of_texts(usable) @ vector)
     if not sentences:
         raise UserError(f"{', '.join(options.among)}: no sentence to search; one a line was expected")
-    for i in np.argsort(-np.concatenate(scores), kind="stable")[: options.top]:
-        yield options.query, image, finder.match(image, [sentences[i]])[0]
+    best = np.argsort(-np.concatenate(scores), kind="stable")[: options.top]
+    for start in range(0, len(best), MATCHED):
+        for match in finder.match(image, [sentences[i] for i in best[start : start + MATCHED]]):
+            yield options.query, image, match
 
 
 def report_unknown(finder: "PhotoFinder", sentence: str) -> None:

@@ -13,14 +13,15 @@ from shared.media import prepare
 from shared.training import weights_as_arrays
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import Config, find_run
-from tasks.captioner.encoder import load_encoder
+from tasks.captioner.encoder import load_encoder, load_fine_encoder
 from tasks.captioner.finder import WIDTH, Finder, ImageFunction, TextFunction, load_finder
 from tasks.captioner.model import load_model
 
 MAX_WORDS = 200  # of a sentence
 BATCH = 32  # images, or sentences, at a time
 NONE = np.zeros((0, WIDTH), np.float32)  # the vectors of nothing
-IN_REGION = 0.5  # of the maximum of a word's relevance, at least, in every cell of its region
+IN_REGION = 0.5  # of the maximum of a word's fit, at least, in every cell of its region
+SHORTEST = 0.25  # of the longest vector of a photo's cells; shorter ones, of which little is known, count less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,23 +32,24 @@ class FoundWord:
     is_known: bool  # to the model, which takes all other words as one
     score: float  # its share of the score of sentence and photo
     relevance: np.ndarray  # `(rows, columns)`, the share of each cell of the grid in that; its sum is `score`
+    fit: np.ndarray  # `(rows, columns)`, how well it fits each cell of a finer grid; see `fit_of`
 
     @property
     def region(self) -> tuple[float, float, float, float]:
         """Where the word is: top, left, bottom, right as fractions of the photo.
 
-        The box of the cells around that of the maximum, connected with it, that have at least half of its relevance; of
-        the maximum alone, if that is negative.
+        The box of the cells around that of the maximum, connected with it, that have at least half of its fit; of the
+        maximum alone, if that is negative.
         """
-        top, left = np.unravel_index(np.argmax(self.relevance), self.relevance.shape)
-        maximum = self.relevance[top, left]
-        is_relevant = self.relevance >= min(maximum, IN_REGION * maximum)
-        region = np.zeros_like(is_relevant)
+        top, left = np.unravel_index(np.argmax(self.fit), self.fit.shape)
+        maximum = self.fit[top, left]
+        is_fit = self.fit >= min(maximum, IN_REGION * maximum)
+        region = np.zeros_like(is_fit)
         region[top, left] = True
         for _ in range(region.size):
             padded = np.pad(region, 1)
             grown = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:] | region
-            grown &= is_relevant
+            grown &= is_fit
             if (grown == region).all():
                 break
             region = grown
@@ -60,6 +62,7 @@ class FoundWord:
 class Match:
     """A sentence and a photo."""
 
+    sentence: str  # as it was given
     score: float  # -1 to 1, by which matches are ordered
     words: list[FoundWord]
 
@@ -78,11 +81,22 @@ class PhotoFinder:
     >>> finder.match(images[0], ["a dog runs through the snow"])[0].words[1].region
     """
 
-    def __init__(self, finder: Finder, encoder: keras.Model, config: Config, vocabulary: WordVocabulary):
-        """Takes the results of `load_finder` and `load_encoder`, and the configuration and vocabulary of their run."""
+    def __init__(
+        self,
+        finder: Finder,
+        encoder: keras.Model,
+        config: Config,
+        vocabulary: WordVocabulary,
+        fine: keras.Model | None = None,
+    ):
+        """Takes the results of `load_finder` and `load_encoder`, and the configuration and vocabulary of their run.
+
+        `fine` is the result of `load_fine_encoder`, for better regions.
+        """
         self.vocabulary, self.image_size = vocabulary, config.image_size
         self.fingerprint = _fingerprint(weights_as_arrays(finder) | weights_as_arrays(encoder.layers[-1]))
         self.image_function, self.text_function = ImageFunction(finder, encoder), TextFunction(finder)
+        self.fine_function, self.fine_size = ImageFunction(finder, fine or encoder), (fine or encoder).input_shape[1]
 
     @classmethod
     def load(cls, model: str | None = None) -> "PhotoFinder":
@@ -93,7 +107,8 @@ class PhotoFinder:
         """
         run = find_run(model)
         config, vocabulary, _ = load_model(run)
-        return cls(load_finder(run, config, vocabulary), load_encoder(run, config), config, vocabulary)
+        finder, encoder = load_finder(run, config, vocabulary), load_encoder(run, config)
+        return cls(finder, encoder, config, vocabulary, load_fine_encoder(run, config, encoder))
 
     def of_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """The vectors of images, uint8 `(height, width, 3)`: float32 `(images, width)`, of length 1."""
@@ -115,19 +130,26 @@ class PhotoFinder:
         """An image, uint8 `(height, width, 3)`, with each sentence, word by word; raises UserError as `of_texts`."""
         check_list(sentences, "sentences")
         photo, found = self._found([image]), self._vectors(sentences)
+        fine = self.fine_function.predict_on_batch(prepare(image[None], self.fine_size))["cells"][0]
         scores = (found["sentence"] @ photo["photo"][0]).tolist()
         parts = zip(sentences, found["words"], strict=True)
-        words = [self._found_words(sentence, vectors, photo["cells"][0]) for sentence, vectors in parts]
-        return [Match(score=score, words=of_sentence) for score, of_sentence in zip(scores, words, strict=True)]
+        words = [self._found_words(sentence, vectors, photo["cells"][0], fine) for sentence, vectors in parts]
+        matches = zip(sentences, scores, words, strict=True)
+        return [Match(sentence=sentence, score=score, words=of_sentence) for sentence, score, of_sentence in matches]
 
-    def _found_words(self, sentence: str, vectors: np.ndarray, cells: np.ndarray) -> list[FoundWord]:
-        """The words of a sentence, with the vectors `(target, width)`, in an image with those of its cells."""
+    def _found_words(self, sentence: str, vectors: np.ndarray, cells: np.ndarray, fine: np.ndarray) -> list[FoundWord]:
+        """The words of a sentence, with vectors `(target, width)`, in an image with those of cells of both grids."""
         words = zip(self.vocabulary.words(sentence), self.vocabulary.encode(sentence), strict=True)
+        maps = zip(np.einsum("rcw,tw->trc", cells, vectors), fit_of(vectors, fine), strict=True)
         return [
             FoundWord(
-                word=word, is_known=i != self.vocabulary.unknown_id, score=float(relevance.sum()), relevance=relevance
+                word=word,
+                is_known=i != self.vocabulary.unknown_id,
+                score=float(relevance.sum()),
+                relevance=relevance,
+                fit=fit,
             )
-            for (word, i), relevance in zip(words, np.einsum("rcw,tw->trc", cells, vectors), strict=False)
+            for (word, i), (relevance, fit) in zip(words, maps, strict=False)
         ]
 
     def _found(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -146,6 +168,20 @@ class PhotoFinder:
             problem = "has no word that the model knows" if ids else "has no word"
             raise UserError(f"{shortened(sentence)!r} {problem}; a sentence like a caption was expected")
         return ids
+
+
+def fit_of(words: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """How well words fit the cells of a photo, `(target, rows, columns)`.
+
+    By the direction of a cell alone, as in the loss by parts of the training (`finder_training.py`), not by its length,
+    which says how much it counts in the photo. Of pairs of photos, this finds the right one for more words.
+
+    Args:
+        words: `(target, width)`.
+        cells: `(rows, columns, width)`.
+    """
+    lengths = np.linalg.norm(cells, axis=-1, keepdims=True)
+    return np.einsum("tw,rcw->trc", words, cells / np.maximum(lengths, max(SHORTEST * lengths.max(), 1e-9)))
 
 
 def _fingerprint(weights: Mapping[str, np.ndarray]) -> str:

@@ -50,7 +50,7 @@ class Gallery:
                 )
                 box = f'x="{left:.0f}" y="{top:.0f}" width="{right - left:.0f}" height="{bottom - top:.0f}"'
                 regions.append(f'<rect {box} stroke="{colour}"><title>{written}</title></rect>')
-        sentence = html.escape(" ".join(word.word for word in match.words))
+        sentence = html.escape(match.sentence)
         text = f"<strong>{' '.join(words)}</strong>"
         self._add(name, image, sentence, text, f"score {match.score:.3f}", "".join(regions))
 

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from datasets.speechocean762.expert_scores import ExpertScores
-from shared.intervals import middle
+from shared.intervals import drawn, middle
 from shared.runs import Run
 from tasks.phoneme_recognizer.expert_scores import JudgedSplit, load_judged
 from tasks.phoneme_recognizer.inference import SoundRecognizer
-from tasks.phoneme_recognizer.populations import drawn
 from tasks.phoneme_recognizer.pronunciation import BEST, PASS, BatchScores, PronunciationScorer
 from tasks.phoneme_recognizer.scorer import MAX_SCORE, PhoneScorer
 

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shared.intervals import middle
+from shared.intervals import drawn, middle
 from tasks.phoneme_recognizer.articulation import feature_error_rate
 from tasks.phoneme_recognizer.scoring import Phones, align_words
 
 if TYPE_CHECKING:
     from tasks.phoneme_recognizer.data import Utterance
-
-DRAWS = 2_000
 
 
 def by_population(
@@ -62,12 +60,6 @@ def interval(errors: np.ndarray, phones: np.ndarray, speakers: np.ndarray) -> di
         return {}
     totals = drawn(by_speaker)
     return middle(totals[:, 0] / np.maximum(totals[:, 1], 1)) | ({"speakers": count} if known else {})
-
-
-def drawn(by_speaker: np.ndarray) -> np.ndarray:
-    """The sums `(draws, sums)` over as many speakers as there are, drawn with replacement from `(speakers, sums)`."""
-    count = len(by_speaker)
-    return np.random.default_rng(0).multinomial(count, [1 / count] * count, size=DRAWS) @ by_speaker
 
 
 def _edits(reference: Phones, hypothesis: Phones) -> int:

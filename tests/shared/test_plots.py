@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared import plots
 from shared.errors import UserError
 from shared.media import read_image
-from shared.plots import _lit, draw_alignment, draw_history, draw_image_attention
+from shared.plots import _lit, draw_alignment, draw_history, draw_image_attention, draw_regions
 
 
 def draw(path, height: int = 30, width: int = 40, words=("a", "red", "dog"), title="a red dog") -> np.ndarray:
@@ -49,6 +50,19 @@ def test_light_follows_the_attention_and_fades_with_the_sentinel():
     faint, dark = (_lit(picture, weights, strength).astype(int).sum(axis=-1) for strength in (0.1, 0.0))
     assert lit.max() > faint.max() > dark.max()
     assert dark.max() == dark.min()
+
+
+def test_regions_are_as_bright_as_the_share_of_their_word(tmp_path, monkeypatch):
+    image, words = np.full((20, 30, 3), 200, np.uint8), ["dog", "the", "snow"]
+    draw_regions(image, "", [], np.zeros(0), np.zeros(0), tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").size > 0
+    drawn = []
+    monkeypatch.setattr(plots, "_draw_words", lambda *arguments: drawn.append(arguments))
+    draw_regions(image, "", words, np.ones((3, 2, 2)), np.array([0.6, -0.5, 0.15]), tmp_path / "b.png")
+    *_, strengths, shares, name, _ = drawn[0]
+    np.testing.assert_allclose(strengths, [1, 0, 0.25])
+    np.testing.assert_allclose(shares, [0.8, 0, 0.2])
+    assert name == "share"
 
 
 def test_unknown_formats_and_unwritable_paths_are_reported_in_one_line(tmp_path):

@@ -360,6 +360,7 @@ def test_a_folder_without_read_permission(warm, folder, capsys):
         (["IMAGE", "--attention", "FOLDER/none/a.png"], "cannot be written: there is no folder"),
         (["IMAGE", "--attention", "FOLDER/a.tiff"], "a name that ends in .png .jpg .pdf .svg was expected"),
         (["IMAGE", "--attention", ""], "a name that ends in"),
+        (["IMAGE", "--regions", "FOLDER/a.png"], "has no finder of photos; train it with"),
         (["IMAGE", "--output", "IMAGE"], "is one of the images to caption"),
         (["IMAGE", "--gallery", "FOLDER/../images/wide.png"], "is one of the images to caption"),
         (["IMAGE", "--model", "none"], "none: neither a folder nor a run of task captioner; there are tiny"),

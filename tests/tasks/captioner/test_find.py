@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from shared.media import read_image
+from tasks.captioner import caption
 from tasks.captioner.find import main
 from tests.tasks.captioner.conftest import picture
 
@@ -52,14 +53,23 @@ def test_photos_are_listed_best_first_with_the_region_of_each_word(found, photos
 
 def test_sentences_of_a_photo_are_listed_best_first(found, photos, tmp_path, capsys):
     texts = tmp_path / "captions.txt"
-    texts.write_text(f"{SENTENCE}\n\nzzz\na green star .\n")
+    own = "a GREEN  star !"  # the model reads "a green star" and two unknown words
+    texts.write_text(f"{SENTENCE}\n\nzzz\n{own}\n")
     assert main([str(photos / "0.png"), str(texts), "--model", str(found.path), "--json"]) == 1  # zzz is not known
     output = capsys.readouterr()
     records = [json.loads(line) for line in output.out.splitlines()]
-    assert {record["sentence"] for record in records} == {SENTENCE, "a green star ."}
+    assert {record["sentence"] for record in records} == {SENTENCE, own}
     assert np.all(np.diff([record["score"] for record in records]) <= 0)
     assert output.err.count("\n") == 1
     assert "'zzz' has no word that the model knows" in output.err
+
+
+def test_the_regions_of_the_words_of_a_caption_are_drawn(found, photos, tmp_path, capsys):
+    path = tmp_path / "regions.png"
+    assert caption.main([str(photos / "0.png"), "--model", str(found.path), "--regions", str(path)]) == 0
+    words = capsys.readouterr().out.split(": ")[1].split()
+    pictures = 1 + len(words)
+    assert read_image(path).shape[0] > 100 * -(-pictures // 7)
 
 
 def test_an_unknown_word_is_named(found, photos, tmp_path, capsys):

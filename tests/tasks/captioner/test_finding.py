@@ -17,7 +17,7 @@ def finder(found):
 
 def word(relevance, text="dog") -> FoundWord:
     relevance = np.array(relevance, float)
-    return FoundWord(word=text, is_known=True, score=float(relevance.sum()), relevance=relevance)
+    return FoundWord(word=text, is_known=True, score=float(relevance.sum()), relevance=relevance, fit=relevance)
 
 
 def test_a_region_is_what_is_connected_with_the_maximum():
@@ -37,10 +37,10 @@ def test_a_position_in_words(relevance, where):
 
 def test_telling_words_have_at_least_an_equal_share():
     words = [word([[0.5, 0.1]], "dog"), word([[0.1, 0.0]], "a"), word([[-0.3, 0.2]], "in"), word([[0.0, 0.3]], "snow")]
-    match = Match(score=0.9, words=words)
+    match = Match(sentence="Dog!", score=0.9, words=words)
     assert [each.word for each in match.telling] == ["dog", "snow"]
     assert as_text("x.jpg", match) == "0.900  x.jpg  (dog middle left, snow middle right)"
-    assert Match(score=-0.2, words=[word([[-0.2, -0.1]])]).telling == []
+    assert Match(sentence="dog", score=-0.2, words=[word([[-0.2, -0.1]])]).telling == []
 
 
 def test_scores_are_products_and_sums_of_shares(finder):
