@@ -17,7 +17,7 @@ COMMON = {"train": "scenes", "evaluate": "--split test", "export": ""}  # verbs 
 EXAMPLES = {
     "captioner": {
         **COMMON,
-        "caption": "photo.jpg --attention out.png",
+        "caption": "photo.jpg --regions out.png",
         "find": '"a dog runs through the snow" photos/',
         "train_finder": "--model RUN",
     },

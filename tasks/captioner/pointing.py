@@ -179,7 +179,7 @@ def named_in_pairs(pairs: np.ndarray, captions: Sequence[Sequence[Sequence[int]]
     return named
 
 
-def grids_of_pairs(split: Split, pairs: np.ndarray, encoder: keras.Sequential) -> np.ndarray:
+def grids_of_pairs(split: Split, pairs: np.ndarray, encoder: keras.Model) -> np.ndarray:
     """The grids of pairs of photos side by side, `(pairs, rows, columns, channels)`."""
     grids, size = [], encoder.input_shape[1]
     for start in range(0, len(pairs), BATCH):
