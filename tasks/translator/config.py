@@ -23,7 +23,7 @@ from shared.errors import FieldError, UserError
 from shared.languages import language_name, primary_language
 from shared.recipe import Recipe
 from shared.runs import Run, RunError
-from tasks.translator.conventions import are_known
+from tasks.translator.forms import are_known
 
 TASK = "translator"
 # The released models of each direction, the default one first: of those that are there, commands use the first one.

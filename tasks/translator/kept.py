@@ -1,4 +1,4 @@
-"""Numbers, names and addresses that a translation must have as its sentence has them.
+"""Numbers, names and addresses that a translation must have, and what is done if it lacks one.
 
 Numbers, dates, times and prices may have the form of the target language, in which a placeholder is replaced by them:
 "12,50" becomes "12.50" (`conventions`). Everything else is copied.
@@ -11,14 +11,17 @@ most attention to the span is replaced.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, product
 
 import numpy as np
 
 from shared.languages import primary_language
 from shared.vocabulary import Vocabulary
-from tasks.translator.conventions import AFTER_NUMBER, NAMED_DATES, Forms, localised, occurrence
+from tasks.translator.conventions import Value, find_values
+from tasks.translator.forms import Forms, occurrence
 from tasks.translator.translation import Kept, Translation
 
 NUMBERS = ("5", "3", "4", "10", "2", "6", "7", "8")
@@ -27,44 +30,9 @@ VARIANTS = 4  # of the placeholders that are tried
 RARE = 3  # tokens of a word that training had seldom
 VERY_RARE = 5  # of one that is no country either: a model that has learned to copy names knows what else is translated
 MAX_WORD = 500  # characters; in a longer one no span is searched, which takes time that is quadratic in its length
+QUOTES = "\"'\u2019»«”“"
 MOST_LETTERS = 2.4  # a token of a name; nouns are composed of longer ones
 
-_FIGURES = r"(?:\d{1,3}(?:[ ]\d{3})+|\d+(?:[.,]\d+)*)(?:,\d+)?"
-_CAPITALISED = r"(?:[ ][A-ZÀ-Ý][a-zà-ÿß][\w'-]*)"
-# A span of several words. Streets are those of English, German and French.
-_PHRASE = re.compile(
-    rf"""(?<![\w.,:/+-])(?:
-      {"|".join(pattern.replace(" ", "[ ]") for patterns in NAMED_DATES.values() for pattern in patterns)}
-    | (?:\+\d{{1,3}}|\(?0\d{{1,4}}\)?|\(\d{{3}}\))(?:[ ]?[-/(]?\d{{2,}}\)?|[ ]\d(?=[ ]\d))+(?:[ /-]\d+)*  # +49 30 12345
-    | \d{{1,2}}(?:[:.]\d{{2}})?[ ]?[aApP](?:\.[mM]\.|[mM]\b)                                 # 2:30 p.m.
-    | \d{{1,2}}(?:[:.]\d{{2}})?[ ]Uhr\b                                                      # 14:30 Uhr
-    | \d{{1,2}}[ ]?h(?:[ ]?\d{{2}})?(?!\w)                                                   # 14 h 30
-    | (?:[€$£][ ]?{_FIGURES}|[-\u2212]?{_FIGURES}[ ]?(?:{AFTER_NUMBER})(?![\w'’]))  # €5  3,5 km
-    | \d{{1,3}}(?:[ ]\d{{3}})+(?:,\d+)?(?!\d)                                                # 1 234 567,5
-    | \d{{1,3}}[a-z]?,?[ ](?:rue|avenue|boulevard|place|chemin|allée|quai|impasse)           # 12 rue des Lilas
-      (?:[ ](?:de[ ]l'\w+|d'\w+|des?|du|la|les)(?!\w)|{_CAPITALISED})+(?:,[ ]\d{{5}}{_CAPITALISED}+)?
-    | \d{{1,4}}[A-Za-z]?{_CAPITALISED}+?[ ](?:Street|St\.|Road|Avenue|Lane|Drive|Square|Court|Way)\b  # 5 Mill Lane
-      (?:,{_CAPITALISED}+(?:[ ][A-Z]{{1,2}}\d{{1,2}}[A-Z]?[ ]\d[A-Z]{{2}}|[ ]\d{{5}})?)?
-    | [A-ZÄÖÜ][\w-]*(?:straße|strasse|str\.|weg|gasse|allee|platz|ring|damm|ufer)[ ]\d+[a-z]?  # Lindenweg 3
-      (?:,[ ]\d{{5}}{_CAPITALISED}+)?
-    | (?:[A-Z]{{2,5}}|[A-Z]+-[A-Z])[ ]\d+(?!\w|[.,:]\d)                                         # LH 452
-    )""".replace("(?P<month>", "(?:")
-    .replace("(?P<day>", "(?:")
-    .replace("(?P<year>", "(?:"),
-    re.VERBOSE,
-)
-
-# A span is a word, or part of one, without the punctuation around it.
-_SPAN = re.compile(
-    r"""(?:https?://|ftp://|www\.)\S*[^\s.,;:!?)\]}"'»”]     # an address of the web
-    | [\w.+-]+@[\w-]+(?:\.[\w-]+)+                           # of e-mail
-    | (?:[\w-]+\.)+[a-z]{2,6}(?:/\S*[^\s.,;:!?)\]}"'»”]|(?!\w|\.\w))  # example.com/page, notes.txt
-    | [@#]\w[\w-]*                                           # a user, a tag
-    | (?:/[\w.-]+){2,}                                       # a path
-    | (?:[A-Z]{1,5}-)*[^\W\d_]*\d(?:[\w.,:/’'+-]*\w)?(?:[%°€$£])?            # 37  12,50  14:30  A380  4K  50%
-    """,
-    re.VERBOSE,
-)
 _WORD = re.compile(r"[^\W\d_][\w’'.-]*[^\W_]|[^\W\d_]")
 _NOUNS_ARE_CAPITALISED = ("de", "lb")
 
@@ -82,7 +50,11 @@ class Span:
 
     @property
     def is_number(self) -> bool:
-        return self.text[:1].isdigit()
+        return self.text.lstrip("€$£¥+-\u2212")[:1].isdigit()
+
+    def ends(self, words: Sequence[str]) -> bool:
+        """Whether its full stop ends the sentence of these words too: "at 2:30 p.m." """
+        return self.text.endswith(".") and self.stop == len(words) and not self.after.strip(QUOTES)
 
 
 def find_spans(
@@ -93,36 +65,45 @@ def find_spans(
     A single word is a name if it has at least `rare` tokens. Without `phrases` no span but a name has several words.
     """
     words = sentence.split(" ")
-    found = _phrases(words) if phrases else []
-    taken = {index for start, stop, _ in found for index in range(start, stop)}
-    for i, word in enumerate(words):
-        if i not in taken and len(word) <= MAX_WORD and (match := _SPAN.search(word)):
-            found.append((i, i + 1, match.span()))
-            taken.add(i)
+    starts = [0, *accumulate(len(word) + 1 for word in words)][:-1]
+    ends = [start + len(word) for start, word in zip(starts, words, strict=True)]
+    if phrases and max(map(len, words)) <= MAX_WORD:
+        parts = [(0, len(sentence))]
+    else:
+        parts = [(start, end) for start, end in zip(starts, ends, strict=True) if end - start <= MAX_WORD]
+    found = [value for part in parts for value in find_values(sentence, language, target, *part)]
+    found = _of_whole_words(found, sentence)
+    taken = {i for value in found for i in range(*_words_of(value, starts))}
     for start, stop in _names(words, vocabulary, language, rare):
         first, last = _WORD.search(words[start]), _WORD.search(words[stop - 1])
         if first and last and not taken & {*range(start, stop)}:
-            before_last = sum(len(word) + 1 for word in words[start : stop - 1])
-            found.append((start, stop, (first.start(), before_last + last.end())))
+            begin, end = starts[start] + first.start(), starts[stop - 1] + last.end()
+            found.append(Value(begin, end, (sentence[begin:end],)))
     spans = []
-    for start, stop, (begin, end) in sorted(found):
-        text = " ".join(words[start:stop])
-        span = text[begin:end]
-        spans.append(Span(start, stop, text[:begin], span, text[end:], localised(span, language, target)))
+    for value in sorted(found, key=lambda value: value.start):
+        start, stop = _words_of(value, starts)
+        before, after = sentence[starts[start] : value.start], sentence[value.stop : ends[stop - 1]]
+        spans.append(Span(start, stop, before, sentence[value.start : value.stop], after, value.forms))
     return spans
 
 
-def _phrases(words: Sequence[str]) -> list[tuple[int, int, tuple[int, int]]]:
-    """First and last word, exclusive, of the spans of several words, and where they begin and end in these words."""
-    sentence, found = " ".join(words), []
-    if max(map(len, words)) > MAX_WORD or sentence.isupper():
-        return []
-    for match in _PHRASE.finditer(sentence):
-        start = sentence.count(" ", 0, match.start())
-        stop = start + match[0].count(" ") + 1
-        begin = match.start() - sum(len(word) + 1 for word in words[:start])
-        found.append((start, stop, (begin, begin + len(match[0]))))
-    return found
+def _words_of(value: Value, starts: Sequence[int]) -> tuple[int, int]:
+    """The first and last word, exclusive, of a value, from where the words start."""
+    return bisect_right(starts, value.start) - 1, bisect_left(starts, value.stop)
+
+
+def _of_whole_words(values: Sequence[Value], sentence: str) -> list[Value]:
+    """The values, of which those that share a word are one: "3 km/20 min"."""
+    whole: list[Value] = []
+    for value in values:
+        between = sentence[whole[-1].stop : value.start] if whole else " "
+        if " " in between:
+            whole.append(value)
+        else:
+            first = whole.pop()
+            forms = tuple(f"{start}{between}{end}" for start, end in product(first.forms, value.forms))
+            whole.append(Value(first.start, value.stop, forms))
+    return whole
 
 
 def _names(words: Sequence[str], vocabulary: Vocabulary, language: str, rare: int) -> list[tuple[int, int]]:
@@ -203,9 +184,11 @@ def _is_known(word: str, vocabulary: Vocabulary) -> bool:
 def with_placeholders(sentence: str, spans: Sequence[Span], chosen: Sequence[str]) -> str:
     """The sentence with a placeholder in the stead of each span."""
     words = sentence.split(" ")
+    written = [*words]
     for span, placeholder in sorted(zip(spans, chosen, strict=True), key=lambda pair: -pair[0].start):
-        words[span.start : span.stop] = [f"{span.before}{placeholder}{span.after}"]
-    return " ".join(words)
+        stop = "." if span.ends(words) else ""
+        written[span.start : span.stop] = [f"{span.before}{placeholder}{stop}{span.after}"]
+    return " ".join(written)
 
 
 def restored(
@@ -248,7 +231,8 @@ def restored(
             start, end = core.span() if (core := _WORD.search(word)) else (0, len(word))
         else:  # the word translates another one, so it stays
             start, end, word = 0, 0, f" {word}"
-        replaced[target] = f"{word[:start]}{span.forms[0]}{word[end:]}"
+        rest = word[end:].removeprefix(".") if span.forms[0].endswith(".") else word[end:]
+        replaced[target] = f"{word[:start]}{span.forms[0]}{rest}"
     words, rows = [], []
     for t, word in enumerate(translation.words):
         parts = replaced.get(t, word).split(" ")

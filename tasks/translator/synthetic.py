@@ -5,7 +5,7 @@
                   Kairmann has left.                  Kairmann ist gegangen.
     appended      I am tired (info@zell.org).         Ich bin müde (info@zell.org).
 
-The sentence has any form of its value, its translation the first one (`conventions`). Equal seeds give equal pairs.
+The sentence has any form of its value, its translation the first one (`forms`). Equal seeds give equal pairs.
 """
 
 import random
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.languages import primary_language
-from tasks.translator.conventions import LANGUAGES, Forms, occurrence
+from tasks.translator.forms import LANGUAGES, Forms, occurrence
 from tasks.translator.templates import HELD_OUT, TEMPLATES
 from tasks.translator.values import KINDS, draw, invented_name
 

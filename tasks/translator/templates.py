@@ -4,7 +4,7 @@ The last `HELD_OUT` of a kind are for measuring alone: no training sees them.
 """
 
 HELD_OUT = 2
-Template = tuple[str, str, str]  # English, German, French, as in `conventions.LANGUAGES`
+Template = tuple[str, str, str]  # English, German, French, as in `forms.LANGUAGES`
 
 TEMPLATES: dict[str, list[Template]] = {
     "number": [

@@ -9,7 +9,7 @@ Names of people, firms and streets are made of syllables; no real person has the
 import random
 from collections.abc import Callable
 
-from tasks.translator.conventions import (
+from tasks.translator.forms import (
     LANGUAGES,
     UNITS,
     Forms,

@@ -10,6 +10,7 @@ import shared.runs
 from shared.cli import TrainingOptions
 from shared.runs import Run
 from tasks.translator.config import SCENES, Config
+from tasks.translator.conventions import find_values
 from tasks.translator.inference import PairScorer, Translator
 from tasks.translator.train import train
 from tasks.translator.translation import Translation
@@ -73,3 +74,8 @@ def translation(words, attention, source_words) -> Translation:
         words=words, probabilities=np.arange(len(words)) / 10, source_words=source_words, attentions=[attention],
         unknown=[],
     )  # fmt: skip
+
+
+def found(sentence: str, source: str, target: str) -> list[tuple[str, str]]:
+    """The values of a sentence, each with its first form."""
+    return [(sentence[value.start : value.stop], value.forms[0]) for value in find_values(sentence, source, target)]

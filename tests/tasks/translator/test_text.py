@@ -104,7 +104,7 @@ def test_words_that_are_unknown_keep_their_letters():
 @pytest.mark.parametrize(
     ("sentence", "expected"),
     [
-        ("Ein Hund, 37 mit 12,50 €.", ["37", "12,50 €"]),
+        ("Ein Hund, 37 mit 12,50 €.", ["37", "12,50"]),  # the target language is not named
         ("(www.uni.de/x?a=1), a.b@c.org: https://t.co/Xy.", ["www.uni.de/x?a=1", "a.b@c.org", "https://t.co/Xy"]),
         ("Ein Hund mit Kofi Annan läuft", ["Kofi Annan"]),
         ("Ein Schäferhund läuft mit 14:30 A380 @me #x50 50%.", ["14:30", "A380", "@me", "#x50", "50%"]),
@@ -170,6 +170,34 @@ def test_a_span_is_written_as_in_the_language_of_the_translation():
     assert kept.by_model(dataclasses.replace(best, kept=[]), spans).kept == [Kept("€12.50", 3, 3, "model")]
     assert kept.lost(spans, dataclasses.replace(best, text="A dog for 12.50 euros!")) == []
     assert kept.lost(spans, dataclasses.replace(best, text="A dog for 12,50 €!")) == spans
+
+
+def test_values_that_share_a_word_are_one_span():
+    (span,) = kept.find_spans("es sind 3 km/20,5 km.", VOCABULARY, "de", "en")
+    assert (span.start, span.stop, span.text, span.after) == (2, 5, "3 km/20,5 km", ".")
+    assert span.forms[0] == "3 km/20.5 km"
+    assert [span.text for span in kept.find_spans("a 5€/10$ x", VOCABULARY, "en", "de")] == ["5€/10$"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "languages", "written", "expected"),
+    [
+        ("ein Hund um 2:30 p.m.", ("en", "de"), "ein Hund um 5.", "A dog 14:30 Uhr."),
+        ("ein Hund um 14:30 Uhr.", ("de", "en"), "ein Hund um 5.", "A dog 2:30 p.m."),
+        ("(um 2:30 p.m.) ein Hund.", ("en", "de"), "(um 5) ein Hund.", "A dog 14:30 Uhr."),
+        ("um 2:30 p.m. ein Hund.", ("en", "de"), "um 5 ein Hund.", "A dog 14:30 Uhr."),
+        ('"ein Hund um 2:30 p.m."', ("en", "fr"), '"ein Hund um 5."', "A dog 14 h 30."),
+    ],
+)
+def test_the_full_stop_of_an_abbreviation_ends_the_sentence_too(sentence, languages, written, expected):
+    spans = kept.find_spans(sentence, VOCABULARY, *languages)
+    assert kept.with_placeholders(sentence, spans, ["5"]) == written
+    words = ["A", "dog", "5."]
+    best = kept.restored(
+        translation(words, np.eye(3, len(written.split()) + 1), written.split()), sentence, spans, ["5"]
+    )
+    assert best is not None
+    assert best.text == expected
 
 
 def test_a_name_of_one_word_where_nouns_have_small_letters():
