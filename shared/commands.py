@@ -1,6 +1,7 @@
 """The commands that every task has with the same options: evaluate and export."""
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from shared.outputs import check_outputs
 from shared.runs import Run
 
 Options = TypeVar("Options", bound=EvaluationOptions)
+Export = TypeVar("Export", bound=ExportOptions)
 
 
 def evaluate(
@@ -58,12 +60,13 @@ def export(
     program: str,
     description: str | None,
     write: Callable[..., Path],
-    kind: type[ExportOptions] = ExportOptions,
+    kind: type[Export] = ExportOptions,
+    model: Callable[[Export], str | None] = attrgetter("model"),
 ) -> None:
     """Reads the options of an export and writes the SavedModel with the task's `write(model, beam)`.
 
-    Raises BackendError unless TensorFlow is the backend.
+    `model` says which run or folder the options name. Raises BackendError unless TensorFlow is the backend.
     """
     options = parse(kind, arguments, program, description)
     require_tensorflow("a SavedModel", as_backend=True)
-    print(write(options.model, options.beam))
+    print(write(model(options), options.beam))

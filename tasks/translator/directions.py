@@ -7,7 +7,7 @@ one, such as "OK", has the language of the first model.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from shared.languages import is_known, language_name, primary_language
@@ -67,7 +67,8 @@ class LineTranslators:
         return [found[i] for i in range(len(lines))]
 
 
-def guessed_language(text: str, expected: Sequence[str]) -> str:
+@lru_cache(maxsize=1024)  # of the lines of a batch, which are asked for several times
+def guessed_language(text: str, expected: tuple[str, ...]) -> str:
     """The code of the language of a text; one of the expected languages, the first one if in doubt.
 
     >>> guessed_language("Où est la gare ?", ("de", "en")), guessed_language("OK", ("de", "en"))

@@ -1,12 +1,15 @@
 """Measures a trained translator, or an ensemble, on a split.
 
     python -m tasks.translator.evaluate [--model RUN ...] [--split dev|test] [--beam 5] [--worst 5] [--json]
+    python -m tasks.translator.evaluate --from en --to fr     # the released model of the direction
     python -m tasks.translator.evaluate --source-file a.de --target-file a.en       # or --pairs-file a.tmx: your own
     python -m tasks.translator.evaluate --outputs a.out --source-file a.de --target-file a.en     # no model translates
 
     BLEU               sacreBLEU, with its signature, and its 95 % interval by bootstrap; the tokenizer is that of the
                        target language
-    BLEU lower case    the same, both sides in lower case, as in published results on Multi30k
+    BLEU lower case    the same, both sides in lower case
+    BLEU Moses         BLEU of tokens of Moses, in lower case and with normalised punctuation, by sacremoses, as in
+                       published results on Multi30k; not of languages that another tokenizer than 13a suits
     chrF               character n-grams (Popović 2015)
     exact              fraction of translations that equal the reference
     BLEU by length     by number of words of the sentence
@@ -32,7 +35,7 @@ from shared.cli import EvaluationOptions, command, parse
 from shared.errors import UserError
 from shared.runs import Run
 from tasks.translator import card
-from tasks.translator.config import Config, find_run, own_files
+from tasks.translator.config import Config, own_files
 from tasks.translator.options import SearchOptions
 from tasks.translator.scoring import alignment_error_rate, copied, translation_scores
 from tasks.translator.synthetic import copying_cases
@@ -128,7 +131,7 @@ def main(arguments: list[str]) -> None:
     if options.outputs and not options.outputs.exists():
         raise UserError(f"--outputs {options.outputs}: no such file; translations, one a line, were expected")
     files = options.files
-    runs = [find_run(model) for model in options.model or (None,)]
+    runs = list(map(options.find_run, options.model or (None,)))
     import datasets
 
     config = runs[0].read_config(Config)

@@ -1,6 +1,7 @@
 """Writes a trained translator as a SavedModel, text in and text out.
 
     python -m tasks.translator.export [RUN] [--beam 5]
+    python -m tasks.translator.export --from en --to fr     # the released model of the direction
 
 Endpoints, all for any batch size:
 
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 from shared import commands
 from shared.cli import command
 from tasks.translator.config import find_run
+from tasks.translator.options import DirectedExportOptions
 
 if TYPE_CHECKING:
     from shared.export import Endpoint
@@ -182,7 +184,10 @@ def parity_check(translator: "Translator", scorer: "PairScorer") -> Callable[[An
 
 @command
 def main(arguments: list[str]) -> None:
-    commands.export(arguments, "tasks.translator.export", __doc__, export)
+    def model(options: DirectedExportOptions) -> str:
+        return str(options.find_run(options.model).path)
+
+    commands.export(arguments, "tasks.translator.export", __doc__, export, DirectedExportOptions, model)
 
 
 if __name__ == "__main__":

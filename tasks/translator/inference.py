@@ -14,6 +14,7 @@ import numpy as np
 
 from shared.batching import pad
 from shared.errors import ListError, UserError, check_list, shown
+from shared.languages import primary_language
 from shared.sentences import separator, split_clauses, split_sentences
 from shared.training import Loaded
 from shared.vocabulary import WordVocabulary
@@ -178,6 +179,10 @@ class Translator:
     def _batch_tokens(self) -> int:
         """Tokens of a batch; fewer with a wide beam and a large vocabulary, whose scores would fill the memory."""
         return max(1, min(BATCH_TOKENS, MAX_SCORES // (self.config.beam * len(self.vocabulary.target))))
+
+    def language(self, text: str) -> str:
+        """The code of the language that a text is taken for: that of the model; `LineTranslators` guesses it."""
+        return primary_language(self.config.source)
 
     def refusal(self, text: str) -> str | None:
         """Why a text cannot be translated: one of its clauses is more than twice as long as sentences of training."""

@@ -1,4 +1,4 @@
-"""The options that `translate` and `evaluate` have in common."""
+"""The options that several commands have in common."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,14 +7,35 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from shared.bounds import MAX_BEAM, Bounds, Weight
+from shared.cli import ExportOptions
 from shared.runs import Run
+from tasks.translator.config import find_run
 
 if TYPE_CHECKING:
     from tasks.translator.fusion import LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions:
+class DirectionOptions:
+    """From which language to which a model translates."""
+
+    source: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """Language of the sentences, such as de or German; default: that of the model."""
+    target: Annotated[str | None, tyro.conf.arg(name="to")] = None
+    """Language of the translations; default: that of the model."""
+
+    def find_run(self, model: str | None) -> Run:
+        """The run that `--model` names, else that of the direction, see `config.find_run`."""
+        return find_run(model, self.source, self.target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectedExportOptions(DirectionOptions, ExportOptions):
+    """Which model is exported, and with which search."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(DirectionOptions):
     """Which models translate, and with which search."""
 
     model: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

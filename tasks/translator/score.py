@@ -1,6 +1,7 @@
 """Prints the log-probability of given translations.
 
     python -m tasks.translator.score "Ein Hund läuft." "A dog is running." "Ein Hund läuft." "A cat is running."
+    python -m tasks.translator.score --from en --to fr "A dog is running." "Un chien court."
     python -m tasks.translator.score --source-file a.de --target-file a.en --json
     paste a.de a.en | python -m tasks.translator.score --pairs-file -
 
@@ -23,7 +24,8 @@ from shared.cli import ModelOptions, OutputOptions, Results, command, parse
 from shared.errors import UserError, shortened
 from shared.outputs import check_outputs
 from shared.text import check_readable, read_batches
-from tasks.translator.config import Config, find_run, own_files
+from tasks.translator.config import Config, own_files
+from tasks.translator.options import DirectionOptions
 
 if TYPE_CHECKING:
     from tasks.translator.inference import PairScore
@@ -32,7 +34,7 @@ MOST = 256  # pairs that are scored together, in batches of similar length
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(ModelOptions, OutputOptions):
+class Arguments(DirectionOptions, ModelOptions, OutputOptions):
     texts: tyro.conf.Positional[tuple[str, ...]] = ()
     """A sentence, its translation, the next sentence, its translation, and so on."""
     source_file: Path | None = None
@@ -104,7 +106,7 @@ def check(options: Arguments) -> None:
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.translator.score", __doc__)
     check(options)
-    run = find_run(options.model)
+    run = options.find_run(options.model)
     config = run.read_config(Config)
     batches = read_pairs(options, (config.source, config.target))
     check_outputs(

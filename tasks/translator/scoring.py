@@ -93,6 +93,19 @@ def _bleu(tokenizer: str, lowercase: bool) -> "BLEU":
     return BLEU(tokenize=tokenizer, lowercase=lowercase, force=True)
 
 
+def moses_tokenised(texts: Sequence[str], language: str) -> list[str]:
+    """The texts in lower case, with normalised punctuation, as tokens of Moses between spaces.
+
+    So are the texts of Multi30k's results prepared (Elliott et al. 2017): `lowercase.perl`,
+    `normalize-punctuation.perl`, `tokenizer.perl`, here those of sacremoses.
+    """
+    from sacremoses import MosesPunctNormalizer, MosesTokenizer
+
+    code = primary_language(language) or "en"
+    normalise, tokenizer = MosesPunctNormalizer(code, perl_parity=True).normalize, MosesTokenizer(code)
+    return [tokenizer.tokenize(normalise(text.lower()), return_str=True) for text in texts]
+
+
 def translation_scores(
     outputs: Sequence[str],
     references: Sequence[str],
@@ -116,6 +129,7 @@ def translation_scores(
         "BLEU": round(bleu.score(outputs), 2),
         "BLEU interval": f"{mean - half:.1f} to {mean + half:.1f}",
         "BLEU lower case": round(Bleu(language, references, bleu.tokenizer, lowercase=True).score(outputs), 2),
+        **_moses_scores(outputs, references, language, bleu.tokenizer),
         "chrF": round(CHRF().corpus_score(outputs, [references]).score, 2),
         "exact": round(sum(map(str.__eq__, outputs, references)) / len(outputs), 4),
     }
@@ -127,6 +141,14 @@ def translation_scores(
             for name, rows in _by_length(sources).items()
         }
     return {**scores, "protocol": bleu.signature}
+
+
+def _moses_scores(outputs: Sequence[str], references: Sequence[str], language: str, tokenizer: str) -> dict[str, float]:
+    """BLEU of the texts as `moses_tokenised` has them; none of languages that need another tokenizer."""
+    if tokenizer != TOKENIZERS[0]:
+        return {}
+    outputs, references = (moses_tokenised(texts, language) for texts in (outputs, references))
+    return {"BLEU Moses": round(Bleu(language, references, "none").score(outputs), 2)}
 
 
 def _by_length(sources: Sequence[str]) -> dict[str, list[int]]:

@@ -14,6 +14,7 @@ translated. Numbers, names and addresses stay as they are, or are written as in 
 
 Without --model the released model of the direction translates. Without --from too the language of each line is guessed,
 and a line in a language that no released model translates is reported. English becomes German unless --to says another.
+`--json` says under `source_language` which language each line is taken for, as a code such as "de".
 """
 
 import sys
@@ -54,7 +55,7 @@ class Arguments(SearchOptions, OutputOptions):
     source: Annotated[str | None, tyro.conf.arg(name="from")] = None
     """Language of the sentences, such as de or German; default: guessed for each line, unless --model is given."""
     target: Annotated[str | None, tyro.conf.arg(name="to")] = None
-    """Language of the translations; default: that of the first released model."""
+    """Language of the translations; default: that of the first released model of each language."""
     n_best: Beam = 1
     """Number of translations of each sentence; with more than one, their probabilities are written too."""
     moses: bool = False
@@ -67,10 +68,11 @@ class Arguments(SearchOptions, OutputOptions):
     """Write the word alignment, one sentence a line: 0-0 1-2 ..., source index first."""
 
 
-def as_record(sentence: str, translations: "Sequence[Translation]") -> dict[str, Any]:
-    """The JSON object of a sentence."""
+def as_record(sentence: str, language: str, translations: "Sequence[Translation]") -> dict[str, Any]:
+    """The JSON object of a sentence, whose language is guessed unless the model decides it."""
     return {
         "source": sentence,
+        "source_language": language,
         "unknown": translations[0].unknown if translations else [],
         "translations": [
             {
@@ -151,7 +153,7 @@ def find_runs(options: Arguments) -> list[Run]:
             raise UserError("--language-model is of one language; --from or --to was expected beside it")
         if guessed:
             return list(map(find_run, guessed))
-    return [find_run(model, options.source, options.target) for model in options.model or (None,)]
+    return list(map(options.find_run, options.model or (None,)))
 
 
 @command
@@ -195,7 +197,8 @@ def main(arguments: list[str]) -> int:
         pharaoh = stack.enter_context(Output(options.pharaoh)) if options.pharaoh else None
         for index, (line, translations) in enumerate(translate_batches(translator, batches, failed)):
             best = translations[: options.n_best]
-            results.write(as_record(line, best), as_text(index, line, best, options))
+            record = as_record(line, translator.language(line), best) if options.json else {}
+            results.write(record, as_text(index, line, best, options))
             if pharaoh:
                 links = " ".join(f"{i}-{j}" for i, j in (best[0].alignment if best else ()))
                 pharaoh.write(f"{links}\n".encode())

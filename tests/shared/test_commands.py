@@ -88,6 +88,17 @@ def test_export_reads_model_and_beam_and_prints_the_folder(capsys):
     assert capsys.readouterr().out == "exported/1\n" * 3
 
 
+def test_export_of_the_model_that_other_options_name():
+    written: list[tuple] = []
+
+    def write(*arguments) -> Path:
+        written.append(arguments)
+        return Path("1")
+
+    export(["first"], "x", "y", write, model=lambda options: f"{options.model}-de")
+    assert written == [("first-de", None)]
+
+
 @pytest.mark.parametrize("beam", ["0", "101"])
 def test_export_refuses_a_beam_outside_its_range(beam):
     with pytest.raises(UserError, match=f"--beam {beam}: a number from 1 to 100 was expected"):

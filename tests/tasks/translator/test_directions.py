@@ -1,6 +1,8 @@
 """The language of a line, and the model that translates it."""
 
 import json
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,27 @@ def test_the_runs_of_a_command(runs):
     assert names(model=("mine", "mine")) == ["mine", "mine"]
 
 
+@pytest.mark.parametrize("command", ["evaluate", "score", "export"])
+def test_other_commands_choose_the_model_of_the_direction(runs, monkeypatch, command):
+    module, found = import_module(f"tasks.translator.{command}"), []
+    if command == "score":
+        monkeypatch.setattr("tasks.translator.inference.PairScorer.load", lambda path: _stop(found, path))
+        arguments = ["one", "un"]
+    else:
+        at = {"evaluate": "shared.commands.evaluate", "export": "tasks.translator.export.export"}[command]
+        monkeypatch.setattr(at, lambda *values, **_: _stop(found, values[-3].path if len(values) > 2 else values[0]))
+        arguments = []
+    assert module.main([*arguments, "--from", "en", "--to", "French"]) == 2
+    assert [Path(path).name for path in found] == ["multi30k-en-fr"]
+    assert module.main([*arguments, "--from", "es"]) == 2
+    assert len(found) == 1
+
+
+def _stop(found: list[str], path: str) -> None:
+    found.append(path)
+    raise UserError("enough")
+
+
 @pytest.mark.parametrize(
     ("language", "text"),
     [
@@ -112,6 +135,7 @@ def test_each_line_goes_to_the_model_of_its_language(runs):
         "seems to be French; there are models for German to English, English to German, English to French; "
         "--from names the language of all lines"
     )
+    assert [translators.language(line) for line in (*lines, "Je ne sais pas.")] == ["en", "de", "en", "fr"]
     assert translators.refusal("This is a long line. " * 5) == "is too long"
     french = LineTranslators(load, "fr")
     assert french(["How are you today?"]) == [["multi30k-en-fr: How are you today?"]]

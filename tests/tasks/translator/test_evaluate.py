@@ -30,6 +30,10 @@ def test_wrong_usage_is_refused(trained, capsys):
     assert main(["--beam", "0"]) == 2
     assert main(["--language-model-weight", "-1"]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+    assert main(["--from", "de", "--to", "en"]) == 2
+    assert "no model translates from German to English; there is no released model" in capsys.readouterr().err
+    assert main(["--model", "a-en-de", "--to", "fr"]) == 2
+    assert "a-en-de translates from English to German; a model to French was expected" in capsys.readouterr().err
 
 
 def test_own_files_and_outputs_that_exist(trained, tmp_path, capsys):

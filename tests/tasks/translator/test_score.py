@@ -41,6 +41,7 @@ def test_wrong_usage_is_one_line(tmp_path, capsys):
         (["--source-file", str(tmp_path / "a")], "--source-file and --target-file were expected together"),
         (["one", "eins", "--pairs-file", "-"], "name either"),
         (["one", "eins", "--model", "none"], "none: neither a folder nor a run"),
+        (["one", "eins", "--from", "de"], "no model translates from German"),
         (["one", "eins", "--output", str(tmp_path / "nowhere" / "a")], "there is no folder"),
     ):
         assert main(arguments) == 2

@@ -5,7 +5,14 @@ import importlib.util
 import pytest
 
 from shared.errors import UserError
-from tasks.translator.scoring import Bleu, alignment_error_rate, bleu_tokenizer, copied, translation_scores
+from tasks.translator.scoring import (
+    Bleu,
+    alignment_error_rate,
+    bleu_tokenizer,
+    copied,
+    moses_tokenised,
+    translation_scores,
+)
 from tasks.translator.synthetic import Case
 
 
@@ -34,6 +41,27 @@ def test_alignment_error_rate_by_hand():
     assert alignment_error_rate(references, references) == 0
     assert alignment_error_rate([{(0, 0)}, set()], references) == pytest.approx(0.5)  # 1 - 2 / (1 + 3)
     assert alignment_error_rate([{(0, 0), (2, 2)}, {(0, 1)}], references) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("en", "It's 2:30 p.m., isn\u2019t “it”?", "it &apos;s 2 : 30 p.m. , isn &apos;t &quot; it &quot; ?"),
+        ("fra", "L'été  dure 12,50 jours.", "l&apos; été dure 12,50 jours ."),
+        ("de", "Ein T-Shirt (rot) & mehr", "ein t-shirt ( rot ) &amp; mehr"),
+        ("phones", "K AE1 T", "k ae1 t"),
+        ("en", "", ""),
+    ],
+)
+def test_tokens_of_moses(language, text, expected):
+    assert moses_tokenised([text], language) == [expected]
+
+
+def test_bleu_of_tokens_of_moses():
+    scores = translation_scores(["Don\u2019t run so fast, Tom!"], ["don't run so fast , tom !"], language="en")
+    assert scores["BLEU Moses"] == pytest.approx(100)
+    assert scores["BLEU lower case"] < 90
+    assert "BLEU Moses" not in translation_scores(["我 去"], ["我 去"], language="zh")
 
 
 SENTENCES = {

@@ -59,7 +59,8 @@ def test_probabilities_of_words(capsys):
 def test_json(capsys):
     assert main(["one zyzzyva", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert (record["source"], record["unknown"]) == ("one zyzzyva", ["zyzzyva"])
+    assert (record["source"], record["source_language"]) == ("one zyzzyva", "en")
+    assert record["unknown"] == ["zyzzyva"]
     (best,) = record["translations"]
     assert best["text"] == "zyzzyva eins"
     assert best["alignment"] == [[1, 0], [0, 1]]
