@@ -103,7 +103,7 @@ def moses_tokenised(texts: Sequence[str], language: str) -> list[str]:
 
     code = primary_language(language) or "en"
     normalise, tokenizer = MosesPunctNormalizer(code, perl_parity=True).normalize, MosesTokenizer(code)
-    return [tokenizer.tokenize(normalise(text.lower()), return_str=True) for text in texts]
+    return [" ".join(tokenizer.tokenize(normalise(text.lower()))) for text in texts]
 
 
 def translation_scores(

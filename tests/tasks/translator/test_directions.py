@@ -68,20 +68,20 @@ def test_the_runs_of_a_command(runs):
 @pytest.mark.parametrize("command", ["evaluate", "score", "export"])
 def test_other_commands_choose_the_model_of_the_direction(runs, monkeypatch, command):
     module, found = import_module(f"tasks.translator.{command}"), []
-    if command == "score":
-        monkeypatch.setattr("tasks.translator.inference.PairScorer.load", lambda path: _stop(found, path))
-        arguments = ["one", "un"]
-    else:
-        at = {"evaluate": "shared.commands.evaluate", "export": "tasks.translator.export.export"}[command]
-        monkeypatch.setattr(at, lambda *values, **_: _stop(found, values[-3].path if len(values) > 2 else values[0]))
-        arguments = []
+    name, reads_run = {
+        "evaluate": ("shared.commands.evaluate", lambda options, run, *_, **__: _stop(found, run.path)),
+        "score": ("tasks.translator.inference.PairScorer.load", lambda path: _stop(found, path)),
+        "export": ("tasks.translator.export.export", lambda path, beam: _stop(found, path)),
+    }[command]
+    monkeypatch.setattr(name, reads_run)
+    arguments = ["one", "un"] if command == "score" else []
     assert module.main([*arguments, "--from", "en", "--to", "French"]) == 2
     assert [Path(path).name for path in found] == ["multi30k-en-fr"]
     assert module.main([*arguments, "--from", "es"]) == 2
     assert len(found) == 1
 
 
-def _stop(found: list[str], path: str) -> None:
+def _stop(found: list, path: Path | str) -> None:
     found.append(path)
     raise UserError("enough")
 
