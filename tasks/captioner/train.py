@@ -2,6 +2,7 @@
 
     python -m tasks.captioner.train                                 # scenes, generated: 4 minutes on two cores
     python -m tasks.captioner.train flickr8k --data-dir Flickr8k    # photos: 12 minutes on two cores
+    python -m tasks.captioner.train flickr8k_scst                   # then for CIDEr-D, from the run flickr8k
     python -m tasks.captioner.train photos --corpus holiday/        # photos of your own, with captions
     python -m tasks.captioner.train scenes --units 128 --run small  # any field of `config.py` is an option
     python -m tasks.captioner.train --from flickr8k --epochs 2 --run more  # starts from the weights of a run
@@ -22,7 +23,7 @@ from shared.cli import TrainingOptions, command, training_arguments
 from shared.errors import FieldError
 from shared.native.precompile import compile_ahead
 from shared.runs import safe_name
-from tasks.captioner.config import CORPORA, PRESETS, TASK, Config, find_run
+from tasks.captioner.config import CORPORA, FINDER, PRESETS, TASK, Config, find_run, has_finder
 
 if TYPE_CHECKING:
     from shared.runs import Run
@@ -70,15 +71,15 @@ def fit(
     from shared.fine_tuning import growth
     from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
     from shared.plots import draw_history
-    from shared.training import Evaluation, Loaded, Trainer
+    from shared.training import Evaluation, Loaded, State, Trainer, weights_as_arrays
     from tasks.captioner.data import training_batches, with_grids
     from tasks.captioner.encoder_training import learned_encoder
     from tasks.captioner.evaluate import Arguments, caption_split, measure, split_loss, split_metrics
     from tasks.captioner.model import CaptionSearch, build_model, start_from
     from tasks.captioner.self_critical import self_critical_batches
 
-    if initial and not (run.path / "encoder.safetensors").exists():
-        run.save_weights(initial.run.load_weights("encoder"), "encoder")
+    if initial:
+        take_over(initial, run, vocabulary)
     encoder = learned_encoder(run, config, train_split, vocabulary)
     train_split, dev = (with_grids(split, encoder) for split in (train_split, dev))
     model = build_model(config, vocabulary)
@@ -100,22 +101,37 @@ def fit(
         score = metrics["CIDEr-D"]
         return Evaluation(metrics=metrics, score=score, samples=samples, loss=loss, is_informative=loss is None)
 
-    model.compile(config.build_optimizer(), SequenceCrossEntropy(config.label_smoothing), metrics=[nats_per_token])
-    batches = training_batches(config, train_split, vocabulary)
-    state = Trainer(model, batches, run, evaluate, config, tensorboard=options.tensorboard).fit()
+    by_reward = partial(evaluate, by_loss=False)  # what policies are trained for, whatever the loss
+    if config.epochs:
+        model.compile(config.build_optimizer(), SequenceCrossEntropy(config.label_smoothing), metrics=[nats_per_token])
+        batches = training_batches(config, train_split, vocabulary)
+        state = Trainer(model, batches, run, evaluate, config, tensorboard=options.tensorboard).fit()
+    else:  # the weights of the initial run are those to beat
+        evaluation = by_reward()
+        print("  ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items()))
+        state = State(best_score=evaluation.rank)
+        if not (run.path / "weights.safetensors").exists():
+            run.save_weights(weights_as_arrays(model))
 
     if config.reward_epochs:
         rate = config.reward_learning_rate
-        recipe = replace(config, epochs=config.reward_epochs, learning_rate=rate, warmup_steps=0, schedule="plateau")
+        recipe = replace(config, epochs=config.reward_epochs, learning_rate=rate, schedule="plateau")
         model.disable_dropout = True  # captions are sampled without dropout, so this is the policy to differentiate
         model.compile(recipe.build_optimizer(), PolicyGradient(), metrics=[nats_per_token])
         batches = self_critical_batches(config, train_split, vocabulary, model)
         stage = {"previous_stage": state, "on_policy": True}
-        by_reward = partial(evaluate, by_loss=False)  # which policies are rewarded for, whatever the loss
         state = Trainer(model, batches, run, by_reward, recipe, **stage, tensorboard=options.tensorboard).fit()
 
     draw_history(state.history, ["perplexity", "BLEU-4", "CIDEr-D"], run.path / "plots" / "history.png")
     measure(run, Arguments(data_dir=options.data_dir), Loaded(config, vocabulary, model))
+
+
+def take_over(initial: "Initial", run: "Run", vocabulary: "WordVocabulary") -> None:
+    """Gives a new run the encoder of the run that it starts from and, if there are no new words, its finder."""
+    knows_all_words = len(vocabulary) == len(initial.loaded.vocabulary)
+    for name in ("encoder", *([FINDER] if has_finder(initial.run) and knows_all_words else [])):
+        if not (run.path / f"{name}.safetensors").exists():
+            run.save_weights(initial.run.load_weights(name), name)
 
 
 def check_corpora(config: Config) -> Config:
@@ -136,8 +152,8 @@ def check_corpora(config: Config) -> Config:
 
 
 def run_name(config: Config) -> str:
-    """The name of the corpus, or of its file without suffix."""
-    return safe_name(Path(config.corpus).stem, "photos")
+    """The name of the corpus, or of its file without suffix, and whether the run is trained for its reward only."""
+    return safe_name(Path(config.corpus).stem, "photos") + ("" if config.epochs else "_scst")
 
 
 @command

@@ -7,18 +7,27 @@ import pytest
 from shared.errors import UserError
 from shared.runs import Run
 from tasks.captioner.config import CORPORA, PRESETS, Config
+from tasks.captioner.train import run_name
 
 
 def test_presets_are_named_after_their_corpora():
     assert {name: preset.corpus for name, preset in PRESETS.items()} == {
         **{name: name for name in CORPORA},
+        "flickr8k_scst": "flickr8k",
         "photos": "",
     }
+
+
+def test_runs_do_not_replace_the_run_that_they_start_from():
+    named = {name: preset for name, preset in PRESETS.items() if preset.corpus}
+    assert {name: run_name(preset) for name, preset in named.items()} == {name: name for name in named}
+    PRESETS["flickr8k_scst"].check_inherited(PRESETS["flickr8k"])
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"epochs": 0}, "epochs 0: 1 or more was expected; 0 is for --from RUN with --reward-epochs"),
         ({"batch_size": 0}, "batch_size 0: a number from 1 to 10,000 was expected"),
         (
             {"reward_samples": 1},

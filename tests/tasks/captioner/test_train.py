@@ -9,6 +9,7 @@ import pytest
 
 from shared.cli import TrainingOptions
 from shared.runs import Run
+from tasks.captioner.config import PRESETS
 from tasks.captioner.train import main, train
 from tests.tasks.captioner.conftest import CONFIG
 
@@ -54,7 +55,7 @@ def test_another_configuration_is_refused_in_one_line(trained, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "preset 'nothing' does not exist; the presets are scenes, flickr8k, flickr30k, coco, photos"),
+        (["nothing"], f"preset 'nothing' does not exist; the presets are {', '.join(PRESETS)}"),
         (["--run", "a/b"], "run name 'a/b'"),
         (["photos"], "--corpus : scenes, flickr8k, flickr30k, coco, a folder of photos with captions, or a file"),
         (["photos", "--corpus", "none/"], "--corpus none/: scenes, flickr8k, flickr30k, coco, a folder of photos"),
@@ -88,3 +89,18 @@ def test_a_training_starts_from_a_run_and_has_its_encoder(trained, begun, capsys
     assert begun.load_metrics()["dev"]["CIDEr-D"] > 0
     assert main(["--from", "tiny", "--encoder-epochs", "3", "--run", "begun"]) == 2
     assert "error: --encoder-epochs 3: 2 was expected, as in tiny that --from names\n" in capsys.readouterr().err
+
+
+def test_a_trained_run_is_trained_for_its_reward_only(trained, found, begun, capsys):
+    reward = ["--epochs", "0", "--reward-epochs", "1"]
+    assert main(["--from", found.name, *reward, "--run", "begun"]) == 0
+    output = capsys.readouterr().out
+    assert "CIDEr-D" in output.split("words, 0 new")[1].splitlines()[1]  # of the run that it starts from
+    assert len(begun.load_history()) == 1
+    before, after = (run.load_metrics()["dev"]["CIDEr-D"] for run in (trained.run, begun))
+    assert after >= before
+    for name in ("encoder", "finder"):
+        for path, tensor in found.load_weights(name).items():
+            np.testing.assert_array_equal(begun.load_weights(name)[path], tensor)
+    assert main(["scenes", *reward, "--run", "begun"]) == 2
+    assert "--epochs 0: 1 or more was expected; 0 is for --from RUN with --reward-epochs" in capsys.readouterr().err
