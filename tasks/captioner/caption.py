@@ -84,11 +84,16 @@ def as_record(name: str, captions: "Sequence[Caption]") -> dict[str, Any]:
                 "score": round(caption.score, 4),
                 "confidence": None if caption.confidence is None else round(caption.confidence, 4),
                 "tokens": caption.tokens,
-                "probabilities": [round(float(value), 4) for value in caption.probabilities],
+                "probabilities": _rounded(caption.probabilities),
+                "word_confidences": None if caption.word_confidences is None else _rounded(caption.word_confidences),
             }
             for caption in captions
         ],
     }
+
+
+def _rounded(values: "np.ndarray") -> list[float]:
+    return [round(float(value), 4) for value in values]
 
 
 def as_text(name: str, captions: "Sequence[Caption]") -> str:

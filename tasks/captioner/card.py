@@ -34,6 +34,9 @@ PUBLISHED = {
     },
 }  # fmt: skip
 
+OF_CONFIDENCE = (
+    " `ECE`, `word ECE`: expected calibration errors of the confidences of captions and of words, calibrated on dev."
+)
 OF_PHOTOS = (
     "`distinct`: number of different captions, divided by the number of captions; `novelty`: captions that are not a"
     " training caption, word for word. `pointing`: words whose best cell is in the right photo of two side by side, by"
@@ -80,5 +83,5 @@ def write(run: Run) -> None:
             f"python -m tasks.captioner.export {run.name}{find}"
         ),
         published=PUBLISHED.get(corpus, {}),
-        remarks=REMARKS.get(corpus, OF_PHOTOS) + (OF_FINDER if has_finder(run) else ""),
+        remarks=REMARKS.get(corpus, OF_PHOTOS) + OF_CONFIDENCE + (OF_FINDER if has_finder(run) else ""),
     )

@@ -1,16 +1,19 @@
-"""The confidence of a caption: the probability that it is right, calibrated on the development split.
+"""The confidence of captions and words: the probability that they are right, calibrated on the development split.
 
 The probability of a caption, word for word, is low however good it is: there are many good ones. So the score of the
 search, by which captions are ordered, is turned into the share of captions of that score that are right:
 
     scenes   true in every object, attribute and relation
     photos   a CIDEr-D of at least `AS_PEOPLE`, which half of the captions of Flickr8k reach that people wrote, each
-             scored against the others of its photo (`scores_and_right` of `evaluate.py`)
+             scored against the others of its photo (`calibration.py`)
+
+The log-odds of a word's probability are turned into the share of such words that are right: that a caption which people
+wrote for the image has.
 """
 
 from dataclasses import asdict, dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -22,49 +25,70 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 AS_PEOPLE = 0.66  # the median
 FEWEST, SPREAD = 20, 1e-3  # captions that say something about their scores, and the deviation of these
+MAX_LOG_ODDS = 12.0  # of a word; float32 rounds the probabilities of higher ones to 1
 FILE = "calibration.json"
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """The confidence of a score of the search: its log-odds are `slope` * score + `offset`."""
+    """A confidence: its log-odds are `slope` * evidence + `offset`."""
 
-    slope: float  # 0 or more, so that a list in the order of scores is in that of confidences
+    slope: float  # 0 or more, so that a list in the order of evidence is in that of confidences
     offset: float
 
-    def __call__(self, score: float) -> float:
-        return float(probability(np.array(self.slope * score + self.offset)))
+    def __call__(self, evidence: Any) -> np.ndarray:
+        """The confidence of each score or log-odds of an array."""
+        return probability(self.slope * np.asarray(evidence, np.float64) + self.offset)
 
-    def of_tensor(self, scores: Any) -> Any:
-        """The same of a tensor of scores, 0 for one of -inf."""
-        is_found = scores > -np.inf
-        return ops.where(is_found, ops.sigmoid(self.slope * ops.where(is_found, scores, 0.0) + self.offset), 0.0)
+    def of_tensor(self, evidence: Any) -> Any:
+        """The same of a tensor, 0 for -inf."""
+        is_found = evidence > -np.inf
+        return ops.where(is_found, ops.sigmoid(self.slope * ops.where(is_found, evidence, 0.0) + self.offset), 0.0)
+
+    @classmethod
+    def fit(cls, evidence: np.ndarray, is_right: np.ndarray) -> "Confidence":
+        """Fit to evidence about captions or words and whether they are right, both `(items,)`.
+
+        The share of items that are right is the confidence of each if the evidence says nothing about them.
+        """
+        right = (is_right.sum() + 1) / (len(is_right) + 2)
+        share = cls(0.0, float(np.log(right / (1 - right))))
+        if len(evidence) < FEWEST or evidence.std() < SPREAD:
+            return share
+        mean, deviation = evidence.mean(), evidence.std()
+        slope, offset = fit_log_odds((evidence - mean) / deviation, is_right)
+        return cls(float(slope / deviation), float(offset - slope * mean / deviation)) if slope > 0 else share
+
+
+class Calibration(NamedTuple):
+    """The confidences of a run."""
+
+    caption: Confidence  # from the score of the search
+    word: Confidence | None  # from the `log_odds` of the word; None for runs that were calibrated before there was one
 
     def save(self, run: Run) -> None:
         """Write `calibration.json`."""
-        write_json(run.path / FILE, asdict(self))
+        words = {} if self.word is None else {f"word_{name}": value for name, value in asdict(self.word).items()}
+        write_json(run.path / FILE, asdict(self.caption) | words)
 
     @classmethod
-    def load(cls, run: Run) -> "Confidence | None":
-        """The confidence of a run; None if none was fitted. Raises RunError if the file is damaged."""
+    def load(cls, run: Run) -> "Calibration | None":
+        """The confidences of a run; None if none were fitted. Raises RunError if the file is damaged."""
         path = run.path / FILE
         if not path.exists():
             return None
         saved = read_json(path)
-        slope, offset = saved.get("slope"), saved.get("offset")
-        if not (isinstance(slope, float) and isinstance(offset, float) and isfinite(slope) and isfinite(offset)):
-            raise RunError(f"{path}: a slope and an offset were expected; the run is damaged")
-        return cls(slope, offset)
 
-    @classmethod
-    def fit(cls, scores: np.ndarray, is_right: np.ndarray) -> "Confidence":
-        """Fit to the scores of captions and whether they are right, both `(captions,)`.
+        def read(prefix: str) -> Confidence:
+            slope, offset = saved.get(f"{prefix}slope"), saved.get(f"{prefix}offset")
+            if not (isinstance(slope, float) and isinstance(offset, float) and isfinite(slope) and isfinite(offset)):
+                raise RunError(f"{path}: a {prefix}slope and an offset were expected; the run is damaged")
+            return Confidence(slope, offset)
 
-        The share of captions that are right is the confidence of each if the scores say nothing about them.
-        """
-        mean, deviation = scores.mean(), scores.std() + 1e-6
-        slope, offset = fit_log_odds((scores - mean) / deviation, is_right)
-        if slope < 0 or len(scores) < FEWEST or scores.std() < SPREAD:
-            right = (is_right.sum() + 1) / (len(is_right) + 2)
-            slope, offset = 0.0, np.log(right / (1 - right))
-        return cls(float(slope / deviation), float(offset - slope * mean / deviation))
+        return cls(read(""), read("word_") if "word_slope" in saved else None)
+
+
+def log_odds(log_probs: Any) -> Any:
+    """log p / (1 - p) of log-probabilities, at most `MAX_LOG_ODDS`."""
+    rest = ops.maximum(-ops.expm1(log_probs), np.exp(-MAX_LOG_ODDS))
+    return ops.maximum(log_probs - ops.log(rest), -MAX_LOG_ODDS)

@@ -25,8 +25,6 @@ from shared.runs import Run
 from tasks.captioner.config import PRESETS, Config, find_run, has_finder
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from shared.steps import Batches
     from shared.vocabulary import WordVocabulary
     from tasks.captioner.data import Split
@@ -58,12 +56,13 @@ class Arguments(EvaluationOptions):
 def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None) -> dict[str, Any]:
     """The metrics of a run on a split; unless the run is released, they are saved with it and its card is written.
 
-    With metrics of its own development split, the confidence of its captions is calibrated. `model` is the result of
-    `load_model`, if it is in memory.
+    With metrics of its own development split, the confidence of its captions and words is calibrated. `ECE` and `word
+    ECE` are the expected calibration errors. `model` is the result of `load_model`, if it is in memory.
     """
     from shared.metrics import CAPTION_PROTOCOL, novelty
     from tasks.captioner import card
-    from tasks.captioner.confidence import Confidence
+    from tasks.captioner.calibration import calibration_errors, captions_and_right, words_and_right
+    from tasks.captioner.confidence import Calibration, Confidence
     from tasks.captioner.data import load_split, open_records, read_references, with_grids
     from tasks.captioner.encoder import load_encoder
     from tasks.captioner.finder import load_finder
@@ -79,6 +78,10 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     split = with_grids(load_split(measured, options.split, options.data_dir), encoder)
     captions = caption_split(CaptionSearch(captioner, None, config, vocabulary), vocabulary, split)
     metrics: dict[str, Any] = {**split_metrics(captions, split, measured)}
+    outcomes = captions_and_right(captions, split, measured.corpus), words_and_right(captions, split)
+    calibrates = options.corpus is None and options.split == "dev" and options.beam is None
+    confidence = Calibration(*(Confidence.fit(*of) for of in outcomes)) if calibrates else Calibration.load(run)
+    metrics |= calibration_errors(confidence, outcomes) if confidence else {}
     if finder:
         metrics |= {f"finder {name}": value for name, value in measure_finder(finder, vocabulary, split).items()}
     metrics |= measure_pointing(captions, split, run, loaded, encoder, finder)
@@ -94,8 +97,8 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
         if may_write:
             name = f"{Path(options.corpus).name} {part}" if options.corpus else part
             run.save_metrics(name, record)
-            if name == "dev" and options.beam is None:
-                Confidence.fit(*scores_and_right(captions, split, config.corpus)).save(run)
+            if confidence and calibrates:
+                confidence.save(run)
             card.write(run)
     return record
 
@@ -144,27 +147,6 @@ def split_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split", confi
     texts = [best[0].text for best in captions]
     metrics = caption_scores(texts, split.captions) | {"distinct": distinct(texts)}
     return metrics | (scene_metrics(captions, split) if config.corpus == "scenes" else {})
-
-
-def scores_and_right(
-    captions: "Sequence[Sequence[Caption]]", split: "Split", corpus: str
-) -> "tuple[np.ndarray, np.ndarray]":
-    """The score of the best caption of each image, and whether it is right (`confidence.py`), both `(images,)`."""
-    import numpy as np
-
-    from datasets.scenes.parser import describes
-    from datasets.scenes.world import scene_of
-    from shared.metrics import CiderD, caption_tokens
-    from tasks.captioner.confidence import AS_PEOPLE
-
-    scores = np.array([best[0].score for best in captions])
-    if corpus == "scenes":
-        pairs = zip(captions, split.records, strict=True)
-        is_right = [describes(" ".join(best[0].tokens), scene_of(record)) for best, record in pairs]
-        return scores, np.array(is_right)
-    references = [[caption_tokens(caption) for caption in image] for image in split.captions]
-    _, cider = CiderD(references).score([caption_tokens(best[0].text) for best in captions])
-    return scores, cider >= AS_PEOPLE
 
 
 def scene_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split") -> dict[str, float]:

@@ -24,6 +24,7 @@ and, if the run has a finder, whose score of an image and a text is the product 
     score      `(batch, beam)` float32          of the search, which captions are ordered by
     confidence `(batch, beam)` float32          calibrated probability that the caption is right, if the run has it
     tokens     `(batch, beam, target)` string   words, then ""
+    word_confidence `(batch, beam, target)` float32  calibrated probabilities that the words are right, if it has them
     attention  `(batch, beam, target, rows, columns)` float32
     sentinel   `(batch, beam, target)` float32
     error      `(batch,)` string                "", or why the image has no caption; the others are captioned
@@ -118,6 +119,7 @@ def endpoints(captioner: "ImageCaptioner", file: bytes, image: Any) -> "dict[str
     from shared.export import Endpoint, message
     from shared.media import MAX_PIXELS, prepare
     from shared.media_in_graph import read_images_in_graph
+    from tasks.captioner.confidence import log_odds
     from tasks.captioner.model import SPLIT_OFF
 
     search, size, calibration = captioner.search, captioner.search.config.image_size, captioner.confidence
@@ -129,7 +131,10 @@ def endpoints(captioner: "ImageCaptioner", file: bytes, image: Any) -> "dict[str
         tokens, weights = tf.gather(words, result["token_ids"]), result["extras"]
         text = tf.strings.strip(tf.strings.reduce_join(tokens, axis=-1, separator=" "))
         scores = result["scores"]
-        confidence = {} if calibration is None else {"confidence": calibration.of_tensor(scores)}
+        confidence = {} if calibration is None else {"confidence": calibration.caption.of_tensor(scores)}
+        if calibration is not None and calibration.word is not None:
+            of_words = calibration.word.of_tensor(log_odds(result["token_log_probs"]))
+            confidence["word_confidence"] = tf.where(tokens == "", 0.0, of_words)
         return {
             "text": tf.strings.regex_replace(text, SPLIT_OFF, r"\1"),
             "log_prob": result["log_probs"],
@@ -184,10 +189,13 @@ def check_parity(result: Mapping[str, Any], expected: "Sequence[Sequence[Caption
             difference = np.abs(attention - caption.attention).max(initial=abs(log_prob - caption.log_prob))
             if caption.confidence is not None:
                 difference = max(difference, abs(arrays["confidence"][i, j] - caption.confidence))
+            if caption.word_confidences is not None:
+                of_words = arrays["word_confidence"][i, j, : len(caption.tokens)]
+                difference = np.abs(of_words - caption.word_confidences).max(initial=difference)
             if text != caption.text or difference > TOLERANCE:
                 raise ParityError(
                     f"nothing was exported: for image {i + 1} the SavedModel returns {text!r} ({log_prob:.4f}), the"
-                    f" Python model {caption.text!r} ({caption.log_prob:.4f}), or their attention differs"
+                    f" Python model {caption.text!r} ({caption.log_prob:.4f}), or their attention or confidence differs"
                 )
 
 

@@ -10,10 +10,12 @@ import numpy as np
 from shared.errors import check_list
 from shared.media import prepare
 from shared.vocabulary import WordVocabulary
-from tasks.captioner.confidence import Confidence
+from tasks.captioner.confidence import Calibration, log_odds
 from tasks.captioner.config import find_run
 from tasks.captioner.encoder import load_encoder
 from tasks.captioner.model import CaptionSearch, LoadedCaptioner, load_model, readable
+
+ops: Any = keras.ops  # Keras declares no result types for its operations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +28,13 @@ class Caption:
     score: float  # of the search, by which the captions of an image are ordered
     confidence: float | None  # calibrated probability that it is right, see `confidence.py`; None if not calibrated
     probabilities: np.ndarray  # `(target,)`, of each word, given those before it
+    word_confidences: np.ndarray | None  # `(target,)`, calibrated probabilities that each word is right; or None
     attention: np.ndarray  # `(target, rows, columns)`, the attention weights over the grid for each word
     sentinel: np.ndarray  # `(target,)`, the attention weight of the sentinel, which stands for the previous words
 
 
 def read_captions(
-    result: dict[str, Any], vocabulary: WordVocabulary, grid: tuple[int, int], confidence: Confidence | None = None
+    result: dict[str, Any], vocabulary: WordVocabulary, grid: tuple[int, int], confidence: Calibration | None = None
 ) -> list[list[Caption]]:
     """The captions of each image, best first, from the output of `CaptionSearch` and the rows and columns of the grid.
 
@@ -40,23 +43,26 @@ def read_captions(
     arrays = {name: np.asarray(value) for name, value in result.items()}
     images = range(len(arrays["lengths"]))
     lengths = arrays["lengths"]
+    if confidence is not None:
+        arrays["confidences"] = confidence.caption(arrays["scores"])
+        if confidence.word is not None:
+            arrays["word_confidences"] = confidence.word(ops.convert_to_numpy(log_odds(arrays["token_log_probs"])))
     best = [[{name: value[i, j] for name, value in arrays.items()} for j in np.flatnonzero(lengths[i])] for i in images]
-    return [[_caption(found, vocabulary, grid, confidence) for found in image] for image in best]
+    return [[_caption(found, vocabulary, grid) for found in image] for image in best]
 
 
-def _caption(
-    found: dict[str, Any], vocabulary: WordVocabulary, grid: tuple[int, int], confidence: Confidence | None
-) -> Caption:
+def _caption(found: dict[str, Any], vocabulary: WordVocabulary, grid: tuple[int, int]) -> Caption:
     token_ids = [int(i) for i in found["token_ids"][: found["lengths"]] if i != vocabulary.end_id]
     tokens, weights = vocabulary.tokens(token_ids), found["extras"][: len(token_ids)]
-    score = float(found["scores"])
+    word_confidences = found.get("word_confidences")
     return Caption(
         text=readable(" ".join(tokens)),
         tokens=tokens,
         log_prob=float(found["log_probs"]),
-        score=score,
-        confidence=None if confidence is None else confidence(score),
+        score=float(found["scores"]),
+        confidence=float(found["confidences"]) if "confidences" in found else None,
         probabilities=np.exp(found["token_log_probs"][: len(token_ids)]),
+        word_confidences=None if word_confidences is None else word_confidences[: len(token_ids)],
         attention=weights[:, :-1].reshape(-1, *grid),
         sentinel=weights[:, -1],
     )
@@ -75,9 +81,9 @@ class ImageCaptioner:
         encoder: keras.Model,
         beam: int | None = None,
         n_best: int = 1,
-        confidence: Confidence | None = None,
+        confidence: Calibration | None = None,
     ):
-        """Takes the results of `load_model`, `load_encoder` and `Confidence.load`; `beam`, `n_best` as in `load`."""
+        """Takes the results of `load_model`, `load_encoder` and `Calibration.load`; `beam`, `n_best` as in `load`."""
         config = replace(loaded.config, beam=beam or max(loaded.config.beam, n_best))
         self.search = CaptionSearch(loaded.model, encoder, config, loaded.vocabulary)
         self.vocabulary, self.encoder, self.confidence = loaded.vocabulary, encoder, confidence
@@ -93,7 +99,7 @@ class ImageCaptioner:
         """
         run = find_run(model)
         loaded = load_model(run)
-        return cls(loaded, load_encoder(run, loaded.config), beam, n_best, Confidence.load(run))
+        return cls(loaded, load_encoder(run, loaded.config), beam, n_best, Calibration.load(run))
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Caption]]:
         """The captions, best first, of each image, uint8 `(height, width, 3)`; ListError for one image."""

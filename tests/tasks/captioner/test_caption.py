@@ -81,12 +81,13 @@ def test_one_file_many_and_a_folder_in_their_order(warm, captioner, folder, caps
     for line in lines:
         assert line.keys() == {"image", "captions"}
         (best,) = line["captions"]
-        assert best.keys() == {"text", "log_prob", "score", "confidence", "tokens", "probabilities"}
+        assert best.keys() == {"text", "log_prob", "score", "confidence", "tokens", "probabilities", "word_confidences"}
         expected = captioner([read_image(Path(line["image"]))])[0][0]  # alone, as in the batch
         assert best["tokens"] == expected.tokens
         np.testing.assert_allclose(best["probabilities"], expected.probabilities, atol=1e-3)
         assert sum(map(math.log, best["probabilities"])) >= best["log_prob"] - 0.1  # of the words, without the end
         assert best["confidence"] == pytest.approx(expected.confidence, abs=1e-3)
+        np.testing.assert_allclose(best["word_confidences"], expected.word_confidences, atol=1e-3)
         assert best["text"] == expected.text
         assert best["log_prob"] == pytest.approx(expected.log_prob, abs=1e-3)
 
@@ -114,7 +115,8 @@ def test_a_model_without_calibration_shows_the_score_that_it_orders_by(warm, cap
     assert all(line.startswith("  score ") for line in lines)
     assert scores == sorted(scores, reverse=True)
     assert main([str(folder / "wide.png"), "--json"]) == 0
-    assert records(capsys.readouterr().out)[0]["captions"][0]["confidence"] is None
+    best = records(capsys.readouterr().out)[0]["captions"][0]
+    assert (best["confidence"], best["word_confidences"]) == (None, None)
 
 
 def test_n_best_widens_the_beam_and_is_sorted(trained, folder, capsys):

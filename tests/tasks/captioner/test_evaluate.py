@@ -37,7 +37,7 @@ def caption(words: str, record: dict, attend_to_objects: bool = True) -> Caption
             row, column = int((top + bottom) / 2 * GRID), int((left + right) / 2 * GRID)
         weights[row, column] = 1
     zeros = np.zeros(len(tokens))
-    found = {"log_prob": -1.0, "score": -0.5, "confidence": None, "probabilities": zeros}
+    found = {"log_prob": -1.0, "score": -0.5, "confidence": None, "probabilities": zeros, "word_confidences": None}
     return Caption(text=words, tokens=tokens, **found, attention=attention, sentinel=zeros)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.vocabulary import WordVocabulary
-from tasks.captioner.confidence import Confidence
+from tasks.captioner.confidence import Calibration, Confidence
 from tasks.captioner.encoder import load_encoder
 from tasks.captioner.inference import ImageCaptioner, read_captions
 from tasks.captioner.model import load_model
@@ -25,11 +25,12 @@ def test_captions_are_read_from_hypotheses():
         "token_log_probs": np.log([[[0.5, 0.25, 1, 0.125], [1, 1, 1, 1], [1, 1, 1, 1]]]),
         "extras": extras,
     }
-    confidence = Confidence(slope=2.0, offset=2.0)
+    confidence = Calibration(Confidence(slope=2.0, offset=2.0), Confidence(slope=1.0, offset=0.0))
     ((best, empty),) = read_captions(result, vocabulary, (rows, columns), confidence)  # without the empty hypothesis
     assert (best.text, best.tokens, best.log_prob, best.score) == ("a dog's", ["a", "dog", "'s"], -1.5, -1.0)
     assert best.confidence == 0.5
     np.testing.assert_allclose(best.probabilities, [0.5, 0.25, 1])
+    np.testing.assert_allclose(best.word_confidences, [0.5, 0.25, 1], rtol=1e-4)  # at most 1 - exp(-12)
     assert best.attention.shape == (3, rows, columns)
     np.testing.assert_array_equal(best.attention[1].ravel(), extras[0, 0, 1, :-1])
     np.testing.assert_array_equal(best.sentinel, extras[0, 0, :3, -1])

@@ -17,7 +17,7 @@ from datasets.photo_folder import read_photos
 from shared.runs import Run
 from tasks import __main__ as tasks
 from tasks.captioner import data, encoder, features
-from tasks.captioner.confidence import Confidence
+from tasks.captioner.confidence import Calibration, Confidence
 from tasks.captioner.config import PRESETS
 
 ROOT = Path(__file__).parents[3]
@@ -125,6 +125,7 @@ def test_the_confidence_is_the_share_of_right_captions_at_a_score():
     for few in (scores[:19], scores[:19].repeat(2) * 1e-5):  # too few, and too much alike
         found = Confidence.fit(few, few > np.median(few))
         assert (found.slope, found(-6.0)) == (0, pytest.approx(0.5, abs=0.05))
+    assert Confidence.fit(scores[:0], is_right[:0])(-6.0) == 0.5
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,7 @@ def test_the_commands_of_the_page_lead_from_photos_to_a_saved_model(workplace):
     assert "its terms apply to the weights" in (run.path / "README.md").read_text()
     ((header, *_), (name, caption, *_)) = csv.reader((folder / "new.csv").read_text().splitlines())
     assert (header, name, "red" in caption or "green" in caption or "blue" in caption) == ("image", "new/3.png", True)
-    assert Confidence.load(run) is not None
+    assert Calibration.load(run) is not None
 
 
 @pytest.mark.campaign
