@@ -48,9 +48,12 @@ def test_the_same_seed_draws_the_same_samples(model, split, vocabulary):
     assert not np.isin(first[:, :, 0], (vocabulary.pad_id, vocabulary.start_id)).any()
 
 
-def test_the_baseline_of_a_sample_is_the_mean_of_the_others(model, split, vocabulary):
-    batches = self_critical_batches(CONFIG, split, vocabulary, model)
+@pytest.mark.parametrize("kind", ["samples", "beam"])
+def test_the_baseline_of_a_caption_is_the_mean_of_the_others(model, split, vocabulary, kind):
+    batches = self_critical_batches(replace(CONFIG, reward_captions=kind, beam=2), split, vocabulary, model)
     inputs, targets, weights = batches[0]
+    if kind == "beam":
+        assert all(len({tuple(caption) for caption in image}) == SAMPLES for image in targets)
     assert inputs["grid"].shape[1:] == (ROWS, COLUMNS, CHANNELS)
     assert targets.shape == inputs["token_ids"].shape == weights.shape
     assert (inputs["token_ids"][:, :, 0] == vocabulary.start_id).all()
