@@ -25,7 +25,7 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 AS_PEOPLE = 0.66  # the median
 FEWEST, SPREAD = 20, 1e-3  # captions that say something about their scores, and the deviation of these
-MAX_LOG_ODDS = 12.0  # of a word; float32 rounds the probabilities of higher ones to 1
+MAX_LOG_ODDS = 7.0  # of a word; those of higher ones depend on the last bits of a float32 probability
 FILE = "calibration.json"
 
 

@@ -42,7 +42,7 @@ def test_a_word_is_right_if_a_reference_has_it(split):
 
 def test_the_log_odds_of_certain_words_are_bounded():
     log_probs = np.array([0, -1e-9, -np.log(2), -30, -np.inf], np.float32)
-    np.testing.assert_allclose(log_odds(log_probs), [12, 12, 0, -12, -12], atol=1e-4)
+    np.testing.assert_allclose(log_odds(log_probs), [7, 7, 0, -7, -7], atol=1e-4)
 
 
 def test_errors_of_captions_and_of_words():

@@ -30,7 +30,7 @@ def test_captions_are_read_from_hypotheses():
     assert (best.text, best.tokens, best.log_prob, best.score) == ("a dog's", ["a", "dog", "'s"], -1.5, -1.0)
     assert best.confidence == 0.5
     np.testing.assert_allclose(best.probabilities, [0.5, 0.25, 1])
-    np.testing.assert_allclose(best.word_confidences, [0.5, 0.25, 1], rtol=1e-4)  # at most 1 - exp(-12)
+    np.testing.assert_allclose(best.word_confidences, [0.5, 0.25, 1 / (1 + np.exp(-7))], rtol=1e-5)  # bounded
     assert best.attention.shape == (3, rows, columns)
     np.testing.assert_array_equal(best.attention[1].ravel(), extras[0, 0, 1, :-1])
     np.testing.assert_array_equal(best.sentinel, extras[0, 0, :3, -1])
