@@ -12,7 +12,7 @@ wrote for the image has.
 """
 
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import exp, isfinite
 from typing import Any, NamedTuple
 
 import keras
@@ -90,5 +90,5 @@ class Calibration(NamedTuple):
 
 def log_odds(log_probs: Any) -> Any:
     """log p / (1 - p) of log-probabilities, at most `MAX_LOG_ODDS`."""
-    rest = ops.maximum(-ops.expm1(log_probs), np.exp(-MAX_LOG_ODDS))
+    rest = ops.maximum(-ops.expm1(log_probs), exp(-MAX_LOG_ODDS))  # a float of Python keeps the type
     return ops.maximum(log_probs - ops.log(rest), -MAX_LOG_ODDS)
