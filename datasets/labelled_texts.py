@@ -4,17 +4,16 @@ The format is recognised by the content:
 
     tab-separated   A fine film. <tab> positive              the column whose values recur more often has the labels
     CSV             1,"A fine, warm film.",positive          commas or semicolons; a quoted text may have several lines
-    JSON lines      {"text": "A fine film.", "label": "positive"}        or one array of objects
+    JSON lines      {"text": "A fine film.", "label": "positive"}        or ["A fine film.", "positive"]; or one array
     fastText        __label__positive A fine film.
     folders         reviews/positive/1.txt, reviews/negative/2.txt       a file is a text, its folder the label
 
 The first line of a table may name its columns. A folder may hold splits: `train`, `dev` (or `valid`) and `test`, each a
-file of a format above or a folder of labels. Otherwise a tenth of the texts of each label is dev and a tenth is test.
+file of a format above, such as `train.tsv`, or a folder of labels. Otherwise a tenth of the texts of each label is dev
+and a tenth is test.
 """
 
-import csv
 import hashlib
-import io
 import re
 import sys
 import unicodedata
@@ -25,10 +24,12 @@ from typing import NamedTuple
 
 from datasets import CorpusError
 from datasets.lines import read_text
-from datasets.pair_files import json_records, steadiness, unquoted, usual_width
+from datasets.pair_files import json_records
+from datasets.tables import TableRow, find_delimiter, read_rows, usual_width
+from shared.bounds import MAX_LABELS
 from shared.errors import shortened, shown
 from shared.inputs import list_folder
-from shared.text import as_lines, corpus_files, tidy
+from shared.text import TEXT, as_lines, tidy
 
 # Names of columns, in the order of preference.
 TEXT_NAMES = (
@@ -44,11 +45,13 @@ SPLITS = {
     "dev": ("dev", "valid", "val", "validation", "development"),
     "test": ("test",),
 }
+# What follows the name of a split in that of a file; a copy that an editor keeps, such as train.tsv~, ends otherwise.
+SUFFIX = re.compile(r"\.(tsv|tab|csv|txt|json|jsonl|ndjson)(\.(gz|bz2|xz))?$", re.IGNORECASE)
 UNLABELLED = {"unsup"}  # folders of IMDB's reviews without a label
 FASTTEXT = "__label__"
-MAX_LABELS = 1000
 MAX_LABEL = 100  # characters
-MAX_BAD, FEW = 0.01, 3  # rows without text or label: more than this fraction, and number, refuse a file
+MAX_BAD, FEW = 0.01, 3  # rows without text or label: more than this fraction and this count, or half, refuse a file
+MAX_HEADING = 3  # words of the name of a column
 HELD_OUT = 10  # of ten texts of a label one is dev, one is test
 
 
@@ -60,7 +63,7 @@ class Labelled(NamedTuple):
 
 
 def read_splits(path: Path, own: dict[str, Path]) -> dict[str, list[Labelled]]:
-    """Return the texts of train, dev and test; no text of dev or test is in train.
+    """Return the texts of train, dev and test; a text that dev or test has too is left out of train, and reported.
 
     Args:
         path: A file, or a folder.
@@ -69,11 +72,14 @@ def read_splits(path: Path, own: dict[str, Path]) -> dict[str, list[Labelled]]:
     Raises:
         CorpusError: A file cannot be read or has no labels, or all texts to train on have one label.
     """
-    splits = _splits_of_folder(path) if path.is_dir() else {}
-    splits = splits or {"train": read_labelled(path)}
+    splits = _splits_of_folder(path) or {"train": read_labelled(path)}
+    if "train" not in splits:
+        raise CorpusError(f"{path}: has {' and '.join(splits)}, but no train; train.tsv or a folder train was expected")
     splits |= {name: read_all(file) for name, file in own.items()}
     held_out = {_key(text) for name in ("dev", "test") for text, _ in splits.get(name, ())}
     rows = [row for row in splits["train"] if _key(row.text) not in held_out]
+    if repeated := len(splits["train"]) - len(rows):
+        print(f"{path}: texts of train that dev or test has too are left out: {repeated:,}", file=sys.stderr)
     parts = _assigned(rows, [name for name in ("dev", "test") if name not in splits])
     found = {name: parts.get(name) or splits.get(name, []) for name in SPLITS} | {"train": parts["train"]}
     labels = Counter(label for _, label in found["train"])
@@ -85,8 +91,7 @@ def read_splits(path: Path, own: dict[str, Path]) -> dict[str, list[Labelled]]:
 
 def read_all(path: Path) -> list[Labelled]:
     """Return the texts of a file, or of a folder with its splits; raises CorpusError as `read_labelled`."""
-    splits = _splits_of_folder(path) if path.is_dir() else {}
-    return [row for rows in splits.values() for row in rows] or read_labelled(path)
+    return [row for rows in _splits_of_folder(path).values() for row in rows] or read_labelled(path)
 
 
 def read_labelled(path: Path) -> list[Labelled]:
@@ -97,20 +102,19 @@ def read_labelled(path: Path) -> list[Labelled]:
     """
     rows = _of_folder(path) if path.is_dir() else _of_file(path, read_text(path, markup=True))
     kept, bad = [], []
-    for number, text, label in rows:
+    for where, text, label, problem in rows:
         row = Labelled(tidy(re.sub(r"\s", " ", text)), " ".join(unicodedata.normalize("NFC", label).split()))
         if row.text and row.label:
             kept.append(row)
         else:
-            bad.append(number)
-    if len(bad) > max(FEW, MAX_BAD * len(rows)) or not kept:
-        first = f", first line {bad[0]}" if bad else ""
-        raise CorpusError(
-            f"{path}: {len(bad):,} of {len(rows):,} rows have no text or no label{first}; a text and its label a row,"
-            " separated by a tab or as CSV or JSON lines, were expected"
-        )
+            bad.append(problem or f"{where} has no {'label' if row.text else 'text'}")
+    what = "files without a text" if path.is_dir() else "rows without a text or a label"
+    found = f"{len(bad):,} of {len(rows):,} {what}: {'; '.join(bad[:FEW])}{' ...' if bad[FEW:] else ''}"
+    if len(bad) > max(FEW, MAX_BAD * len(rows)) or len(bad) >= len(kept):
+        a_row = ", as lines of a table or of JSON," if not path.is_dir() else ""
+        raise CorpusError(f"{path}: {found if rows else 'no rows'}; texts with labels{a_row} were expected")
     if bad:
-        print(f"{path}: {len(bad):,} rows without text or label are skipped, first line {bad[0]}", file=sys.stderr)
+        print(f"{path}: skipped {found}", file=sys.stderr)
     _check_labels(path, Counter(label for _, label in kept))
     return kept
 
@@ -136,7 +140,8 @@ def _check_labels(path: Path, labels: Counter[str]) -> None:
 
 
 def _key(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+    """A text as others are compared with it, which a classifier reads in lower case."""
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def _assigned(rows: Sequence[Labelled], held_out: Sequence[str]) -> dict[str, list[Labelled]]:
@@ -165,35 +170,67 @@ def _assigned(rows: Sequence[Labelled], held_out: Sequence[str]) -> dict[str, li
     return parts
 
 
-# --- folders --------------------------------------------------------------------------------------------------------
+class Row(NamedTuple):
+    """What may be a text with its label."""
 
-Row = tuple[object, str, str]
-"""The number of a line or the name of a file, the text and the label."""
+    where: str
+    """Its line or object, or its file in the folder."""
+    text: str
+    label: str
+    problem: str = ""
+    """What is wrong with it, and where."""
+
+
+# --- folders --------------------------------------------------------------------------------------------------------
 
 
 def _splits_of_folder(folder: Path) -> dict[str, list[Labelled]]:
-    """The splits that the files or subfolders of a folder are named after; empty if there is no train."""
-    entries = {entry.name.partition(".")[0].lower(): entry for entry in sorted(folder.iterdir())}
-    found = {split: next((entries[name] for name in names if name in entries), None) for split, names in SPLITS.items()}
-    if found["train"] is None:
+    """The splits that the files or subfolders of a folder are named after; empty for a file, or a folder of labels."""
+    if not folder.is_dir():
         return {}
-    return {split: read_labelled(entry) for split, entry in found.items() if entry is not None}
+    files, subfolders = list_folder(folder, recursive=False)
+    named = [(SUFFIX.sub("", file.name), file) for file in files] + [(entry.name, entry) for entry in subfolders]
+    found: dict[str, Path] = {}
+    for split, names in SPLITS.items():
+        entries = [entry for stem, entry in named if stem.lower() in names]
+        if len(entries) > 1:
+            both = " and ".join(entry.name for entry in entries)
+            raise CorpusError(f"{folder}: {both} are named after the {split} split; one of them was expected")
+        if entries:
+            found[split] = entries[0]
+    if "train" not in found and not {*subfolders} <= {*found.values()}:  # labels, one of which is called test
+        return {}
+    return {split: read_labelled(entry) for split, entry in found.items()}
 
 
 def _of_folder(folder: Path) -> list[Row]:
     """The text of each .txt file in the subfolders of a folder, with the name of the subfolder as its label."""
-    labels = [entry for entry in list_folder(folder, recursive=False).subfolders if entry.name not in UNLABELLED]
     rows: list[Row] = []
-    for label in labels:
-        rows += [(file.name, read_text(file, markup=True), label.name) for file in corpus_files(label)]
+    others: list[Path] = []  # files
+    for label in list_folder(folder, recursive=False).subfolders:
+        if label.name in UNLABELLED:
+            continue
+        files = list_folder(label, recursive=True).files
+        texts = [file for file in files if TEXT.search(file.name)]
+        others += [file for file in files if not TEXT.search(file.name)]
+        for file in texts:
+            try:
+                rows.append(Row(str(file.relative_to(folder)), read_text(file), label.name))
+            except CorpusError as error:
+                problem = str(error).removeprefix(f"{folder}/").removesuffix(".")
+                rows.append(Row("", "", label.name, problem))
+        if not texts:
+            print(f"{label}: no .txt files, so {shown(label.name)} is no label", file=sys.stderr)
     if not rows:
         raise CorpusError(
             f"{folder}: no .txt files in subfolders that are named after labels; these, or train.tsv, were expected"
         )
+    if others:
+        print(f"{folder}: not read, the name does not end in .txt: {len(others):,}; {others[0]}", file=sys.stderr)
     return rows
 
 
-# --- tables ---------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------------------------
 
 
 def _of_file(path: Path, text: str) -> list[Row]:
@@ -206,14 +243,10 @@ def _of_file(path: Path, text: str) -> list[Row]:
     if records is not None:
         return records
     lines = as_lines(text)
-    head = [line for line in lines if line.strip()][:100]
-    if sum("\t" in line for line in head) * 2 >= len(head):
-        cells = [(number, [unquoted(cell) for cell in line.split("\t")]) for number, line in enumerate(lines, 1)]
-        return _of_cells(path, [(number, row) for number, row in cells if any(map(str.strip, row))], "\t")
-    delimiter = max(";,|", key=lambda character: steadiness(head, character))
-    if steadiness(head, delimiter)[0] == 0:
+    delimiter = find_delimiter(lines)
+    if delimiter is None:
         raise CorpusError(f"{path}: one column; a text and its label, separated by a tab or as CSV, were expected")
-    return _of_cells(path, _csv_rows(text, lines, delimiter), delimiter)
+    return _of_table(path, read_rows(lines, delimiter), delimiter)
 
 
 def _of_fasttext(path: Path, text: str) -> list[Row]:
@@ -223,18 +256,22 @@ def _of_fasttext(path: Path, text: str) -> list[Row]:
         if rest.startswith(FASTTEXT):
             raise CorpusError(f"{path}: line {number} has several labels; one for each text was expected")
         if line.strip():
-            rows.append((number, rest, label.removeprefix(FASTTEXT) if label.startswith(FASTTEXT) else ""))
+            found = label.removeprefix(FASTTEXT) if label.startswith(FASTTEXT) else ""
+            rows.append(Row(f"line {number}", rest, found))
     return rows
 
 
 def _of_json(path: Path, text: str) -> list[Row] | None:
-    """The rows of JSON; None for a table whose first text begins with a bracket."""
+    """The rows of JSON, of objects or of arrays; None for a table whose first text begins with a bracket."""
+    begin = text.lstrip()[0]
     try:
         records = json_records(path, text)
     except CorpusError:
-        if text.lstrip()[0] == "[" or "\t" in text.lstrip().partition("\n")[0]:
+        if begin == "[" or "\t" in text.lstrip().partition("\n")[0]:
             return None
         raise
+    if all(isinstance(record, list) and len(record) > 1 for _, record in records):
+        return _of_table(path, [TableRow(number, list(map(_written, record))) for number, record in records], " ")
     if not any(isinstance(record, dict) for _, record in records):
         return None
     names = list(dict.fromkeys(name for _, record in records[:100] if isinstance(record, dict) for name in record))
@@ -242,59 +279,42 @@ def _of_json(path: Path, text: str) -> list[Row] | None:
     if found is None:
         raise CorpusError(f"{path}: has {', '.join(names)}; text and label were expected")
     keys = [names[index] for index in found]
+    unit = "line" if begin == "{" else "object"
     rows: list[Row] = []
     for number, record in records:
-        values = [record.get(key) if isinstance(record, dict) else None for key in keys]
-        text, label = ("" if value is None or isinstance(value, dict | list) else str(value) for value in values)
-        rows.append((number, text, label))
+        text, label = (_written(record.get(key)) if isinstance(record, dict) else "" for key in keys)
+        rows.append(Row(f"{unit} {number}", text, label))
     return rows
 
 
-def _csv_rows(text: str, lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
-    """The rows of CSV with the numbers of their lines; a quote that would take in the next rows is one of the text."""
-
-    def parsed(content: str) -> list[tuple[int, list[str]]]:
-        reader, rows, begin = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter), [], 1
-        for row in reader:
-            rows.append((begin, row))
-            begin = reader.line_num + 1
-        return rows
-
-    try:
-        rows = parsed(text)
-    except csv.Error:  # such as a cell of more than 128 KiB, after a quote without a second one
-        rows = []
-    split = [line.split(delimiter) for line in lines]
-    ends = Counter(cell.strip() for row in split if len(row) > 1 for cell in (row[0], row[-1]))
-    recurring = {cell for cell, count in ends.items() if cell and count > 1}  # labels, wherever their column is
-    inner = [line.split(delimiter) for _, row in rows for cell in row for line in cell.splitlines()[1:]]
-    if rows and not any(len(row) > 1 and {row[0].strip(), row[-1].strip()} & recurring for row in inner):
-        return [(number, row) for number, row in rows if any(map(str.strip, row))]
-    return [(number, list(map(unquoted, row))) for number, row in enumerate(split, 1) if any(map(str.strip, row))]
+def _written(value: object) -> str:
+    """A value of JSON as a text; "" for one that has none."""
+    return "" if value is None or isinstance(value, dict | list) else str(value)
 
 
-def _of_cells(path: Path, records: Sequence[tuple[int, list[str]]], delimiter: str) -> list[Row]:
+def _of_table(path: Path, records: Sequence[TableRow], delimiter: str) -> list[Row]:
     """The text and label of each row; a text of the first or last column may have delimiters."""
-    width = usual_width(row for _, row in records)
-    if width < 2:
-        raise CorpusError(f"{path}: one column; a text and its label, separated by a tab or as CSV, were expected")
-    header = records[0][1]
+    width = usual_width(record.cells for record in records)
+    header = records[0].cells
     found = _named(header)
     is_named = found is not None
     if found is None:
-        found = _columns(path, [row for _, row in records if len(row) == width])
+        found = _columns([record.cells for record in records if len(record.cells) == width])
         is_named = _is_header(records, width, *found)
         where = f"text in column {found[0] + 1}, label in column {found[1] + 1}"
         print(f"{path}: {where}{', names in the first line' if is_named else ''}", file=sys.stderr)
     width = len(header) if is_named else width
     text, label = found
     rows: list[Row] = []
-    for number, row in records[1:] if is_named else records:
-        more = len(row) - width  # delimiters in the text, if it is at an end of the row
+    for line, cells, _ in records[1:] if is_named else records:
+        more = len(cells) - width  # delimiters in the text, if it is at an end of the row
         if more > 0 and text in (0, width - 1):
             end = text + more + 1
-            row = [*row[:text], delimiter.join(row[text:end]), *row[end:]]
-        rows.append((number, row[text], row[label]) if len(row) == width else (number, "", ""))
+            cells = [*cells[:text], delimiter.join(cells[text:end]), *cells[end:]]
+        if len(cells) == width:
+            rows.append(Row(f"line {line}", cells[text], cells[label]))
+        else:
+            rows.append(Row(f"line {line}", "", "", f"line {line} has {len(cells)} columns, others have {width}"))
     return rows
 
 
@@ -307,7 +327,7 @@ def _named(header: Sequence[str]) -> tuple[int, int] | None:
     return None if text is None or label is None else (text, label)
 
 
-def _columns(path: Path, rows: Sequence[Sequence[str]]) -> tuple[int, int]:
+def _columns(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
     """The columns of text and label by their values: the text is the longest, the label recurs the most often."""
     columns = [[cell.strip() for cell in column] for column in zip(*rows, strict=True)]
     lengths = [sum(map(len, column)) for column in columns]
@@ -316,17 +336,13 @@ def _columns(path: Path, rows: Sequence[Sequence[str]]) -> tuple[int, int]:
         label = 1 if kinds[1] < kinds[0] or (kinds[1] == kinds[0] and lengths[1] <= lengths[0]) else 0
         return 1 - label, label
     text = max(range(len(columns)), key=lengths.__getitem__)
-    others = [i for i in range(len(columns)) if i != text and 2 <= kinds[i] < max(3, len(rows))]
-    if not others:
-        raise CorpusError(
-            f"{path}: no column with labels; a first line that names the columns text and label is expected"
-        )
-    return text, min(others, key=lambda i: (kinds[i], -i))
+    others = [i for i in range(len(columns)) if i != text]
+    return text, min(others, key=lambda i: (kinds[i] >= max(3, len(rows)), kinds[i] == 1, kinds[i], -i))  # ids last
 
 
-def _is_header(records: Sequence[tuple[int, list[str]]], width: int, text: int, label: int) -> bool:
-    """Whether the first row names columns: its label never recurs, all others do, and its text is one word."""
-    labels = Counter(row[label].strip() for _, row in records if len(row) == width)
-    first = records[0][1]
+def _is_header(records: Sequence[TableRow], width: int, text: int, label: int) -> bool:
+    """Whether the first row names columns: its label never recurs, all others do, and its text is a few words."""
+    labels = Counter(record.cells[label].strip() for record in records if len(record.cells) == width)
+    first = records[0].cells
     is_alone = len(first) == width and labels.pop(first[label].strip(), 0) == 1
-    return is_alone and bool(labels) and min(labels.values()) > 1 and " " not in first[text].strip()
+    return is_alone and bool(labels) and min(labels.values()) > 1 and len(first[text].split()) <= MAX_HEADING

@@ -10,7 +10,7 @@ from shared.text import as_lines
 
 
 def read_text(path: Path, markup: bool = False) -> str:
-    """Return the text of a file, which may be compressed and in any encoding of `shared.plain_text`.
+    """Return the text of a file, which may be compressed and in any encoding of `shared.plain_text`; LF ends its lines.
 
     Args:
         path: The file.
@@ -21,13 +21,19 @@ def read_text(path: Path, markup: bool = False) -> str:
     """
     try:
         make_regular(path)  # it is read for each split
-        return decode(path.read_bytes(), markup)
+        return with_line_feeds(decode(path.read_bytes(), markup))
     except FileNotFoundError:
         raise CorpusError(f"{path} does not exist.") from None
     except MediaError as error:
         raise CorpusError(f"{path} {error}.") from None
     except OSError as error:
         raise CorpusError(f"{path} cannot be read ({error.strerror}); a text file was expected.") from None
+
+
+def with_line_feeds(text: str) -> str:
+    """The text with LF at the end of each line, instead of CRLF or, if there is no other, CR; other CRs are spaces."""
+    text = text.replace("\r\n", "\n")
+    return text.replace("\r", " " if "\n" in text.strip() else "\n")
 
 
 def read_lines(path: Path) -> list[str]:

@@ -17,13 +17,13 @@ import csv
 import io
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets import CorpusError
 from datasets.lines import read_text
+from datasets.tables import unquoted, usual_width
 from datasets.tmx import read_tmx
 from shared.files import parse_json
 from shared.languages import is_known, primary_language
@@ -154,12 +154,6 @@ def steadiness(lines: Sequence[str], delimiter: str) -> tuple[float, float]:
     return (sum(len(row) == width for row in rows) / len(lines) if width > 1 else 0.0), -spaced / max(1, count)
 
 
-def usual_width(rows: Iterable[Sequence[str]]) -> int:
-    """The number of columns that most rows have, of those with any."""
-    widths = Counter(len(row) for row in rows if row)
-    return widths.most_common(1)[0][0] if widths else 0
-
-
 def _text_columns(path: Path, records: Sequence[tuple[int, list[str]]]) -> tuple[Sequence[tuple[int, Any]], int, int]:
     """The records, and the indices of the first two columns that are not numbers, such as ids and scores.
 
@@ -177,13 +171,6 @@ def _text_columns(path: Path, records: Sequence[tuple[int, list[str]]]) -> tuple
     names = records[0][1]
     has_names = len(names) == width and any(not NUMBER.fullmatch(names[i].strip()) for i in numeric)
     return records[1:] if has_names else records, first, second
-
-
-def unquoted(cell: str) -> str:
-    """A cell without the quotes of a program that doubles those inside; other quotes belong to the sentence."""
-    inside = cell[1:-1]
-    is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' in inside and '"' not in inside.replace('""', "")
-    return inside.replace('""', '"') if is_quoted else cell
 
 
 def json_records(path: Path, text: str) -> list[tuple[int, Any]]:

@@ -40,6 +40,7 @@ class Bounds:
 
 MAX_BEAM = 100  # wider beams do not help
 MAX_VOCABULARY = 300_000  # tokens; WikiText-103 has 268,000
+MAX_LABELS = 1000  # of a classifier
 MAX_PARAMETERS = 200_000_000  # of a model: 0.8 GB, five times that in training
 
 Count = Annotated[int, Bounds(1, 1_000_000)]

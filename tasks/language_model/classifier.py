@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from shared.any_size import AnySize
+from shared.bounds import MAX_LABELS
 from shared.errors import shown
 from shared.fine_tuning import pieces
 from shared.runs import Run, RunError, read_json, write_json
@@ -27,8 +28,8 @@ from tasks.language_model.model import load_model as load_language_model
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
-MAX_LABELS = 1000
 LABELS = "labels.json"
+HEAD = "hidden/", "output/"  # of the names of its weights
 WORD_AXES = {"embedding/embeddings": 0, "projection/kernel": 1, "bias": 0}
 BELOW = -1e9  # any state
 
@@ -183,8 +184,8 @@ def build_classifier(config: Config, vocabulary: Vocabulary, labels: Sequence[st
 def start_from(initial: Loaded[Config, Vocabulary, Any], model: Any, after: Vocabulary) -> None:
     """Gives a language model or a classifier the weights of another one, as far as both have them.
 
-    A word that the other one lacks begins with the mean of its pieces, or of all words (`shared.fine_tuning`). The
-    output layer is taken over if the labels are the same.
+    A word that the other one lacks begins with the mean of its pieces, or of all words (`shared.fine_tuning`). A head
+    is taken over as a whole or not at all, see `keeps_head`.
     """
     tensors, own = weights_as_arrays(initial.model), weights_as_arrays(model)
     if tuple(initial.vocabulary.table) != tuple(after.table):
@@ -193,10 +194,17 @@ def start_from(initial: Loaded[Config, Vocabulary, Any], model: Any, after: Voca
         chosen += [pieces(word, known) for word in after.table[len(SPECIALS) :]]
         for name in WORD_AXES.keys() & tensors.keys():
             tensors[name] = _chosen(tensors[name], WORD_AXES[name], chosen)
-    if getattr(initial.model, "labels", None) != getattr(model, "labels", None):
-        tensors = {name: x for name, x in tensors.items() if not name.startswith("output/")}
+    if not keeps_head(initial.model, model):
+        tensors = {name: x for name, x in tensors.items() if not name.startswith(HEAD)}
     fitting = {name: x for name, x in tensors.items() if name in own and own[name].shape == x.shape}
     assign_weights(model, own | fitting)
+
+
+def keeps_head(initial: Any, model: Any) -> bool:
+    """Whether a model that starts from another one has its head: both are classifiers of the same labels and width."""
+    if not isinstance(initial, Classifier) or not isinstance(model, Classifier):
+        return False
+    return (initial.labels, initial.config.head_units) == (model.labels, model.config.head_units)
 
 
 def _chosen(tensor: np.ndarray, axis: int, chosen: list[list[int]]) -> np.ndarray:
