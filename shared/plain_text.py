@@ -93,22 +93,21 @@ def as_utf8(blocks: Iterable[bytes], markup: bool = False) -> Iterator[bytes]:
         mark = b""
 
 
-def decode(content: bytes, markup: bool = False, errors: str = "strict") -> str:
+def decode(content: bytes, markup: bool = False) -> str:
     """The text of a whole file.
 
     Args:
         content: the bytes of the file.
         markup: as for `as_utf8`.
-        errors: of invalid UTF-8, as for `bytes.decode`.
 
     Raises:
-        MediaError: it is not text, or damaged, or has a NUL character, or is not UTF-8 and `errors` is "strict".
+        MediaError: it is not text, or damaged, or has a NUL character, or is not UTF-8.
     """
     text = b"".join(as_utf8([content], markup))
     if (nul := text.find(b"\0")) >= 0:
         raise MediaError(f"has a NUL character in line {_line(text, nul)}: binary data; {WANTED}")
     try:
-        return text.decode(errors=errors)
+        return text.decode()
     except UnicodeDecodeError as error:
         raise MediaError(f"is not UTF-8: {encoding_hint(_line(text, error.start))}") from None
 

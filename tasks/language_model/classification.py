@@ -13,7 +13,7 @@ from shared.errors import check_list
 from shared.text import tidy
 from shared.vocabulary import WordVocabulary
 from tasks.language_model.config import Config, find_run
-from tasks.language_model.plain_words import Word, spaced, words_of
+from tasks.language_model.plain_words import Word, as_read, words_of
 from tasks.language_model.tokenisation import Tokenisation
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Reading:
 
     Attributes:
         text: in Unicode's composed form.
-        words: its words, with their places in the text.
+        words: its words, and where they are in the text.
         counts: the number of tokens of each word.
         token_ids: of all words, after `</s>`.
     """
@@ -83,8 +83,8 @@ class TextClassifier:
     def __init__(self, loaded: "Loaded[Config, Vocabulary, Classifier]"):
         from tasks.language_model.classifier import TextPartReader
 
-        self.vocabulary, self.model = loaded.vocabulary, loaded.model
-        self.labels = loaded.model.labels
+        self.vocabulary, self.model, self.labels = loaded.vocabulary, loaded.model, loaded.model.labels
+        self._tokenisation = Tokenisation(loaded.vocabulary)
         self.reader = TextPartReader(loaded.model)
 
     @classmethod
@@ -117,22 +117,19 @@ class TextClassifier:
 
     def read(self, text: str) -> Reading:
         """The words and tokens of a text."""
-        vocabulary, end_id = self.vocabulary, self.vocabulary.end_id
-        text = unicodedata.normalize("NFC", text)
-        if isinstance(vocabulary, WordVocabulary):
+        text, words, counts = unicodedata.normalize("NFC", text), [], []
+        token_ids = [self.vocabulary.end_id, *self.vocabulary.encode(as_read(text, self.vocabulary))]
+        if isinstance(self.vocabulary, WordVocabulary):
             words = words_of(text)
-            return Reading(
-                text=text, words=words, counts=[1] * len(words), token_ids=[end_id, *vocabulary.encode(spaced(text))]
-            )
-        reading = Tokenisation(vocabulary).read(text)
-        words, place = [], 0
-        for parts in reading.words:
+            return Reading(text=text, words=words, counts=[1] * len(words), token_ids=token_ids)
+        end = 0  # of the word before
+        for parts in self._tokenisation.read(text).words:
             written = "".join(part.text for part in parts)
-            place = max(place, text.find(written, place))
-            words.append(Word(written, place, place + len(written)))
-            place += len(written)
-        counts = [sum(len(part.tokens) for part in parts) for parts in reading.words]
-        return Reading(text=text, words=words, counts=counts, token_ids=[end_id, *reading.token_ids])
+            start = max(end, text.find(written, end))
+            end = start + len(written)
+            words.append(Word(written, start, end))
+            counts.append(sum(len(part.tokens) for part in parts))
+        return Reading(text=text, words=words, counts=counts, token_ids=token_ids)
 
     def error(self, reading: Reading) -> str:
         """Why a text has no label; "" if it has one."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from shared.calibration import calibration_error
-from shared.errors import UserError
 from shared.intervals import LEVEL, middle
 from shared.runs import Run
 from shared.training import Loaded
@@ -17,7 +16,7 @@ from tasks.language_model import card
 from tasks.language_model.classification import TextClassifier
 from tasks.language_model.classifier import Classifier, load_classifier
 from tasks.language_model.config import Config
-from tasks.language_model.labelled import CORPORA, check_corpus, load_texts
+from tasks.language_model.labelled import CORPORA, check_corpus, check_labels, load_texts
 
 DRAWS = 1000  # of the bootstrap (Efron 1979), which draws as many texts as there are, with replacement
 MOST = 20  # pairs of labels that are confused
@@ -51,11 +50,7 @@ def measure_labels(
     else:
         config = replace(config, corpus=corpus, dev_corpus="", test_corpus="")
     texts = load_texts(config, part, data_dir)
-    known = set(loaded.model.labels)
-    if not known & set(texts.labels):
-        found, expected = (", ".join(sorted(labels)[:MOST]) for labels in (set(texts.labels), known))
-        named = corpus or getattr(config, f"{part}_corpus") or config.corpus
-        raise UserError(f"{named}: its labels are {found}; {expected} were expected")
+    check_labels(corpus or getattr(config, f"{part}_corpus") or config.corpus, texts.labels, loaded.model.labels)
     metrics = scores(TextClassifier(loaded), texts.texts, texts.labels) | {"protocol": PROTOCOL}
     name = part if corpus is None else f"{Path(corpus).name} {part}"
     with run.results() as may_write:

@@ -13,13 +13,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from shared import runs
 from shared.calibration import fit_temperature, log_softmax
 from shared.cli import TrainingOptions
 from shared.fine_tuning import pieces
 from shared.losses import mean_nats, output_nats
 from shared.plots import draw_history
-from shared.runs import Run, RunError, check_name
+from shared.runs import Run
 from shared.training import Evaluation, Initial, Loaded, Trainer, load_initial, training_run, weights_as_arrays
 from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.language_model import card
@@ -29,24 +28,28 @@ from tasks.language_model.classifier import (
     Classifier,
     LabelReader,
     build_classifier,
+    keeps_head,
     load_initial_model,
     save_labels,
     start_from,
 )
 from tasks.language_model.classifier_evaluation import measure_labels
-from tasks.language_model.config import TASK, Config, find_run
+from tasks.language_model.config import TASK, Config
 from tasks.language_model.data import Split, StreamBatches, to_stream
 from tasks.language_model.labelled import (
     LONGEST,
     Texts,
     build_vocabulary,
+    check_labels,
     encode,
     fingerprint,
+    listed,
     load_texts,
     training_batches,
 )
 from tasks.language_model.model import StreamReader, build_model
-from tasks.language_model.plain_words import spaced
+from tasks.language_model.plain_words import as_read
+from tasks.language_model.train import find_initial
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -55,23 +58,25 @@ FEW = 10  # texts of a label
 
 def train_classifier(config: Config, options: TrainingOptions, name: str) -> None:
     """Trains to the end, calibrates the probabilities and measures the best weights on the development split."""
-    check_run(name)
     initial = load_initial(TASK, name, config, find_initial, load_initial_model, card.terms)
     train, dev = (load_texts(config, split, options.data_dir) for split in ("train", "dev"))
     labels = sorted(set(train.labels))
+    check_labels(config.dev_corpus or config.corpus, dev.labels, labels)
     vocabulary = build_vocabulary(config, train, initial and initial.loaded.vocabulary)
     batches = training_batches(config, train, vocabulary, labels)
-    report(train, dev, vocabulary, initial and initial.loaded.vocabulary)
-    data = fingerprint(config, options.data_dir)
-    if config.text_epochs:
-        initial = train_on_texts(config, options, name, data, (train, dev), vocabulary, initial)
 
-    with training_run(TASK, name, config, data, initial) as run:
+    with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial) as run:
         vocabulary.save(run.path / "vocabulary.json")
         save_labels(run, labels)
+        report(train, dev, vocabulary, initial and initial.loaded.vocabulary)
+        of_texts = train_on_texts(config, options, run, (train, dev), vocabulary, initial)
+        keras.utils.set_random_seed(config.seed)  # the training on texts, unless it was resumed, has used it
         model = build_classifier(config, vocabulary, labels)
-        if initial:
-            start_from(initial.loaded, model, vocabulary)
+        for before in (initial and initial.loaded, of_texts):  # a head, then what the texts have made of the rest
+            if before:
+                start_from(before, model, vocabulary)
+        if initial and isinstance(initial.loaded.model, Classifier):
+            print(f"from {initial.run.name}: {fate_of_head(initial.loaded.model, model)}")
         print(f"{run.name}: {model.count_params():,} parameters, {len(train.texts):,} texts, {len(labels)} labels")
         loaded, reader = Loaded(config, vocabulary, model), LabelReader(model)
         nats = keras.metrics.MeanMetricWrapper(output_nats, name="nats_per_token")
@@ -86,61 +91,51 @@ def train_classifier(config: Config, options: TrainingOptions, name: str) -> Non
     print(f"trained: {run.path}")
 
 
-def check_run(name: str) -> None:
-    """Raises RunError for a run that is no classifier, or is released, before texts are trained on in its folder."""
-    check_name(name)
-    run = Run(runs.ROOT / TASK / name)
-    if not (run.path / "config.json").exists():
-        return
-    if run.is_released:
-        raise RunError(f"{run.path} is a released model and is not trained further; --run names a copy of its own")
-    if run.read_config(Config).reads != "for a label":
-        raise RunError(f"{run.path} is a language model; --run with another name was expected")
-
-
-def find_initial(name: str) -> Run:
-    """The run that --from names, whichever way it reads."""
-    return find_run(name, reads=None)
-
-
 def train_on_texts(
     config: Config,
     options: TrainingOptions,
-    name: str,
-    data: dict[str, str],
+    run: Run,
     texts: Sequence[Texts],
     vocabulary: Vocabulary,
     initial: Initial | None,
-) -> Initial:
-    """Trains a language model on the texts of train; returns it as what the classifier starts from."""
+) -> Loaded[Config, Vocabulary, Any] | None:
+    """Trains a language model on the texts of train, in the folder of a run; None if no epochs of it are wanted."""
+    if not config.text_epochs:
+        return None
     of_texts = replace(config, reads="forwards", epochs=config.text_epochs, weight_average=0.0)
     train, dev = (Split([as_read(text, vocabulary) for text in split.texts], "tokens") for split in texts)
     stream = to_stream(train.lines, vocabulary)
     rows = max(1, min(config.batch_size, len(stream) // config.sequence_length))
     batches = StreamBatches(stream, rows, config.sequence_length, vocabulary.end_id, config.seed)
-    with training_run(f"{TASK}/{name}", "texts", of_texts, data, initial) as run:
-        vocabulary.save(run.path / "vocabulary.json")
+    with training_run(f"{TASK}/{run.name}", "texts", of_texts, run.config["data"], initial) as run_of_texts:
+        vocabulary.save(run_of_texts.path / "vocabulary.json")
         model = build_model(of_texts, vocabulary)
         if initial:
             start_from(initial.loaded, model, vocabulary)
-        print(f"{run.path}: a language model of {len(stream):,} tokens")
+        print(f"{run_of_texts.path}: a language model of {len(stream):,} tokens")
         reader = StreamReader(model, rows)
         nats = keras.metrics.MeanMetricWrapper(output_nats, name="nats_per_token")
         reader.compile(of_texts.build_optimizer(), mean_nats, metrics=[nats])
-        loaded = Loaded(of_texts, vocabulary, model)
         dev_stream = to_stream(dev.lines, vocabulary)
 
         def evaluate() -> Evaluation:
             perplexity = float(np.exp(stream_nats(model, dev_stream, vocabulary.end_id).mean()))
             return Evaluation(metrics={"dev perplexity": perplexity}, score=-perplexity)
 
-        Trainer(reader, batches, run, evaluate, of_texts, model_to_save=model, tensorboard=options.tensorboard).fit()
-    return Initial(run, loaded, initial.terms if initial else "")
+        trainer = Trainer(
+            reader, batches, run_of_texts, evaluate, of_texts, model_to_save=model, tensorboard=options.tensorboard
+        )
+        trainer.fit()
+    return Loaded(of_texts, vocabulary, model)
 
 
-def as_read(text: str, vocabulary: Vocabulary) -> str:
-    """A text in the words of a vocabulary."""
-    return spaced(text) if isinstance(vocabulary, WordVocabulary) else text
+def fate_of_head(initial: Classifier, model: Classifier) -> str:
+    """Whether the head of the classifier that a training starts from is kept, and why not."""
+    if keeps_head(initial, model):
+        return f"the same {len(model.labels)} labels, so its head is kept"
+    if initial.labels == model.labels:
+        return f"its head has {initial.config.head_units} units, so a new one of {model.config.head_units} is trained"
+    return f"its labels are {listed(initial.labels)}, so a new head is trained for {listed(model.labels)}"
 
 
 def evaluation(loaded: Loaded[Config, Vocabulary, Classifier], dev: Texts) -> Callable[[], Evaluation]:

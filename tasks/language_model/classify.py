@@ -22,7 +22,7 @@ import tyro
 
 from shared.cli import USAGE, ModelOptions, OutputOptions, Results, command, parse, print_error
 from shared.errors import UserError, shortened
-from shared.files import FileKind, read_regular
+from shared.files import FileKind
 from shared.inputs import Input, Reader, find_inputs
 from shared.outputs import check_outputs, write_output
 from shared.plain_text import decode
@@ -92,12 +92,8 @@ def texts_of(options: Arguments, documents: Sequence[Input], failed: list[str]) 
 
 
 def read_document(source: Path | bytes) -> str:
-    """The text of a file."""
-    try:
-        content = source if isinstance(source, bytes) else read_regular(source, DOCUMENT.max_bytes)
-    except OSError as error:
-        raise DOCUMENT.error(error) from None
-    return decode(content, markup=True, errors="replace")
+    """The text of a file; raises MediaError as `decode`, or if it cannot be read."""
+    return decode(source if isinstance(source, bytes) else DOCUMENT.read(source))
 
 
 def as_record(name: str | None, found: "Classification", explanation: "Explanation | None") -> dict[str, Any]:
@@ -129,31 +125,34 @@ def as_line(name: str | None, found: "Classification", explanation: "Explanation
     return "\n".join(lines)
 
 
-def rows(
-    number: int, name: str | None, found: "Classification", explanation: "Explanation | None", explains: bool
-) -> Iterator[tuple]:
-    """The values of text `number`: a row, or one for each word if words are explained."""
-    if explains:
+def as_rows(
+    options: Arguments, number: int, name: str | None, found: "Classification", explanation: "Explanation | None"
+) -> Iterator[str]:
+    """Text `number` as separated values, after the heading if it is the first: a row, or one for each word."""
+    table: list[tuple[object, ...]] = []
+    if options.explain:
+        heading = WORD_COLUMNS
         for position, word in enumerate(explanation.words if explanation else (), 1):
-            yield number, found.label, position, word.word, round(word.value, 4)
+            table.append((number, found.label, position, word.word, round(word.value, 4)))
     elif name:
-        yield name, found.label, round(found.probability, 4)
+        heading, table = DOCUMENT_COLUMNS, [(name, found.label, round(found.probability, 4))]
     else:
-        yield found.label, round(found.probability, 4), found.text
+        heading, table = COLUMNS, [(found.label, round(found.probability, 4), found.text)]
+    for row in [heading, *table] if number == 1 else table:
+        yield separated(row, options.delimiter or "")
 
 
-def heading(options: Arguments) -> tuple[str, ...]:
-    return WORD_COLUMNS if options.explain else DOCUMENT_COLUMNS if options.documents else COLUMNS
-
-
-def explained(name: str, found: "Classification", explainer: "Explainer | None") -> "Explanation | None":
-    """The explanation of a text that has a label; what prevents one is reported."""
-    if explainer is None or found.error:
-        return None
+def explained(
+    name: str, found: "Classification", explainer: "Explainer | None", failed: list[str]
+) -> "Explanation | None":
+    """The explanation of a text, if it is wanted; what prevents it or a label is reported, with the text's name."""
     try:
-        return explainer(found)
+        if found.error:
+            raise UserError(found.error)
+        return explainer(found) if explainer else None
     except UserError as error:
         print_error(f"{name}: {error}")
+        failed.append(name)
         return None
 
 
@@ -186,21 +185,14 @@ def main(arguments: list[str]) -> int:
                 for (name, _), found in zip(batch, classifier([text for _, text in batch]), strict=True):
                     number += 1
                     done += not found.error
-                    if found.error:
-                        print_error(f"{name}: {found.error}")
-                        failed.append(name)
-                    explanation = explained(name, found, explainer)
+                    explanation = explained(name, found, explainer, failed)
                     if explanation:
                         paragraphs.append(paragraph(explanation))
-                    elif explainer and not found.error:
-                        failed.append(name)
                     file = name if options.documents else None
                     shown = explanation if options.explain else None
                     if options.delimiter:
-                        if number == 1:
-                            results.write({}, separated(heading(options), options.delimiter))
-                        for row in rows(number, file, found, shown, options.explain):
-                            results.write({}, separated(row, options.delimiter))
+                        for row in as_rows(options, number, file, found, shown):
+                            results.write({}, row)
                     else:
                         results.write(as_record(file, found, shown), as_line(file, found, shown, width))
     finally:  # after an interruption too: finished texts are kept

@@ -192,14 +192,14 @@ FOR, AGAINST = "27 158 119", "217 95 2"
 
 def paragraph(explanation: Explanation) -> str:
     """A text as HTML, each word with a background."""
-    found, parts, place = explanation.classification, [], 0
+    found, parts, end = explanation.classification, [], 0
     for word in explanation.words:
-        parts.append(html.escape(found.text[place : word.start]))
+        parts.append(html.escape(found.text[end : word.start]))
         colour = f"rgb({FOR if word.value > 0 else AGAINST} / {min(1.0, abs(word.value) / FULL):.2f})"
         written = html.escape(found.text[word.start : word.end])
         parts.append(f'<span style="background:{colour}" title="{word.value:+.2f}">{written}</span>')
-        place = word.end
-    parts.append(html.escape(found.text[place:]))
+        end = word.end
+    parts.append(html.escape(found.text[end:]))
     label = f"{html.escape(found.label or '')} {found.probability:.0%}"
     return f"<p><b>{label}</b>{''.join(parts)}</p>"
 

@@ -12,7 +12,7 @@ for Text Classification?", section 5.3.1); a trained model reads texts of any le
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,11 +25,12 @@ from shared.errors import UserError
 from shared.runs import Run
 from shared.vocabulary import SPECIALS, SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.language_model.config import Config
-from tasks.language_model.plain_words import spaced
+from tasks.language_model.plain_words import as_read, spaced
 
 CORPORA = ("sst2",)
 HEAD, TAIL = 128, 384  # tokens of a long text that training keeps
 LONGEST = HEAD + TAIL
+MOST = 20  # labels that a message names
 
 
 class Texts(NamedTuple):
@@ -45,7 +46,7 @@ def load_texts(config: Config, split: str, data_dir: Path | None = None) -> Text
     Raises:
         UserError: the corpus does not exist or cannot be read, has one label, or has no text for this split.
     """
-    rows = read_all(Path(config.corpus)) if split == "all" else _splits(config, data_dir)[split]
+    rows = read_all(_path(config)) if split == "all" else _splits(config, data_dir)[split]
     if not rows:
         raise UserError(f"corpus {config.corpus}: too few texts for a {split} split; --{split}-corpus names others")
     return Texts([row.text for row in rows], [row.label for row in rows])
@@ -59,10 +60,14 @@ def _splits(config: Config, data_dir: Path | None) -> dict[str, list[Labelled]]:
         return splits | {name: read_all(Path(path)) for name, path in own}
     if data_dir:
         raise UserError(f"--data-dir {data_dir}: the corpus {config.corpus} is a path itself")
-    if not config.corpus.strip():
-        raise UserError(f"--corpus {config.corpus!r}: {', '.join(CORPORA)}, a table or a folder was expected")
-    paths = Path(config.corpus), *(Path(path) for _, path in own)
+    paths = _path(config), *(Path(path) for _, path in own)
     return _read(config.corpus, own, tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths))
+
+
+def _path(config: Config) -> Path:
+    if not config.corpus.strip():  # which is the current folder to `Path`
+        raise UserError(f"--corpus {config.corpus!r}: {', '.join(CORPORA)}, a table or a folder was expected")
+    return Path(config.corpus)
 
 
 @functools.lru_cache(1)
@@ -83,6 +88,18 @@ def check_corpus(run: Run, config: Config, data_dir: Path | None = None) -> None
         raise UserError(f"{data_dir or config.corpus}: not the texts that {run.path} was trained on; see --corpus")
 
 
+def check_labels(corpus: str, found: Iterable[str], expected: Collection[str]) -> None:
+    """Raises UserError if no text of a corpus has one of the labels that are expected."""
+    if not {*found} & {*expected}:
+        raise UserError(f"{corpus}: its labels are {listed(found)}; {listed(expected)} were expected")
+
+
+def listed(labels: Iterable[str]) -> str:
+    """The first labels by name, for a message."""
+    first = sorted(set(labels))
+    return ", ".join(first[:MOST]) + " ..." * (len(first) > MOST)
+
+
 def build_vocabulary(config: Config, train: Texts, initial: Vocabulary | None = None) -> Vocabulary:
     """The words of the training texts, then the most frequent ones of an initial language model, or its subwords."""
     if initial is not None and not isinstance(initial, WordVocabulary):
@@ -100,8 +117,7 @@ def build_vocabulary(config: Config, train: Texts, initial: Vocabulary | None = 
 
 def encode(texts: Sequence[str], vocabulary: Vocabulary) -> list[list[int]]:
     """The ids of each text, after `</s>`, with which a language model begins every line."""
-    as_read = spaced if isinstance(vocabulary, WordVocabulary) else str
-    return [[vocabulary.end_id, *vocabulary.encode(as_read(text))] for text in texts]
+    return [[vocabulary.end_id, *vocabulary.encode(as_read(text, vocabulary))] for text in texts]
 
 
 def shortened(ids: list[int]) -> list[int]:

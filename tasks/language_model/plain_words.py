@@ -5,7 +5,7 @@
     "\u6211\u5f88\u559c\u6b22"                               ->  a word for each letter, in scripts without spaces
 
 Each character but white space is kept or becomes one other character (format characters are dropped), so each word has
-a place in the text. The same is done inside a graph by `classifier_export.py`, with the table of `image`.
+an index in the text. The same is done inside a graph by `classifier_export.py`, with the table of `image`.
 """
 
 import re
@@ -13,7 +13,7 @@ import unicodedata
 from typing import NamedTuple
 
 from shared.text import UNSPACED
-from shared.vocabulary import REPLACEMENT
+from shared.vocabulary import REPLACEMENT, Vocabulary, WordVocabulary
 
 STRAIGHT = {"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"', "\u201e": '"'}
 VARIANTS = range(0xFE00, 0xFE10)  # selectors of a picture's style, after it
@@ -67,11 +67,16 @@ def spaced(text: str) -> str:
 
 
 def words_of(text: str) -> list[Word]:
-    """The words of a text with their places in it."""
+    """The words of a text, and where they are in it."""
     composed = unicodedata.normalize("NFC", text)
-    places = [index for index, character in enumerate(composed) if IMAGES[ord(character)].strip(" ")]
+    indices = [index for index, character in enumerate(composed) if IMAGES[ord(character)].strip(" ")]
     words, first = [], 0
     for word in spaced(text).split():
-        words.append(Word(word, places[first], places[first + len(word) - 1] + 1))
+        words.append(Word(word, indices[first], indices[first + len(word) - 1] + 1))
         first += len(word)
     return words
+
+
+def as_read(text: str, vocabulary: Vocabulary) -> str:
+    """A text in the words of a vocabulary of words; for subwords and characters, the text itself."""
+    return spaced(text) if isinstance(vocabulary, WordVocabulary) else text

@@ -108,7 +108,6 @@ def test_texts_that_begin_like_something_else():
 def test_other_bytes_are_named_by_their_line():
     with pytest.raises(MediaError, match=r"is not UTF-8: line 2 has other bytes; iconv"):
         decode(b"one\nGr\xfc\xdfe\n")
-    assert decode(b"Gr\xfc", errors="replace") == "Gr\ufffd"
     with pytest.raises(MediaError, match="has a NUL character in line 3"):
         decode(b"a" * 70_000 + b"\n\nb\0")
 

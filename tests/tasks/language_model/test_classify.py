@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,10 +12,10 @@ import pytest
 from shared.calibration import calibration_error, fit_temperature
 from shared.cli import TrainingOptions
 from shared.errors import ListError, UserError
-from shared.runs import RunError
+from shared.runs import Run, RunError
 from shared.training import weights_as_arrays
 from shared.vocabulary import WordVocabulary
-from tasks.language_model import classification, classifier_evaluation, explanation
+from tasks.language_model import classification, classifier_evaluation, classifier_training, explanation
 from tasks.language_model.classification import NO_WORDS, NONE_KNOWN, TextClassifier
 from tasks.language_model.classifier import LabelReader, build_classifier, load_classifier, start_from
 from tasks.language_model.classifier_training import LayeredAdam
@@ -24,6 +25,7 @@ from tasks.language_model.evaluate import main as evaluate
 from tasks.language_model.explanation import Explainer
 from tasks.language_model.fill import main as fill
 from tasks.language_model.labelled import HEAD, LONGEST, TAIL, Texts, build_vocabulary, shortened, training_batches
+from tasks.language_model.model import load_model as load_language_model
 from tasks.language_model.train import train
 
 pytestmark = pytest.mark.any_backend
@@ -228,6 +230,11 @@ def test_the_command(classifier, capsys, monkeypatch, tmp_path):
     heading, row = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert heading == ["file", "label", "probability"]
     assert row[:2] == [str(tmp_path / "a.txt"), "warm"]
+    (tmp_path / "b.txt").write_bytes("the f\u00f6x hugs".encode("latin-1"))
+    assert main(["--model", "labels", "--documents", str(tmp_path), "--json"]) == 1
+    output = capsys.readouterr()
+    assert [json.loads(line)["label"] for line in output.out.splitlines()] == ["warm"]
+    assert "b.txt is not UTF-8: line 1 has other bytes; iconv -f ENCODING" in output.err
     assert main(["--model", "labels", "the cat sees the hen .", "--csv", "--explain"]) == 0
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading == "number,label,position,word,contribution"
@@ -280,18 +287,58 @@ def test_evaluate(classifier, capsys, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_cannot_be_trained_is_refused(classifier, bidirectional):
+def test_what_cannot_be_trained_is_refused_before_texts_are_read(classifier, bidirectional, monkeypatch, tmp_path):
     config, options = classifier.config, TrainingOptions(run="other")
+    monkeypatch.setattr(classifier_training, "train_on_texts", None)
     with pytest.raises(UserError, match="a causal model or a classifier was expected"):
         train(replace(config, initial_run="fill"), options)
     with pytest.raises(UserError, match="adam was expected"):
         replace(config, optimizer="sgd")
     with pytest.raises(UserError, match="does not exist"):
         train(replace(config, corpus="/nowhere.tsv"), options)
-    for name, message in (("tiny", "is a language model; --run"), ("a/b", "run name 'a/b' is invalid")):
-        with pytest.raises(RunError, match=message):  # before a language model of the texts is trained there
-            train(config, TrainingOptions(run=name))
+    (tmp_path / "dev.tsv").write_text("the cat\tcold\nthe dog\thot\n")
+    with pytest.raises(UserError, match=r"dev\.tsv: its labels are cold, hot; plain fact, warm were expected"):
+        train(replace(config, dev_corpus=str(tmp_path / "dev.tsv")), options)
+    for name, changed, message in (
+        ("a/b", config, "run name 'a/b' is invalid"),
+        ("labels", replace(config, min_count=2), "exists with another config: min_count 1 -> 2; choose another --run"),
+        ("tiny", replace(config, initial_run=""), "exists with another config: .*reads 'forwards' -> 'for a label'"),
+    ):
+        with pytest.raises(RunError, match=message):
+            train(changed, TrainingOptions(run=name))
     assert not (find_run("tiny").path / "texts").exists()
+
+
+@pytest.mark.slow
+def test_a_classifier_that_starts_from_another_one_has_its_head(classifier, monkeypatch, tmp_path, capsys):
+    """And the other layers of the language model that has read its texts."""
+
+    class Begun(Exception):
+        """The training of the labels begins; its argument is the model."""
+
+    def begin(*_, model_to_save, **__):
+        raise Begun(model_to_save)
+
+    of_texts = load_language_model(Run(classifier.run.path / "texts"))
+    monkeypatch.setattr(classifier_training, "train_on_texts", lambda *_: of_texts)
+    monkeypatch.setattr(classifier_training, "Trainer", begin)
+    before, texts = map(weights_as_arrays, (load_classifier(classifier.run).model, of_texts.model))
+    heads = [name for name in before if name.startswith(("hidden/", "output/"))]
+    assert len(heads) == 4
+    corpus = tmp_path / "again.tsv"
+    rows = Path(classifier.config.corpus).read_text()
+    for name, text, is_kept in (("again", rows, True), ("other", rows.replace("warm", "cold"), False)):
+        corpus.write_text(text)
+        config = replace(classifier.config, corpus=str(corpus), initial_run="labels")
+        with pytest.raises(Begun) as raised:
+            train(config, TrainingOptions(run=name))
+        weights = weights_as_arrays(raised.value.args[0])
+        np.testing.assert_array_equal(weights["embedding/embeddings"], texts["embedding/embeddings"])
+        kept = [np.array_equal(weights[head], before[head]) for head in heads if head.endswith("kernel")]
+        assert kept == [is_kept] * 2
+        said = "the same 2 labels, so its head is kept"
+        said = said if is_kept else "its labels are plain fact, warm, so a new head is trained for cold, plain fact"
+        assert f"from labels: {said}" in capsys.readouterr().out
 
 
 @pytest.mark.slow
