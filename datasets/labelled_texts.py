@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets import CorpusError
+from datasets.label_columns import columns_by_values, is_header, named_columns
 from datasets.lines import read_text
 from datasets.pair_files import json_records
 from datasets.tables import TableRow, find_delimiter, read_rows, usual_width
@@ -31,15 +32,6 @@ from shared.errors import shortened, shown
 from shared.inputs import list_folder
 from shared.text import TEXT, as_lines, tidy
 
-# Names of columns, in the order of preference.
-TEXT_NAMES = (
-    "text", "sentence", "review", "review_text", "comment", "content", "document", "body", "message", "tweet", "phrase",
-    "utterance", "question", "sms", "description", "input", "title", "v2",
-)  # fmt: skip
-LABEL_NAMES = (
-    "label", "labels", "sentiment", "class", "category", "polarity", "rating", "stars", "intent", "emotion", "topic",
-    "language", "lang", "score", "tag", "target", "output", "y", "v1",
-)  # fmt: skip
 SPLITS = {
     "train": ("train", "training"),
     "dev": ("dev", "valid", "val", "validation", "development"),
@@ -51,7 +43,6 @@ UNLABELLED = {"unsup"}  # folders of IMDB's reviews without a label
 FASTTEXT = "__label__"
 MAX_LABEL = 100  # characters
 MAX_BAD, FEW = 0.01, 3  # rows without text or label: more than this fraction and this count, or half, refuse a file
-MAX_HEADING = 3  # words of the name of a column
 HELD_OUT = 10  # of ten texts of a label one is dev, one is test
 
 
@@ -72,9 +63,11 @@ def read_splits(path: Path, own: dict[str, Path]) -> dict[str, list[Labelled]]:
     Raises:
         CorpusError: A file cannot be read or has no labels, or all texts to train on have one label.
     """
-    splits = _splits_of_folder(path) or {"train": read_labelled(path)}
-    if "train" not in splits:
-        raise CorpusError(f"{path}: has {' and '.join(splits)}, but no train; train.tsv or a folder train was expected")
+    entries = _splits_of_folder(path) or {"train": path}
+    if "train" not in entries:
+        found = " and ".join(entries)
+        raise CorpusError(f"{path}: has {found}, but no train; train.tsv or a folder train was expected")
+    splits = {name: _read_split(name, entry) for name, entry in entries.items() if name not in own}
     splits |= {name: read_all(file) for name, file in own.items()}
     held_out = {_key(text) for name in ("dev", "test") for text, _ in splits.get(name, ())}
     rows = [row for row in splits["train"] if _key(row.text) not in held_out]
@@ -91,7 +84,17 @@ def read_splits(path: Path, own: dict[str, Path]) -> dict[str, list[Labelled]]:
 
 def read_all(path: Path) -> list[Labelled]:
     """Return the texts of a file, or of a folder with its splits; raises CorpusError as `read_labelled`."""
-    return [row for rows in _splits_of_folder(path).values() for row in rows] or read_labelled(path)
+    entries = _splits_of_folder(path).values() or [path]
+    return [row for entry in entries for row in read_labelled(entry)]
+
+
+def _read_split(name: str, path: Path) -> list[Labelled]:
+    try:
+        return read_labelled(path)
+    except CorpusError as error:
+        if name == "train":
+            raise
+        raise CorpusError(f"{str(error).removesuffix('.')}; --{name}-corpus can name another {name} split") from None
 
 
 def read_labelled(path: Path) -> list[Labelled]:
@@ -184,8 +187,8 @@ class Row(NamedTuple):
 # --- folders --------------------------------------------------------------------------------------------------------
 
 
-def _splits_of_folder(folder: Path) -> dict[str, list[Labelled]]:
-    """The splits that the files or subfolders of a folder are named after; empty for a file, or a folder of labels."""
+def _splits_of_folder(folder: Path) -> dict[str, Path]:
+    """The files or subfolders of a folder that are named after splits; empty for a file, or a folder of labels."""
     if not folder.is_dir():
         return {}
     files, subfolders = list_folder(folder, recursive=False)
@@ -200,7 +203,7 @@ def _splits_of_folder(folder: Path) -> dict[str, list[Labelled]]:
             found[split] = entries[0]
     if "train" not in found and not {*subfolders} <= {*found.values()}:  # labels, one of which is called test
         return {}
-    return {split: read_labelled(entry) for split, entry in found.items()}
+    return found
 
 
 def _of_folder(folder: Path) -> list[Row]:
@@ -243,9 +246,7 @@ def _of_file(path: Path, text: str) -> list[Row]:
     if records is not None:
         return records
     lines = as_lines(text)
-    delimiter = find_delimiter(lines)
-    if delimiter is None:
-        raise CorpusError(f"{path}: one column; a text and its label, separated by a tab or as CSV, were expected")
+    delimiter = find_delimiter(lines) or "\t"
     return _of_table(path, read_rows(lines, delimiter), delimiter)
 
 
@@ -275,7 +276,7 @@ def _of_json(path: Path, text: str) -> list[Row] | None:
     if not any(isinstance(record, dict) for _, record in records):
         return None
     names = list(dict.fromkeys(name for _, record in records[:100] if isinstance(record, dict) for name in record))
-    found = _named(names)
+    found = named_columns(names)
     if found is None:
         raise CorpusError(f"{path}: has {', '.join(names)}; text and label were expected")
     keys = [names[index] for index in found]
@@ -295,12 +296,14 @@ def _written(value: object) -> str:
 def _of_table(path: Path, records: Sequence[TableRow], delimiter: str) -> list[Row]:
     """The text and label of each row; a text of the first or last column may have delimiters."""
     width = usual_width(record.cells for record in records)
+    if width < 2:
+        raise CorpusError(f"{path}: one column; a text and its label, separated by a tab or as CSV, were expected")
     header = records[0].cells
-    found = _named(header)
+    found = named_columns(header)
     is_named = found is not None
     if found is None:
-        found = _columns([record.cells for record in records if len(record.cells) == width])
-        is_named = _is_header(records, width, *found)
+        found = columns_by_values([record.cells for record in records if len(record.cells) == width])
+        is_named = is_header(records, width, *found)
         where = f"text in column {found[0] + 1}, label in column {found[1] + 1}"
         print(f"{path}: {where}{', names in the first line' if is_named else ''}", file=sys.stderr)
     width = len(header) if is_named else width
@@ -316,33 +319,3 @@ def _of_table(path: Path, records: Sequence[TableRow], delimiter: str) -> list[R
         else:
             rows.append(Row(f"line {line}", "", "", f"line {line} has {len(cells)} columns, others have {width}"))
     return rows
-
-
-def _named(header: Sequence[str]) -> tuple[int, int] | None:
-    """The columns of text and label by their names; None if the names are no such."""
-    names = [re.sub(r"\W+", "_", name.strip().strip("\ufeff").lower()) for name in header]
-    text, label = (
-        next((names.index(name) for name in known if name in names), None) for known in (TEXT_NAMES, LABEL_NAMES)
-    )
-    return None if text is None or label is None else (text, label)
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
-    """The columns of text and label by their values: the text is the longest, the label recurs the most often."""
-    columns = [[cell.strip() for cell in column] for column in zip(*rows, strict=True)]
-    lengths = [sum(map(len, column)) for column in columns]
-    kinds = [len(set(column)) for column in columns]
-    if len(columns) == 2:
-        label = 1 if kinds[1] < kinds[0] or (kinds[1] == kinds[0] and lengths[1] <= lengths[0]) else 0
-        return 1 - label, label
-    text = max(range(len(columns)), key=lengths.__getitem__)
-    others = [i for i in range(len(columns)) if i != text]
-    return text, min(others, key=lambda i: (kinds[i] >= max(3, len(rows)), kinds[i] == 1, kinds[i], -i))  # ids last
-
-
-def _is_header(records: Sequence[TableRow], width: int, text: int, label: int) -> bool:
-    """Whether the first row names columns: its label never recurs, all others do, and its text is a few words."""
-    labels = Counter(record.cells[label].strip() for record in records if len(record.cells) == width)
-    first = records[0].cells
-    is_alone = len(first) == width and labels.pop(first[label].strip(), 0) == 1
-    return is_alone and bool(labels) and min(labels.values()) > 1 and len(first[text].split()) <= MAX_HEADING

@@ -87,7 +87,10 @@ def train_classifier(config: Config, options: TrainingOptions, name: str) -> Non
         state = trainer.fit()
         draw_history(state.history, ["dev accuracy"], run.path / "plots" / "history.png")
         calibrate(run, loaded, dev)
-        measure_labels(run, data_dir=options.data_dir, model=loaded)
+        metrics = measure_labels(run, data_dir=options.data_dir, model=loaded)
+        label, count = Counter(dev.labels).most_common(1)[0]
+        if metrics["accuracy"] <= round(count / len(dev.labels), 4):
+            print(f"the label {label} for all texts would be right as often; more texts or --epochs are needed")
     print(f"trained: {run.path}")
 
 

@@ -129,15 +129,14 @@ def as_rows(
     options: Arguments, number: int, name: str | None, found: "Classification", explanation: "Explanation | None"
 ) -> Iterator[str]:
     """Text `number` as separated values, after the heading if it is the first: a row, or one for each word."""
-    table: list[tuple[object, ...]] = []
+    probability = round(found.probability, 4)
     if options.explain:
-        heading = WORD_COLUMNS
-        for position, word in enumerate(explanation.words if explanation else (), 1):
-            table.append((number, found.label, position, word.word, round(word.value, 4)))
+        heading, words = WORD_COLUMNS, enumerate(explanation.words if explanation else (), 1)
+        table = [(number, found.label, position, word.word, round(word.value, 4)) for position, word in words]
     elif name:
-        heading, table = DOCUMENT_COLUMNS, [(name, found.label, round(found.probability, 4))]
+        heading, table = DOCUMENT_COLUMNS, [(name, found.label, probability)]
     else:
-        heading, table = COLUMNS, [(found.label, round(found.probability, 4), found.text)]
+        heading, table = COLUMNS, [(found.label, probability, found.text)]
     for row in [heading, *table] if number == 1 else table:
         yield separated(row, options.delimiter or "")
 
@@ -185,10 +184,10 @@ def main(arguments: list[str]) -> int:
                 for (name, _), found in zip(batch, classifier([text for _, text in batch]), strict=True):
                     number += 1
                     done += not found.error
+                    file = name if options.documents else None
                     explanation = explained(name, found, explainer, failed)
                     if explanation:
-                        paragraphs.append(paragraph(explanation))
-                    file = name if options.documents else None
+                        paragraphs.append(paragraph(explanation, file))
                     shown = explanation if options.explain else None
                     if options.delimiter:
                         for row in as_rows(options, number, file, found, shown):

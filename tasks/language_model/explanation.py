@@ -174,15 +174,15 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Labels of texts</title>
 <style>
-  body {{ margin: 2rem auto; max-width: 60rem; font: 17px/1.9 system-ui, sans-serif; color: #222 }}
-  p {{ margin: .4rem 0 }}
+  body {{ margin: 2rem auto; padding: 0 1rem; max-width: 60rem; font: 17px/1.9 system-ui, sans-serif; color: #222 }}
+  p {{ margin: .4rem 0; white-space: pre-line }}
   span {{ padding: .1rem .15rem; border-radius: 4px }}
   b {{ margin-right: .6rem }}
   small {{ color: #777 }}
 </style>
 <h1>Labels of texts</h1>
-<p><small>{summary}. Green words speak for the label, orange words against it; hover over a word for what it adds to the
-log-odds of the label.</small></p>
+<small>{summary}. Green words speak for the label, orange words against it; hover over a word for what it adds to the
+log-odds of the label.</small>
 {texts}
 </html>
 """
@@ -190,8 +190,8 @@ FULL = 2.0  # nats of the darkest background
 FOR, AGAINST = "27 158 119", "217 95 2"
 
 
-def paragraph(explanation: Explanation) -> str:
-    """A text as HTML, each word with a background."""
+def paragraph(explanation: Explanation, name: str | None = None) -> str:
+    """A text as HTML, each word with a background; `name` is that of its file."""
     found, parts, end = explanation.classification, [], 0
     for word in explanation.words:
         parts.append(html.escape(found.text[end : word.start]))
@@ -201,7 +201,8 @@ def paragraph(explanation: Explanation) -> str:
         end = word.end
     parts.append(html.escape(found.text[end:]))
     label = f"{html.escape(found.label or '')} {found.probability:.0%}"
-    return f"<p><b>{label}</b>{''.join(parts)}</p>"
+    heading = f"<b>{label}</b>" + (f"<small>{html.escape(name)}</small><br>" if name else "")
+    return f'<p dir="auto">{heading}{"".join(parts)}</p>'
 
 
 def page(paragraphs: Iterable[str]) -> bytes:

@@ -120,8 +120,14 @@ def test_splits_of_a_folder(tmp_path):
     write(tmp_path / "train.csv", "text,label\nother,pos\n")
     with pytest.raises(CorpusError, match=r"train\.csv and train\.tsv are named after the train split"):
         read_splits(tmp_path, {})
-    for name in ("train.tsv", "train.csv"):
-        (tmp_path / name).unlink()
+    (tmp_path / "train.csv").unlink()
+    (tmp_path / "valid.csv").write_bytes("sch\u00f6n,pos\n".encode("latin-1"))
+    with pytest.raises(CorpusError, match=r"valid\.csv is not UTF-8: .*; --dev-corpus can name another dev split"):
+        read_splits(tmp_path, {})
+    own = write(tmp_path / "own.csv", "text,label\nheld out,pos\n")
+    assert read_splits(tmp_path, {"dev": own}) == splits
+    write(tmp_path / "valid.csv", "text,label\nheld out,pos\n")
+    (tmp_path / "train.tsv").unlink()
     assert len(read_all(tmp_path)) == 2
     with pytest.raises(CorpusError, match="has dev and test, but no train"):
         read_splits(tmp_path, {})
@@ -160,6 +166,7 @@ def test_a_tenth_of_each_label_is_held_out_and_equal_texts_stay_together(tmp_pat
         ("", "is empty"),
         ("\n\n", "is empty"),
         ("one column\nof text\nalone\n", "one column"),
+        ("a, b\n" * 100 + "one column\n" * 101, "one column"),  # beyond the lines that show the delimiter
         ("a\tpos\nb\tpos\nc\tpos\n", "have one label, 'pos'"),
         ("".join(f"text {i}\tlabel {i}\n" for i in range(12)), "12 labels of 12 texts"),
         ("".join(f"text {i}\t{'pos' if i % 3 else ''}\n" for i in range(30)), "10 of 30 rows .*: line 1 has no label"),

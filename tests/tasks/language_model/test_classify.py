@@ -222,11 +222,12 @@ def test_the_command(classifier, capsys, monkeypatch, tmp_path):
     assert (empty["label"], empty["error"]) == (None, NO_WORDS)
     assert third["label"] == "plain fact"
     assert f"-: line 2: {NO_WORDS}" in output.err
-    assert page.read_text().count("<p><b>") == 2
+    assert page.read_text().count('<p dir="auto"><b>') == 2
     assert "&lt;" in page.read_text()
 
     (tmp_path / "a.txt").write_text("the hen hugs\nthe dog .\n")
-    assert main(["--model", "labels", "--documents", str(tmp_path), "--tsv"]) == 0
+    assert main(["--model", "labels", "--documents", str(tmp_path), "--tsv", "--html", str(page)]) == 0
+    assert f"<small>{tmp_path / 'a.txt'}</small><br><span" in page.read_text()
     heading, row = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert heading == ["file", "label", "probability"]
     assert row[:2] == [str(tmp_path / "a.txt"), "warm"]
