@@ -34,7 +34,7 @@ from tasks.language_model.classifier import (
     start_from,
 )
 from tasks.language_model.classifier_evaluation import measure_labels
-from tasks.language_model.config import TASK, Config
+from tasks.language_model.config import TASK, Config, find_initial
 from tasks.language_model.data import Split, StreamBatches, to_stream
 from tasks.language_model.labelled import (
     LONGEST,
@@ -49,7 +49,6 @@ from tasks.language_model.labelled import (
 )
 from tasks.language_model.model import StreamReader, build_model
 from tasks.language_model.plain_words import as_read
-from tasks.language_model.train import find_initial
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 

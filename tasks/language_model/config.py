@@ -205,6 +205,11 @@ def find_run(model: str | None = None, reads: Reads | None = "forwards") -> Run:
     return run
 
 
+def find_initial(name: str) -> Run:
+    """The run that --from names, whichever way it reads."""
+    return find_run(name, reads=None)
+
+
 PYTHON_MANUAL = Config()
 
 # The simple recurrent network without regularisation (Elman 1990; Mikolov et al. 2010).

@@ -23,8 +23,8 @@ from shared.cli import TrainingOptions, command, training_arguments
 from shared.descriptors import descriptor_of
 from shared.errors import UserError
 from shared.native.precompile import compile_ahead
-from shared.runs import Run, safe_name
-from tasks.language_model.config import PRESETS, TASK, Config, find_run
+from shared.runs import safe_name
+from tasks.language_model.config import PRESETS, TASK, Config, find_initial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,11 +142,6 @@ def with_absolute_path(config: Config, options: TrainingOptions) -> Config:
 
 def _absolute(path: Path) -> str:
     return str(path if not path.exists() or descriptor_of(path) is not None else path.resolve())
-
-
-def find_initial(name: str) -> Run:
-    """The run that --from names, whichever way it reads."""
-    return find_run(name, reads=None)
 
 
 def run_name(config: Config) -> str:
