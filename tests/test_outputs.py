@@ -106,7 +106,7 @@ def test_errors_need_no_standard_error():
         assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize(
     ("pipeline", "code", "error"),
     [

@@ -37,7 +37,7 @@ def run(folder: Path, *commands: list[str]) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_verbs_are_quiet_and_take_paths_from_the_current_folder(tmp_path):
     import soundfile
 

@@ -280,7 +280,7 @@ def test_importing_datasets_imports_neither_tensorflow_nor_tfds():
     assert result.stdout.strip() == "[]"
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.data
 @pytest.mark.skipif(REAL_DATA is None, reason="QUATRAIN_DATA does not point at real corpora")
 def test_the_real_flickr8k(monkeypatch):

@@ -19,7 +19,7 @@ def shown(cell: dict) -> list[str]:
     return [line for output in cell["outputs"] for line in output.get("text", ["(picture)"])]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_notebook():
     stored = json.loads(TOUR.read_text(encoding="utf-8"))
     executed = copy.deepcopy(stored)

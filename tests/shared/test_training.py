@@ -745,7 +745,7 @@ def train_with_signals(numbers: Sequence[signal.Signals], root: Path, name: str)
     return log
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_kill_9_and_sigterm_at_random_moments_do_not_change_the_result(tmp_path):
     script = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.shared.test_training", str(tmp_path)],
