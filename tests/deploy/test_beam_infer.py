@@ -282,7 +282,7 @@ def test_images(tmp_path, infer_in_beam):
         (photos / f"{i}.png").write_bytes(encoded(picture(20 + 3 * i, 31, seed=i), "PNG"))
     (photos / "broken.jpg").write_bytes(encoded(picture(), "JPEG")[:300])
     arguments = ["--model", model, "--input", "photos/*", "--output", "out", "--part-size", "4", "--batch-size", "3"]
-    assert infer(tmp_path, *arguments) == (1, "out: 5 answered, 1 refused; 2 of 2 parts now, 0 before\n")
+    assert infer_in_beam(*arguments)[:2] == (1, "out: 5 answered, 1 refused; 2 of 2 parts now, 0 before\n")
     found = records(tmp_path / "out", "answers")
     assert [record.pop("input") for record in found] == [f"photos/{i}.png" for i in range(5)]
     images = [read_image(photos / f"{i}.png") for i in range(5)]
@@ -305,17 +305,14 @@ def test_images(tmp_path, infer_in_beam):
 
 @needs_beam
 @pytest.mark.slow
-def test_sounds_with_a_model_that_processes_share(tmp_path):
+def test_sounds(tmp_path, infer_in_beam):
     recognizer, model = export("phoneme_recognizer", tmp_path)
     words = ["aims", "mi", "s a"]
     for word in words:
         soundfile.write(tmp_path / f"{word}.wav", say(word).samples, 16_000)
     soundfile.write(tmp_path / "slow.wav", say("a").samples, 8000)
-    code, output = infer(
-        tmp_path, "--model", model, "--input", "*.wav", "--output", "out", "--part-size", "2", "--model-copies", "1",
-        *PROCESSES,
-    )  # fmt: skip
-    assert (code, output) == (1, "out: 3 answered, 1 refused; 2 of 2 parts now, 0 before\n")
+    arguments = ["--model", model, "--input", "*.wav", "--output", "out", "--part-size", "2"]
+    assert infer_in_beam(*arguments)[:2] == (1, "out: 3 answered, 1 refused; 2 of 2 parts now, 0 before\n")
     found = records(tmp_path / "out", "answers")
     assert [record.pop("input") for record in found] == ["aims.wav", "mi.wav", "s a.wav"]
     expected = [formats.as_record("", best, str) for best in recognizer([sound(word) for word in words])]
@@ -362,7 +359,8 @@ def test_texts(tmp_path, infer_in_beam):
 @needs_beam
 @pytest.mark.campaign
 def test_a_thousand_images_of_which_twenty_are_damaged_killed_and_started_again(tmp_path):
-    """Two processes, killed in the middle, leave in the end what one leaves without interruption."""
+    """Two processes, killed in the middle and then with a model that they share, leave in the end what one leaves
+    without interruption."""
     model = export("captioner", tmp_path)[1]
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -385,7 +383,7 @@ def test_a_thousand_images_of_which_twenty_are_damaged_killed_and_started_again(
     finished = len(list(out.glob("answers-*")))
     assert 8 <= finished < 50
 
-    code, output = infer(tmp_path, *arguments, "out", *PROCESSES)
+    code, output = infer(tmp_path, *arguments, "out", "--model-copies", "1", *PROCESSES)
     assert (code, output.partition("; ")[2]) == (1, f"{50 - finished} of 50 parts now, {finished} before\n")
     assert {path: path.stat().st_ino for path in before} == before  # no finished file is written again
     assert [record["input"] for record in records(out, "errors")] == [f"photos/{i:03}.jpg" for i in sorted(damaged)]
