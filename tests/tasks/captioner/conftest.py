@@ -13,6 +13,7 @@ from datasets.scenes import scenes_dataset_builder
 from shared.cli import TrainingOptions
 from shared.runs import Run
 from tasks.captioner.config import SCENES, Config
+from tasks.captioner.inference import ImageCaptioner
 from tasks.captioner.train import train
 
 SPLITS = {"train": 32, "dev": 4, "test": 4}
@@ -93,6 +94,11 @@ def odd_images() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="package")
+def captioner(trained) -> ImageCaptioner:
+    return ImageCaptioner.load("tiny")
+
+
+@pytest.fixture(scope="package")
 def found(trained):
     """A copy of `tiny` with a finder, trained for a few steps."""
     from tasks.captioner.finder_training import train_finder, writable_run
@@ -101,3 +107,10 @@ def found(trained):
     with contextlib.redirect_stdout(io.StringIO()):
         train_finder(trained.run, run, seed=1, epochs=2)
     return run
+
+
+@pytest.fixture(scope="package")
+def finder(found):
+    from tasks.captioner.finding import PhotoFinder
+
+    return PhotoFinder.load("found")

@@ -34,11 +34,6 @@ pytestmark = pytest.mark.any_backend
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def captioner(trained):
-    return ImageCaptioner.load("tiny")
-
-
 @pytest.fixture
 def warm(monkeypatch, captioner):
     """Use one captioner in all tests; loading takes most of the time."""

@@ -16,7 +16,7 @@ from shared.media import prepare, read_image
 from shared.runs import Run
 from tasks.captioner.export import example_files, export, main
 from tasks.captioner.finder import WIDTH
-from tasks.captioner.finding import MAX_WORDS, PhotoFinder
+from tasks.captioner.finding import MAX_WORDS
 from tasks.captioner.inference import ImageCaptioner
 from tests.shared.test_export import read_requests
 from tests.tasks.captioner.conftest import encoded, odd_images, picture
@@ -37,11 +37,6 @@ def loaded(folder):
 @pytest.fixture(scope="module")
 def captioner(found):
     return ImageCaptioner.load("found")
-
-
-@pytest.fixture(scope="module")
-def finder(found):
-    return PhotoFinder.load("found")
 
 
 def test_a_version_is_complete(found, folder):

@@ -6,13 +6,8 @@ import pytest
 from shared.errors import ListError, UserError
 from tasks.captioner.find import as_text, position
 from tasks.captioner.finder import WIDTH
-from tasks.captioner.finding import MAX_WORDS, FoundWord, Match, PhotoFinder
+from tasks.captioner.finding import MAX_WORDS, FoundWord, Match
 from tests.tasks.captioner.conftest import picture
-
-
-@pytest.fixture(scope="module")
-def finder(found):
-    return PhotoFinder.load(str(found.path))
 
 
 def word(relevance, text="dog") -> FoundWord:

@@ -61,8 +61,8 @@ def test_a_loaded_model_captions_as_its_run_does(trained):
         assert [caption.log_prob for caption in captions] == [other.log_prob for other in others]
 
 
-def test_the_caption_follows_the_image(trained):
+def test_the_caption_follows_the_image(captioner):
     """Fails for a preprocessing that makes all images equal."""
     images = [np.full((50, 60, 3), level, np.uint8) for level in (0, 255)]
-    dark, bright = ImageCaptioner.load("tiny")(images)
+    dark, bright = captioner(images)
     assert abs(dark[0].log_prob - bright[0].log_prob) > 1e-3

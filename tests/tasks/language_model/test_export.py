@@ -17,6 +17,11 @@ from tests.shared.test_export import read_requests
 
 
 @pytest.fixture(scope="module")
+def in_python(trained):
+    return load_model(trained.run)
+
+
+@pytest.fixture(scope="module")
 def exported(trained):
     return export("tiny")
 
@@ -37,12 +42,12 @@ print(*answer["log_prob"].numpy().tolist())
 """
 
 
-def test_it_runs_with_tensorflow_alone(trained, exported, tmp_path):
+def test_it_runs_with_tensorflow_alone(in_python, exported, tmp_path):
     texts = ["the cat sees the dog .", "the hen"]
     done = subprocess.run(
         [sys.executable, "-c", ALONE, exported, *texts], capture_output=True, text=True, cwd=tmp_path, check=True
     )
-    expected = [score.log_prob for score in TextScorer(load_model(trained.run))(texts)]
+    expected = [score.log_prob for score in TextScorer(in_python)(texts)]
     np.testing.assert_allclose([float(x) for x in done.stdout.split()], expected, rtol=1e-4)
 
 
@@ -114,11 +119,11 @@ def test_invalid_utf_8_is_scored_with_replacements_and_named(loaded, position):
     assert replaced["error"].numpy().tolist() == [b""]
 
 
-def test_long_texts_are_scored_in_parts(trained, loaded, monkeypatch):
+def test_long_texts_are_scored_in_parts(in_python, loaded):
     """Of three texts, parts have 341 tokens each."""
     texts = ["the cat " * 700, "the hen", "the dog sees " * 114]
     outputs = loaded.score(texts)
-    for row, score in enumerate(TextScorer(load_model(trained.run))(texts)):
+    for row, score in enumerate(TextScorer(in_python)(texts)):
         np.testing.assert_allclose(outputs["log_prob"][row], score.log_prob, rtol=1e-4)
         np.testing.assert_allclose(
             outputs["token_log_probs"][row, : len(score.tokens)], score.log_probs, rtol=1e-3, atol=1e-4
@@ -164,8 +169,8 @@ def test_extreme_values_that_are_allowed_give_text(loaded):
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
-def test_a_wrong_row_of_a_step_does_not_end_the_batch(trained, loaded, position):
-    model = load_model(trained.run).model
+def test_a_wrong_row_of_a_step_does_not_end_the_batch(in_python, loaded, position):
+    model = in_python.model
     states = [np.array(state) for state in model.initial_state(3)]
     size = model.vocabulary_size
     good = loaded.step(tf.constant([5, 5, 5]), *map(tf.constant, states))
@@ -187,8 +192,8 @@ def test_a_wrong_row_of_a_step_does_not_end_the_batch(trained, loaded, position)
             np.testing.assert_allclose(outputs[name].numpy()[rows], good[name].numpy()[rows], atol=1e-5)
 
 
-def test_a_batch_may_be_empty(trained, loaded):
-    model = load_model(trained.run).model
+def test_a_batch_may_be_empty(in_python, loaded):
+    model = in_python.model
     texts = tf.zeros([0], tf.string)
     outputs = loaded.score(texts)
     shapes = {"log_prob": 1, "token_log_probs": 2, "tokens": 2, "error": 1}

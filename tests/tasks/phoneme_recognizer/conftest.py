@@ -21,6 +21,7 @@ from shared.cli import TrainingOptions
 from shared.phones import PhoneVocabulary
 from shared.runs import Run
 from tasks.phoneme_recognizer.config import SPOKEN_SCENES, Config
+from tasks.phoneme_recognizer.inference import SoundRecognizer
 from tasks.phoneme_recognizer.train import train
 
 TONES = {"aa": 300, "iy": 900, "s": 2500, "m": 5000}  # Hz
@@ -112,6 +113,12 @@ def trained(tones) -> Trained:
         train(CONFIG, TrainingOptions(run="tiny"))
     run = Run(tones / "tiny")
     return Trained(run, CONFIG, output.getvalue(), {path.name for path in (run.path / "plots").iterdir()})
+
+
+@pytest.fixture(scope="package")
+def recognizer(trained) -> SoundRecognizer:
+    """Without a beam; each shape of sounds that it meets is compiled once."""
+    return SoundRecognizer.load("tiny")
 
 
 @pytest.fixture

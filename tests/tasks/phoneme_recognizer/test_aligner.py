@@ -7,7 +7,6 @@ from shared.audio import SAMPLE_RATE
 from shared.phones import SpokenWord
 from tasks.phoneme_recognizer.aligner import add_times, with_nearest
 from tasks.phoneme_recognizer.data import read_split
-from tasks.phoneme_recognizer.inference import SoundRecognizer
 from tests.tasks.phoneme_recognizer.conftest import CONFIG, VOCABULARY, say
 
 pytestmark = pytest.mark.any_backend
@@ -18,7 +17,7 @@ def record(text: str, *words: str) -> dict:
     return {"audio": say(text).samples, "words": list(words), "phones": [phone for own in said for phone in own]}
 
 
-def test_the_pronunciation_that_was_said_becomes_the_label(trained):
+def test_the_pronunciation_that_was_said_becomes_the_label(recognizer):
     records = [
         record("aim sima", "aim\taa m\taa iy m\tiy", "sima\tm aa\ts iy m aa"),
         record("mis", "mis\tm iy s"),
@@ -26,7 +25,7 @@ def test_the_pronunciation_that_was_said_becomes_the_label(trained):
     ]
     split = read_split(CONFIG, records)
     assert split.utterances[0].phones == ("aa", "m", "m", "aa")
-    timed = add_times(split, SoundRecognizer.load("tiny"))
+    timed = add_times(split, recognizer)
     first, second, third = timed.utterances
     assert first.phones == ("aa", "iy", "m", "s", "iy", "m", "aa")
     assert first.words[0] == SpokenWord("aim", (("aa", "iy", "m"), ("aa", "m"), ("iy",)))
@@ -39,8 +38,7 @@ def test_the_pronunciation_that_was_said_becomes_the_label(trained):
         np.testing.assert_allclose(spans[:, 1:], expected, atol=0.03 * SAMPLE_RATE)
 
 
-def test_a_pronunciation_that_is_too_long_is_not_chosen(trained):
-    recognizer = SoundRecognizer.load("tiny")
+def test_a_pronunciation_that_is_too_long_is_not_chosen(recognizer):
     (utterance,) = read_split(CONFIG, [record("a", "a\taa\t" + "aa iy " * 9)]).utterances
     log_probs = np.log(np.full((4, len(VOCABULARY)), 1 / len(VOCABULARY), np.float32))
     assert with_nearest(utterance, log_probs, recognizer).phones == ("aa",)

@@ -47,11 +47,10 @@ def test_recognize_equals_sound_recognizer(loaded, texts):
         np.testing.assert_allclose(outputs["log_prob"][row], best.log_prob, atol=1e-3)
 
 
-def test_posteriors_equal_those_of_sound_recognizer(loaded):
+def test_posteriors_equal_those_of_sound_recognizer(loaded, recognizer):
     sounds = [sound("aims"), sound("mi")]
     outputs = loaded.posteriors(*pad_samples(sounds))
     assert [phone.decode() for phone in outputs["phones"].numpy()] == ["sil", *VOCABULARY.phones]
-    recognizer = SoundRecognizer.load("tiny")
     for row, samples in enumerate(sounds):
         expected = recognizer.posteriors(samples)
         count = int(outputs["lengths"][row])

@@ -14,11 +14,6 @@ from tests.tasks.phoneme_recognizer.conftest import LETTERS, VOCABULARY, say, so
 pytestmark = pytest.mark.any_backend
 
 
-@pytest.fixture(scope="module")
-def recognizer(trained):
-    return SoundRecognizer.load("tiny")
-
-
 def test_a_long_sound_is_cut_where_it_is_quiet(recognizer, monkeypatch):
     monkeypatch.setattr(inference, "MAX_PIECE", 3 * SAMPLE_RATE)
     monkeypatch.setattr(inference, "CUT_RANGE", 2 * SAMPLE_RATE)

@@ -24,11 +24,6 @@ pytestmark = pytest.mark.any_backend
 TEXTS = {"a.wav": "aims", "b.flac": "si am", "c.ogg": "misa"}
 
 
-@pytest.fixture(scope="module")
-def recognizer(trained):
-    return SoundRecognizer.load("tiny")
-
-
 @pytest.fixture
 def warm(monkeypatch, recognizer):
     """Makes the command use one recognizer in all tests, because loading takes most of the time."""

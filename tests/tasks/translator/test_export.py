@@ -11,7 +11,6 @@ import tensorflow as tf
 import shared.export
 from shared.export import MISSING, ParityError, latest_export
 from tasks.translator.export import export, main
-from tasks.translator.inference import PairScorer, Translator
 from tests.shared.test_export import read_requests
 
 SENTENCES = ["one two three", "", "four \u732b", "  five\tfour\n", "two"]
@@ -48,14 +47,14 @@ print(json.dumps({
 """
 
 
-def test_a_process_with_tensorflow_alone_gives_the_outputs_of_the_python_model(tmp_path, folder):
+def test_a_process_with_tensorflow_alone_gives_the_outputs_of_the_python_model(tmp_path, folder, translator, scorer):
     arguments = [sys.executable, "-c", PROGRAM, str(folder), json.dumps(SENTENCES)]
     result = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert result.returncode == 0, result.stderr
     outputs = json.loads(result.stdout)
     assert outputs["own_modules"] == []
     assert outputs["attention"][:2] == [5, 3]
-    expected = Translator.load("a-en-de", beam=3)(SENTENCES)
+    expected = translator(SENTENCES)
     for row, translations in enumerate(expected):
         count = len(translations)
         assert outputs["text"][row] == [best.text for best in translations] + [""] * (3 - count)
@@ -69,7 +68,7 @@ def test_a_process_with_tensorflow_alone_gives_the_outputs_of_the_python_model(t
     assert outputs["slim"]["text"] == [*outputs["text"], [""] * 3]
     assert outputs["slim"]["error"] == [*[""] * 5, too_long]
     pairs = [(sentence, best[0].text) for sentence, best in zip(SENTENCES, expected, strict=True)]
-    log_probs = [score.log_prob for score in PairScorer.load("a-en-de")(pairs)]
+    log_probs = [score.log_prob for score in scorer(pairs)]
     np.testing.assert_allclose(outputs["score"], log_probs, atol=1e-3)
     assert outputs["score"][0] == pytest.approx(outputs["log_prob"][0][0], abs=1e-3)
 
