@@ -6,8 +6,9 @@ BIN := .venv/bin
 DEMO := saved_models/demo
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+MAKEFLAGS += --jobs=2
 
-.PHONY: demo check test test-jax campaigns lint bench fuzz kill
+.PHONY: demo check test test-jax campaigns lint loops bench fuzz kill
 
 # Trains the captioner on rendered scenes, measures it on scenes with colour-shape pairs that training lacks, exports it,
 # and captions eight of them: see saved_models/demo/.
@@ -20,11 +21,11 @@ demo: .venv/ready
 		--attention $(DEMO)/attention.png --gallery $(DEMO)/gallery.html
 
 # While developing: everything but the slow tests.
-check: lint
+check: lint loops
 	$(BIN)/python $(PYTEST) -m "not slow and not campaign"
 
 # Everything but campaigns, with the speech synthesis of the spoken corpora if it can be installed; its tests are skipped without it.
-test: lint
+test: lint loops
 	-$(BIN)/python $(INSTALL) '.[speech-synthesis]'
 	$(BIN)/python $(PYTEST) -m "not campaign" --durations=15
 
@@ -33,7 +34,7 @@ test-jax: .venv-jax/ready
 	-.venv-jax/bin/python $(INSTALL) '.[speech-synthesis]'
 	KERAS_BACKEND=jax .venv-jax/bin/python $(PYTEST) -m any_backend --durations=15
 
-# The tests that take a minute or more each: damaged files, wrong command lines, kills, a thousand images, released models.
+# The long tests: damaged files, wrong command lines, kills, a thousand images, released models, examples of the pages.
 campaigns: .venv/ready
 	$(BIN)/python $(PYTEST) -m campaign --durations=5
 
@@ -41,6 +42,10 @@ lint: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright
+
+# Machine code of the recurrent loops, made on one core while the other lints: tests would wait for it.
+loops: .venv/ready
+	$(BIN)/python -c "from shared.native import passes, precompile; list(map(passes.compile_loops, precompile.CELLS))"
 
 bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.recurrent
