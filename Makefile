@@ -4,6 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 DEMO := saved_models/demo
+PACKAGES := "import sysconfig; print(sysconfig.get_path('purelib'))"
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 MAKEFLAGS += --jobs=2
@@ -61,16 +62,17 @@ fuzz: .venv/ready
 kill: .venv/ready
 	$(BIN)/python -m tests.robustness.kills --count 100 --seed $(SEED)
 
-.venv/ready: EXTRAS := tensorflow,dev
-.venv-jax/ready: EXTRAS := jax,dev
+.venv/ready: EXTRAS := tensorflow,lint,test
+.venv-jax/ready: EXTRAS := jax,test
 .venv/ready .venv-jax/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 was not found; name one with PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python $(INSTALL) '.[$(EXTRAS)]'
 	touch $@
 
-# Of deploy/beam_infer.py: Apache Beam wants older packages than constraints.txt has.
-.venv-beam/ready: deploy/constraints.txt
+# Of deploy/beam_infer.py: Apache Beam wants older packages than constraints.txt has. TensorFlow, of 2 GB, is that of .venv.
+.venv-beam/ready: deploy/constraints.txt .venv/ready
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt apache-beam tensorflow
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt apache-beam
+	$(BIN)/python -c $(PACKAGES) > $$($(@D)/bin/python -c $(PACKAGES))/tensorflow.pth
 	touch $@
