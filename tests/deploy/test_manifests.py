@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -246,41 +246,64 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
+def write_command(path: Path, program: str) -> None:
+    path.write_text(program)
+    path.chmod(0o755)
+
+
 @pytest.fixture
-def checkout(tmp_path) -> Path:
-    """A copy of the checkout, with a `saved_models` of its own, `quatrain` as a command, and `srun`."""
-    folder = tmp_path / "checkout"
+def commands(tmp_path) -> Path:
+    """The folder of commands of a checkout's environment, with `srun`."""
+    folder = tmp_path / "checkout" / ".venv-jax" / "bin"
+    folder.mkdir(parents=True)
+    write_command(folder / "srun", '#!/bin/sh\nshift\nexec "$@"\n')
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path, commands) -> Path:
+    """A copy of the checkout, with a `saved_models` of its own, and `quatrain` as a command."""
+    folder = commands.parents[1]
     for name in ("shared", "tasks", "datasets"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "prepared"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("native-*", "prepared"))
     (folder / "quatrain.py").write_bytes((ROOT / "quatrain.py").read_bytes())
-    commands = folder / ".venv-jax" / "bin"
-    commands.mkdir(parents=True)
     text = tmp_path / "corpus.txt"
     text.write_text("".join(f"the {one} sees the {other} .\n" for one in "abcdefghij" for other in "klmnopqrst"))
     arguments = shlex.join(["--corpus", str(text), "--run", "tiny", *TINY])
-    (commands / "quatrain").write_text(f'#!/bin/sh\nexec {sys.executable} {folder}/quatrain.py "$@" {arguments}\n')
-    (commands / "srun").write_text('#!/bin/sh\nshift\nexec "$@"\n')
-    for name in ("quatrain", "srun"):
-        (commands / name).chmod(0o755)
+    write_command(commands / "quatrain", f'#!/bin/sh\nexec {sys.executable} {folder}/quatrain.py "$@" {arguments}\n')
     return folder
+
+
+def start(launch: Callable[[int, str, int], Launch], index: int, port: int, folder: Path) -> subprocess.Popen[str]:
+    """The script of one process, with its variables, in a checkout."""
+    script, variables = launch(index, "127.0.0.1", port)
+    kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "TMPDIR")}
+    path = f"{folder}/.venv-jax/bin:{os.environ['PATH']}"
+    environment = {**kept, **variables, "PATH": path, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(["bash", "-c", script], cwd=folder, env=environment, start_new_session=True, **pipes)
+
+
+@pytest.mark.parametrize("launch", LAUNCHES.values(), ids=LAUNCHES)
+def test_the_script_starts_the_command_with_its_settings(launch, commands):
+    write_command(
+        commands / "quatrain",
+        f"#!{sys.executable}\nimport json, sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from shared.distribution import read_settings\nprint(json.dumps([read_settings(), sys.argv[1:]]))\n",
+    )
+    for index in range(COUNT):
+        output, _ = start(launch, index, 1234, commands.parents[1]).communicate(timeout=60)
+        expected = read_settings(launch(index, "127.0.0.1", 1234).environment)
+        assert json.loads(output) == [list(expected), COMMAND[1:]]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="several processes train on JAX alone")
-@pytest.mark.parametrize("launch", LAUNCHES.values(), ids=LAUNCHES)
+@pytest.mark.parametrize("launch", [indexed_job, slurm], ids=["address", "slurm"])
 def test_the_command_trains_on_loopback(launch, checkout):
-    """The script of each process, with its variables: they train one run together."""
+    """The processes train one run together: with the address of the first, and with what JAX finds in Slurm."""
     port = free_port()
-    processes = []
-    for index in range(COUNT):
-        script, variables = launch(index, "127.0.0.1", port)
-        kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "TMPDIR")}
-        path = f"{checkout}/.venv-jax/bin:{os.environ['PATH']}"
-        environment = {**kept, **variables, "PATH": path, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        processes.append(
-            subprocess.Popen(["bash", "-c", script], cwd=checkout, env=environment, start_new_session=True, **pipes)
-        )
+    processes = [start(launch, index, port, checkout) for index in range(COUNT)]
     try:
         outputs = [process.communicate(timeout=300)[0] for process in processes]
     finally:
