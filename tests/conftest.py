@@ -24,7 +24,9 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def no_collection_of_older_objects() -> None:
-    """Python's garbage collector passes over what imports and earlier files leave, millions of objects."""
+    """Python's garbage collector passes over what imports and earlier files leave, millions of objects, and runs after
+    20,000 new ones, not 700: graphs have many, and few of them are garbage."""
+    gc.set_threshold(20_000)
     gc.collect()
     gc.freeze()
 
