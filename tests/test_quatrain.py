@@ -27,7 +27,7 @@ def other_datasets(tmp_path) -> Path:
     return package.parent
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("first", ["import datasets", "import quatrain; quatrain.Translator"])
 def test_beside_another_package_named_datasets(first, other_datasets, tmp_path):
     """Both can be imported, in either order, and ours translates."""
