@@ -23,7 +23,7 @@ STREAMING = replace(CONFIG, bidirectional=False, normalisation="corpus", num_lay
 def test_logits_do_not_depend_on_padding_and_batch(config):
     keras.utils.set_random_seed(2)
     model = build_model(config, VOCABULARY)
-    sounds = [sound(text)[: -17 * n or None] for n, text in enumerate(("ai", "smiasm", "aimsaims", "i"))]
+    sounds = [sound(text)[: -17 * n or None] for n, text in enumerate(("ai", "smiasm", "i"))]
     samples, lengths = pad_samples(sounds)
     rng = np.random.default_rng(1)  # the padding holds noise
     noisy = np.where(np.arange(samples.shape[1]) < lengths[:, None], samples, rng.normal(size=samples.shape))
