@@ -436,7 +436,7 @@ def jobs_of(quick: bool, precisions: Sequence[str]) -> dict[str, list[Any]]:
         presets = [name[0] for name in presets_by_task()]
         sizes = [(cell, (2, 3, 4)) for cell in (*cells, "BiLSTM stack", "conditional GRU")]
         models = [(language_model_row, (2, first)), (stack_row, ("speechocean762", 2, 5, first))]
-        growth = [("LSTM", 2, 3), ("LSTM", 4, 3), ("LSTM", GROWTH_BATCH, 4)]
+        growth = [("LSTM", 2, 3), ("LSTM", GROWTH_BATCH, 4)]
     else:
         sizes = [("BiLSTM stack", size) for size in STACK_SIZES] + [
             ("conditional GRU", size) for size in ATTENTION_SIZES
