@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from shared import batching
 from shared.cli import command
 from shared.distribution import end_together, join, part
 from shared.runs import write_tensors
@@ -24,6 +25,7 @@ RATE = 0.003  # the presets' peak
 def main(arguments: list[str]) -> None:
     folder, steps_per_task, multiple = arguments
     join()
+    batching.MAX_BUCKETS = 1  # each size is compiled for seconds
     for task, build in TRAININGS.items():
         keras.utils.set_random_seed(1)
         model, batches = build()
