@@ -21,6 +21,7 @@ from shared.errors import shown
 from shared.fine_tuning import pieces
 from shared.runs import Run, RunError, read_json, write_json
 from shared.training import Loaded, assign_weights, build_bounded, build_trained, weights_as_arrays
+from shared.views import divergence, repeat_batch
 from shared.vocabulary import SPECIALS, SubwordVocabulary, Vocabulary, WordVocabulary, load_vocabulary
 from tasks.language_model.config import Config
 from tasks.language_model.model import WordModel
@@ -136,7 +137,7 @@ class Classifier(WordModel):
 
 
 class LabelReader(keras.Model):
-    """The loss of a classifier."""
+    """The loss of a classifier; in training, with `consistency_weight`, that of two views of each text."""
 
     def __init__(self, model: Classifier, **kwargs):
         super().__init__(dtype="float32", **kwargs)
@@ -144,8 +145,13 @@ class LabelReader(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        """-log p of each of the `label_ids` in nats, `(batch,)`; other inputs as in the model."""
+        """-log p of each of the `label_ids` in nats, `(batch x views,)`; other inputs as in the model."""
+        weight = self.model.config.consistency_weight
+        views = 2 if training and weight else 1
+        inputs = {name: repeat_batch(tensor, views) for name, tensor in inputs.items()}
         logits = self.model(inputs, training=training)
+        if views > 1:
+            self.add_loss(weight * ops.mean(divergence(logits)))
         return ops.sparse_categorical_crossentropy(inputs["label_ids"], logits, from_logits=True)
 
 

@@ -121,6 +121,9 @@ class Config(Recipe):
     """Width of a classifier's hidden layer between the recurrent ones and the labels."""
     layer_rate_ratio: Annotated[float, Bounds(1, 100)] = 2.6
     """Learning rate of a layer of a classifier, divided by that of the layer below (same paper, section 3.2)."""
+    consistency_weight: Weight = 0.0
+    """Weight of the divergence between two views of each text of a classifier, which differ in dropout (R-Drop; Liang
+    et al. 2021). Above 0, a step does twice the work."""
 
     RENAMED: ClassVar[dict[str, str]] = {
         "blanks": "blank_fraction",
@@ -356,7 +359,8 @@ WIKITEXT2_FILL = replace(
 
 # ULMFiT (Howard & Ruder 2018) for two cores: the released language model, with the words of the texts and its most
 # frequent ones, becomes a language model of the texts, then a classifier. It has read a fiftieth of what theirs has, so
-# its lower layers have more to learn, and the rates of layers differ less. With 8,000 words it has 10 MB in float16.
+# its lower layers have more to learn, and the rates of layers differ less. Words that only the language model has are
+# 2.4 % of those of dev. Two views of each text keep the network from memorising 6,920 sentences.
 SST2 = replace(
     WIKITEXT2,
     reads="for a label",
@@ -365,7 +369,8 @@ SST2 = replace(
     units=600,  # the widths of that run
     embedding_units=256,
     min_count=2,
-    sampled_softmax_size=0,
+    vocabulary_size=20_000,
+    sampled_softmax_size=4000,
     embedding_dropout=0.1,
     input_dropout=0.4,
     layer_dropout=0.3,
@@ -377,6 +382,7 @@ SST2 = replace(
     epochs=12,
     learning_rate=2e-3,
     layer_rate_ratio=1.5,
+    consistency_weight=1.0,
     warmup_steps=200,
     schedule="slanted",
     state_reset_probability=0.0,

@@ -32,6 +32,7 @@ from shared.phones import PhoneVocabulary
 from shared.recurrent import Stack
 from shared.runs import Run, RunError, current_fields
 from shared.training import Loaded, build_bounded, build_trained
+from shared.views import repeat_batch
 from tasks.phoneme_recognizer import normalisation
 from tasks.phoneme_recognizer.config import Config
 from tasks.phoneme_recognizer.spectrum import SpectrumMask, VocalTract
@@ -285,11 +286,6 @@ class PhonemeRecognizer(keras.Model):
         fields = Config(**current_fields(Config, config["config"]))
         # Models saved by older versions have no num_classes.
         return cls(fields, config.get("num_classes", len(PhoneVocabulary(fields.classes))), config["name"])
-
-
-def repeat_batch(tensor: Any, times: int) -> Any:
-    """`times` copies of a batch, one after the other along its axis."""
-    return tensor if times == 1 else ops.concatenate([tensor] * times)
 
 
 def is_real(x: Any, lengths: Any) -> Any:

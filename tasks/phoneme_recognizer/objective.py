@@ -5,23 +5,19 @@ from typing import Any
 import keras
 
 from shared import ctc
-from tasks.phoneme_recognizer.model import Logits, PhonemeRecognizer, repeat_batch
+from shared.views import divergence, repeat_batch
+from tasks.phoneme_recognizer.model import Logits, PhonemeRecognizer
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 
 def consistency_loss(logits: Logits) -> Any:
-    """KL divergence of each step from the same step of the other view, in nats, `(batch, time)`.
+    """KL divergence of each step from the same step of the other view, in nats, `(batch, time)`; 0 for padding.
 
-    The batch holds two views of each utterance, one half after the other. The other view's distribution is the target,
-    without a gradient (CR-CTC; Yao et al. 2024, equation 3).
+    The batch holds two views of each utterance, see `shared.views`.
     """
-    log_probs = ops.log_softmax(logits.ctc_logits, axis=-1)
-    halves = ops.split(log_probs, 2)
-    targets = ops.stop_gradient(ops.concatenate([halves[1], halves[0]]))
-    nats = ops.sum(ops.exp(targets) * (targets - log_probs), axis=-1)
-    real = ops.arange(ops.shape(log_probs)[1]) < logits.ctc_lengths[:, None]
-    return ops.where(real, nats, 0.0)
+    real = ops.arange(ops.shape(logits.ctc_logits)[1]) < logits.ctc_lengths[:, None]
+    return ops.where(real, divergence(logits.ctc_logits), 0.0)
 
 
 class CTCTrainingModel(keras.Model):

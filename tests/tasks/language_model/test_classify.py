@@ -127,6 +127,27 @@ def test_upper_layers_learn_first_and_faster(small):
         assert first[name] == pytest.approx(0 if depth else 0.01, rel=0.02), name
 
 
+def test_views_cost_what_they_differ_by_in_training_alone(small):
+    """Without dropout the two views are equal, so that they cost nothing."""
+    config, vocabulary, _ = small
+    inputs, _ = training_batches(config, TEXTS, vocabulary, ["x", "y", "z"])[0]
+    rows = len(inputs["lengths"])
+    none = dict.fromkeys(("embedding_dropout", "input_dropout", "layer_dropout", "output_dropout", "weight_drop"), 0.0)
+
+    def losses(training: bool, **fields) -> tuple[int, list[float]]:
+        keras.utils.set_random_seed(1)
+        config_of_views = replace(config, consistency_weight=2.0, **fields)
+        reader = LabelReader(build_classifier(config_of_views, vocabulary, ["x", "y", "z"]))
+        nats = reader(inputs, training=training)
+        return len(nats), [float(loss) for loss in reader.losses]
+
+    assert losses(False) == (rows, [])
+    count, (loss,) = losses(True, **none)
+    assert count == 2 * rows
+    assert loss == pytest.approx(0, abs=1e-6)
+    assert losses(True, **none | {"output_dropout": 0.5})[1][0] > 1e-5
+
+
 def test_a_long_text_keeps_its_ends():
     ids = list(range(LONGEST + 3))
     assert shortened(ids) == [*range(HEAD), *range(HEAD + 3, HEAD + 3 + TAIL)]
