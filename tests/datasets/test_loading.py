@@ -181,7 +181,7 @@ def test_an_interrupted_preparation_leaves_no_files_and_can_be_repeated(monkeypa
 
 
 def test_an_unknown_corpus_or_split_lists_the_known_ones():
-    known = "scenes, spoken_scenes, spoken_manual, spoken_tatoeba, python_manual, flickr8k"
+    known = "scenes, spoken_scenes, spoken_manual, spoken_tatoeba, python_manual, english_text, flickr8k"
     with pytest.raises(datasets.CorpusError, match=f"unknown corpus 'imagenet'; expected one of {known}"):
         datasets.load("imagenet", "train")
     with pytest.raises(datasets.CorpusError, match="expected one of train, dev, test"):
