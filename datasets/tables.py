@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 DELIMITERS = "\t,;|"
 PROBED = 100  # rows from which the delimiter is recognised
-
-csv.field_size_limit(2**31 - 1)  # Python's limit of 128 KiB is less than a long review has
+MAX_CELL = 2**31 - 1  # characters; Python's limit of 128 KiB is less than a long review has
 
 
 class TableRow(NamedTuple):
@@ -90,10 +89,13 @@ def _quoted(lines: Sequence[str], index: int, delimiter: str) -> TableRow | None
     """The row that begins in a line, of one line or more; None if its quotation marks are not those of RFC 4180."""
     following = (f"{lines[i]}\n" for i in range(index, len(lines)))
     reader = csv.reader(following, delimiter=delimiter, skipinitialspace=True, strict=True)
+    limit = csv.field_size_limit(MAX_CELL)  # of the whole process
     try:
         return TableRow(index + 1, next(reader), reader.line_num)
     except csv.Error:
         return None
+    finally:
+        csv.field_size_limit(limit)
 
 
 def usual_width(rows: Iterable[Sequence[str]]) -> int:

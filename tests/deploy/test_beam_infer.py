@@ -336,7 +336,8 @@ def test_sentences(tmp_path, infer_in_beam):
     assert keys == [("a.txt", 1), ("a.txt", 2), ("a.txt", 3), ("a.txt", 5), ("b.txt.gz", 1)]
     assert found[-1].pop("notice") == "is not UTF-8; invalid bytes are read as \ufffd"
     accepted = [*sentences[:3], sentences[4], "caf\ufffd below"]
-    best = [translate.as_record(*pair) for pair in zip(accepted, translator(accepted), strict=True)]
+    answers = zip(accepted, translator(accepted), strict=True)
+    best = [translate.as_record(sentence, "en", translations) for sentence, translations in answers]
     assert_like(found, best)
     too_long = "has 19 tokens, more than twice the 9 of training; split it"
     assert records(tmp_path / "out", "errors") == [{"input": "a.txt", "line": 4, "error": too_long}]
