@@ -6,7 +6,7 @@ import keras
 
 from shared import ctc
 from shared.views import divergence, repeat_batch
-from tasks.phoneme_recognizer.model import Logits, PhonemeRecognizer
+from tasks.phoneme_recognizer.model import Logits, PhonemeRecognizer, is_real
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -16,8 +16,7 @@ def consistency_loss(logits: Logits) -> Any:
 
     The batch holds two views of each utterance, see `shared.views`.
     """
-    real = ops.arange(ops.shape(logits.ctc_logits)[1]) < logits.ctc_lengths[:, None]
-    return ops.where(real, divergence(logits.ctc_logits), 0.0)
+    return ops.where(is_real(logits.ctc_logits, logits.ctc_lengths), divergence(logits.ctc_logits), 0.0)
 
 
 class CTCTrainingModel(keras.Model):

@@ -150,7 +150,7 @@ def _clock(hour: str, minute: str | None, half: str | None = None) -> tuple[int,
             time = time[0] % 12 + 12 * is_afternoon, time[1]
         elif time[0] > 12 and not is_afternoon:
             return None
-    return time if time < (24, 0) or time == (24, 0) else None
+    return time if time <= (24, 0) else None
 
 
 def _time_forms(first: tuple[int, int] | None, last: tuple[int, int], dash: str | None, target: str) -> Forms:
@@ -166,10 +166,12 @@ def _time_forms(first: tuple[int, int] | None, last: tuple[int, int], dash: str 
 
 def _of_english_time(match: Match, target: str) -> Forms:
     last = _clock(match["hour"], match["minute"], match["half"])
-    if last is None or not match["first"]:
-        return _time_forms(None, last, None, target) if last else ()
+    if last is None:
+        return ()
+    if not match["first"]:
+        return _time_forms(None, last, None, target)
     half = match["first_half"] or match["half"]
-    if not match["first_half"] and last and int(match["first"]) % 12 > int(match["hour"]) % 12:
+    if not match["first_half"] and int(match["first"]) % 12 > int(match["hour"]) % 12:
         half = "a" if match["half"] in "pP" else "p"  # 11-2 pm
     first = _clock(match["first"], match["first_minute"], half)
     return _time_forms(first, last, match["dash"], target) if first else ()
