@@ -23,13 +23,15 @@ def pad(sequences: Sequence[Sequence[int]], length: int | None = None) -> np.nda
     return padded
 
 
-def bucketed(lengths: Sequence[int] | np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
+def bucketed(lengths: Sequence[Any] | np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Return shuffled batches of example indices, each of examples of similar length.
 
     Examples are sorted by length, ties broken at random: lengths [3, 9, 4, 8] and batch_size 2 give [[1, 3], [0, 2]] or
-    its reverse. The batch of the longest examples may be smaller.
+    its reverse. Lengths `(examples, axes)` are sorted by their sum, then axis by axis, so a batch has little padding on
+    all axes. The batch of the longest examples may be smaller.
     """
-    order = np.lexsort((rng.random(len(lengths)), np.asarray(lengths)))
+    axes = np.asarray(lengths).reshape(len(lengths), -1)
+    order = np.lexsort((rng.random(len(lengths)), *axes.T[::-1], axes.sum(axis=1)))
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     rng.shuffle(batches)
     return batches
@@ -106,7 +108,8 @@ class BucketedBatches(keras.utils.PyDataset):
     """The batches of one epoch; set `epoch` before each pass.
 
     Args:
-        lengths: the length of each example, used for bucketing; raises ValueError if there are none.
+        lengths: of the examples, `(examples,)`, or `(examples, axes)` if more than one axis is padded, used for
+            bucketing, see `bucketed`; raises ValueError if there are none.
         batch_size: examples per batch.
         make_batch: (indices `(batch,)`, rngs, sizes) -> a batch, any nest of NumPy arrays. `rngs` has a generator for
             each example, for augmentation. `sizes` has the length to which each axis is padded; if it lacks an axis,
@@ -125,7 +128,7 @@ class BucketedBatches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        lengths: Sequence[int] | np.ndarray,
+        lengths: Sequence[Any] | np.ndarray,
         batch_size: int,
         make_batch: Callable[[np.ndarray, Sequence[np.random.Generator], Mapping[str, int]], Any],
         seed: int,
@@ -136,7 +139,9 @@ class BucketedBatches(keras.utils.PyDataset):
         super().__init__()
         if not len(lengths):
             raise ValueError("there are no examples; at least one was expected")
-        self.lengths, self.batch_size, self.make_batch, self.seed = np.asarray(lengths), batch_size, make_batch, seed
+        self._axes = np.asarray(lengths).reshape(len(lengths), -1)
+        self.lengths = self._axes.sum(axis=1)
+        self.batch_size, self.make_batch, self.seed = batch_size, make_batch, seed
         self.sizes, self.joint = sizes or {}, joint
         self.part, self.multiple = Part(), 1
         self._run = 1  # batches of one size that follow each other
@@ -151,7 +156,7 @@ class BucketedBatches(keras.utils.PyDataset):
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._epoch, rng = epoch, np.random.default_rng([self.seed, epoch])
-        self._order = bucketed(self.lengths, self.batch_size, rng)
+        self._order = bucketed(self._axes, self.batch_size, rng)
         if self._run > 1:
             self._order = in_runs(self._order, [self.size(i) for i in range(len(self))], self._run, rng)
 

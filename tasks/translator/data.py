@@ -276,7 +276,7 @@ def training_batches(config: Config, train: Split, vocabulary: Vocabularies) -> 
     lengths = [[len(ids) for ids in side] for side in (sources, targets)]
     most = [[most_tokens(length) if config.subword_dropout else length for length in side] for side in lengths]
     sizes = {"source": [length + 1 for length in most[0]], "target": [length + 2 for length in most[1]]}
-    return BucketedBatches(np.sum(lengths, axis=0) + 3, config.batch_size, make_batch, config.seed, sizes)
+    return BucketedBatches(np.add(np.transpose(lengths), [1, 2]), config.batch_size, make_batch, config.seed, sizes)
 
 
 def _pad_alignments(alignments: Sequence[np.ndarray], source_ids: np.ndarray, target_ids: np.ndarray) -> np.ndarray:

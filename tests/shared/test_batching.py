@@ -30,6 +30,12 @@ def test_bucketed_example_of_its_docstring():
     assert sorted(sorted(batch.tolist()) for batch in result) == [[0, 2], [1, 3]]
 
 
+def test_bucketed_has_little_padding_on_all_axes():
+    lengths = [[1, 4], [4, 1], [2, 9], [3, 2], [1, 4], [4, 1], [9, 2], [3, 2]]  # the sums are 5 and 11
+    result = bucketed(lengths, 2, np.random.default_rng(0))
+    assert sorted(sorted(batch.tolist()) for batch in result) == [[0, 4], [1, 5], [2, 6], [3, 7]]
+
+
 def test_packed_fills_batches_up_to_a_size():
     assert list(packed([3, 9, 4, 1, 2], 8)) == [[3, 4], [0, 2], [1]]
 
