@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from shared.masks import is_real
 from shared.ngrams import NGrams
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -39,7 +40,7 @@ def loss(labels: Any, label_lengths: Any, logits: Any, lengths: Any) -> Any:
     """
     # Neither operation takes a sequence without labels, whose paths have blanks alone.
     is_empty = label_lengths == 0
-    real = ops.arange(ops.shape(logits)[1]) < lengths[:, None]
+    real = is_real(logits, lengths)
     blanks = ops.where(real, ops.log_softmax(ops.cast(logits, "float32"), axis=-1)[:, :, BLANK], 0.0)
     first = ops.cast(ops.arange(ops.shape(labels)[1]) == 0, labels.dtype)
     labels, label_lengths = ops.where(is_empty[:, None], first, labels), ops.maximum(label_lengths, 1)
@@ -126,10 +127,10 @@ def align(
 
     def forward(scores, frame):
         best, *total = scores
-        emission, is_real = emissions[frame], real[frame]
+        emission, is_within = emissions[frame], real[frame]
         stay, step, skip = moved(best)
-        best = ops.where(is_real, ops.maximum(ops.maximum(stay, step), skip) + emission, best)
-        total = [ops.where(is_real, ops.logsumexp(ops.stack(moved(x)), axis=0) + emission, x) for x in total]
+        best = ops.where(is_within, ops.maximum(ops.maximum(stay, step), skip) + emission, best)
+        total = [ops.where(is_within, ops.logsumexp(ops.stack(moved(x)), axis=0) + emission, x) for x in total]
         return (best, *total), (best, *total)
 
     initial = ops.where(ops.broadcast_to(states == 0, ops.shape(emitting)), 0.0, LOG_ZERO)
@@ -226,7 +227,7 @@ def beam_search(
         return ops.reshape(x, (batch, beam * vocab))
 
     def step(frame, state):
-        emission, is_real = log_probs[:, frame], (frame < lengths)[:, None]  # (batch, vocab), (batch, 1)
+        emission, is_within = log_probs[:, frame], (frame < lengths)[:, None]  # (batch, vocab), (batch, 1)
         prefix, length, key, parent_key, in_blank, in_label, lm, context = state
         last = ops.take_along_axis(prefix, ops.maximum(length - 1, 0)[:, :, None], axis=-1)[..., 0]
         total = ops.logaddexp(in_blank, in_label)  # paths that end in a blank, and in the last label
@@ -272,7 +273,7 @@ def beam_search(
             ops.where(grows, ops.take(following, pick(context) * vocab + label), pick(context)),
         )
         state = zip(new, state, strict=True)
-        return frame + 1, tuple(ops.where(_expanded(is_real, x), x, before) for x, before in state)
+        return frame + 1, tuple(ops.where(_expanded(is_within, x), x, before) for x, before in state)
 
     zeros = ops.zeros((batch, beam), "int32")
     in_blank = ops.where(ops.broadcast_to(ops.arange(beam) == 0, (batch, beam)), 0.0, LOG_ZERO)
@@ -290,7 +291,7 @@ def _without_pauses(log_probs: Any, lengths: Any) -> tuple[Any, Any, Any]:
     """Remove certain blanks after certain blanks; also return the log-probability `(batch,)` of those removed."""
     blank = log_probs[:, :, BLANK]
     is_certain = ops.pad(blank > CERTAIN, ((0, 0), (1, 0)))
-    real = ops.arange(ops.shape(blank)[1]) < lengths[:, None]
+    real = is_real(blank, lengths)
     kept = real & ~(is_certain[:, 1:] & is_certain[:, :-1])
     order, lengths = _kept_first(kept)
     order = trimmed(order, lengths)

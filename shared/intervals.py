@@ -12,6 +12,15 @@ def middle(values: np.ndarray) -> dict[str, float]:
     return {"from": round(float(low), 4), "to": round(float(high), 4)}
 
 
+def around(estimate: float, values: np.ndarray) -> dict[str, float]:
+    """The interval around a biased estimate that is 0 or more (the basic bootstrap; Davison and Hinkley 1997, 5.2).
+
+    Draws of a calibration error are higher than it is, as a drawn bin is never less uneven than the bin. So the
+    distances of the draws `(draws,)` from the estimate are taken, mirrored.
+    """
+    return middle(np.maximum(2 * estimate - values, 0.0))
+
+
 def drawn(by_group: np.ndarray) -> np.ndarray:
     """The sums `(draws, sums)` over as many groups as there are, drawn with replacement from `(groups, sums)`.
 

@@ -21,6 +21,7 @@ RECORD = Path(__file__).with_name("golden.json")
 GERMAN = ["Ein Hund läuft über eine Wiese.", "Zwei Frauen kochen Suppe.", "", "Xyzzy!"]
 ENGLISH = ["Two dogs play in the snow.", "A man in a blue shirt is standing on a ladder cleaning a window."]
 BLANKS = ["the ___ of the city", "it was ___ by the ___ in 1999 ."]
+OPINIONS = ["a warm, funny and moving film", "An overlong mess.", ""]
 TEXTS = ["the cat sat on the mat", "", "The river , which flows through <unk> , is long ."]
 
 
@@ -145,7 +146,16 @@ def captioner() -> dict[str, Any]:
     }
 
 
-MODELS = {function.__name__: function for function in (captioner, language_model, phoneme_recognizer, translator)}
+def classifier() -> dict[str, Any]:
+    from tasks.language_model.classification import TextClassifier
+
+    answers = TextClassifier.load("sst2")(OPINIONS)
+    return {"classify": [{label: p.hex() for label, p in answer.probabilities.items()} for answer in answers]}
+
+
+MODELS = {
+    function.__name__: function for function in (captioner, classifier, language_model, phoneme_recognizer, translator)
+}
 
 
 def main(names: list[str]) -> None:

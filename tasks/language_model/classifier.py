@@ -19,6 +19,7 @@ from shared.any_size import AnySize
 from shared.bounds import MAX_LABELS
 from shared.errors import shown
 from shared.fine_tuning import pieces
+from shared.masks import is_real
 from shared.runs import Run, RunError, read_json, write_json
 from shared.training import Loaded, assign_weights, build_bounded, build_trained, weights_as_arrays
 from shared.views import divergence, repeat_batch
@@ -105,7 +106,7 @@ class Classifier(WordModel):
             lengths: int32 `(batch,)`, how many of them are real, which may be none.
             memory: of the tokens before.
         """
-        mask = ops.arange(ops.shape(embedded)[1]) < lengths[:, None]
+        mask = is_real(embedded, lengths)
         outputs, states = self.stack(embedded, initial_state=memory.states, mask=mask, training=training)
         outputs, real = ops.cast(outputs, "float32"), mask[..., None]
         index = ops.maximum(lengths - 1, 0)[:, None, None]

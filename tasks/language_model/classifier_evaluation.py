@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from shared.calibration import calibration_error
-from shared.intervals import LEVEL, middle
+from shared.intervals import LEVEL, around, middle
 from shared.runs import Run
 from shared.training import Loaded
 from tasks.language_model import card
@@ -69,15 +69,15 @@ def scores(classifier: TextClassifier, texts: Sequence[str], labels: Sequence[st
     targets = np.array([index_of.get(label, -1) for label in labels])  # -1: a label that the model does not have
     is_right = found == targets
     reference = np.where(targets < 0, len(names), targets)
+    error = calibration_error(highest, is_right)
+    errors = of_draws(len(texts), lambda draw: calibration_error(highest[draw], is_right[draw]))
     metrics: dict[str, Any] = {
         "texts": len(texts),
         "accuracy": round(float(is_right.mean()), 4),
-        "accuracy_interval": interval(len(texts), lambda draw: is_right[draw].mean()),
+        "accuracy_interval": middle(of_draws(len(texts), lambda draw: is_right[draw].mean())),
         "macro_F1": round(macro_f1(found, reference), 4),
-        "calibration_error": round(calibration_error(highest, is_right), 4),
-        "calibration_error_interval": interval(
-            len(texts), lambda draw: calibration_error(highest[draw], is_right[draw])
-        ),
+        "calibration_error": round(error, 4),
+        "calibration_error_interval": around(error, errors),
         "mean_probability": round(float(highest.mean()), 4),
     }
     if strange := int((targets < 0).sum()):
@@ -100,8 +100,7 @@ def macro_f1(found: np.ndarray, reference: np.ndarray) -> float:
     return float(np.mean(values))
 
 
-def interval(count: int, measure: Callable[[np.ndarray], float]) -> dict[str, float]:
-    """The interval of a measure of drawn texts, given their indices."""
+def of_draws(count: int, measure: Callable[[np.ndarray], float]) -> np.ndarray:
+    """A measure of drawn texts, given their indices, `(draws,)`."""
     rng = np.random.default_rng(0)
-    values = [measure(rng.integers(count, size=count)) for _ in range(DRAWS)]
-    return middle(np.array(values))
+    return np.array([measure(rng.integers(count, size=count)) for _ in range(DRAWS)])

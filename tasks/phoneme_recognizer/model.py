@@ -27,6 +27,7 @@ from shared.any_size import AnySize
 from shared.audio import SAMPLE_RATE
 from shared.features import HOP, WINDOW, frame_count, log_mel
 from shared.fine_tuning import transfer
+from shared.masks import is_real
 from shared.ngrams import NGrams
 from shared.phones import PhoneVocabulary
 from shared.recurrent import Stack
@@ -286,11 +287,6 @@ class PhonemeRecognizer(keras.Model):
         fields = Config(**current_fields(Config, config["config"]))
         # Models saved by older versions have no num_classes.
         return cls(fields, config.get("num_classes", len(PhoneVocabulary(fields.classes))), config["name"])
-
-
-def is_real(x: Any, lengths: Any) -> Any:
-    """Mask `(batch, time)` of the steps of x `(batch, time, ...)` that are within the lengths."""
-    return ops.arange(ops.shape(x)[1]) < lengths[:, None]
 
 
 def _seconds(frames: Any, samples: Any) -> Any:

@@ -5,8 +5,9 @@ from typing import Any
 import keras
 
 from shared import ctc
+from shared.masks import is_real
 from shared.views import divergence, repeat_batch
-from tasks.phoneme_recognizer.model import Logits, PhonemeRecognizer, is_real
+from tasks.phoneme_recognizer.model import Logits, PhonemeRecognizer
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 

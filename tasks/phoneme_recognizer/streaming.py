@@ -18,6 +18,7 @@ from shared.cli import print_error
 from shared.errors import UserError
 from shared.features import HOP, WINDOW, frame_count, log_mel
 from shared.files import MediaError
+from shared.masks import is_real
 from tasks.phoneme_recognizer.config import find_run
 from tasks.phoneme_recognizer.model import (
     LoadedRecognizer,
@@ -25,7 +26,6 @@ from tasks.phoneme_recognizer.model import (
     RecognizerFunction,
     convolutions,
     front_widths,
-    is_real,
     load_model,
 )
 
