@@ -1,0 +1,1 @@
+"""The server: every task over HTTP, and the page that shows it."""
