@@ -3,6 +3,7 @@
     python -m tasks                             the list, with an example of each
     python -m tasks caption photo.jpg           the same as python -m tasks.captioner.caption photo.jpg
     python -m tasks train captioner scenes      the same as python -m tasks.captioner.train scenes
+    python -m tasks serve                       the server and its page
     python -m tasks doctor                      versions, devices, kernels, models, corpora
 
 The command `quatrain` does the same.
@@ -41,7 +42,12 @@ EXAMPLES = {
         "score": '"Ein Hund läuft." "A dog is running."',
     },
 }
-OTHER = {"release": "tasks.release", "doctor": "tasks.doctor", "datasets": "datasets.__main__"}
+OTHER = {
+    "serve": "tasks.serve.__main__",
+    "release": "tasks.release",
+    "doctor": "tasks.doctor",
+    "datasets": "datasets.__main__",
+}
 HELP = ([], ["-h"], ["--help"])
 
 

@@ -80,6 +80,11 @@ class Item(NamedTuple):
     """What `decode` returned, the same array or arrays by name; None for an endpoint without `decode`."""
 
 
+def not_in_batches(key: Any, items: Sequence[Item]) -> Sequence[BaseModel | UserError]:
+    """The `answer` of an endpoint with `stream`."""
+    raise NotImplementedError(f"{len(items)} items of {key!r} are answered one by one")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """One address of the server that answers `POST` with JSON."""
@@ -94,8 +99,8 @@ class Endpoint:
     """Of an answer, or of each event of a stream."""
     example: Request
     """A request that has an answer: in the description of the API, and sent once before the server is ready."""
-    answer: Callable[[Any, Sequence[Item]], Sequence[BaseModel | UserError]] | None = None
-    """A key and items that have it -> the response of each, or why it has none. None for an endpoint with `stream`."""
+    answer: Callable[[Any, Sequence[Item]], Sequence[BaseModel | UserError]] = not_in_batches
+    """A key and items that have it -> the response of each, or why it has none. An endpoint has this or `stream`."""
     stream: Callable[[Item], Iterator[BaseModel]] | None = None
     """The events of one item, sent as they come; between two of them other items have their turn. It is closed when the
     client leaves. An error of the user must be raised before the first event."""

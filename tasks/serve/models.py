@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from itertools import chain, combinations
 from typing import Any, TypeVar
 
 from shared.errors import UserError, shown
-from shared.runs import Run
+from shared.runs import Run, RunError
 
 Loaded = TypeVar("Loaded")
 
@@ -16,10 +18,32 @@ def any_run(run: Run) -> bool:
     return True
 
 
+def served_runs(tasks: Sequence[str], named: Mapping[str, Sequence[str]]) -> dict[str, list[Run]]:
+    """The runs of each task: those that are named, by run or folder, then the released ones, else the newest one.
+
+    Raises RunError if a named run cannot be opened, if two of a task have one name, or if a task has none.
+    """
+    return {task: _runs_of(task, named.get(task, ())) for task in tasks}
+
+
+def _runs_of(task: str, named: Sequence[str]) -> list[Run]:
+    config = import_module(f"tasks.{task}.config")
+    released = config.RELEASED if isinstance(config.RELEASED, str) else chain(*config.RELEASED.values())
+    there = {run.name for run in Run.trained(task)}
+    names = [released] if isinstance(released, str) else list(released)
+    others = [Run.find(name, task, "") for name in names if name in there]
+    runs = [Run.find(name, task, "") for name in named]
+    for first, second in combinations(runs, 2):
+        if first.name == second.name:
+            raise RunError(f"{first.path} and {second.path} have one name, by which a client names them")
+    names = {run.name for run in runs}
+    return [*runs, *(run for run in others if run.name not in names)] or [config.find_run()]
+
+
 class Models:
     """The runs that are served, and what is loaded of them.
 
-    >>> models = Models(served_runs({}))
+    >>> models = Models(served_runs(["captioner"], {}))
     >>> captioner = models.load(load_captioner, models.find("captioner"))
 
     Args:
@@ -34,6 +58,10 @@ class Models:
     def runs(self, task: str, suits: Callable[[Run], bool] = any_run) -> list[Run]:
         """The runs of a task, those that suit; none if the task is not served."""
         return [run for run in self._runs.get(task, ()) if suits(run)]
+
+    def names(self) -> dict[str, list[str]]:
+        """The names of the runs of each task, the default first."""
+        return {task: [run.name for run in runs] for task, runs in self._runs.items()}
 
     def find(self, task: str, name: str | None = None, suits: Callable[[Run], bool] = any_run) -> Run:
         """The run of a name, by default the first that suits; a client never names a path.

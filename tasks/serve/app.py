@@ -1,0 +1,274 @@
+"""The server as an ASGI application: every endpoint of the registry, TensorFlow Serving's addresses, and the page."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from shared.errors import UserError
+from tasks.serve.batching import Busy, TaskQueue
+from tasks.serve.decoding import DecodingPool
+from tasks.serve.endpoint import Endpoint, Item
+from tasks.serve.gate import Gate, Refusal, read_body, sentence_of, unless_client_leaves
+from tasks.serve.limits import Limits
+from tasks.serve.metrics import LOGGER, Metrics
+from tasks.serve.models import Models
+
+PAGE = Path(__file__).with_name("page")
+WRONG, UNUSABLE = 400, 422  # the request itself is wrong; what it holds cannot be answered
+REFS = "#/components/schemas/{model}"
+
+
+class Server:
+    """What answers requests: a queue and a thread for each task, and the processes that decode.
+
+    Args:
+        models: the runs that are served.
+        endpoints: what it answers; their models are loaded when it starts.
+        limits: of requests.
+    """
+
+    def __init__(self, models: Models, endpoints: Sequence[Endpoint], limits: Limits):
+        self.models, self.endpoints, self.limits, self.metrics = models, endpoints, limits, Metrics()
+        self.queues: dict[str, TaskQueue] = {}
+        modules = {endpoint.decode.__module__ for endpoint in self.endpoints if endpoint.decode}
+        ended = lambda reason: self.metrics.decoders_ended.labels(reason).inc()  # noqa: E731
+        self.pool = DecodingPool(limits, sorted(modules), ended)
+        self.is_ready = False
+        self.problem: str | None = None  # why it will never be ready
+        self.is_stopping = False
+
+    def queue(self, task: str) -> TaskQueue:
+        """The queue of a task."""
+        if task not in self.queues:
+
+            def measure(size: int, seconds: float) -> None:
+                self.metrics.batch_size.labels(task).observe(size)
+                self.metrics.batch_seconds.labels(task).observe(seconds)
+
+            self.queues[task] = queue = TaskQueue(task, self.limits, measure)
+            self.metrics.waiting.labels(task).set_function(lambda: queue.count)
+        return self.queues[task]
+
+    async def warm_up(self) -> None:
+        """Answers the example of every endpoint, so that its models are loaded and compiled; then it is ready."""
+        try:
+            await asyncio.to_thread(self.pool.start)
+            by_task: dict[str, list[Endpoint]] = {}
+            for endpoint in self.endpoints:
+                by_task.setdefault(endpoint.task, []).append(endpoint)
+            await asyncio.gather(*map(self._warm_up, by_task.values()))
+        except Exception as error:
+            self.problem = f"the server could not start: {error}"
+            LOGGER.exception("failed to start")
+            return
+        self.is_ready = True
+        LOGGER.info("ready")
+
+    async def _warm_up(self, endpoints: Sequence[Endpoint]) -> None:
+        for endpoint in endpoints:
+            if endpoint.stream:
+                async for _ in self.events(endpoint, await self.item(endpoint, endpoint.example)):
+                    break
+            else:
+                await self.answer(endpoint, endpoint.example)
+
+    async def item(self, endpoint: Endpoint, request: Any) -> Item:
+        """The request with its bytes decoded."""
+        decoded = await self.pool.decode(endpoint.decode, request) if endpoint.decode else None
+        return Item(request, decoded)
+
+    async def answer(self, endpoint: Endpoint, request: Any) -> Any:
+        """The response; raises UserError."""
+        key = endpoint.key(request)
+        item = await self.item(endpoint, request)
+        answer = partial(endpoint.answer, key)
+        found = await self.queue(endpoint.task).submit((endpoint.path, key), answer, item, endpoint.max_batch)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def events(self, endpoint: Endpoint, item: Item) -> AsyncIterator[Any]:
+        """The events of a stream; raises UserError before the first one."""
+        return self.queue(endpoint.task).events(partial(cast(Any, endpoint.stream), item))
+
+    def close(self) -> None:
+        """Ends threads and processes."""
+        for queue in self.queues.values():
+            queue.close()
+        self.pool.close()
+
+
+def build_app(server: Server, token: str | None = None) -> Gate:
+    """The application of a server; with a token, only for those who send it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(server.warm_up())
+        yield
+        server.is_stopping = True
+        warming.cancel()
+        server.close()
+
+    # The pages of FastAPI that show the API would load scripts from elsewhere.
+    app = FastAPI(title="Quatrain", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_exception_handler(Refusal, lambda request, error: error.response())
+    app.add_exception_handler(HTTPException, _as_refusal)
+
+    for endpoint in server.endpoints:
+        app.add_api_route(
+            endpoint.path,
+            _handler(server, endpoint),
+            methods=["POST"],
+            tags=[endpoint.task],
+            summary=endpoint.path.removeprefix("/api/"),
+            description=inspect.getdoc(endpoint.request) or "",
+            openapi_extra=_documented(endpoint),
+        )
+
+    @app.get("/api/models", tags=["server"])
+    async def models() -> dict[str, list[str]]:
+        """The models of each task that is served, the default first."""
+        return server.models.names()
+
+    @app.get("/healthz", tags=["server"])
+    async def healthz() -> JSONResponse:
+        """Whether the process works; 503 if it must be started again."""
+        return JSONResponse({"error": server.problem}, 503) if server.problem else JSONResponse({"status": "ok"})
+
+    @app.get("/readyz", tags=["server"])
+    async def readyz() -> JSONResponse:
+        """Whether requests would be answered now."""
+        _check_ready(server)
+        return JSONResponse({"status": "ready"})
+
+    @app.get("/metrics", tags=["server"])
+    async def metrics() -> Response:
+        """Counts and times, for Prometheus."""
+        return Response(generate_latest(server.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    if PAGE.is_dir():
+        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    app.openapi = partial(_description, app, server.endpoints)
+    return Gate(app, server.metrics, token)
+
+
+def _handler(server: Server, endpoint: Endpoint) -> Callable[[Request], Any]:
+    async def handle(request: Request) -> Response:
+        _check_ready(server)
+        try:
+            with server.queue(endpoint.task).admitted():
+                body = await read_body(request, server.limits.max_body)
+                try:
+                    parsed = endpoint.request.model_validate_json(body)
+                except ValidationError as error:
+                    raise Refusal(WRONG, sentence_of(error)) from None
+                if endpoint.stream:
+                    return await _stream(server, endpoint, request, parsed)
+                work = server.answer(endpoint, parsed)
+                found = await unless_client_leaves(request, server.limits.timeout, work)
+                return Response(found.model_dump_json(), media_type="application/json")
+        except UserError as error:
+            raise Refusal(UNUSABLE, " ".join(str(error).split())) from None
+        except Busy as error:
+            raise Refusal(503, str(error), {"retry-after": str(error.seconds)}) from None
+
+    return handle
+
+
+async def _stream(server: Server, endpoint: Endpoint, request: Request, parsed: Any) -> Response:
+    """Server-sent events: one for each event of the endpoint, then `event: end`."""
+
+    async def first() -> tuple[AsyncIterator[Any], Any]:
+        endpoint.key(parsed)
+        events = server.events(endpoint, await server.item(endpoint, parsed))
+        return events, await anext(events, None)
+
+    events, event = await unless_client_leaves(request, server.limits.timeout, first())
+
+    async def body() -> AsyncIterator[str]:
+        nonlocal event
+        with server.queue(endpoint.task).admitted():
+            try:
+                async with asyncio.timeout(server.limits.timeout):
+                    while event is not None:
+                        yield f"data: {event.model_dump_json()}\n\n"
+                        event = await anext(events, None)
+                yield "event: end\ndata: {}\n\n"
+            except TimeoutError:
+                yield 'event: error\ndata: {"error": "the time of the server for one stream is over"}\n\n'
+            finally:
+                await events.aclose()
+
+    return StreamingResponse(body(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+def _check_ready(server: Server) -> None:
+    if server.problem:
+        raise Refusal(503, server.problem)
+    if server.is_stopping or not server.is_ready:
+        what = "stops" if server.is_stopping else "is loading its models"
+        raise Refusal(503, f"the server {what}", {"retry-after": "5"})
+
+
+async def _as_refusal(request: Request, error: Any) -> Response:
+    if error.status_code == 404:
+        sentence = f"{request.url.path[:100]}: there is nothing at this address"
+    elif error.status_code == 405:
+        sentence = f"{request.method[:20]} is not answered at {request.url.path[:100]}; {_allowed(error)} was expected"
+    else:
+        sentence = str(error.detail)
+    return Refusal(error.status_code, sentence, error.headers).response()
+
+
+def _allowed(error: Any) -> str:
+    return (error.headers or {}).get("Allow", "GET or POST")
+
+
+# --- description ----------------------------------------------------------------------------------------------------
+
+
+def _documented(endpoint: Endpoint) -> dict[str, Any]:
+    """The body and the answers of an endpoint, as OpenAPI describes them."""
+    example = endpoint.example.model_dump(mode="json", exclude_unset=True)
+    schema = {"$ref": REFS.format(model=endpoint.request.__name__)}
+    answer = {"schema": {"$ref": REFS.format(model=endpoint.response.__name__)}}
+    kind = "text/event-stream" if endpoint.stream else "application/json"
+    error = {"description": 'One sentence: {"error": "..."}'}
+    return {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}},
+        "responses": {
+            "200": {
+                "description": "An event for each step" if endpoint.stream else "The answer",
+                "content": {kind: answer},
+            },
+            **{str(status): error for status in (WRONG, 413, UNUSABLE, 503)},
+        },
+    }
+
+
+def _description(app: FastAPI, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """The description of the API, with the types of all bodies."""
+    if app.openapi_schema is None:
+        kinds = [
+            *((endpoint.request, "validation") for endpoint in endpoints),
+            *((endpoint.response, "serialization") for endpoint in endpoints),
+        ]
+        _, definitions = models_json_schema(kinds, ref_template=REFS)
+        found = get_openapi(title=app.title, version="1", routes=app.routes)
+        schemas = found.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(definitions.get("$defs", {}))
+        app.openapi_schema = found
+    return app.openapi_schema

@@ -1,0 +1,32 @@
+"""Bounds of what one client, and all of them together, may ask of a server."""
+
+import os
+from dataclasses import dataclass
+from typing import Annotated
+
+from shared.bounds import Bounds
+
+MAX_PIXELS = 25_000_000  # of an image: 75 MB decoded
+MAX_SECONDS = 120  # of a sound
+READ_SECONDS = 20.0  # in which a body must arrive
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a server takes, keeps waiting and waits for."""
+
+    max_body: Annotated[int, Bounds(1, 256)] = 16
+    """Megabytes of a request."""
+    queue: Annotated[int, Bounds(1, 10_000)] = 128
+    """Requests of a task that may wait or run; one more is refused with 503."""
+    delay: Annotated[float, Bounds(0, 1000)] = 5.0
+    """Milliseconds to wait for more requests of a batch, while there are several at a time."""
+    timeout: Annotated[float, Bounds(0.1, 3600)] = 30.0
+    """Seconds in which a request is answered, else it is refused with 503."""
+    decoders: Annotated[int, Bounds(1, 64)] = min(4, os.cpu_count() or 1)
+    """Processes that decode images and sounds."""
+    decoding_seconds: Annotated[float, Bounds(0.1, 600)] = 10.0
+    """Seconds that the decoding of one file may take."""
+    decoding_memory: Annotated[int, Bounds(64, 65_536)] = 1024
+    """Megabytes that it may take."""
