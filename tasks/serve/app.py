@@ -17,14 +17,14 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from shared.errors import UserError
-from tasks.serve.batching import Busy, TaskQueue
+from tasks.serve.batching import TaskQueue
 from tasks.serve.decoding import DecodingPool
 from tasks.serve.endpoint import Endpoint, Item
-from tasks.serve.gate import Gate, Refusal, read_body, sentence_of, unless_client_leaves
+from tasks.serve.gate import Gate, Refusal, read_body, refusals, sentence_of, unless_client_leaves
 from tasks.serve.limits import Limits
 from tasks.serve.metrics import LOGGER, Metrics
 from tasks.serve.models import Models
+from tasks.serve.tensorflow_serving import SignaturesOf, Versions, add_routes, load_signatures
 
 PAGE = Path(__file__).with_name("page")
 WRONG, UNUSABLE = 400, 422  # the request itself is wrong; what it holds cannot be answered
@@ -38,9 +38,13 @@ class Server:
         models: the runs that are served.
         endpoints: what it answers; their models are loaded when it starts.
         limits: of requests.
+        load: the signatures of a run of a task, for `tensorflow_serving.py`.
     """
 
-    def __init__(self, models: Models, endpoints: Sequence[Endpoint], limits: Limits):
+    def __init__(
+        self, models: Models, endpoints: Sequence[Endpoint], limits: Limits, load: SignaturesOf = load_signatures
+    ):
+        self.versions = Versions(models, load)
         self.models, self.endpoints, self.limits, self.metrics = models, endpoints, limits, Metrics()
         self.queues: dict[str, TaskQueue] = {}
         modules = {endpoint.decode.__module__ for endpoint in self.endpoints if endpoint.decode}
@@ -104,6 +108,14 @@ class Server:
         """The events of a stream; raises UserError before the first one."""
         return self.queue(endpoint.task).events(partial(cast(Any, endpoint.stream), item))
 
+    def check_ready(self) -> None:
+        """Raises Refusal if requests would not be answered now."""
+        if self.problem:
+            raise Refusal(503, self.problem)
+        if self.is_stopping or not self.is_ready:
+            what = "stops" if self.is_stopping else "is loading its models"
+            raise Refusal(503, f"the server {what}", {"retry-after": "5"})
+
     def close(self) -> None:
         """Ends threads and processes."""
         for queue in self.queues.values():
@@ -151,7 +163,7 @@ def build_app(server: Server, token: str | None = None) -> Gate:
     @app.get("/readyz", tags=["server"])
     async def readyz() -> JSONResponse:
         """Whether requests would be answered now."""
-        _check_ready(server)
+        server.check_ready()
         return JSONResponse({"status": "ready"})
 
     @app.get("/metrics", tags=["server"])
@@ -159,6 +171,7 @@ def build_app(server: Server, token: str | None = None) -> Gate:
         """Counts and times, for Prometheus."""
         return Response(generate_latest(server.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
+    add_routes(app, server, server.versions)
     if PAGE.is_dir():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     app.openapi = partial(_description, app, server.endpoints)
@@ -167,29 +180,24 @@ def build_app(server: Server, token: str | None = None) -> Gate:
 
 def _handler(server: Server, endpoint: Endpoint) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
-        _check_ready(server)
-        try:
-            with server.queue(endpoint.task).admitted():
-                body = await read_body(request, server.limits.max_body)
-                try:
-                    parsed = endpoint.request.model_validate_json(body)
-                except ValidationError as error:
-                    raise Refusal(WRONG, sentence_of(error)) from None
-                if endpoint.stream:
-                    return await _stream(server, endpoint, request, parsed)
-                work = server.answer(endpoint, parsed)
-                found = await unless_client_leaves(request, server.limits.timeout, work)
-                return Response(found.model_dump_json(), media_type="application/json")
-        except UserError as error:
-            raise Refusal(UNUSABLE, " ".join(str(error).split())) from None
-        except Busy as error:
-            raise Refusal(503, str(error), {"retry-after": str(error.seconds)}) from None
+        server.check_ready()
+        with refusals(UNUSABLE), server.queue(endpoint.task).admitted():
+            body = await read_body(request, server.limits.max_body)
+            try:
+                parsed = endpoint.request.model_validate_json(body)
+            except ValidationError as error:
+                raise Refusal(WRONG, sentence_of(error)) from None
+            if endpoint.stream:
+                return await _stream(server, endpoint, request, parsed)
+            work = server.answer(endpoint, parsed)
+            found = await unless_client_leaves(request, server.limits.timeout, work)
+            return Response(found.model_dump_json(), media_type="application/json")
 
     return handle
 
 
 async def _stream(server: Server, endpoint: Endpoint, request: Request, parsed: Any) -> Response:
-    """Server-sent events: one for each event of the endpoint, then `event: end`."""
+    """Server-sent events: one for each event of the endpoint, or `event: error` at the end."""
 
     async def first() -> tuple[AsyncIterator[Any], Any]:
         endpoint.key(parsed)
@@ -206,21 +214,12 @@ async def _stream(server: Server, endpoint: Endpoint, request: Request, parsed: 
                     while event is not None:
                         yield f"data: {event.model_dump_json()}\n\n"
                         event = await anext(events, None)
-                yield "event: end\ndata: {}\n\n"
             except TimeoutError:
                 yield 'event: error\ndata: {"error": "the time of the server for one stream is over"}\n\n'
             finally:
                 await events.aclose()
 
     return StreamingResponse(body(), media_type="text/event-stream", headers={"cache-control": "no-store"})
-
-
-def _check_ready(server: Server) -> None:
-    if server.problem:
-        raise Refusal(503, server.problem)
-    if server.is_stopping or not server.is_ready:
-        what = "stops" if server.is_stopping else "is loading its models"
-        raise Refusal(503, f"the server {what}", {"retry-after": "5"})
 
 
 async def _as_refusal(request: Request, error: Any) -> Response:

@@ -5,7 +5,8 @@ it; a request that ends two workers is refused. Nothing that comes back from a w
 bytes of arrays.
 
     server -> worker   {"function": "module:name", "request": "module:name"}, then the request as JSON
-    worker -> server   {"arrays": [[name, dtype, shape], ...]} and the bytes of each, or {"error": sentence}
+    worker -> server   {"arrays": [[name, dtype, shape], ...]} and the bytes of each, or
+                       {"error": sentence, "of_limits": whether its limits are the reason}
 """
 
 import asyncio
@@ -66,7 +67,7 @@ def work(connection: Connection, megabytes: int, folder: str) -> None:
             except UserError as error:
                 _send(connection, error)
             except MemoryError:
-                _send(connection, UserError(f"needs more than {megabytes} MB of memory to be decoded"))
+                _send(connection, DecodingError(f"needs more than {megabytes} MB of memory to be decoded"))
 
 
 def _named(name: str) -> Any:
@@ -76,7 +77,8 @@ def _named(name: str) -> Any:
 
 def _send(connection: Connection, decoded: Decoded | UserError) -> None:
     if isinstance(decoded, UserError):
-        connection.send_bytes(json.dumps({"error": str(decoded)}).encode())
+        refusal = {"error": str(decoded), "of_limits": isinstance(decoded, DecodingError)}
+        connection.send_bytes(json.dumps(refusal).encode())
         return
     arrays = decoded if not isinstance(decoded, np.ndarray) else {"": decoded}
     contiguous = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
@@ -126,7 +128,7 @@ class Worker:
     def _receive(self) -> Decoded:
         header = json.loads(self._connection.recv_bytes())
         if "error" in header:
-            raise UserError(header["error"])
+            raise (DecodingError if header["of_limits"] else UserError)(header["error"])
         arrays = {}
         for name, dtype, shape in header["arrays"]:
             size = math.prod(shape)
@@ -134,7 +136,7 @@ class Worker:
                 raise EOFError  # no answer of ours
             arrays[name] = np.empty(shape, dtype)
             self._connection.recv_bytes_into(arrays[name].reshape(-1).view(np.uint8))
-        return arrays[""] if list(arrays) == [""] else arrays
+        return arrays[""] if list(arrays) == [""] else arrays or None
 
     def _kill(self) -> None:
         """Ends the process and what it has started."""
@@ -148,6 +150,11 @@ class Worker:
         self._kill()
         self._process.join()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it decodes nothing more."""
+        return self._connection.closed
 
     @property
     def pid(self) -> int:
@@ -191,7 +198,8 @@ class DecodingPool:
             except _Ended:
                 self._drop(worker, "killed")
             except DecodingError:
-                self._drop(worker, "limits")
+                if worker.has_ended:
+                    self._drop(worker, "limits")
                 raise
         raise DecodingError("ends the process that decodes it; another file was expected")
 

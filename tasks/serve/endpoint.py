@@ -60,6 +60,12 @@ class Encoded(Request):
     """Bytes of a file, as base64 text in JSON; TensorFlow Serving writes them this way."""
 
     b64: Annotated[bytes, EncodedBytes(encoder=Base64)]
+    """The bytes, after validation no more as text."""
+
+    @classmethod
+    def of(cls, content: bytes) -> "Encoded":
+        """Bytes as they would arrive."""
+        return cls(b64=Base64.encode(content))
 
 
 class Response(BaseModel):

@@ -3,18 +3,22 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from shared.errors import UserError
+from tasks.serve.batching import Busy
 from tasks.serve.limits import MEGABYTE, READ_SECONDS
 from tasks.serve.metrics import LOGGER, Metrics
 
 OPEN = "/healthz", "/readyz"  # without a token; and files of the page, which hold nothing of the user's
 PRIVATE = "/api/", "/v1/", "/metrics", "/openapi.json"
+MUCH = 8  # times the limit of a body are read before a connection is closed
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; "
     "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; connect-src 'self' blob: data:; "
@@ -40,6 +44,17 @@ class Refusal(Exception):
     def response(self) -> JSONResponse:
         """The answer, in the form that TensorFlow Serving has too."""
         return JSONResponse({"error": str(self)}, self.status, self.headers)
+
+
+@contextmanager
+def refusals(status: int) -> Iterator[None]:
+    """A block whose UserError becomes a refusal with a status, and Busy one with 503."""
+    try:
+        yield
+    except Busy as error:
+        raise Refusal(503, str(error), {"retry-after": str(error.seconds)}) from None
+    except UserError as error:
+        raise Refusal(status, " ".join(str(error).split())) from None
 
 
 class ClientLeft(Exception):
@@ -118,9 +133,8 @@ async def read_body(request: Request, megabytes: int) -> bytes:
     """
     most = megabytes * MEGABYTE
     too_large = Refusal(413, f"the body has more than {megabytes} MB, the limit", {"connection": "close"})
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > most:
-        raise too_large
+    if "expect" in request.headers and int(request.headers.get("content-length", 0)) > most:
+        raise too_large  # before it is sent
     parts, size = [], 0
     try:
         async with asyncio.timeout(READ_SECONDS):
@@ -131,8 +145,11 @@ async def read_body(request: Request, megabytes: int) -> bytes:
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > most:
+                    parts.clear()  # the rest is read all the same: many clients look for an answer afterwards only
+                is_last = not message.get("more_body")
+                if size > MUCH * most or (is_last and size > most):
                     raise too_large
-                if not message.get("more_body"):
+                if is_last:
                     return b"".join(parts)
     except TimeoutError:
         late = f"the body did not arrive within {READ_SECONDS:g} s"

@@ -1,7 +1,7 @@
 """The models that a server has: which runs of each task, each loaded once."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from importlib import import_module
 from itertools import chain, combinations
 from typing import Any, TypeVar
@@ -53,7 +53,8 @@ class Models:
     def __init__(self, runs: Mapping[str, Sequence[Run]]):
         self._runs = {task: list(of_task) for task, of_task in runs.items()}
         self._loaded: dict[tuple[Any, str], Any] = {}
-        self._lock = threading.RLock()  # a loader may load another part of its run
+        self._locks: dict[tuple[Any, str], threading.RLock] = {}
+        self._lock = threading.Lock()
 
     def runs(self, task: str, suits: Callable[[Run], bool] = any_run) -> list[Run]:
         """The runs of a task, those that suit; none if the task is not served."""
@@ -78,10 +79,12 @@ class Models:
             raise UserError(f"model {shown(name)} is not served here; one of {', '.join(runs)} was expected")
         return runs[name]
 
-    def load(self, load: Callable[[Run], Loaded], run: Run) -> Loaded:
-        """`load(run)`, called once for a run; `load` is a function of a module or a class method."""
-        key = load, str(run.path)
+    def load(self, load: Callable[[Run], Loaded], run: Run, key: Hashable = None) -> Loaded:
+        """`load(run)`, called once for a run and a key, by default `load` itself, a function of a module."""
+        part = key or load, str(run.path)
         with self._lock:
-            if key not in self._loaded:
-                self._loaded[key] = load(run)
-            return self._loaded[key]
+            lock = self._locks.setdefault(part, threading.RLock())
+        with lock:  # another run may be loaded meanwhile
+            if part not in self._loaded:
+                self._loaded[part] = load(run)
+            return self._loaded[part]
