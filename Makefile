@@ -9,7 +9,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 MAKEFLAGS += --jobs=2
 
-.PHONY: demo check test test-jax campaigns lint loops bench fuzz kill
+.PHONY: demo serve check test test-jax campaigns lint loops bench fuzz kill
 
 # Trains the captioner on rendered scenes, measures it on scenes with colour-shape pairs that training lacks, exports it,
 # and captions eight of them: see saved_models/demo/.
@@ -20,6 +20,10 @@ demo: .venv/ready
 	$(BIN)/python -m datasets images scenes test $(DEMO)/images --count 8
 	$(BIN)/python -m tasks.captioner.caption --model scenes $(DEMO)/images \
 		--attention $(DEMO)/attention.png --gallery $(DEMO)/gallery.html
+
+# The server and its page, with all released models, at http://127.0.0.1:8000/.
+serve: .venv/ready
+	$(BIN)/python -m tasks.serve
 
 # While developing: everything but the slow tests.
 check: lint loops
@@ -62,7 +66,7 @@ fuzz: .venv/ready
 kill: .venv/ready
 	$(BIN)/python -m tests.robustness.kills --count 100 --seed $(SEED)
 
-.venv/ready: EXTRAS := tensorflow,lint,test
+.venv/ready: EXTRAS := tensorflow,lint,test,serve,serving-api
 .venv-jax/ready: EXTRAS := jax,test
 .venv/ready .venv-jax/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 was not found; name one with PYTHON=..." >&2; exit 2; }

@@ -1,7 +1,6 @@
 """SavedModels: atomic, numbered, checked, with warm-up requests."""
 
 import json
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.framework.tensor_pb2 import TensorProto
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 import shared.export
 from shared.atomic import remove_temporaries
@@ -28,63 +28,20 @@ from shared.export import (
 )
 from shared.runs import Run
 
-# --- warm-up requests, decoded by hand: tensorflow_serving/apis/{prediction_log,predict,model}.proto ------------------
-
-
-def fields(message: bytes) -> list[tuple[int, bytes]]:
-    """The fields, as number and content, of a message of length-delimited fields."""
-    result, position = [], 0
-
-    def varint() -> int:
-        nonlocal position
-        value = shift = 0
-        while True:
-            byte = message[position]
-            position += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while position < len(message):
-        key = varint()
-        assert key & 7 == 2
-        size = varint()
-        result.append((key >> 3, message[position : position + size]))
-        assert len(result[-1][1]) == size
-        position += size
-    return result
-
-
-def one(message: bytes, number: int) -> bytes:
-    """The only field of a number."""
-    (content,) = [content for key, content in fields(message) if key == number]
-    return content
-
-
-def tensor_records(path) -> list[bytes]:
-    """The contents of a TFRecord file: length, checksum, content, checksum."""
-    data, contents = path.read_bytes(), []
-    while data:
-        (size,) = struct.unpack("<Q", data[:8])
-        contents.append(data[12 : 12 + size])
-        data = data[16 + size :]
-    return contents
+# --- warm-up requests, as TensorFlow Serving reads them -------------------------------------------------------------
 
 
 def read_requests(path) -> list[tuple[str, str, dict[str, np.ndarray]]]:
     """Model, endpoint and inputs of each warm-up request."""
     contents = [content.numpy() for content in tf.data.TFRecordDataset(str(path))]  # verifies the checksums
-    assert contents == tensor_records(path)
+    assert len(contents) <= 1000  # TensorFlow Serving refuses more
     requests = []
     for content in contents:
-        request = one(one(content, 6), 1)  # PredictionLog.predict_log.request
-        inputs = {
-            one(entry, 1).decode(): tf.make_ndarray(TensorProto.FromString(one(entry, 2)))
-            for number, entry in fields(request)
-            if number == 2
-        }
-        requests.append((one(one(request, 1), 1).decode(), one(one(request, 1), 3).decode(), inputs))
+        log = PredictionLog.FromString(content)
+        assert [field.name for field, _ in log.ListFields()] == ["predict_log"]
+        request = log.predict_log.request
+        inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+        requests.append((request.model_spec.name, request.model_spec.signature_name, inputs))
     return requests
 
 
@@ -277,4 +234,5 @@ def test_the_first_function_without_an_error_gives_the_result():
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 300, 70_000])
 def test_fields_of_any_length(size):
-    assert fields(_field(5, b"x" * size)) == [(5, b"x" * size)]
+    message = _field(1, _field(3, b"x" * size))  # model_spec.signature_name
+    assert PredictRequest.FromString(message).model_spec.signature_name == "x" * size
