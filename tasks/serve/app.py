@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
-from fastapi.openapi.utils import get_openapi
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from tasks.serve.batching import TaskQueue
 from tasks.serve.decoding import DecodingPool
+from tasks.serve.description import Description
 from tasks.serve.endpoint import Endpoint, Item
 from tasks.serve.gate import Gate, Refusal, read_body, refusals, sentence_of, unless_client_leaves
 from tasks.serve.limits import Limits
@@ -28,7 +27,6 @@ from tasks.serve.tensorflow_serving import SignaturesOf, Versions, add_routes, l
 
 PAGE = Path(__file__).with_name("page")
 WRONG, UNUSABLE = 400, 422  # the request itself is wrong; what it holds cannot be answered
-REFS = "#/components/schemas/{model}"
 
 
 class Server:
@@ -139,6 +137,7 @@ def build_app(server: Server, token: str | None = None) -> Gate:
     app.add_exception_handler(Refusal, lambda request, error: error.response())
     app.add_exception_handler(HTTPException, _as_refusal)
 
+    description = Description(server.endpoints)
     for endpoint in server.endpoints:
         app.add_api_route(
             endpoint.path,
@@ -147,7 +146,7 @@ def build_app(server: Server, token: str | None = None) -> Gate:
             tags=[endpoint.task],
             summary=endpoint.path.removeprefix("/api/"),
             description=inspect.getdoc(endpoint.request) or "",
-            openapi_extra=_documented(endpoint),
+            openapi_extra=description.of(endpoint),
         )
 
     @app.get("/api/models", tags=["server"])
@@ -174,7 +173,7 @@ def build_app(server: Server, token: str | None = None) -> Gate:
     add_routes(app, server, server.versions)
     if PAGE.is_dir():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
-    app.openapi = partial(_description, app, server.endpoints)
+    app.openapi = partial(description.of_all, app)
     return Gate(app, server.metrics, token)
 
 
@@ -234,40 +233,3 @@ async def _as_refusal(request: Request, error: Any) -> Response:
 
 def _allowed(error: Any) -> str:
     return (error.headers or {}).get("Allow", "GET or POST")
-
-
-# --- description ----------------------------------------------------------------------------------------------------
-
-
-def _documented(endpoint: Endpoint) -> dict[str, Any]:
-    """The body and the answers of an endpoint, as OpenAPI describes them."""
-    example = endpoint.example.model_dump(mode="json", exclude_unset=True)
-    schema = {"$ref": REFS.format(model=endpoint.request.__name__)}
-    answer = {"schema": {"$ref": REFS.format(model=endpoint.response.__name__)}}
-    kind = "text/event-stream" if endpoint.stream else "application/json"
-    error = {"description": 'One sentence: {"error": "..."}'}
-    return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}},
-        "responses": {
-            "200": {
-                "description": "An event for each step" if endpoint.stream else "The answer",
-                "content": {kind: answer},
-            },
-            **{str(status): error for status in (WRONG, 413, UNUSABLE, 503)},
-        },
-    }
-
-
-def _description(app: FastAPI, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The description of the API, with the types of all bodies."""
-    if app.openapi_schema is None:
-        kinds = [
-            *((endpoint.request, "validation") for endpoint in endpoints),
-            *((endpoint.response, "serialization") for endpoint in endpoints),
-        ]
-        _, definitions = models_json_schema(kinds, ref_template=REFS)
-        found = get_openapi(title=app.title, version="1", routes=app.routes)
-        schemas = found.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(definitions.get("$defs", {}))
-        app.openapi_schema = found
-    return app.openapi_schema
