@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.bounds import check_bounds, check_product
-from shared.errors import UserError, check_list
+from shared.errors import UserError, check_list, shown
 from shared.outputs import write_output
 from shared.runs import as_safetensors, read_tensors
 from tasks.language_model.config import Config, Form, MinP, Punctuation, Temperature, TopK, TopP, find_run
@@ -487,7 +487,7 @@ class BlankFiller:
         vocabulary = self.vocabulary
         first, *others = BLANK.split(text)
         if not others:
-            raise UserError(f"{text!r}: no blank in it; write one as ___")
+            raise UserError(f"{shown(text)}: no blank in it; write one as ___")
         check_product("scores", MAX_SCORES, ("blanks", len(others)), ("tokens known", len(vocabulary)))
         form = self.tokenisation.read(BLANK.sub(" ", text), self.form).form
         ids, indices = [vocabulary.end_id, *self.tokenisation.read(first, form, is_whole=False).token_ids], []

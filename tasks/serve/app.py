@@ -11,7 +11,7 @@ from typing import Any, cast
 from fastapi import FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -81,11 +81,12 @@ class Server:
 
     async def _warm_up(self, endpoints: Sequence[Endpoint]) -> None:
         for endpoint in endpoints:
-            if endpoint.stream:
-                async for _ in self.events(endpoint, await self.item(endpoint, endpoint.example)):
-                    break
-            else:
-                await self.answer(endpoint, endpoint.example)
+            for request in endpoint.example, without_options(endpoint.example):
+                if endpoint.stream:
+                    async for _ in self.events(endpoint, await self.item(endpoint, request)):
+                        break
+                else:
+                    await self.answer(endpoint, request)
 
     async def item(self, endpoint: Endpoint, request: Any) -> Item:
         """The request with its bytes decoded."""
@@ -119,6 +120,12 @@ class Server:
         for queue in self.queues.values():
             queue.close()
         self.pool.close()
+
+
+def without_options(request: BaseModel) -> BaseModel:
+    """The request with nothing but the fields that it must have, which may take another way through a model."""
+    required = {name for name, field in type(request).model_fields.items() if field.is_required()}
+    return type(request).model_validate_json(request.model_dump_json(include=required))
 
 
 def build_app(server: Server, token: str | None = None) -> Gate:

@@ -169,8 +169,8 @@ def campaign(http: httpx.Client, count: int, seed: int, threads: int = 4) -> tup
 
 
 @contextmanager
-def serving(*arguments: str, seconds: float = 600) -> Iterator[str]:
-    """The address of `quatrain serve` in a process of its own, when it is ready."""
+def serving(*arguments: str, seconds: float = 600) -> Iterator[tuple[str, int]]:
+    """The address and the process of a `quatrain serve` of one's own, when it is ready."""
     command = [sys.executable, "-m", "tasks.serve", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
@@ -182,7 +182,7 @@ def serving(*arguments: str, seconds: float = 600) -> Iterator[str]:
                     http.get("/healthz").raise_for_status()
                     if process.poll() is not None:
                         raise RuntimeError(f"the server ended with exit code {process.returncode}")
-            yield address
+            yield address, process.pid
         finally:
             process.terminate()
             process.wait(60)
@@ -206,7 +206,7 @@ def main() -> int:
 
     if options.address:
         return run(options.address)
-    with serving() as address:
+    with serving() as (address, _):
         return run(address)
 
 

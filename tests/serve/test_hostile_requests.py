@@ -64,7 +64,7 @@ def test_judgement_of_an_answer(status, content, reason):
 def test_released_models_answer_or_refuse():
     if not has_imagenet_weights():
         pytest.skip("no ImageNet weights of MobileNetV2 in KERAS_HOME")
-    with released_models() as address, httpx.Client(base_url=address, timeout=120) as http:
+    with released_models() as (address, _), httpx.Client(base_url=address, timeout=120) as http:
         counts, faults = campaign(http, 400, seed=1)
     assert faults == []
     assert {status for _, status in counts} <= {200, 400, 413, 422}
