@@ -42,6 +42,10 @@ class SearchSpace(NamedTuple):
     pad_id: int  # fills `token_ids` after the end
     max_length: Any  # maximum number of tokens, end token included; int, or on TensorFlow a scalar tensor
     forbidden_ids: Sequence[int] = ()  # never emitted, e.g. padding; the other probabilities are not renormalised
+    # (batch, prefix) int32, then padding: tokens that the hypotheses of each example begin with, and that count in
+    # their log-probabilities. After the end token, which may be their last, nothing follows; after `max_length` others
+    # hypotheses are cut off.
+    prefix_ids: Any = None
 
 
 class Hypotheses(NamedTuple):
@@ -70,6 +74,23 @@ def _allowed(log_probs: Any, forbidden_ids: Sequence[int]) -> Any:
         return log_probs
     forbidden = np.isin(np.arange(log_probs.shape[-1]), list(forbidden_ids))
     return log_probs + np.where(forbidden, -np.inf, 0.0).astype("float32")  # a sum is twice as fast as `where`
+
+
+def _whole_prefix(space: SearchSpace) -> Any:
+    """The prefixes, `(batch, max_length)`; () without any."""
+    if space.prefix_ids is None:
+        return ()
+    rest = ops.full((space.batch_size, space.max_length), space.pad_id, "int32")
+    return ops.concatenate([ops.cast(space.prefix_ids, "int32"), rest], axis=1)[:, : space.max_length]
+
+
+def _within_prefix(log_probs: Any, allowed: Any, prefix_ids: Any, t: Any, pad_id: int) -> Any:
+    """`allowed` `(batch, beam, vocab)` after the prefix; within it that of its token alone, whatever is allowed."""
+    if isinstance(prefix_ids, tuple):
+        return allowed
+    token_ids = ops.take(prefix_ids, t, axis=1)[:, None, None]
+    of_prefix = ops.where(ops.arange(log_probs.shape[-1]) == token_ids, ops.cast(log_probs, "float32"), -np.inf)
+    return ops.where(token_ids == pad_id, allowed, of_prefix)
 
 
 def _top_k(x: Any, k: int) -> tuple[Any, Any]:
@@ -121,11 +142,12 @@ def _masked(x: Any, mask: Any) -> Any:
 
 def _roll_out(space: SearchSpace, next_token: Callable[[Any, Any], Any], rows: int) -> Hypotheses:
     """Extends `rows` independent hypotheses per example by `next_token(log_probs, t)` until all have ended."""
-    step, initial_state, batch_size, start_id, end_id, pad_id, max_length, forbidden_ids = space
+    step, initial_state, batch_size, start_id, end_id, pad_id, max_length, forbidden_ids, _ = space
+    prefix_ids = _whole_prefix(space)
 
     def advance(t, tokens, lengths, records, step_result):
         log_probs, state, extras = step_result
-        log_probs = _allowed(log_probs, forbidden_ids)
+        log_probs = _within_prefix(log_probs, _allowed(log_probs, forbidden_ids), prefix_ids, t, pad_id)
         is_open = lengths == t  # no end token yet
         chosen = ops.cast(next_token(log_probs, t), "int32")
         token_log_probs = ops.squeeze(ops.take_along_axis(log_probs, chosen[:, :, None], axis=-1), -1)
@@ -247,6 +269,7 @@ class _Open(NamedTuple):
     state: Any  # nest of (batch, beam, ...)
     max_lengths: Any  # (batch,) int32
     recent: Any  # `Recent` tokens, or () if repeats are allowed
+    prefix_ids: Any  # (batch, max_length) int32, or () without a prefix
 
 
 class _Complete(NamedTuple):
@@ -279,7 +302,19 @@ class _Records(NamedTuple):
     tokens: Any
     parents: Any
     token_log_probs: Any
+    log_probs: Any  # of the whole hypotheses; () unless the tree is kept
     extras: Any
+
+
+class SearchTree(NamedTuple):
+    """All hypotheses that a beam search has kept at any step, all `(batch, max_length, beam)`, best first.
+
+    `read_tree` of `search_trees` makes nodes of it.
+    """
+
+    token_ids: Any  # int32, the token of the step
+    parents: Any  # int32, index of the hypothesis of the step before that it extends
+    log_probs: Any  # of the hypothesis up to this step; -inf for an unused entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,9 +328,16 @@ class _BeamSearch:
     num_exact: int
     step_for_subset: Callable[[Any], Step] | None
     repeats: Repeats | None
+    keeps_tree: bool = False
 
-    def search(self) -> Hypotheses:
-        """The whole search."""
+    def __post_init__(self):
+        if self.beam < 1:
+            raise ValueError(f"beam must be at least 1. Received: beam={self.beam}")
+        if not (math.isfinite(self.exponent) and self.exponent >= 0):
+            raise ValueError(f"length_penalty must be 0 or more. Received: length_penalty={self.exponent}")
+
+    def search(self) -> tuple[Hypotheses, Any]:
+        """The whole search, and its `SearchTree` if that is kept, else None."""
         open_, complete = self.start()
         step_result = self.space.step(
             open_.tokens, open_.state
@@ -307,7 +349,11 @@ class _BeamSearch:
             _, open_, complete, records = ops.while_loop(
                 self.is_unfinished, partial(self.loop_on_subset, self.step_for_subset), first
             )
-        return self.trace_back(*self.with_cut_off(open_, complete), records)
+        found = self.trace_back(*self.with_cut_off(open_, complete), records)
+        if not self.keeps_tree:
+            return found, None
+        kept = records.tokens, records.parents, records.log_probs
+        return found, SearchTree(*(ops.transpose(x, (1, 0, 2)) for x in kept))
 
     def penalty(self, length: Any) -> Any:
         return length_penalty(ops.cast(length, "float32"), self.exponent)
@@ -323,6 +369,7 @@ class _BeamSearch:
             state=_with_beam(self.space.initial_state, self.beam),
             max_lengths=ops.broadcast_to(max_lengths, (self.space.batch_size,)),
             recent=Recent.of_start(shape) if self.repeats else (),
+            prefix_ids=_whole_prefix(self.space),
         )
         unused, zeros = ops.full(shape, -np.inf, "float32"), ops.zeros(shape, "int32")
         return open_, _Complete(unused, unused, zeros, zeros, unused)
@@ -333,6 +380,7 @@ class _BeamSearch:
             tokens=ops.zeros(shape, "int32"),
             parents=ops.zeros(shape, "int32"),
             token_log_probs=ops.zeros(shape, "float32"),
+            log_probs=ops.full(shape, -np.inf, "float32") if self.keeps_tree else (),
             extras=map_structure(lambda x: _empty_records(x, self.space.max_length), extras),
         )
 
@@ -345,25 +393,28 @@ class _BeamSearch:
         values = chosen.tokens, chosen.parents, chosen.token_log_probs
         records = _Records(
             *(_write(x, t, value) for x, value in zip(records[:3], values, strict=True)),
+            log_probs=_write(records.log_probs, t, chosen.log_probs) if self.keeps_tree else (),
             extras=map_structure(lambda x, value: _write(x, t, value), records.extras, extras),
         )
         state = map_structure(lambda x: _gather(x, chosen.parents), state)
         recent: Any = map_structure(lambda x: _gather(x, chosen.parents), open_.recent)
         recent = recent.after(chosen.tokens) if self.repeats else recent
-        return _Open(chosen.tokens, chosen.log_probs, state, open_.max_lengths, recent), complete, records
+        open_ = _Open(chosen.tokens, chosen.log_probs, state, open_.max_lengths, recent, open_.prefix_ids)
+        return open_, complete, records
 
     def expand(self, t: Any, open_: _Open, log_probs: Any) -> _Candidates:
         """The `2 * beam` best continuations: at most `beam` of them end, so `beam` that do not end remain."""
         beam, vocab = self.beam, log_probs.shape[-1]
         if self.max_lengths is None:
-            log_probs = _allowed(log_probs, self.space.forbidden_ids)
+            allowed = _allowed(log_probs, self.space.forbidden_ids)
         else:  # the last token of a hypothesis is the end token
             has_room = ops.reshape(t + 1 < open_.max_lengths, (-1, 1, 1))
             tokens = np.arange(vocab)
-            allowed = ~np.isin(tokens, list(self.space.forbidden_ids)) & (has_room | (tokens == self.space.end_id))
-            log_probs = ops.cast(log_probs, "float32") + ops.where(allowed, 0.0, -np.inf)
+            is_allowed = ~np.isin(tokens, list(self.space.forbidden_ids)) & (has_room | (tokens == self.space.end_id))
+            allowed = ops.cast(log_probs, "float32") + ops.where(is_allowed, 0.0, -np.inf)
         if self.repeats:
-            log_probs += open_.recent.penalties(self.repeats, vocab)
+            allowed += open_.recent.penalties(self.repeats, vocab)
+        log_probs = _within_prefix(log_probs, allowed, open_.prefix_ids, t, self.space.pad_id)
         totals = ops.reshape(open_.log_probs[:, :, None] + log_probs, (-1, beam * vocab))
         totals, chosen = _top_k(totals, min(2 * beam, beam * vocab))
         tokens = chosen % vocab
@@ -530,10 +581,6 @@ def beam_search(
     Raises:
         ValueError: `beam` below 1, or a length penalty below 0, with which ending early would be wrong.
     """
-    if beam < 1:
-        raise ValueError(f"beam must be at least 1. Received: beam={beam}")
-    if not (math.isfinite(length_penalty) and length_penalty >= 0):
-        raise ValueError(f"length_penalty must be 0 or more. Received: length_penalty={length_penalty}")
     return _BeamSearch(
         space=space,
         beam=beam,
@@ -542,4 +589,26 @@ def beam_search(
         num_exact=num_exact or beam,
         step_for_subset=step_for_subset,
         repeats=repeats,
+    ).search()[0]
+
+
+def beam_search_with_tree(
+    space: SearchSpace,
+    *,
+    beam: int,
+    length_penalty: float = 0.0,
+    max_lengths: Any = None,
+    repeats: Repeats | None = None,
+) -> tuple[Hypotheses, SearchTree]:
+    """The result of `beam_search` with these arguments, and all hypotheses that the search has kept on its way."""
+    found, tree = _BeamSearch(
+        space=space,
+        beam=beam,
+        exponent=length_penalty,
+        max_lengths=max_lengths,
+        num_exact=beam,
+        step_for_subset=None,
+        repeats=repeats,
+        keeps_tree=True,
     ).search()
+    return found, tree

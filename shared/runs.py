@@ -152,16 +152,21 @@ def _spec(value: dict[str, Any]) -> TensorSpec:
 
 def read_tensors(path: Path, sha256: str | None = None, max_bytes: int = MAX_TENSORS) -> Tensors:
     """Reads safetensors; raises RunError when the file is damaged, too large, or its SHA-256 is not `sha256`."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     content = read_file(path, max_bytes)
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise RunError(f"{path}: its SHA-256 differs from the recorded one; the file is damaged or was replaced")
+    return parse_tensors(content, str(path))
+
+
+def parse_tensors(content: bytes, name: str) -> Tensors:
+    """The tensors of the content of a safetensors file; raises RunError, which begins with `name`, for another one."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
         return load(content)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:  # such as an unknown type
-        raise RunError(f"{path}: not a safetensors file ({shortened(str(error))})") from None
+        raise RunError(f"{name}: not a safetensors file ({shortened(str(error))})") from None
 
 
 def _sha256(state: dict[str, Any]) -> str:

@@ -44,7 +44,7 @@ def read_captions(
     images = range(len(arrays["lengths"]))
     lengths = arrays["lengths"]
     if confidence is not None:
-        arrays["confidences"] = confidence.caption(arrays["scores"])
+        arrays["confidences"] = confidence.caption(np.where(lengths > 0, arrays["scores"], 0.0))
         if confidence.word is not None:
             arrays["word_confidences"] = confidence.word(ops.convert_to_numpy(log_odds(arrays["token_log_probs"])))
     best = [[{name: value[i, j] for name, value in arrays.items()} for j in np.flatnonzero(lengths[i])] for i in images]
@@ -86,7 +86,7 @@ class ImageCaptioner:
         """Takes the results of `load_model`, `load_encoder` and `Calibration.load`; `beam`, `n_best` as in `load`."""
         config = replace(loaded.config, beam=beam or max(loaded.config.beam, n_best))
         self.search = CaptionSearch(loaded.model, encoder, config, loaded.vocabulary)
-        self.vocabulary, self.encoder, self.confidence = loaded.vocabulary, encoder, confidence
+        self.loaded, self.vocabulary, self.encoder, self.confidence = loaded, loaded.vocabulary, encoder, confidence
 
     @classmethod
     def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "ImageCaptioner":

@@ -218,11 +218,14 @@ class CaptionSearch(AnySize):
 
         `extras` are the attention weights `(batch, beam, target, positions + 1)`.
         """
-        grid = inputs if self.encoder is None else self.encoder(inputs)
+        space, options = self.space(inputs if self.encoder is None else self.encoder(inputs))
+        return beam_search(space, **options)._asdict()
+
+    def space(self, grid: Any) -> tuple[SearchSpace, dict[str, Any]]:
+        """The search space of grids, and the options of its beam search."""
         config, forbidden_ids = self.config, (Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.unknown_id)
-        space = self.captioner.search_space(grid, config.max_length, forbidden_ids)
-        options: dict[str, Any] = {"beam": config.beam, "length_penalty": config.length_penalty}
-        return beam_search(space, **options, repeats=self.repeats)._asdict()
+        options = {"beam": config.beam, "length_penalty": config.length_penalty, "repeats": self.repeats}
+        return self.captioner.search_space(grid, config.max_length, forbidden_ids), options
 
 
 def build_model(config: Config, vocabulary: WordVocabulary) -> Captioner:

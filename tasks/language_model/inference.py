@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import numpy as np
 from shared.bounds import check_bounds, check_product
 from shared.errors import UserError, check_list, shown
 from shared.outputs import write_output
-from shared.runs import as_safetensors, read_tensors
+from shared.runs import Tensors, as_safetensors, parse_tensors, read_tensors
 from tasks.language_model.config import Config, Form, MinP, Punctuation, Temperature, TopK, TopP, find_run
 from tasks.language_model.continuations import Writer
 from tasks.language_model.tokenisation import Part, Tokenisation, signs_apart
@@ -272,7 +273,7 @@ class TextGenerator:
     """
 
     def __init__(self, loaded: "Loaded[Config, Vocabulary, LanguageModel]", form: Form = "auto"):
-        from tasks.language_model.model import PromptReader, TokenSampler
+        from tasks.language_model.model import NextToken, PromptReader, TokenSampler
 
         self.form: Form = form
         self.tokenisation = Tokenisation(loaded.vocabulary)
@@ -282,7 +283,8 @@ class TextGenerator:
         self.line: list[str] = []
         self.is_spaced = False
         self.reader = PromptReader(model)
-        never = [vocabulary.pad_id, vocabulary.start_id, vocabulary.unknown_id]
+        self.predictor = NextToken(model)
+        self.never = never = [vocabulary.pad_id, vocabulary.start_id, vocabulary.unknown_id]
         self.sampler = TokenSampler(model, never)
         inside = [index for index in range(len(vocabulary)) if not vocabulary.begins_word(index)]
         continues = 0 < len(inside) < len(vocabulary)  # some tokens continue a word, others begin one
@@ -403,10 +405,22 @@ class TextGenerator:
             yield token_ids, log_probs
             sampler = self.sampler
 
+    def next_words(self, count: int) -> list[tuple[str, float]]:
+        """The most probable tokens after all that was read, and their probabilities; `</s>` is the end of the line."""
+        inputs = {"token_ids": np.array([[self.token]], np.int32), "states": self.states}
+        log_probs = self.predictor.predict_on_batch(inputs)[0]
+        log_probs[self.never] = -np.inf
+        best = np.argsort(-log_probs, kind="stable")[:count].tolist()
+        return [(self.vocabulary.table[i], float(np.exp(log_probs[i]))) for i in best if log_probs[i] > -np.inf]
+
     def save(self, path: Path) -> None:
         """Writes the states, the last token, and a hash of the model."""
+        write_output(path, self.as_bytes())
+
+    def as_bytes(self) -> bytes:
+        """The content of the file that `save` writes."""
         states = {f"state_{i}": np.asarray(state) for i, state in enumerate(self.states)}
-        write_output(path, as_safetensors(states | {"token": np.array(self.token), "model": self._model_hash()}))
+        return as_safetensors(states | {"token": np.array(self.token), "model": self._model_hash})
 
     def restore(self, path: Path) -> None:
         """Reads what `save` wrote.
@@ -414,20 +428,27 @@ class TextGenerator:
         Raises:
             UserError: the file is damaged, or from another model.
         """
-        tensors = read_tensors(path)
+        self._restore(read_tensors(path), str(path))
+
+    def from_bytes(self, content: bytes, name: str = "the state") -> None:
+        """Reads what `as_bytes` returned; raises UserError, which begins with `name`, as `restore` does."""
+        self._restore(parse_tensors(content, name), name)
+
+    def _restore(self, tensors: Tensors, name: str) -> None:
         shapes = {f"state_{i}": np.shape(state) for i, state in enumerate(self.states)}
         fits = tensors.keys() == shapes.keys() | {"token", "model"}
-        fits = fits and np.array_equal(tensors["model"], self._model_hash()) and tensors["token"].shape == ()
-        if not fits or any(tensors[name].shape != shape for name, shape in shapes.items()):
-            raise UserError(f"{path}: the state of another model; load it with the model that saved it")
-        states, token = [tensors[name] for name in shapes], tensors["token"]
+        fits = fits and np.array_equal(tensors["model"], self._model_hash) and tensors["token"].shape == ()
+        if not fits or any(tensors[state].shape != shape for state, shape in shapes.items()):
+            raise UserError(f"{name}: the state of another model; load it with the model that saved it")
+        states, token = [tensors[state] for state in shapes], tensors["token"]
         if any(state.dtype != np.float32 or not np.isfinite(state).all() for state in states):
-            raise UserError(f"{path}: the file is damaged; states of finite float32 values were expected")
+            raise UserError(f"{name}: the file is damaged; states of finite float32 values were expected")
         if token.dtype.kind not in "iu" or not 0 <= token < len(self.vocabulary):
-            raise UserError(f"{path}: the file is damaged; a token from 0 to {len(self.vocabulary) - 1} was expected")
+            raise UserError(f"{name}: the file is damaged; a token from 0 to {len(self.vocabulary) - 1} was expected")
         self.states, self.token = states, int(token)
         self.line, self.is_spaced = [self.vocabulary.table[self.token]] * self.has_line_begun, False
 
+    @cached_property
     def _model_hash(self) -> np.ndarray:
         """SHA-256 of the vocabulary and the weights, uint8 `(32,)`."""
         from shared.training import weights_as_arrays

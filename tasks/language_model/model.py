@@ -311,6 +311,15 @@ def _real(inputs):
     return ops.arange(ops.shape(inputs["token_ids"])[1]) < inputs["lengths"][:, None]
 
 
+class NextToken(WordFunction):
+    """The causal model's log-probabilities of the next token."""
+
+    def call(self, inputs, training=False):
+        """`token_ids` int32 `(batch, 1)`, `states` -> `(batch, vocab)`."""
+        logits, _ = self.model(inputs["token_ids"], inputs["states"], training=training)
+        return ops.log_softmax(ops.cast(logits[:, 0], "float32"))
+
+
 class TokenSampler(WordFunction):
     """One step of sampling with the causal model.
 

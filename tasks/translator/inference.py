@@ -100,17 +100,24 @@ class Translator:
 
         Raises UserError if a text is too long, see `refusal`; ListError for one text that is not in a list.
         """
+        return [self.whole([best for _, best in parts]) for parts in self.by_part(texts)]
+
+    def by_part(self, texts: Sequence[str]) -> list[list[tuple[str, list[Translation]]]]:
+        """The sentences and clauses of each text, each with its translations, best first; errors as by a call."""
         check_list(texts, "sentences")
-        divided = [self._parts(clean(text)) for text in texts]
+        divided = [self.parts(clean(text)) for text in texts]
         for parts in divided:
             if reason := self._refusal(parts):
                 raise UserError(reason)
         different = [part for part in dict.fromkeys(part for parts in divided for part in parts) if part]
         translations = {"": [empty_translation()], **self._translate(different)}
-        between = separator(self.config.target)
-        return [joined([translations[part] for part in parts], between) for parts in divided]
+        return [[(part, translations[part]) for part in parts] for parts in divided]
 
-    def _parts(self, text: str) -> list[str]:
+    def whole(self, parts: Sequence[list[Translation]]) -> list[Translation]:
+        """The translations of a text from those of its parts."""
+        return joined(parts, separator(self.config.target))
+
+    def parts(self, text: str) -> list[str]:
         """What is translated by itself: the text, its sentences, or clauses of a sentence that is too long."""
         if self.as_is or not text.strip():
             return [text if self.as_is else ""]
@@ -140,10 +147,7 @@ class Translator:
     def _keep(self, found: Mapping[str, list[Translation]], written: Mapping[str, str]) -> dict[str, list[Translation]]:
         """The translations of each sentence, with its numbers, names and addresses; see `kept`."""
         source, target = self.vocabulary
-        languages = self.config.source, self.config.target
-        knows_values = self.config.synthetic_pairs > 0  # dates, prices, addresses: it translates them as one
-        rare = kept.VERY_RARE if knows_values else kept.RARE
-        spans = {s: kept.find_spans(s, source, *languages, rare, knows_values) for s in found}
+        spans = {s: self.spans(s) for s in found}
         results = {s: [kept.by_model(best, spans[s]) for best in found[s]] if spans[s] else found[s] for s in found}
         lacking = [s for s in found if kept.lost(spans[s], found[s][0])]
         choices_of = {s: kept.placeholders(spans[s], source, target) for s in lacking}
@@ -162,6 +166,13 @@ class Translator:
             results[s] = list(distinct.values()) or found[s]
         return results
 
+    def spans(self, sentence: str) -> list[kept.Span]:
+        """The numbers, names and addresses of a sentence, which its translations keep."""
+        knows_values = self.config.synthetic_pairs > 0  # dates, prices, addresses: it translates them as one
+        rare = kept.VERY_RARE if knows_values else kept.RARE
+        languages = self.config.source, self.config.target
+        return kept.find_spans(sentence, self.vocabulary.source, *languages, rare, knows_values)
+
     def _search(self, sentences: Sequence[str]) -> list[list[Translation]]:
         """The translations that the search finds for sentences, best first."""
         encoded = [self.vocabulary.source.encode(sentence) for sentence in sentences]
@@ -171,7 +182,7 @@ class Translator:
             for row, i in enumerate(indices):
                 tokens = self.vocabulary.source.pieces(sentences[i])
                 ranks = np.flatnonzero(result["lengths"][row]).tolist()  # length 0 is an unused entry of the beam
-                best = [self._translation(result, row, rank, encoded[i], tokens) for rank in ranks]
+                best = [self.translation(result, row, rank, encoded[i], tokens) for rank in ranks]
                 translations[i] = self._rescored(best)
         return [translations[i] for i in range(len(sentences))]
 
@@ -186,7 +197,7 @@ class Translator:
 
     def refusal(self, text: str) -> str | None:
         """Why a text cannot be translated: one of its clauses is more than twice as long as sentences of training."""
-        return self._refusal(self._parts(clean(text)))
+        return self._refusal(self.parts(clean(text)))
 
     def _refusal(self, parts: Sequence[str]) -> str | None:
         count = max(len(self.vocabulary.source.encode(part)) for part in parts)
@@ -199,7 +210,7 @@ class Translator:
         check_list(sentences, "sentences")
         return ["" if self.refusal(sentence) else sentence for sentence in sentences]
 
-    def _translation(
+    def translation(
         self, result: dict[str, Any], row: int, rank: int, source_ids: list[int], source_tokens: list[str]
     ) -> Translation:
         """One hypothesis of the search."""

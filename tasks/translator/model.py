@@ -35,6 +35,7 @@ from tasks.translator.decoders import BetweenDecoder, Decoded, FixedDecoder, Ins
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 MAX_SCORES = 80_000_000  # of a batch at each step of a search
+AFTER_PREFIX = 8  # tokens that a translation may have after the prefix that it is given, at least
 
 
 class Vocabularies(NamedTuple):
@@ -203,14 +204,36 @@ def translate(models: Sequence[EncoderDecoder], source_ids: Any, config: Config)
 
     Several models form an ensemble, see `ensemble_step`. `extras` is the attention `(batch, beam, target, source)`.
     """
+    space, options, step_for_subset = search_space(models, source_ids, config)
+    return beam_search(space, **options, num_exact=1, step_for_subset=step_for_subset)
+
+
+def search_space(
+    models: Sequence[EncoderDecoder], source_ids: Any, config: Config, prefix_ids: Any = None
+) -> tuple[SearchSpace, dict[str, Any], Callable[[Any], Step]]:
+    """The search space of the translations of sentences, the options of its beam search, and its `step_for_subset`.
+
+    Args:
+        models: several form an ensemble.
+        source_ids: `(batch, source)`.
+        config: the settings.
+        prefix_ids: `(batch, prefix)`, the first tokens of the translations; see `SearchSpace`.
+    """
 
     def limit(length: Any, minimum: Callable[[Any, Any], Any]) -> Any:
         # A translation is rarely longer than 1.5 times its source; hypotheses that stay open longer cost time.
         return minimum(3 * length // 2 + 8, 2 * config.max_length) + 1  # and the end token
 
-    max_lengths = limit(ops.sum(ops.cast(source_ids != Vocabulary.pad_id, "int32"), axis=1), ops.minimum)
+    def count(ids: Any) -> Any:
+        return ops.sum(ops.cast(ids != Vocabulary.pad_id, "int32"), axis=1)
+
+    max_lengths = limit(count(source_ids), ops.minimum)
     batch, width = ops.shape(source_ids)
     longest = limit(width, min) if isinstance(width, int) else ops.max(max_lengths)
+    if prefix_ids is not None:
+        max_lengths = ops.maximum(max_lengths, count(prefix_ids) + 1 + AFTER_PREFIX)
+        of_prefix = prefix_ids.shape[1] if isinstance(longest, int) else ops.max(max_lengths)
+        longest = max(longest, of_prefix + 1 + AFTER_PREFIX) if isinstance(longest, int) else of_prefix
     memories = [model.encode(source_ids) for model in models]
     states = tuple(model.initial_state(memory) for model, memory in zip(models, memories, strict=True))
 
@@ -224,11 +247,11 @@ def translate(models: Sequence[EncoderDecoder], source_ids: Any, config: Config)
     if config.vocabulary == "subwords":  # any text has a spelling
         forbidden_ids.append(Vocabulary.unknown_id)
     special_ids = Vocabulary.start_id, Vocabulary.end_id, Vocabulary.pad_id
-    space = SearchSpace(step(memories), states, batch, *special_ids, longest, forbidden_ids)
-    options: dict[str, Any] = {"beam": config.beam, "length_penalty": config.length_penalty, "num_exact": 1}
+    space = SearchSpace(step(memories), states, batch, *special_ids, longest, forbidden_ids, prefix_ids)
+    options: dict[str, Any] = {"beam": config.beam, "length_penalty": config.length_penalty, "max_lengths": max_lengths}
     if config.refuse_repeats:
         options["repeats"] = Repeats(shortest=1 if config.vocabulary == "words" else 4)
-    return beam_search(space, **options, max_lengths=max_lengths, step_for_subset=step_for_subset)
+    return space, options, step_for_subset
 
 
 def ensemble_step(steps: Sequence[Step]) -> Step:

@@ -7,7 +7,17 @@ import keras
 import numpy as np
 import pytest
 
-from shared.decoding import Hypotheses, SearchSpace, _top_k, beam_search, choose, greedy, sample
+from shared.decoding import (
+    Hypotheses,
+    SearchSpace,
+    _top_k,
+    beam_search,
+    beam_search_with_tree,
+    choose,
+    greedy,
+    sample,
+)
+from shared.search_trees import read_tree
 from tests.backend import compiled, on_tensorflow
 
 pytestmark = pytest.mark.any_backend
@@ -58,7 +68,8 @@ def space_of(table, batch=None, **changes) -> SearchSpace:
 
 def search(decode, table, **options) -> Any:
     """The search, compiled, its result in NumPy."""
-    changes = {name: options.pop(name) for name in ("max_length", "forbidden_ids") if name in options}
+    names = "max_length", "forbidden_ids", "prefix_ids"
+    changes = {name: options.pop(name) for name in names if name in options}
     run = compiled(lambda: decode(space_of(table, **changes), **options))
     return keras.tree.map_structure(np.asarray, run())
 
@@ -373,3 +384,86 @@ def test_temperature_applies_before_the_rules():
     log_probs = np.log(np.repeat(PROBABILITIES, len(uniform), axis=0))
     assert set(np.asarray(choose(log_probs, uniform, 2.0, top_p=0.7)).tolist()) == {0, 1, 3}
     assert set(np.asarray(choose(log_probs, uniform, 1.0, top_p=0.7)).tolist()) == {1, 3}
+
+
+# --- prefixes and trees --------------------------------------------------------------------------------------------
+
+PREFIXES = np.array([[5, UNKNOWN], [PAD, PAD], [6, PAD]], np.int32)  # of two tokens, one forbidden; none; one
+
+
+@pytest.mark.parametrize("max_lengths", [None, np.array([4, 2, 3], np.int32)])
+def test_search_from_a_prefix_is_exhaustive_among_the_sentences_that_begin_with_it(max_lengths):
+    """Each example has its own prefix; its tokens count as the model scores them, whatever is forbidden elsewhere."""
+    tables = trigrams(3, seed=8)
+    found = search(beam_search, tables, beam=108, length_penalty=0.7, prefix_ids=PREFIXES, max_lengths=max_lengths)
+    words = [token for token in range(VOCAB) if token not in (*FORBIDDEN, END)]
+    for row, table in enumerate(tables):
+        prefix = tuple(token for token in PREFIXES[row].tolist() if token != PAD)
+        limit = LENGTH if max_lengths is None else max_lengths[row]
+        bodies = [b for n in range(limit - len(prefix)) for b in itertools.product(words, repeat=n)]
+        sentences = [(*prefix, *body, END) for body in bodies]
+        expected = sorted(((sum(rescore(table, s)) / ((5 + len(s)) / 6) ** 0.7, s) for s in sentences), reverse=True)
+        assert [tokens_of(found, row, place) for place in range(len(expected))] == [tokens for _, tokens in expected]
+        np.testing.assert_allclose(found.scores[row, : len(expected)], [score for score, _ in expected], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("decode", "options"), [(greedy, {}), (sample, {"samples": 4, "seed": 2})])
+def test_each_roll_out_begins_with_the_prefix(decode, options):
+    tables = trigrams(3, seed=9)
+    found, free = (search(decode, tables, **options, **more) for more in ({"prefix_ids": PREFIXES}, {}))
+    for row, place in itertools.product(range(3), range(found.lengths.shape[1])):
+        prefix = [token for token in PREFIXES[row].tolist() if token != PAD]
+        tokens = tokens_of(found, row, place)
+        assert list(tokens[: len(prefix)]) == prefix
+        expected = rescore(tables[row], tokens)
+        np.testing.assert_allclose(found.token_log_probs[row, place, : len(tokens)], expected, rtol=1e-5)
+    np.testing.assert_array_equal(found.token_ids[1], free.token_ids[1])  # that of the example without a prefix
+
+
+def test_prefix_stays_with_its_example_when_others_leave_the_batch():
+    tables = trigrams(5, seed=10)
+    tables[:3, :, :, END] += 3  # soon finished
+    prefix_ids = np.array([[4], [5], [6], [4], [5]], np.int32)
+
+    def with_subsets(space, **options):
+        return beam_search(
+            space,
+            step_for_subset=lambda rows: step_of(ops.take(ops.convert_to_tensor(tables), rows, axis=0)),
+            **options,
+        )
+
+    results = [search(decode, tables, beam=3, prefix_ids=prefix_ids) for decode in (beam_search, with_subsets)]
+    np.testing.assert_array_equal(results[0].token_ids, results[1].token_ids)
+    assert (results[0].token_ids[..., 0] == prefix_ids).all()
+
+
+def test_tree_has_every_hypothesis_that_was_kept():
+    """A beam that drops nothing keeps all beginnings of all sentences; a narrow one those that it reports, and more."""
+    tables = trigrams(2, seed=11)
+    whole = search(beam_search_with_tree, tables, beam=36, max_length=3)
+    beginnings = {s[:n] for _, s in all_sentences(tables[1], 0.0) if len(s) <= 3 for n in range(1, len(s) + 1)}
+    cut_off = set(itertools.product((4, 5, 6), repeat=3))
+    assert set(paths(whole, 1)) == beginnings | cut_off
+
+    found, tree = narrow = search(beam_search_with_tree, tables, beam=2, length_penalty=0.9)
+    plain = search(beam_search, tables, beam=2, length_penalty=0.9)
+    for a, b in zip(keras.tree.flatten(found), keras.tree.flatten(plain), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    for row, table in enumerate(tables):
+        of_paths = paths(narrow, row)
+        for tokens, node in of_paths.items():
+            scores = rescore(table, tokens)
+            np.testing.assert_allclose([node.log_prob, node.probability], [sum(scores), np.exp(scores[-1])], rtol=1e-5)
+        assert (tree.log_probs[row] > -np.inf).sum(axis=1).max() == 2
+        results = [tokens_of(found, row, place) for place in range(2)]
+        for tokens, node in of_paths.items():
+            assert node.ranks == [rank for rank in range(2) if results[rank][: len(tokens)] == tokens]
+
+
+def paths(result, row) -> dict[tuple[int, ...], Any]:
+    """The nodes of a tree by the tokens that lead to them."""
+    nodes, tokens = read_tree(result[1], result[0], row), []
+    for node in nodes:
+        tokens.append((*(tokens[node.parent] if node.parent >= 0 else ()), node.token_id))
+    assert len(set(tokens)) == len(tokens)
+    return dict(zip(tokens, nodes, strict=True))
