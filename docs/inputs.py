@@ -1,24 +1,54 @@
-"""Makes the picture and the sound of the examples.
+"""Makes the pictures and the sound of the examples.
 
 python -m docs.inputs
 
-`dog.jpg` is drawn here; `dog.wav` is spoken by espeak-ng (the extra `speech-synthesis`).
+`dog.jpg` and its kin of the server's page are drawn here; `dog.wav` is spoken by espeak-ng (the extra
+`speech-synthesis`).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 FOLDER = Path(__file__).parent
+EXAMPLES = FOLDER.parent / "tasks" / "serve" / "page" / "examples"
 SENTENCE, VOICE, WORDS_PER_MINUTE = "a brown dog is running on the grass", "en-us+f3", 140
 WIDTH, HEIGHT, SCALE = 480, 360, 3  # pixels; shapes are drawn SCALE times larger, then reduced
 
 Colour = tuple[int, int, int]
 Outline = Sequence[tuple[float, float]]
 
-BROWN, DARK, LIGHT, BLACK = (148, 94, 48), (104, 64, 32), (176, 118, 66), (24, 20, 18)
+BLACK = (24, 20, 18)
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a picture, from front to back; the ground is grained by as much as its texture."""
+
+    fur: Colour = (148, 94, 48)
+    dark: Colour = (104, 64, 32)
+    light: Colour = (176, 118, 66)
+    ear: Colour = (92, 56, 28)
+    ground: Colour = (86, 138, 52)
+    texture: float = 16
+    trees: Colour = (52, 84, 50)
+    hills: Colour = (96, 128, 104)
+    horizon: Colour = (206, 222, 232)
+    sky: Colour = (126, 170, 214)
+
+
+MEADOW_DOG = Palette()
+BEACH_DOG = Palette(
+    (218, 206, 186), (176, 160, 134), (238, 230, 214), (170, 150, 122), ground=(212, 190, 148), texture=7,
+    trees=(72, 128, 164), hills=(92, 150, 186), horizon=(222, 232, 238), sky=(132, 178, 222),
+)  # fmt: skip
+SNOW_DOG = Palette(
+    (44, 40, 38), (28, 25, 24), (66, 60, 56), (22, 20, 19), ground=(236, 240, 246), texture=4, trees=(58, 76, 72),
+    hills=(206, 216, 226), horizon=(226, 232, 238), sky=(176, 196, 216),
+)  # fmt: skip
 HILLS = [
     (-80, 112),
     (20, 92),
@@ -96,27 +126,27 @@ def opacity(outlines: Sequence[Outline], blur: float) -> np.ndarray:
     return np.asarray(reduced, float)[..., None] / 255
 
 
-def draw_dog() -> Image.Image:
-    """A brown dog that runs over grass."""
+def draw_dog(palette: Palette = MEADOW_DOG) -> Image.Image:
+    """A dog that runs over grass, or in other colours over sand or snow."""
     rng = np.random.default_rng(0)
     cloudy, grain = noise(rng, 8), noise(rng, 60, 120, 240, 480)
-    canvas = np.linspace((126, 170, 214), (206, 222, 232), HEIGHT)[:, None] + np.zeros((1, WIDTH, 1))
+    canvas = np.linspace(palette.sky, palette.horizon, HEIGHT)[:, None] + np.zeros((1, WIDTH, 1))
 
     def paint(outlines: Sequence[Outline], colour: Colour, texture: np.ndarray, blur: float = 0.8) -> None:
         visible = opacity(outlines, blur)
         canvas[:] = canvas * (1 - visible) + (np.array(colour) + texture[..., None]) * visible
 
     treetops = [(x, 132 + 9 * float(np.sin(x / 13)) - 6 * float(rng.random())) for x in range(-20, 520, 14)]
-    paint([HILLS], (96, 128, 104), 5 * cloudy, 2)
-    paint([[*treetops, (520, 190), (-20, 190)]], (52, 84, 50), 7 * grain, 1.5)
-    paint([MEADOW], (86, 138, 52), 16 * grain + 4 * cloudy, 1)
+    paint([HILLS], palette.hills, 5 * cloudy, 2)
+    paint([[*treetops, (520, 190), (-20, 190)]], palette.trees, 7 * grain, 1.5)
+    paint([MEADOW], palette.ground, palette.texture * grain + 4 * cloudy, 1)
     canvas *= 1 - 0.38 * opacity([ellipse(245, 292, 120, 12)], 7)  # shadow
     fur, smooth = 13 * grain, 0 * grain
-    paint(FAR_LEGS, DARK, fur)
-    paint([TAIL, BODY, *NEAR_LEGS, HEAD], BROWN, fur)
-    paint([BELLY], DARK, fur, 5)
-    paint([BACK], LIGHT, fur, 6)
-    paint([EAR], (92, 56, 28), fur)
+    paint(FAR_LEGS, palette.dark, fur)
+    paint([TAIL, BODY, *NEAR_LEGS, HEAD], palette.fur, fur)
+    paint([BELLY], palette.dark, fur, 5)
+    paint([BACK], palette.light, fur, 6)
+    paint([EAR], palette.ear, fur)
     paint([ellipse(413, 136, 6, 5), ellipse(375, 121, 3.4, 3.4)], BLACK, smooth, 0.6)
     paint([MOUTH], (70, 34, 28), smooth, 0.6)
     return Image.fromarray(np.clip(canvas + 2 * rng.normal(size=canvas.shape), 0, 255).astype(np.uint8))
@@ -135,4 +165,6 @@ def speak(path: Path) -> None:
 
 if __name__ == "__main__":
     draw_dog().save(FOLDER / "dog.jpg", quality=88)
+    for name, palette in (("meadow", MEADOW_DOG), ("beach", BEACH_DOG), ("snow", SNOW_DOG)):
+        draw_dog(palette).save(EXAMPLES / f"{name}.webp", quality=80)
     speak(FOLDER / "dog.wav")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -253,6 +253,14 @@ class Continuation:
     log_prob: float
 
 
+class NextWord(NamedTuple):
+    """What may come next."""
+
+    token: str
+    text: str  # as it is written after what was read, with the space before it
+    probability: float
+
+
 class TextGenerator:
     """Continues text.
 
@@ -405,13 +413,17 @@ class TextGenerator:
             yield token_ids, log_probs
             sampler = self.sampler
 
-    def next_words(self, count: int) -> list[tuple[str, float]]:
-        """The most probable tokens after all that was read, and their probabilities; `</s>` is the end of the line."""
+    def next_words(self, count: int) -> list[NextWord]:
+        """The most probable tokens after all that was read, best first; `</s>` is the end of the line."""
         inputs = {"token_ids": np.array([[self.token]], np.int32), "states": self.states}
         log_probs = self.predictor.predict_on_batch(inputs)[0]
         log_probs[self.never] = -np.inf
         best = np.argsort(-log_probs, kind="stable")[:count].tolist()
-        return [(self.vocabulary.table[i], float(np.exp(log_probs[i]))) for i in best if log_probs[i] > -np.inf]
+        return [
+            NextWord(self.vocabulary.table[i], "".join(self.spell([i])), float(np.exp(log_probs[i])))
+            for i in best
+            if log_probs[i] > -np.inf
+        ]
 
     def save(self, path: Path) -> None:
         """Writes the states, the last token, and a hash of the model."""

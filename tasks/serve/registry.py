@@ -5,7 +5,13 @@ from importlib import import_module
 from tasks.serve.endpoint import Endpoint
 from tasks.serve.models import Models
 
-MODULES: tuple[str, ...] = ()  # of tasks.serve, in the order of the description of the API
+MODULES: tuple[str, ...] = (
+    "captions",
+    "finds",
+    "translations",
+    "recognitions",
+    "texts",
+)  # of tasks.serve, in the order of the description of the API
 
 
 def all_endpoints(models: Models) -> list[Endpoint]:

@@ -1,0 +1,264 @@
+"""Captions of images: where each word is, what else it might have been, and how the search found it."""
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from shared.errors import UserError
+from shared.runs import Run
+from tasks.serve.endpoint import Beam, Encoded, Endpoint, Item, ModelName, Request, Response, Text
+from tasks.serve.media import decode_image
+from tasks.serve.models import Models
+from tasks.serve.shapes import Grid, TreeNode, as_grid, as_tree, example_image, rounded
+
+if TYPE_CHECKING:
+    from tasks.captioner.explanation import CaptionExplainer
+    from tasks.captioner.finding import FoundWord, PhotoFinder
+    from tasks.captioner.inference import Caption, ImageCaptioner
+
+Count = Annotated[int, Field(ge=0, le=20)]
+
+
+class CaptionRequest(Request):
+    """Captions of an image: JPEG, PNG, WebP, BMP, GIF, TIFF or AVIF."""
+
+    model: ModelName | None = None
+    image: Encoded
+    beam: Beam | None = None
+    """Width of the search, and number of captions; default: that of the model."""
+    prefix: Text = ""
+    """Words that the captions begin with."""
+    alternatives: Count = 0
+    """Number of words that may follow the prefix, each with the best caption that has it."""
+    regions: bool = False
+    """Whether to find where in the image each word is."""
+    tree: bool = False
+    """Whether to return all beginnings that the search has kept."""
+
+
+class Region(Response):
+    """Where a word is found in an image."""
+
+    box: list[float]
+    """Top, left, bottom, right, as fractions of the image."""
+    fit: Grid
+    """How well the word fits each cell, relative to the best one."""
+
+
+class CaptionWord(Response):
+    """A word of a caption."""
+
+    text: str
+    probability: float
+    """Given the image and the words before it."""
+    confidence: float | None
+    """Calibrated probability that people would use the word for the image."""
+    attention: list[list[float]]
+    """Weights of the cells of the image, by row."""
+    sentinel: float
+    """The weight of the words before it."""
+    region: Region | None = None
+
+
+class CaptionText(Response):
+    """A caption."""
+
+    text: str
+    log_prob: float
+    score: float
+    confidence: float | None
+    """Calibrated probability that it is right."""
+    words: list[CaptionWord]
+
+
+class CaptionAlternative(Response):
+    """A word that may follow the prefix."""
+
+    word: str
+    """Empty for the end."""
+    probability: float
+    text: str
+    """The best caption with it."""
+
+
+class Captions(Response):
+    """The captions of an image, best first."""
+
+    model: str
+    width: int
+    height: int
+    prefix: list[str]
+    """The words of the prefix, as the model reads them."""
+    captions: list[CaptionText]
+    alternatives: list[CaptionAlternative]
+    tree: list[TreeNode]
+
+
+class ServedCaptioner:
+    """A captioner with beams of several widths, and the finder of its run."""
+
+    def __init__(self, run: Run):
+        from tasks.captioner.inference import ImageCaptioner
+
+        self.run, self.captioner = run, ImageCaptioner.load(str(run.path))
+        self._captioners: dict[int, ImageCaptioner] = {self.captioner.search.config.beam: self.captioner}
+        self._explainers: dict[int, CaptionExplainer] = {}
+        self._finder: PhotoFinder | None = None
+
+    def width(self, beam: int | None) -> int:
+        """The width of a beam."""
+        return beam or self.captioner.search.config.beam
+
+    def captions(self, beam: int) -> "ImageCaptioner":
+        """The captioner with this beam."""
+        if beam not in self._captioners:
+            from tasks.captioner.inference import ImageCaptioner
+
+            loaded = self.captioner
+            self._captioners[beam] = ImageCaptioner(loaded.loaded, loaded.encoder, beam, 1, loaded.confidence)
+        return self._captioners[beam]
+
+    def explainer(self, beam: int) -> "CaptionExplainer":
+        """What explains its captions."""
+        if beam not in self._explainers:
+            from tasks.captioner.explanation import CaptionExplainer
+
+            self._explainers[beam] = CaptionExplainer(self.captions(beam))
+        return self._explainers[beam]
+
+    @property
+    def finder(self) -> "PhotoFinder | None":
+        """What finds words in images; None if the run has none."""
+        from tasks.captioner.caption import finder_of
+        from tasks.captioner.config import has_finder
+
+        if self._finder is None and has_finder(self.run):
+            self._finder = finder_of(self.captioner, self.run)
+        return self._finder
+
+
+def decode(request: CaptionRequest) -> np.ndarray:
+    """The pixels of the image."""
+    return decode_image(request.image.b64)
+
+
+class CaptionAnswers:
+    """What the endpoint answers, with the models that are served."""
+
+    def __init__(self, models: Models):
+        self.models = models
+
+    def key(self, request: CaptionRequest) -> Hashable:
+        """The run and the width of the beam."""
+        return self.models.find("captioner", request.model).name, request.beam
+
+    def answer(self, key: Any, items: Sequence[Item]) -> list[BaseModel | UserError]:
+        """Captions of images; those that are to be explained one by one."""
+        name, beam = key
+        served = self.models.load(ServedCaptioner, self.models.find("captioner", name))
+        width = served.width(beam)
+        plain = [i for i, item in enumerate(items) if not _is_explained(item.request)]
+        found = (
+            dict(zip(plain, served.captions(width)([items[i].decoded for i in plain]), strict=True)) if plain else {}
+        )
+        answers: list[BaseModel | UserError] = []
+        for i, item in enumerate(items):
+            try:
+                answers.append(self._response(name, served, width, item, found.get(i)))
+            except UserError as error:
+                answers.append(error)
+        return answers
+
+    def _response(
+        self, name: str, served: ServedCaptioner, beam: int, item: Item, captions: "list[Caption] | None"
+    ) -> Captions:
+        request, image = item
+        tree: list[TreeNode] = []
+        prefix, alternatives = [], []
+        if captions is None:
+            explain = served.explainer(beam)
+            prefix, explained = explain.words(request.prefix), explain(image, request.prefix)
+            captions, tree = explained.captions, as_tree(explained.tree, explain.vocabulary, prefix)
+            if request.alternatives:
+                alternatives = explain.alternatives(image, request.prefix, request.alternatives)
+        return Captions(
+            model=name,
+            height=image.shape[0],
+            width=image.shape[1],
+            prefix=prefix,
+            captions=_texts(image, captions, served.finder if request.regions else None),
+            alternatives=[
+                CaptionAlternative(word=one.word, probability=round(one.probability, 6), text=one.caption.text)
+                for one in alternatives
+            ],
+            tree=tree if request.tree else [],
+        )
+
+
+def _is_explained(request: CaptionRequest) -> bool:
+    return bool(request.prefix or request.alternatives or request.tree)
+
+
+def _texts(image: np.ndarray, captions: "Sequence[Caption]", finder: "PhotoFinder | None") -> list[CaptionText]:
+    """The captions, with the regions of their words where there is a finder and it knows a word of each."""
+    regions: dict[int, list[Region]] = {}
+    if finder:
+        known = [i for i, caption in enumerate(captions) if _is_known(finder, caption)]
+        matches = finder.match(image, [" ".join(captions[i].tokens) for i in known]) if known else []
+        for i, match in zip(known, matches, strict=True):
+            regions[i] = [region_of(word) for word in match.words]
+    return [
+        CaptionText(
+            text=caption.text,
+            log_prob=round(caption.log_prob, 4),
+            score=round(caption.score, 4),
+            confidence=None if caption.confidence is None else round(caption.confidence, 4),
+            words=[
+                CaptionWord(
+                    text=token,
+                    probability=round(float(caption.probabilities[t]), 4),
+                    confidence=None
+                    if caption.word_confidences is None
+                    else round(float(caption.word_confidences[t]), 4),
+                    attention=rounded(caption.attention[t]),
+                    sentinel=round(float(caption.sentinel[t]), 4),
+                    region=regions[i][t] if i in regions and t < len(regions[i]) else None,
+                )
+                for t, token in enumerate(caption.tokens)
+            ],
+        )
+        for i, caption in enumerate(captions)
+    ]
+
+
+def _is_known(finder: "PhotoFinder", caption: "Caption") -> bool:
+    try:
+        finder.encode(" ".join(caption.tokens))
+    except UserError:
+        return False
+    return True
+
+
+def region_of(word: "FoundWord") -> Region:
+    """Where a word is found."""
+    relative = np.maximum(word.fit, 0) / max(float(word.fit.max()), 1e-9)
+    return Region(box=rounded(word.region), fit=as_grid(relative))
+
+
+def endpoints(models: Models) -> list[Endpoint]:
+    """Those of this module."""
+    answers = CaptionAnswers(models)
+    return [
+        Endpoint(
+            path="/api/caption",
+            task="captioner",
+            request=CaptionRequest,
+            response=Captions,
+            example=CaptionRequest(image=example_image(), prefix="a", alternatives=2, regions=True, tree=True),
+            key=answers.key,
+            decode=decode,
+            answer=answers.answer,
+        )
+    ]
