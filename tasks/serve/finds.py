@@ -112,8 +112,11 @@ def _response(name: str, finder: "PhotoFinder", item: Item, photo: np.ndarray | 
 
 def endpoints(models: Models) -> list[Endpoint]:
     """Those of this module; none without a finder."""
-    if not models.runs("captioner", has_finder):
-        return []
+    return of_models(models) if models.runs("captioner", has_finder) else []
+
+
+def of_models(models: Models) -> list[Endpoint]:
+    """The endpoint, whether or not a model for it is served."""
     answers = FindAnswers(models)
     return [
         Endpoint(

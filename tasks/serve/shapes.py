@@ -40,6 +40,12 @@ class Grid(Response):
     b64: str
 
 
+class SavedState(Response):
+    """The state of a model, for the field `state` of later requests."""
+
+    b64: str
+
+
 def rounded(values: Any, digits: int = 4) -> list[Any]:
     """An array as lists."""
     return np.round(np.asarray(values, np.float64), digits).tolist()

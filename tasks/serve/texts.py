@@ -12,7 +12,7 @@ from shared.runs import Run
 from tasks.language_model.config import Config, Reads
 from tasks.serve.endpoint import Encoded, Endpoint, Item, ModelName, Request, Response, Text
 from tasks.serve.models import Models
-from tasks.serve.shapes import as_base64
+from tasks.serve.shapes import SavedState, as_base64
 
 if TYPE_CHECKING:
     from tasks.language_model.inference import TextGenerator, TextScorer
@@ -52,12 +52,6 @@ class ScoredWord(Response):
     bits: float | None
     """-log2 of its probability, given all before it; None if the model reads nothing of it."""
     unknown: bool
-
-
-class SavedState(Response):
-    """The state of the model, for the field `state` of later requests."""
-
-    b64: str
 
 
 class Scored(Response):
@@ -323,7 +317,11 @@ def _load_classifier(run: Run) -> Any:
 
 def endpoints(models: Models) -> list[Endpoint]:
     """Those of this module for which a model is served."""
-    answers = TextAnswers(models)
+    return of_answers(TextAnswers(models))
+
+
+def of_answers(answers: TextAnswers) -> list[Endpoint]:
+    """Those for whose way of reading there is a model."""
     found = []
     if answers.has("forwards"):
         found += [

@@ -69,4 +69,6 @@ document.querySelector(".skip").addEventListener("click", (event) => { // the ad
   main.focus();
 });
 
-show(tabOf(tabOfAddress()));
+const first = tabOf(tabOfAddress());
+if (tabOfAddress() !== first.name) history.replaceState(null, "", first.state.address);
+show(first);
