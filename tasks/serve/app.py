@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from shared.errors import UserError
 from tasks.serve.batching import TaskQueue
 from tasks.serve.decoding import DecodingPool
 from tasks.serve.description import Description
@@ -81,12 +82,16 @@ class Server:
 
     async def _warm_up(self, endpoints: Sequence[Endpoint]) -> None:
         for endpoint in endpoints:
-            for request in endpoint.example, without_options(endpoint.example):
-                if endpoint.stream:
-                    async for _ in self.events(endpoint, await self.item(endpoint, request)):
-                        break
-                else:
-                    await self.answer(endpoint, request)
+            await self._try(endpoint, endpoint.example)
+            with suppress(UserError):  # a request may need one of its options
+                await self._try(endpoint, without_options(endpoint.example))
+
+    async def _try(self, endpoint: Endpoint, request: Any) -> None:
+        if endpoint.stream:
+            async for _ in self.events(endpoint, await self.item(endpoint, request)):
+                break
+        else:
+            await self.answer(endpoint, request)
 
     async def item(self, endpoint: Endpoint, request: Any) -> Item:
         """The request with its bytes decoded."""

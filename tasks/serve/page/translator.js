@@ -76,13 +76,13 @@ export function mount(panel, state) {
     }
     compare.textContent = isCompared ? "Close the comparison" : "Compare two models";
     compare.setAttribute("aria-pressed", String(isCompared));
-    columns.className = isCompared ? "columns even" : "column";
+    columns.className = isCompared ? "columns even" : "alone";
     columns.replaceChildren(...shown.map((each) => each.element));
     chips.replaceChildren(...(EXAMPLES[first.source] ?? []).map((example) => h("button", { type: "button", class: "chip", onclick: () => { text.value = example; state.set({ text: example, begin: null, begin2: null }, { push: true }); translate(); } }, example)));
   }
 
   function toggle() {
-    state.set({ compare: state.get("compare") === null ? "" + 1 : null, model2: null, begin2: null }, { push: true });
+    state.set({ compare: state.get("compare") === null ? "1" : null, model2: null, begin2: null }, { push: true });
     arrange();
     translate();
   }
@@ -111,10 +111,10 @@ class Column {
       h("label", { class: "field" }, "Write the beginning yourself", this.begin), h("button", { class: "action" }, "Write on"),
       h("button", { type: "button", class: "action", onclick: () => this.writeOn(0, "") }, "From the start"));
     this.best = h("div", {});
-    this.element = h("div", { class: "column" },
+    this.element = h("div", { class: "translated" },
       h("section", { class: "card", "aria-label": suffix ? "Second translation" : "Translation" },
         h("div", { class: "head" }, this.models), this.notice, this.parts, this.choice, this.begun),
-      this.best, this.tree.element);
+      h("div", { class: "column" }, this.best, this.tree.element));
     this.question = latest((body, signal) => ask("/api/translate", body, { signal }));
     this.wordsAsked = latest((body, signal) => ask("/api/translate", body, { signal }));
   }
