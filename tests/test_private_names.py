@@ -305,7 +305,7 @@ def test_every_private_name_of_other_packages_is_listed():
         path for package in ("tasks", "shared", "datasets") for path in (REPOSITORY / package).rglob("*.py")
     ]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 defined.add(node.name)
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 defined.add(node.id)

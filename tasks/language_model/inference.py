@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -432,7 +431,7 @@ class TextGenerator:
     def as_bytes(self) -> bytes:
         """The content of the file that `save` writes."""
         states = {f"state_{i}": np.asarray(state) for i, state in enumerate(self.states)}
-        return as_safetensors(states | {"token": np.array(self.token), "model": self._model_hash})
+        return as_safetensors(states | {"token": np.array(self.token), "model": self._model_hash()})
 
     def restore(self, path: Path) -> None:
         """Reads what `save` wrote.
@@ -449,7 +448,7 @@ class TextGenerator:
     def _restore(self, tensors: Tensors, name: str) -> None:
         shapes = {f"state_{i}": np.shape(state) for i, state in enumerate(self.states)}
         fits = tensors.keys() == shapes.keys() | {"token", "model"}
-        fits = fits and np.array_equal(tensors["model"], self._model_hash) and tensors["token"].shape == ()
+        fits = fits and np.array_equal(tensors["model"], self._model_hash()) and tensors["token"].shape == ()
         if not fits or any(tensors[state].shape != shape for state, shape in shapes.items()):
             raise UserError(f"{name}: the state of another model; load it with the model that saved it")
         states, token = [tensors[state] for state in shapes], tensors["token"]
@@ -460,7 +459,6 @@ class TextGenerator:
         self.states, self.token = states, int(token)
         self.line, self.is_spaced = [self.vocabulary.table[self.token]] * self.has_line_begun, False
 
-    @cached_property
     def _model_hash(self) -> np.ndarray:
         """SHA-256 of the vocabulary and the weights, uint8 `(32,)`."""
         from shared.training import weights_as_arrays

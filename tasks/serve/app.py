@@ -14,13 +14,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Match, Mount
 
 from shared.errors import UserError
 from tasks.serve.batching import TaskQueue
 from tasks.serve.decoding import DecodingPool
 from tasks.serve.description import Description
 from tasks.serve.endpoint import Endpoint, Item
-from tasks.serve.gate import Gate, Refusal, read_body, refusals, sentence_of, unless_client_leaves
+from tasks.serve.gate import PRIVATE, Gate, Refusal, read_body, refusals, sentence_of, unless_client_leaves
 from tasks.serve.limits import Limits
 from tasks.serve.metrics import LOGGER, Metrics
 from tasks.serve.models import Models
@@ -127,6 +128,13 @@ class Server:
         self.pool.close()
 
 
+class PageFiles(Mount):
+    """The files of the page, among which no address of the API is looked for: another method there is 405, not 404."""
+
+    def matches(self, scope: Any) -> tuple[Match, Any]:
+        return (Match.NONE, {}) if scope["path"].startswith(PRIVATE) else super().matches(scope)
+
+
 def without_options(request: BaseModel) -> BaseModel:
     """The request with nothing but the fields that it must have, which may take another way through a model."""
     required = {name for name, field in type(request).model_fields.items() if field.is_required()}
@@ -184,7 +192,7 @@ def build_app(server: Server, token: str | None = None) -> Gate:
 
     add_routes(app, server, server.versions)
     if PAGE.is_dir():
-        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+        app.router.routes.append(PageFiles("/", StaticFiles(directory=PAGE, html=True), name="page"))
     app.openapi = partial(description.of_all, app)
     return Gate(app, server.metrics, token)
 

@@ -3,7 +3,7 @@
 import { h, percent, roving } from "./dom.js";
 import { decoded } from "./server.js";
 
-const SECOND = 190; // pixels, at least
+const SECOND = 280; // pixels, at least
 const ACTIVE = 0.3; // a symbol is shown if it is as probable as that somewhere
 const COLOURS = [[13, 8, 34], [66, 20, 96], [140, 41, 99], [213, 84, 52], [249, 164, 63], [252, 246, 190]];
 
@@ -88,7 +88,7 @@ export function drawTimeline({ answer, samples, width: room, spell, onplay }) {
     title: `${phone.phone} /${phone.ipa}/ ${percent(phone.probability)}, ${phone.start.toFixed(2)} to ${phone.end.toFixed(2)} s`,
     "aria-label": `${spell(phone)}, ${percent(phone.probability)}, at ${phone.start.toFixed(2)} seconds`,
   }, h("span", {}, spell(phone)))));
-  tier("Phones: choose one to hear it; as strong as it is probable", phones);
+  tier("Phones, as strong as they are probable", phones);
   roving(phones, ".phone");
 
   if (answer.aligned) {

@@ -197,7 +197,7 @@ class Column {
     const others = only && only.translations.length > 1 ? only.translations : [];
     this.best.replaceChildren(others.length ? h("section", { class: "card" }, h("h3", {}, "Translations of the beam"),
       h("ol", { class: "options" }, others.map((each, rank) => h("li", {}, h("button", {
-        type: "button", class: "option wide", lang: this.model.target, "aria-current": rank === 0 ? "true" : null,
+        type: "button", class: "option plain", lang: this.model.target, "aria-current": rank === 0 ? "true" : null,
         onpointerenter: () => this.tree.light(rank), onpointerleave: () => this.tree.light(null), onfocus: () => this.tree.light(rank),
         onclick: (event) => {
           this.best.querySelectorAll(".option").forEach((one) => one.toggleAttribute("aria-current", false));
@@ -206,7 +206,7 @@ class Column {
           this.rows = [this.drawPart(only, 0, rank)];
           this.parts.replaceChildren(this.rows[0].element);
         },
-      }, h("span", {}, each.text), h("span", {}), h("span", { class: "figures" }, each.score.toFixed(2))))))) : "");
+      }, h("span", {}, each.text), h("span", { class: "figures" }, each.score.toFixed(2))))))) : "");
     roving(this.best, ".option");
   }
 
