@@ -154,6 +154,8 @@ class TranslationExplainer:
 
     def _checked(self, sentence: str, prefix: str) -> tuple[str, list[int]]:
         """The sentence as training writes it, and the ids of the prefix."""
+        if not clean(sentence).strip():
+            raise UserError("the sentence is empty; one to translate was expected")
         if reason := self.translator.refusal(sentence):
             raise UserError(f"the sentence {reason}")
         if (count := len(self.translator.parts(clean(sentence)))) > 1:

@@ -54,6 +54,8 @@ def test_alternatives_are_the_most_probable_continuations(translator, explain):
 
 
 def test_what_cannot_be_explained_is_refused(explain):
+    with pytest.raises(UserError, match="the sentence is empty"):
+        explain(" ", "eins")
     with pytest.raises(UserError, match="translated in 2 parts; the beginning of one was expected"):
         explain("One two. Three four.", "eins")
     with pytest.raises(UserError, match=r"the beginning has \d+ tokens; at most"):
