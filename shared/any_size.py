@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from shared.batching import packed
+from shared.packing import packed
 
 map_structure = keras.tree.map_structure
 
@@ -42,13 +42,21 @@ class AnySize(keras.Model):
         """The outputs of `call`, a nest of NumPy arrays, for an array or a dictionary of arrays, nests or scalars."""
         if keras.backend.backend() != "tensorflow":
             return self._predict_padded(x)
+        return map_structure(lambda tensor: tensor.numpy(), self.compiled_for(x)(x))
+
+    def examples(self) -> Sequence[Any]:
+        """Inputs of `predict_on_batch`, of several sizes, for which an export must have the same outputs."""
+        raise NotImplementedError(f"{type(self).__name__} has no examples")
+
+    def compiled_for(self, x: Any) -> Any:
+        """The function of TensorFlow that is compiled for all sizes of inputs like these."""
         import tensorflow as tf
 
         if not hasattr(self, "_compiled"):
             specs = self._map(lambda a, least: tf.TensorSpec(_unknown(a.shape, least), a.dtype), x)
             function = tf.function(lambda x: self(x, training=False), [specs], autograph=False)
             self._compiled = function.get_concrete_function()  # `function` itself would warn of retracing across models
-        return map_structure(lambda tensor: tensor.numpy(), self._compiled(x))
+        return self._compiled
 
     def batches(self, lengths: Sequence[int], max_size: int) -> Iterator[list[int]]:
         """Indices of sequences in batches of similar length, the shortest first, of at most `max_size` elements.

@@ -4,7 +4,7 @@ No random state is shared, so batch 17 of epoch 3 holds the same examples with t
 in an uninterrupted one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -12,15 +12,6 @@ import numpy as np
 
 MAX_BUCKETS = 5  # sizes of batches, besides that of the last one, which may have fewer rows
 QUANTILES = 200  # of the lengths, that may bound a bucket
-
-
-def pad(sequences: Sequence[Sequence[int]], length: int | None = None) -> np.ndarray:
-    """Right-pad with zeros to int32 `(batch, length)`; default length: that of the longest sequence."""
-    length = max(map(len, sequences), default=0) if length is None else length
-    padded = np.zeros((len(sequences), length), np.int32)
-    for row, sequence in zip(padded, sequences, strict=True):
-        row[: len(sequence)] = sequence
-    return padded
 
 
 def bucketed(lengths: Sequence[Any] | np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -44,21 +35,6 @@ def in_runs(batches: Sequence[Any], sizes: Sequence[Any], length: int, rng: np.r
         by_size.setdefault(size, []).append(batch)
     runs = [group[start : start + length] for group in by_size.values() for start in range(0, len(group), length)]
     return [batch for index in rng.permutation(len(runs)) for batch in runs[index]]
-
-
-def packed(lengths: Sequence[int], max_size: int) -> Iterator[list[int]]:
-    """Yield batches of indices, shortest sequences first; a padded batch has at most `max_size` elements.
-
-    A sequence longer than `max_size` is a batch of its own.
-    """
-    batch: list[int] = []
-    for index in np.argsort(lengths, kind="stable").tolist():
-        if batch and (len(batch) + 1) * lengths[index] > max_size:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
 
 
 def bucket_bounds(lengths: Sequence[int], count: int) -> list[int]:

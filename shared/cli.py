@@ -21,6 +21,7 @@ import tyro
 from shared.bounds import MAX_BEAM, Bounds, check_bounds
 from shared.distribution import join
 from shared.errors import FieldError, UserError, shortened
+from shared.onnx import ExportFormat, Runtime
 from shared.outputs import Output
 from shared.repetition import join_repeated
 from shared.runs import Run
@@ -42,6 +43,14 @@ class ModelOptions:
 
     model: str | None = None
     """Run or folder; default: the released model, else the newest run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RuntimeOptions(ModelOptions):
+    """Which model a command uses, and what computes it."""
+
+    runtime: Runtime = "keras"
+    """onnx: start sooner, without Keras; the first use converts the model, with TensorFlow, and keeps it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +87,8 @@ class ExportOptions:
     """Run or folder; default: the released model, else the newest run."""
     beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
     """Beam width; default: the value in the run's config."""
+    format: ExportFormat = "savedmodel"
+    """savedmodel: TensorFlow's, with files, text and sound inside; onnx: a file for each function, for onnxruntime."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

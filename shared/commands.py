@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from shared.backend import require_tensorflow
 from shared.cli import EvaluationOptions, ExportOptions, Results, parse
+from shared.onnx import require_onnx
 from shared.outputs import check_outputs
 from shared.runs import Run
 
@@ -63,10 +64,13 @@ def export(
     kind: type[Export] = ExportOptions,
     model: Callable[[Export], str | None] = attrgetter("model"),
 ) -> None:
-    """Reads the options of an export and writes the SavedModel with the task's `write(model, beam)`.
+    """Reads the options of an export and writes it with the task's `write(model, beam, format)`.
 
-    `model` says which run or folder the options name. Raises BackendError unless TensorFlow is the backend.
+    `model` says which run or folder the options name. Raises UserError unless TensorFlow is the backend and, for ONNX,
+    onnx and onnxruntime are installed.
     """
     options = parse(kind, arguments, program, description)
-    require_tensorflow("a SavedModel", as_backend=True)
-    print(write(model(options), options.beam))
+    require_tensorflow("a SavedModel" if options.format == "savedmodel" else "an ONNX file", as_backend=True)
+    if options.format == "onnx":
+        require_onnx("--format onnx", "onnx", "onnxruntime")
+    print(write(model(options), options.beam, options.format))

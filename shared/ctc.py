@@ -2,7 +2,7 @@
 
 A model gives a distribution over labels and the blank (id 0) at each frame. A path is one choice per frame. It spells
 what remains after merging repeats and then deleting blanks: `a a _ a b b` spells `a a b`. The probability of a label
-sequence is the sum over its paths. All functions but `min_frames` run inside a graph on a batch:
+sequence is the sum over its paths. All functions run inside a graph on a batch:
 
     log_probs      `(batch, time, vocab)` natural logarithms, index 0 the blank
     lengths        `(batch,)` int32, number of real frames
@@ -15,28 +15,21 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from shared.labels import BLANK, LOG_ZERO
 from shared.masks import is_real
 from shared.ngrams import NGrams
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
-BLANK = 0
 CERTAIN = -0.02  # a blank with a log-probability above this is certain
 _FACTORS, _LABEL_FACTORS = np.array([[747_796_405, 1_664_525], [277_803_737, 1_013_904_223]], np.int32)
-LOG_ZERO = -1e30  # log-probability of an impossible event; with infinity, differences would be NaN
-
-
-def min_frames(labels: Any) -> int:
-    """The minimum number of frames for labels: one per label and a blank between equal neighbours."""
-    labels = np.asarray(labels)
-    return len(labels) + int(np.count_nonzero(labels[1:] == labels[:-1]))
 
 
 def loss(labels: Any, label_lengths: Any, logits: Any, lengths: Any) -> Any:
     """-log p(labels) in nats, `(batch,)` (section 4.1), from logits `(batch, time, vocab)`.
 
-    Every sequence needs at least `min_frames` frames; otherwise the result depends on the backend. On TensorFlow this
-    is the compiled operation, ten times as fast as the one that `keras.ops` uses.
+    Every sequence needs at least `labels.min_frames` frames; otherwise the result depends on the backend. On TensorFlow
+    this is the compiled operation, ten times as fast as the one that `keras.ops` uses.
     """
     # Neither operation takes a sequence without labels, whose paths have blanks alone.
     is_empty = label_lengths == 0

@@ -7,24 +7,14 @@ import keras
 import numpy as np
 
 from shared.audio import SAMPLE_RATE
+from shared.frames import HOP, TRANSFORM, WINDOW, at_least_zero, frame_count
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
-WINDOW, HOP, TRANSFORM = 400, 160, 512  # samples: 25 ms every 10 ms, zero-padded to a power of two
 FLOOR = 1e-10  # minimum energy before the logarithm
-FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 # Slaney's mel scale ("Auditory Toolbox", 1998, `mfcc`): 15 mels per kHz up to 1 kHz, then 27 mels per factor of 6.4.
 _LINEAR, _STEP = 15, float(np.log(6.4)) / 27
 _TOP = _LINEAR + float(np.log(SAMPLE_RATE / 2 / 1000)) / _STEP  # mels at half the sample rate
-
-
-def frame_count(samples: Any) -> Any:
-    """The number of frames in a number of samples; 0 for less than a window."""
-    return _at_least_zero(samples - WINDOW + HOP) // HOP
-
-
-def _at_least_zero(x: Any) -> Any:
-    return max(x, 0) if isinstance(x, int) else ops.maximum(x, 0)  # JAX needs sizes as ints
 
 
 def log_mel(samples: Any, mels: int) -> Any:
@@ -33,7 +23,7 @@ def log_mel(samples: Any, mels: int) -> Any:
     Power spectrum with a Hann window, triangular filters of area 1 on Slaney's mel scale: equal to `librosa.feature`
     with these sizes and `center=False` (tested). Frame i starts at sample 160 i. Less than a window gives no frame.
     """
-    missing = _at_least_zero(WINDOW - ops.shape(samples)[1])
+    missing = at_least_zero(WINDOW - ops.shape(samples)[1])
     edge = (TRANSFORM - WINDOW) // 2  # the window is centred in the transform
     padded = ops.pad(samples, [[0, 0], [edge, edge + missing]])  # to one window at least: `stft` needs a frame
     real, imaginary = ops.stft(padded, WINDOW, HOP, TRANSFORM, window="hann", center=False)

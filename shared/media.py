@@ -166,6 +166,32 @@ def resize(images: Any, size: int) -> Any:
     return keras.ops.image.resize(images, (size, size), "bilinear", antialias=True, data_format="channels_last")
 
 
+def prepared(image: np.ndarray, size: int) -> np.ndarray:
+    """`prepare` of one image in memory, `(height, width, 3)` -> `(size, size, 3)`, without a backend."""
+    return np.round(_resized(_resized(image, size).transpose(1, 0, 2), size)).transpose(1, 0, 2)
+
+
+def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Rows `(height, ...)` -> float32 `(size, ...)`, each the mean of those around it, weighted by a triangle.
+
+    The triangle is two new rows wide, or two old ones if that is more. In the order of TensorFlow's additions, in
+    float32, so that what lies half way between two integers is rounded to the same one.
+    """
+    rows, one = pixels.shape[0], np.float32(1)
+    scale = one / (np.float32(size) / np.float32(rows))
+    reach = max(scale, one)  # half of the width
+    result = np.zeros((size, *pixels.shape[1:]), np.float32)
+    for index in range(size):
+        centre = (np.float32(index) + np.float32(0.5)) * scale
+        first, last = max(int(np.ceil(centre - reach - 0.5)), 0), min(int(np.floor(centre + reach - 0.5)), rows - 1)
+        positions = np.arange(first, last + 1, dtype=np.float32) + np.float32(0.5) - centre
+        weights = np.maximum(one - np.abs(positions * (one / reach)), np.float32(0))
+        weights *= one / np.add.accumulate(weights)[-1]
+        for row, weight in zip(pixels[first : last + 1], weights, strict=True):
+            result[index] += weight * row.astype(np.float32)
+    return result
+
+
 def prepare(images: Any, size: int) -> Any:
     """Resize images `(batch, height, width, 3)` in 0..255 to float32 `(batch, size, size, 3)` and round to integers.
 

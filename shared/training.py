@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -24,6 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from shared import distribution, runs
 from shared.bounds import MAX_PARAMETERS
 from shared.errors import UserError, shortened
+from shared.loaded import Loaded
 from shared.recipe import Recipe
 from shared.runs import Run, RunError, Tensors, TensorSpec
 from shared.steps import Batches, steps_of, variables_of
@@ -88,17 +89,7 @@ class State:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-ConfigType = TypeVar("ConfigType")
-VocabularyType = TypeVar("VocabularyType")
 ModelType = TypeVar("ModelType")
-
-
-class Loaded(NamedTuple, Generic[ConfigType, VocabularyType, ModelType]):
-    """A trained model and what belongs to it, as the `load_model` of every task returns it."""
-
-    config: ConfigType
-    vocabulary: VocabularyType
-    model: ModelType
 
 
 class Initial(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shared.fine_tuning import extended
-from shared.training import Loaded
+from shared.loaded import Loaded
 from shared.vocabulary import SPECIALS, SubwordVocabulary, WordVocabulary
 
 pytestmark = pytest.mark.any_backend

@@ -30,7 +30,7 @@ PATTERN = {
     },
     "train": {"train": ["config", "options"], "run_name": ["config"], "main": ["arguments"]},
     "evaluate": {"measure": ["run", "options", "model"], "main": ["arguments"]},
-    "export": {"export": ["model", "beam"], "main": ["arguments"]},
+    "export": {"export": ["model", "beam", "format"], "main": ["arguments"]},
     "card": {"terms": ["run"], "write": ["run"]},
 }
 FURTHER = {

@@ -31,12 +31,14 @@ def loop(
         The last state, and the outputs in order of time: for another loop, or for `stack`.
     """
     first: Any = sequences[0]
+    if first.shape[0] == 1:  # a step of a search; a loop takes longer than what it repeats
+        state, results = step(list(state), *(_step_of(x, 0) for x in sequences))
+        return state, [result[None] for result in results]
     time = first.shape[0] or tf.shape(first)[0]
     outputs = [tf.TensorArray(x.dtype, size=time, element_shape=x.shape, clear_after_read=False) for x in templates]
 
     def body(t, state, outputs):
-        # A slice of a tensor is a view; a tensor array of its steps would be a copy.
-        state, results = step(state, *(x.read(t) if isinstance(x, tf.TensorArray) else x[t] for x in sequences))
+        state, results = step(state, *(_step_of(x, t) for x in sequences))
         return t + (-1 if backwards else 1), state, [y.write(t, x) for y, x in zip(outputs, results, strict=True)]
 
     _, state, outputs = tf.while_loop(
@@ -49,9 +51,14 @@ def loop(
     return state, outputs
 
 
+def _step_of(sequence: Any, t: Any) -> Any:
+    # A slice of a tensor is a view; a tensor array of its steps would be a copy.
+    return sequence.read(t) if isinstance(sequence, tf.TensorArray) else sequence[t]
+
+
 def stack(output: Any) -> Any:
     """An output of `loop` as a tensor, `(time, ...)`."""
-    return output.stack()
+    return output.stack() if isinstance(output, tf.TensorArray) else output
 
 
 def products_by(kernel: Any, gates: int, dtype: str) -> Callable[[Any], Sequence[Any]]:

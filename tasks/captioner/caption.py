@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from shared.bounds import MAX_BEAM, Beam, Bounds
-from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_n_best, command, parse
+from shared.cli import USAGE, OutputOptions, Results, RuntimeOptions, check_n_best, command, parse
 from shared.errors import UserError
 from shared.files import MediaError
 from shared.inputs import Input, Reader, find_inputs
@@ -48,7 +48,7 @@ READER = Reader(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(ModelOptions, OutputOptions):
+class Arguments(RuntimeOptions, OutputOptions):
     images: tyro.conf.Positional[tuple[str, ...]]
     """Image files, folders of them, or - for one image on standard input."""
     beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
@@ -170,7 +170,7 @@ def finder_of(captioner: "ImageCaptioner", run: Run) -> "PhotoFinder":
     from tasks.captioner.finder import load_finder
     from tasks.captioner.finding import PhotoFinder
 
-    config, vocabulary, encoder = captioner.search.config, captioner.vocabulary, captioner.encoder
+    config, vocabulary, encoder = captioner.config, captioner.vocabulary, captioner.encoder
     fine = load_fine_encoder(run, config, encoder)
     return PhotoFinder(load_finder(run, config, vocabulary), encoder, config, vocabulary, fine)
 
@@ -193,6 +193,8 @@ def check(options: Arguments) -> None:
     check_n_best(options.n_best, options.beam)
     if options.json and options.csv:
         raise UserError("--json and --csv are two formats of the output; one was expected")
+    if options.regions and options.runtime == "onnx":
+        raise UserError("--regions needs the finder of the run, which runs on Keras; --runtime keras was expected")
     if options.skip_existing and not options.sidecars:
         raise UserError("--skip-existing is about the files of --sidecars, which was expected with it")
 
@@ -232,7 +234,9 @@ def main(arguments: list[str]) -> int:
                 from tasks.captioner.inference import ImageCaptioner
 
                 # Loaded only if an image can be read.
-                captioner = captioner or ImageCaptioner.load(str(run.path), options.beam, options.n_best)
+                captioner = captioner or ImageCaptioner.load(
+                    str(run.path), options.beam, options.n_best, options.runtime
+                )
                 for (name, image), captions in zip(batch, captioner([image for _, image in batch]), strict=True):
                     captions = captions[: options.n_best]
                     if options.csv:

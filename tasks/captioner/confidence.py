@@ -15,13 +15,10 @@ from dataclasses import asdict, dataclass
 from math import exp, isfinite
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
 from shared.calibration import fit_log_odds, probability
 from shared.runs import Run, RunError, read_json, write_json
-
-ops: Any = keras.ops  # Keras declares no result types for its operations
 
 AS_PEOPLE = 0.66  # the median
 FEWEST, SPREAD = 20, 1e-3  # captions that say something about their scores, and the deviation of these
@@ -42,6 +39,9 @@ class Confidence:
 
     def of_tensor(self, evidence: Any) -> Any:
         """The same of a tensor, 0 for -inf."""
+        import keras
+
+        ops: Any = keras.ops  # Keras declares no result types for its operations
         is_found = evidence > -np.inf
         return ops.where(is_found, ops.sigmoid(self.slope * ops.where(is_found, evidence, 0.0) + self.offset), 0.0)
 
@@ -88,7 +88,7 @@ class Calibration(NamedTuple):
         return cls(read(""), read("word_") if "word_slope" in saved else None)
 
 
-def log_odds(log_probs: Any) -> Any:
-    """log p / (1 - p) of log-probabilities, at most `MAX_LOG_ODDS`."""
+def log_odds(log_probs: Any, ops: Any = np) -> Any:
+    """log p / (1 - p) of log-probabilities, at most `MAX_LOG_ODDS`; `ops` is `keras.ops` for a tensor."""
     rest = ops.maximum(-ops.expm1(log_probs), exp(-MAX_LOG_ODDS))  # a float of Python keeps the type
     return ops.maximum(log_probs - ops.log(rest), -MAX_LOG_ODDS)

@@ -25,6 +25,7 @@ RELEASED = "flickr8k"  # the default run of all commands
 FINDER = "finder"  # the name of the weights that find photos by sentences
 WEIGHTS = "weights.safetensors", "encoder.safetensors", f"{FINDER}.safetensors"
 RELEASED_FILES = ("vocabulary.json", *WEIGHTS, "calibration.json")
+STRIDES = {"cnn": 8, "mobilenet_v2": 32}  # pixels of a cell of the grid, by encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,12 @@ class Config(Recipe):
         encoder = (field.name for field in fields(self) if field.name.startswith("encoder"))  # it is taken over
         return (*encoder, "image_size", "ridge_penalty", "units", "embedding_stddev", "sum_pooling", "language_lstm")
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of an image's grid."""
+        side = self.image_size // STRIDES[self.encoder]
+        return side, side
+
     def __post_init__(self):
         super().__post_init__()
         if self.encoder == "cnn" and self.corpus != "scenes":
@@ -115,7 +122,7 @@ class Config(Recipe):
         for name in ("dev_corpus", "test_corpus"):
             if self.corpus == "scenes" and (value := getattr(self, name)):
                 raise FieldError(name, value, "none was expected: scenes are measured by what is drawn")
-        stride = {"cnn": 8, "mobilenet_v2": 32}[self.encoder]
+        stride = STRIDES[self.encoder]
         if self.image_size % stride:
             raise FieldError("image_size", self.image_size, f"a multiple of {stride} was expected ({self.encoder})")
         if not self.epochs and not (self.initial_run and self.reward_epochs):

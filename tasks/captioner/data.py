@@ -27,9 +27,10 @@ import datasets
 from datasets import photo_folder
 from datasets.photo_folder import PhotoFolder
 from shared.atomic import atomic_folder, remove_temporaries, reserve
-from shared.batching import BucketedBatches, pad
+from shared.batching import BucketedBatches
 from shared.fine_tuning import extended
 from shared.media import prepare, read_image
+from shared.packing import pad
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import CORPORA, PRESETS, Config
 from tasks.captioner.encoder import build_fixed_part

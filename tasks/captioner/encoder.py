@@ -31,9 +31,7 @@ FINE = 2  # in pairs of photos, the region of 86 % of the words is then right, w
 
 def grid_shape(config: Config) -> tuple[int, int, int]:
     """Rows, columns and channels of the grid."""
-    stride, channels = {"cnn": (8, CHANNELS), "mobilenet_v2": (32, config.encoder_words)}[config.encoder]
-    side = config.image_size // stride
-    return side, side, channels
+    return *config.grid, CHANNELS if config.encoder == "cnn" else config.encoder_words
 
 
 def split_logits(logits: Any) -> list[Any]:

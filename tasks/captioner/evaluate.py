@@ -120,7 +120,7 @@ def caption_split(search: "CaptionSearch", vocabulary: "WordVocabulary", split: 
     captions = []
     for start in range(0, len(split.records), BATCH):
         grids = split.inputs[start : start + BATCH, 0].astype("float32")
-        captions += read_captions(search.predict_on_batch(grids), vocabulary, search.grid_shape)
+        captions += read_captions(search.predict_on_batch(grids), vocabulary, search.config.grid)
     return captions
 
 

@@ -1,8 +1,10 @@
 """Exports a trained captioner as a SavedModel that takes pixels or image files and returns text.
 
     python -m tasks.captioner.export [RUN] [--beam 3]
+    python -m tasks.captioner.export [RUN] [--beam 3] --format onnx
 
-Endpoints, for any batch size:
+With --format onnx, `caption.onnx` takes prepared images, float32 (batch, size, size, 3), and returns the tokens of the
+captions as indices of the vocabulary. Endpoints of the SavedModel, for any batch size:
 
     serving_default   image_bytes `(batch,)` string: the bytes of JPEG, PNG, BMP or GIF files
                       -> text, log_prob and error, as below
@@ -41,6 +43,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import commands
 from shared.cli import command
+from shared.onnx import ExportFormat
 from tasks.captioner.config import find_run, has_finder
 
 if TYPE_CHECKING:
@@ -53,16 +56,21 @@ EXAMPLE_FORMATS = ("PNG", "JPEG", "BMP", "GIF")
 TOLERANCE = 1e-3  # of log-probabilities and attention; the two graphs may add in a different order
 
 
-def export(model: str | None = None, beam: int | None = None) -> Path:
-    """Export a run, by default the released one, else the newest, and return the folder of the SavedModel.
+def export(model: str | None = None, beam: int | None = None, format: ExportFormat = "savedmodel") -> Path:
+    """Export a run, by default the released one, else the newest, and return the folder that was written.
 
     The default beam is the value in the run's config. No corpus is needed.
 
     Raises:
         RunError: there is no such run, or its files do not fit together.
-        ParityError: the SavedModel and the Python model caption an image differently.
+        ParityError: what is exported and the Python model caption an image differently.
     """
     run = find_run(model)
+    if format == "onnx":
+        from shared.onnx.files import write_onnx
+        from tasks.captioner.inference import ImageCaptioner
+
+        return write_onnx(run, {"caption": ImageCaptioner.load(str(run.path), beam).search})
     import tensorflow as tf
 
     from shared.export import write_saved_model
@@ -75,7 +83,7 @@ def export(model: str | None = None, beam: int | None = None) -> Path:
     captioner = ImageCaptioner.load(str(run.path), beam)
     embedding = None
     if has_finder(run):
-        config, vocabulary = captioner.search.config, captioner.vocabulary
+        config, vocabulary = captioner.config, captioner.vocabulary
         finder = load_finder(run, config, vocabulary)
         embedding = EmbeddingEndpoints(PhotoFinder(finder, captioner.encoder, config, vocabulary))
     files = example_files()
@@ -114,13 +122,14 @@ def example_files() -> list[bytes]:
 
 def endpoints(captioner: "ImageCaptioner", file: bytes, image: Any) -> "dict[str, Endpoint]":
     """The functions of the SavedModel; `file` and `image` are the inputs of the warm-up requests."""
+    import keras
     import tensorflow as tf
 
     from shared.export import Endpoint, message
     from shared.media import MAX_PIXELS, prepare
     from shared.media_in_graph import read_images_in_graph
     from tasks.captioner.confidence import log_odds
-    from tasks.captioner.model import SPLIT_OFF
+    from tasks.captioner.spelling import SPLIT_OFF
 
     search, size, calibration = captioner.search, captioner.search.config.image_size, captioner.confidence
     words = tf.constant(["", "", "", *captioner.vocabulary.table[3:]])  # nothing for padding, start and end
@@ -133,7 +142,7 @@ def endpoints(captioner: "ImageCaptioner", file: bytes, image: Any) -> "dict[str
         scores = result["scores"]
         confidence = {} if calibration is None else {"confidence": calibration.caption.of_tensor(scores)}
         if calibration is not None and calibration.word is not None:
-            of_words = calibration.word.of_tensor(log_odds(result["token_log_probs"]))
+            of_words = calibration.word.of_tensor(log_odds(result["token_log_probs"], keras.ops))
             confidence["word_confidence"] = tf.where(tokens == "", 0.0, of_words)
         return {
             "text": tf.strings.regex_replace(text, SPLIT_OFF, r"\1"),
@@ -141,7 +150,7 @@ def endpoints(captioner: "ImageCaptioner", file: bytes, image: Any) -> "dict[str
             "score": scores,
             **confidence,
             "tokens": tokens,
-            "attention": tf.reshape(weights[..., :-1], tf.concat([tf.shape(tokens), search.grid_shape], axis=0)),
+            "attention": tf.reshape(weights[..., :-1], tf.concat([tf.shape(tokens), search.config.grid], axis=0)),
             "sentinel": weights[..., -1],
         }
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from shared import runs
 from shared.atomic import atomic_folder
-from shared.batching import BucketedBatches, pad
+from shared.batching import BucketedBatches
+from shared.packing import pad
 from shared.runs import Run, RunError
 from shared.training import TrainingError, cosine_factor, warmup_factor, weights_as_arrays
 from shared.vocabulary import WordVocabulary

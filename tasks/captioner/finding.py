@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from shared.batching import pad
 from shared.errors import UserError, check_list, shortened
 from shared.media import prepare
+from shared.packing import pad
 from shared.training import weights_as_arrays
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import Config, find_run

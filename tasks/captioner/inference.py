@@ -1,21 +1,26 @@
-"""Captions of images from Python: load a model once, caption many images."""
+"""Captions of images from Python: load a model once, caption many images; Keras is imported when it is needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from shared.errors import check_list
-from shared.media import prepare
-from shared.vocabulary import WordVocabulary
+from shared.loaded import Loaded
+from shared.media import prepared
+from shared.onnx import Runtime
+from shared.runs import Run
+from shared.vocabulary import WordVocabulary, load_vocabulary
 from tasks.captioner.confidence import Calibration, log_odds
-from tasks.captioner.config import find_run
-from tasks.captioner.encoder import load_encoder
-from tasks.captioner.model import CaptionSearch, LoadedCaptioner, load_model, readable
+from tasks.captioner.config import Config, find_run
+from tasks.captioner.spelling import readable
 
-ops: Any = keras.ops  # Keras declares no result types for its operations
+if TYPE_CHECKING:
+    import keras
+
+    from shared.onnx.runtime import OnnxFunction
+    from tasks.captioner.model import CaptionSearch, LoadedCaptioner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +51,7 @@ def read_captions(
     if confidence is not None:
         arrays["confidences"] = confidence.caption(np.where(lengths > 0, arrays["scores"], 0.0))
         if confidence.word is not None:
-            arrays["word_confidences"] = confidence.word(ops.convert_to_numpy(log_odds(arrays["token_log_probs"])))
+            arrays["word_confidences"] = confidence.word(log_odds(arrays["token_log_probs"]))
     best = [[{name: value[i, j] for name, value in arrays.items()} for j in np.flatnonzero(lengths[i])] for i in images]
     return [[_caption(found, vocabulary, grid) for found in image] for image in best]
 
@@ -77,33 +82,64 @@ class ImageCaptioner:
 
     def __init__(
         self,
-        loaded: LoadedCaptioner,
-        encoder: keras.Model,
+        loaded: "LoadedCaptioner | Loaded[Config, WordVocabulary, None]",
+        encoder: "keras.Model | None",
         beam: int | None = None,
         n_best: int = 1,
         confidence: Calibration | None = None,
+        search: "OnnxFunction | None" = None,
     ):
-        """Takes the results of `load_model`, `load_encoder` and `Calibration.load`; `beam`, `n_best` as in `load`."""
-        config = replace(loaded.config, beam=beam or max(loaded.config.beam, n_best))
-        self.search = CaptionSearch(loaded.model, encoder, config, loaded.vocabulary)
+        """Takes the results of `load_model`, `load_encoder` and `Calibration.load`; `beam`, `n_best` as in `load`.
+
+        With a `search` for onnxruntime, which has that beam, model and encoder are None.
+        """
+        self.config = _searching(loaded.config, beam, n_best)
         self.loaded, self.vocabulary, self.encoder, self.confidence = loaded, loaded.vocabulary, encoder, confidence
+        self.search: Any = search or _search(loaded, encoder, self.config)
 
     @classmethod
-    def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "ImageCaptioner":
+    def load(
+        cls, model: str | None = None, beam: int | None = None, n_best: int = 1, runtime: Runtime = "keras"
+    ) -> "ImageCaptioner":
         """Load a run by name or folder; default: the released run, else the newest.
 
         The default beam is the value in the run's config, at least `n_best`, the number of captions needed per image.
+        The runtime `onnx` needs no Keras after the first use of a run with a beam, see `shared.onnx.cache`.
 
         Raises:
             UserError: there is no such run, or its files do not fit together.
         """
         run = find_run(model)
+        if runtime == "onnx":
+            return cls._on_onnxruntime(run, beam, n_best)
+        from tasks.captioner.encoder import load_encoder
+        from tasks.captioner.model import load_model
+
         loaded = load_model(run)
         return cls(loaded, load_encoder(run, loaded.config), beam, n_best, Calibration.load(run))
+
+    @classmethod
+    def _on_onnxruntime(cls, run: Run, beam: int | None, n_best: int) -> "ImageCaptioner":
+        from shared.onnx.cache import onnx_function
+
+        config, vocabulary = run.read_config(Config), load_vocabulary(run, WordVocabulary)
+        beam = _searching(config, beam, n_best).beam
+        search = onnx_function(run, "caption", {"beam": beam}, lambda: cls.load(str(run.path), beam).search)
+        return cls(Loaded(config, vocabulary, None), None, beam, n_best, Calibration.load(run), search)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Caption]]:
         """The captions, best first, of each image, uint8 `(height, width, 3)`; ListError for one image."""
         check_list(images, "images", axes=3)
-        prepared = np.concatenate([prepare(image[None], self.search.config.image_size) for image in images])
-        found = self.search.predict_on_batch(prepared)
-        return read_captions(found, self.vocabulary, self.search.grid_shape, self.confidence)
+        batch = np.stack([prepared(image, self.config.image_size) for image in images])
+        return read_captions(self.search.predict_on_batch(batch), self.vocabulary, self.config.grid, self.confidence)
+
+
+def _search(loaded: Any, encoder: Any, config: Config) -> "CaptionSearch":
+    from tasks.captioner.model import CaptionSearch
+
+    return CaptionSearch(loaded.model, encoder, config, loaded.vocabulary)
+
+
+def _searching(config: Config, beam: int | None, n_best: int) -> Config:
+    """The configuration with the beam of a search."""
+    return replace(config, beam=beam or max(config.beam, n_best))

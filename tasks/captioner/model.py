@@ -16,21 +16,22 @@ captioner of scenes learns the objects long before their relations; photos do no
 The `captions` axis is the beam in decoding: the grid of an image is projected once for all of its hypotheses.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from shared.any_size import AnySize
 from shared.attention import AdaptiveAttention
 from shared.bounds import check_product
 from shared.decoding import SearchSpace, beam_search
 from shared.fine_tuning import WordWeights, transfer
+from shared.loaded import Loaded
 from shared.recurrent import LSTM
 from shared.repeats import Repeats
 from shared.runs import Run, current_fields
-from shared.training import Loaded, build_bounded, build_trained
+from shared.training import build_bounded, build_trained
 from shared.vocabulary import Vocabulary, WordVocabulary, load_vocabulary
 from tasks.captioner.config import Config
 from tasks.captioner.encoder import grid_shape
@@ -39,12 +40,6 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 MAX_SCORES = 4_000_000  # of an image at each step of a search; about 50 images are searched at once
 JOINTS = "and", "or", ",", "&", "und", "oder", "et", "ou", "y"  # join two phrases that should differ
-SPLIT_OFF = r" ((?:'s|'m|'d|'re|'ll|'ve|n't)\b|[.,:;?!])"  # tokens without a space before them; for `re` and RE2 alike
-
-
-def readable(text: str) -> str:
-    """A caption in ordinary spelling, from its tokens joined with spaces: "a man 's dog ." -> "a man's dog."."""
-    return re.sub(SPLIT_OFF, r"\1", text)
 
 
 class Memory(NamedTuple):
@@ -209,9 +204,14 @@ class CaptionSearch(AnySize):
         self.captioner, self.encoder, self.config = captioner, encoder, config
         joint_ids = [vocabulary.table.index(word) for word in JOINTS if word in vocabulary.table]
         self.repeats = Repeats(joint_ids) if config.refuse_repeats else None
-        self.grid_shape = grid_shape(config)[:2]  # rows and columns
         sizes = ("beam", config.beam), ("words known", captioner.vocab_size)
         check_product("scores of an image", MAX_SCORES, *sizes)
+
+    def examples(self):
+        size = self.config.image_size
+        images = np.random.default_rng(0).integers(0, 256, (3, size // 8, size // 8, 3)).astype(np.float32)
+        images = np.kron(images, np.ones((1, 8, 8, 1), np.float32))  # coloured squares
+        return [images[:2], images[2:]]
 
     def call(self, inputs):
         """Images in 0..255 or grids -> the fields of Hypotheses.

@@ -23,9 +23,9 @@ import numpy as np
 from datasets.scenes.parser import describes
 from datasets.scenes.world import scene_of
 from shared.any_size import AnySize
-from shared.batching import pad
 from shared.intervals import drawn, middle
 from shared.media import prepare, read_image
+from shared.packing import pad
 from shared.runs import Run
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.data import Split

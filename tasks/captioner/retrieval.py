@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from shared.batching import pad
+from shared.packing import pad
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.data import Split
 from tasks.captioner.finder import Finder, ImageFunction, TextFunction

@@ -25,7 +25,8 @@ from shared.metrics import CiderD, caption_tokens
 from shared.vocabulary import WordVocabulary
 from tasks.captioner.config import Config
 from tasks.captioner.data import Split, random_views
-from tasks.captioner.model import Captioner, CaptionSearch, readable
+from tasks.captioner.model import Captioner, CaptionSearch
+from tasks.captioner.spelling import readable
 
 END = "</s>"  # a word of the references and of the samples
 

@@ -69,9 +69,10 @@ def fit(
     A training that starts from a run has its encoder.
     """
     from shared.fine_tuning import growth
+    from shared.loaded import Loaded
     from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
     from shared.plots import draw_history
-    from shared.training import Evaluation, Loaded, State, Trainer, weights_as_arrays
+    from shared.training import Evaluation, State, Trainer, weights_as_arrays
     from tasks.captioner.data import training_batches, with_grids
     from tasks.captioner.encoder_training import learned_encoder
     from tasks.captioner.evaluate import Arguments, caption_split, measure, split_loss, split_metrics

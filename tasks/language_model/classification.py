@@ -17,7 +17,7 @@ from tasks.language_model.plain_words import Word, as_read, words_of
 from tasks.language_model.tokenisation import Tokenisation
 
 if TYPE_CHECKING:
-    from shared.training import Loaded
+    from shared.loaded import Loaded
     from shared.vocabulary import Vocabulary
     from tasks.language_model.classifier import Classifier
 
@@ -153,7 +153,7 @@ class TextClassifier:
 
     def _read(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
         """The logits of texts of similar length, which are read in parts."""
-        from shared.batching import pad
+        from shared.packing import pad
 
         initial = self.model.initial_memory(len(ids))
         memory: list[Any] = [np.asarray(x) for x in (*initial.states, *initial[1:])]

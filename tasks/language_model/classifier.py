@@ -19,9 +19,10 @@ from shared.any_size import AnySize
 from shared.bounds import MAX_LABELS
 from shared.errors import shown
 from shared.fine_tuning import pieces
+from shared.loaded import Loaded
 from shared.masks import is_real
 from shared.runs import Run, RunError, read_json, write_json
-from shared.training import Loaded, assign_weights, build_bounded, build_trained, weights_as_arrays
+from shared.training import assign_weights, build_bounded, build_trained, weights_as_arrays
 from shared.views import divergence, repeat_batch
 from shared.vocabulary import SPECIALS, SubwordVocabulary, Vocabulary, WordVocabulary, load_vocabulary
 from tasks.language_model.config import Config

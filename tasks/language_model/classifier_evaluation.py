@@ -10,8 +10,8 @@ import numpy as np
 
 from shared.calibration import calibration_error
 from shared.intervals import LEVEL, around, middle
+from shared.loaded import Loaded
 from shared.runs import Run
-from shared.training import Loaded
 from tasks.language_model import card
 from tasks.language_model.classification import TextClassifier
 from tasks.language_model.classifier import Classifier, load_classifier

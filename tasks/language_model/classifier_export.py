@@ -20,9 +20,9 @@ from typing import Any
 import tensorflow as tf
 
 from shared.export import Endpoint, ParityError, first_error, write_saved_model
+from shared.loaded import Loaded
 from shared.runs import Run
 from shared.text_in_graph import Composition, as_utf8, text_table
-from shared.training import Loaded
 from shared.vocabulary import SPACE, WordVocabulary
 from tasks.language_model.classification import NO_WORDS, NONE_KNOWN, TextClassifier
 from tasks.language_model.classifier import Classifier, Memory, load_classifier

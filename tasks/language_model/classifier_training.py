@@ -16,10 +16,11 @@ import numpy as np
 from shared.calibration import fit_temperature, log_softmax
 from shared.cli import TrainingOptions
 from shared.fine_tuning import pieces
+from shared.loaded import Loaded
 from shared.losses import mean_nats, output_nats
 from shared.plots import draw_history
 from shared.runs import Run
-from shared.training import Evaluation, Initial, Loaded, Trainer, load_initial, training_run, weights_as_arrays
+from shared.training import Evaluation, Initial, Trainer, load_initial, training_run, weights_as_arrays
 from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.language_model import card
 from tasks.language_model.adapt import stream_nats

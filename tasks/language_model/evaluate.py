@@ -29,7 +29,7 @@ from tasks.language_model.config import Config, find_run
 if TYPE_CHECKING:
     import numpy as np
 
-    from shared.training import Loaded
+    from shared.loaded import Loaded
     from tasks.language_model.data import Split
 
 FITTED, FITTED_DYNAMIC = 50_000, 10_000  # tokens of the development split for fitting

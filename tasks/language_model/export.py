@@ -41,8 +41,8 @@ from tasks.language_model.config import Config, find_run
 
 if TYPE_CHECKING:
     from shared.export import Endpoint
+    from shared.loaded import Loaded
     from shared.text_in_graph import TextTable
-    from shared.training import Loaded
 
 TOLERANCE = 1e-3  # of log-probabilities; two graphs may add in different order
 EXAMPLES = (

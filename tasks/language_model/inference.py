@@ -20,7 +20,7 @@ from tasks.language_model.continuations import Writer
 from tasks.language_model.tokenisation import Part, Tokenisation, signs_apart
 
 if TYPE_CHECKING:
-    from shared.training import Loaded
+    from shared.loaded import Loaded
     from shared.vocabulary import Vocabulary
     from tasks.language_model.model import FillModel, LanguageModel
 
@@ -177,7 +177,7 @@ class TextScorer:
 
     def _independent(self, ids: list[list[int]]) -> list[np.ndarray]:
         """-log p of the tokens of each line on its own."""
-        from shared.batching import pad
+        from shared.packing import pad
 
         nats: dict[int, np.ndarray] = {}
         for indices in self.reader.batches([len(line_ids) for line_ids in ids], TOKENS):

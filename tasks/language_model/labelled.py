@@ -20,8 +20,9 @@ import numpy as np
 
 import datasets
 from datasets.labelled_texts import SPLITS, Labelled, fingerprint_of, read_all, read_splits
-from shared.batching import BucketedBatches, pad
+from shared.batching import BucketedBatches
 from shared.errors import UserError
+from shared.packing import pad
 from shared.runs import Run
 from shared.vocabulary import SPECIALS, SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.language_model.config import Config

@@ -17,9 +17,10 @@ import numpy as np
 from shared.any_size import AnySize
 from shared.decoding import choose
 from shared.fine_tuning import WordWeights, transfer
+from shared.loaded import Loaded
 from shared.recurrent import Stack
 from shared.runs import Run, current_fields
-from shared.training import Loaded, build_bounded, build_trained
+from shared.training import build_bounded, build_trained
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary, load_vocabulary
 from tasks.language_model.config import Config
 

@@ -29,7 +29,8 @@ from tasks.language_model.config import PRESETS, TASK, Config, find_initial
 if TYPE_CHECKING:
     import numpy as np
 
-    from shared.training import Evaluation, Loaded
+    from shared.loaded import Loaded
+    from shared.training import Evaluation
     from shared.vocabulary import Vocabulary
     from tasks.language_model.data import Split
 
@@ -50,9 +51,10 @@ def train(config: Config, options: TrainingOptions) -> None:
     import numpy as np
 
     from shared.fine_tuning import growth
+    from shared.loaded import Loaded
     from shared.losses import mean_nats, output_nats
     from shared.plots import draw_history
-    from shared.training import Loaded, Trainer, load_initial, training_run
+    from shared.training import Trainer, load_initial, training_run
     from tasks.language_model import card
     from tasks.language_model.data import build_vocabulary, fingerprint, load_split, to_stream, training_batches
     from tasks.language_model.evaluate import Arguments, measure

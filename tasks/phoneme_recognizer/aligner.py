@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from shared.audio import SAMPLE_RATE, pad_samples
-from shared.batching import pad
+from shared.packing import pad
 from shared.phones import PhoneVocabulary, SpokenWord
 from tasks.phoneme_recognizer.data import Split, Utterance, fits, with_words
 from tasks.phoneme_recognizer.inference import MAX_BATCH, Recognition, SoundRecognizer, read_segments

@@ -28,9 +28,10 @@ from datasets.pronunciation import from_line
 from datasets.sound_folder import SoundFolder
 from datasets.sound_folder import fingerprint as folder_fingerprint
 from shared.audio import SAMPLE_RATE, pad_samples
-from shared.batching import BucketedBatches, pad
-from shared.ctc import min_frames
-from shared.features import HOP, WINDOW, frame_count
+from shared.batching import BucketedBatches
+from shared.frames import HOP, WINDOW, frame_count
+from shared.labels import min_frames
+from shared.packing import pad
 from shared.phones import SILENCE, PhoneVocabulary, SpokenWord, fold, fold_all
 from tasks.phoneme_recognizer.augmentation import augment, without_speech
 from tasks.phoneme_recognizer.config import Config, split_fraction

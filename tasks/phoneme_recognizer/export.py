@@ -1,8 +1,11 @@
 """Writes a trained recognizer as a SavedModel that takes samples and returns phones with times.
 
     python -m tasks.phoneme_recognizer.export [RUN] [--beam 10]      # --beam 0: best path
+    python -m tasks.phoneme_recognizer.export [RUN] [--beam 10] --format onnx
 
-Endpoints, for any batch size:
+With --format onnx, `decoder.onnx` takes samples float32 (batch, samples) and lengths int32 (batch,), and returns phones
+as indices of the vocabulary with their times; `posterior.onnx`, probabilities; `aligner.onnx`, the times of phones that
+are given. Endpoints of the SavedModel, for any batch size:
 
     serving_default   sound_bytes `(batch,)` string: WAV files, 16-bit samples, 16,000 Hz; channels are averaged
                       -> as recognize
@@ -29,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from shared import commands
 from shared.audio import MAX_AMPLITUDE
 from shared.cli import BestPathExportOptions, command
+from shared.onnx import ExportFormat
 from tasks.phoneme_recognizer.config import find_run
 
 if TYPE_CHECKING:
@@ -42,18 +46,22 @@ EXAMPLE_SECONDS = (0.6, 2.0, 0.01, 1.3, 3.1, 0.9, 1.7, 2.4)  # of the sounds of 
 TOLERANCE = 1e-3  # of seconds, probabilities and relative log-probabilities; graphs differ in the order of sums
 
 
-def export(model: str | None = None, beam: int | None = None) -> Path:
-    """Export a run or folder and return the SavedModel's folder; `beam` is 0 for the best path. No corpus is needed.
+def export(model: str | None = None, beam: int | None = None, format: ExportFormat = "savedmodel") -> Path:
+    """Export a run or folder and return the new folder; `beam` is 0 for the best path. No corpus is needed.
 
     Raises:
         RunError: the run does not exist, or its files do not fit together.
-        ParityError: the outputs of the SavedModel and of the Python model differ.
+        ParityError: the outputs of what is exported and of the Python model differ.
     """
     run = find_run(model)
     from shared.export import write_saved_model
     from tasks.phoneme_recognizer.inference import SoundRecognizer
 
     recognizer = SoundRecognizer.load(str(run.path), beam)
+    if format == "onnx":
+        from shared.onnx.files import write_onnx
+
+        return write_onnx(run, {name: getattr(recognizer, name) for name in ("decoder", "aligner", "posterior")})
     sounds = example_sounds()
     return write_saved_model(
         run, recognizer.decoder, endpoints(recognizer, sounds[0]), parity_check(recognizer, sounds)
@@ -90,7 +98,7 @@ def endpoints(recognizer: "SoundRecognizer", sound: "np.ndarray") -> "dict[str, 
     from shared.audio import SAMPLE_RATE
     from shared.audio_in_graph import read_sounds_in_graph, too_long
     from shared.export import Endpoint, first_error, message
-    from shared.features import WINDOW
+    from shared.frames import WINDOW
 
     network, vocabulary = recognizer.model, recognizer.vocabulary
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from shared.ctc import BLANK, LOG_ZERO
+from shared.labels import BLANK, LOG_ZERO
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 

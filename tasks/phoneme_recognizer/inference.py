@@ -1,30 +1,28 @@
 """Recognizes phones, with times, in sounds of any length; aligns phones that are known."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from shared.audio import SAMPLE_RATE, pad_samples
-from shared.batching import pad
-from shared.ctc import LOG_ZERO, min_frames
 from shared.errors import UserError, check_list
-from shared.features import HOP, frame_count
+from shared.frames import HOP, frame_count
+from shared.labels import LOG_ZERO, min_frames
+from shared.loaded import Loaded
 from shared.ngrams import NGrams
+from shared.onnx import Runtime
+from shared.packing import pad
 from shared.phones import SILENCE, PhoneVocabulary, SpokenWord, fold_all
 from shared.runs import Run
-from tasks.phoneme_recognizer.config import find_run
+from tasks.phoneme_recognizer.config import Config, find_run
 from tasks.phoneme_recognizer.lattice import Lattice
-from tasks.phoneme_recognizer.model import (
-    CTCFunction,
-    LoadedRecognizer,
-    PhoneAligner,
-    PhoneDecoder,
-    PosteriorFunction,
-    load_model,
-    load_ngrams,
-)
+
+if TYPE_CHECKING:
+    from shared.onnx.runtime import OnnxFunction
+    from tasks.phoneme_recognizer.model import LoadedRecognizer
 
 MAX_PIECE = 30 * SAMPLE_RATE  # samples; longer sounds are cut in pauses
 MIN_PIECE = 3 * SAMPLE_RATE  # samples of a piece before a pause
@@ -104,30 +102,88 @@ class SoundRecognizer:
     >>> recognizer([read_sound(Path("speech.wav"))])[0][0].phones
 
     `loaded` is the result of `load_model`. Beam 0 selects the best path; it is at least `n_best` if that is above 1.
+    With the `functions` of onnxruntime, by the names of the attributes below, its model is None.
     """
 
-    def __init__(self, loaded: LoadedRecognizer, ngrams: NGrams | None = None, beam: int = 0, n_best: int = 1):
+    def __init__(
+        self,
+        loaded: "LoadedRecognizer | Loaded[Config, PhoneVocabulary, None]",
+        ngrams: NGrams | None = None,
+        beam: int = 0,
+        n_best: int = 1,
+        functions: "Callable[[str], OnnxFunction] | None" = None,
+    ):
         self.config, self.vocabulary, self.model = loaded
+        self.beam, self.n_best, self.ngrams = max(beam, n_best if n_best > 1 else 0), n_best, ngrams
+        self._functions: Callable[[str], Any] = functions or self._on_keras
+
+    @cached_property
+    def decoder(self) -> Any:
+        """What recognizes phones: `model.PhoneDecoder`, or the same on onnxruntime."""
+        return self._functions("decoder")
+
+    @cached_property
+    def aligner(self) -> Any:
+        """What finds the times of phones: `model.PhoneAligner`, or the same on onnxruntime."""
+        return self._functions("aligner")
+
+    @cached_property
+    def posterior(self) -> Any:
+        """What computes probabilities of frames: `model.PosteriorFunction`, or the same on onnxruntime."""
+        return self._functions("posterior")
+
+    @cached_property
+    def posterior_of_labels(self) -> Any:
+        """What computes probabilities of labels: `model.CTCFunction`, or the same on onnxruntime."""
+        return self._functions("posterior_of_labels")
+
+    def _on_keras(self, name: str) -> Any:
+        from tasks.phoneme_recognizer.model import CTCFunction, PhoneAligner, PhoneDecoder, PosteriorFunction
+
+        if name != "decoder":
+            kinds = {"aligner": PhoneAligner, "posterior": PosteriorFunction, "posterior_of_labels": CTCFunction}
+            return kinds[name](self.model)
         weights = {"ngram_weight": self.config.ngram_weight, "label_bonus": self.config.phone_bonus}
-        search = {} if ngrams is None else {"ngrams": ngrams, **weights}
-        self.beam = max(beam, n_best if n_best > 1 else 0)
-        self.decoder = PhoneDecoder(self.model, beam=self.beam, n_best=n_best, **search)
-        self.aligner, self.posterior = PhoneAligner(self.model), PosteriorFunction(self.model)
-        self.posterior_of_labels = CTCFunction(self.model)
+        search = {} if self.ngrams is None else {"ngrams": self.ngrams, **weights}
+        return PhoneDecoder(self.model, beam=self.beam, n_best=self.n_best, **search)
 
     @classmethod
-    def load(cls, model: str | None = None, beam: int | None = None, n_best: int = 1) -> "SoundRecognizer":
+    def load(
+        cls, model: str | None = None, beam: int | None = None, n_best: int = 1, runtime: Runtime = "keras"
+    ) -> "SoundRecognizer":
         """Load a run by name or folder, by default the released model; default beam: the value in its config.
+
+        The runtime `onnx` needs no Keras after the first use of a run with a beam, see `shared.onnx.cache`.
 
         Raises:
             UserError: the run does not exist, or its files do not fit together.
         """
         run = find_run(model)
+        if runtime == "onnx":
+            return cls._on_onnxruntime(run, beam, n_best)
+        from tasks.phoneme_recognizer.model import load_model
+
         return cls.of(load_model(run), run, beam, n_best)
 
     @classmethod
-    def of(cls, loaded: LoadedRecognizer, run: Run, beam: int | None = None, n_best: int = 1) -> "SoundRecognizer":
+    def _on_onnxruntime(cls, run: Run, beam: int | None, n_best: int) -> "SoundRecognizer":
+        from shared.onnx.cache import onnx_function
+
+        config = run.read_config(Config)
+        beam = config.beam if beam is None else beam
+        on_keras = cache(lambda: cls.load(str(run.path), beam, n_best))
+
+        def function(name: str) -> "OnnxFunction":
+            settings = {"beam": beam, "n_best": n_best} if name == "decoder" else {}
+            return onnx_function(run, name, settings, lambda: getattr(on_keras(), name))
+
+        return cls(Loaded(config, PhoneVocabulary(config.classes), None), None, beam, n_best, function)
+
+    @classmethod
+    def of(cls, loaded: "LoadedRecognizer", run: Run, beam: int | None = None, n_best: int = 1) -> "SoundRecognizer":
         """The recognizer of a run whose model is in memory; arguments as in `load`."""
+        from tasks.phoneme_recognizer.model import load_ngrams
+
         beam = loaded.config.beam if beam is None else beam
         return cls(loaded, load_ngrams(run) if beam or n_best > 1 else None, beam, n_best)
 

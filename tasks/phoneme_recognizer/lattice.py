@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shared.ctc import BLANK, LOG_ZERO
+from shared.labels import BLANK, LOG_ZERO
 
 NEAR_ARCS = 3  # to stay, and from two states before; only the first label of a word and a gap between words have more
 

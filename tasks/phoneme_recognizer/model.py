@@ -25,14 +25,16 @@ import numpy as np
 from shared import ctc
 from shared.any_size import AnySize
 from shared.audio import SAMPLE_RATE
-from shared.features import HOP, WINDOW, frame_count, log_mel
+from shared.features import log_mel
 from shared.fine_tuning import transfer
+from shared.frames import HOP, WINDOW, frame_count
+from shared.loaded import Loaded
 from shared.masks import is_real
 from shared.ngrams import NGrams
 from shared.phones import PhoneVocabulary
 from shared.recurrent import Stack
 from shared.runs import Run, RunError, current_fields
-from shared.training import Loaded, build_bounded, build_trained
+from shared.training import build_bounded, build_trained
 from shared.views import repeat_batch
 from tasks.phoneme_recognizer import normalisation
 from tasks.phoneme_recognizer.config import Config
@@ -314,6 +316,17 @@ class RecognizerFunction(AnySize):
         super().__init__()
         self.model, self.search = model, search
 
+    def examples(self) -> list[dict[str, Any]]:
+        """Tones and noise of two lengths."""
+        rng, examples = np.random.default_rng(0), []
+        for lengths in ((9000, 6500), (12_000,)):
+            time = np.arange(max(lengths)) / SAMPLE_RATE
+            tones = [0.1 * np.sin(2 * np.pi * rng.integers(200, 2000) * time * (1 + time)) for _ in lengths]
+            noise = rng.normal(0, 0.01, (len(lengths), len(time)))
+            samples = ((noise + tones) * (np.arange(len(time)) < np.array(lengths)[:, None])).astype(np.float32)
+            examples.append({"samples": samples, "lengths": np.array(lengths, np.int32)})
+        return examples
+
 
 class PhoneDecoder(RecognizerFunction):
     """`PhonemeRecognizer.decode` with the options `search`."""
@@ -357,6 +370,14 @@ class PhoneAligner(RecognizerFunction):
     """`PhonemeRecognizer.align` of known labels."""
 
     shortest: ClassVar = {"samples": SAMPLE_RATE, "label_ids": 16}  # of a second of speech
+
+    def examples(self) -> list[dict[str, Any]]:
+        labels = np.array([[3, 1, 4], [2, 5, 0]], np.int32), np.array([3, 2], np.int32)
+        return [
+            {**sounds, "label_ids": labels[0][:count], "label_lengths": labels[1][:count]}
+            for sounds in super().examples()
+            for count in [len(sounds["lengths"])]
+        ]
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """`samples`, `lengths`, `label_ids` `(batch, target)`, `label_lengths` `(batch,)` -> fields of `Segments`."""

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from shared.features import FLOOR, FRAMES_PER_SECOND
+from shared.features import FLOOR
+from shared.frames import FRAMES_PER_SECOND
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shared.audio import SAMPLE_RATE
-from shared.features import FRAMES_PER_SECOND, band_of
+from shared.features import band_of
+from shared.frames import FRAMES_PER_SECOND
 from shared.plots import save
 from tasks.phoneme_recognizer.inference import Recognition
 from tasks.phoneme_recognizer.scoring import reliability

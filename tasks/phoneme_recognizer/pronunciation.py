@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shared.audio import SAMPLE_RATE, pad_samples
-from shared.batching import pad
+from shared.packing import pad
 from shared.runs import Run
 from tasks.phoneme_recognizer.config import check_scorer, find_run
 from tasks.phoneme_recognizer.inference import MAX_BATCH, MAX_PIECE, Recognition, SoundRecognizer, Word, cut_between

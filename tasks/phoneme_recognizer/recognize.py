@@ -46,10 +46,11 @@ from shared.audio import (
     read_sound,
 )
 from shared.bounds import MAX_BEAM, Beam, Bounds
-from shared.cli import USAGE, ModelOptions, OutputOptions, Results, check_n_best, command, parse, print_error
+from shared.cli import USAGE, OutputOptions, Results, RuntimeOptions, check_n_best, command, parse, print_error
 from shared.errors import UserError
 from shared.inputs import Input, Reader, find_inputs
 from shared.outputs import PICTURES, Output, check_outputs, named_paths, writable, write_output
+from shared.runs import Run
 from tasks.phoneme_recognizer.config import Config, check_scorer, find_run
 from tasks.phoneme_recognizer.formats import Spelling, as_ctm, as_record, as_text, as_textgrid, ipa
 from tasks.phoneme_recognizer.transcripts import TextOf, texts_to_align
@@ -66,7 +67,7 @@ MAX_DRAWN = 600 * SAMPLE_RATE  # samples; plots of longer sounds would show noth
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(ModelOptions, OutputOptions):
+class Arguments(RuntimeOptions, OutputOptions):
     sounds: tyro.conf.Positional[tuple[str, ...]]
     """Sound files, folders of them, or - for one sound on standard input."""
     recursive: bool = False
@@ -117,13 +118,16 @@ class Arguments(ModelOptions, OutputOptions):
 
 def check(options: Arguments) -> None:
     """Raise UserError for options that are wrong whatever the model is."""
-    names = ("live", "model", "ipa", "json", "output", "channel", "rate", "channels", "encoding")
+    names = ("live", "model", "runtime", "ipa", "json", "output", "channel", "rate", "channels", "encoding")
     if options.live and options != Arguments(sounds=(), **{name: getattr(options, name) for name in names}):
         raise UserError(f"--live reads standard input alone, and goes with {', '.join(f'--{n}' for n in names[1:])}")
     if not options.live and not options.sounds:
         raise UserError("no sounds given; name files, folders, or - for standard input")
     check_n_best(options.n_best, options.beam)
     check_samples(options)
+    for option, is_given in (("--live", options.live), ("--score", options.score), ("--plot", options.plot)):
+        if is_given and options.runtime == "onnx":
+            raise UserError(f"{option} needs parts of the model that run on Keras; --runtime keras was expected")
     if (options.align is not None or options.transcripts) and options.n_best > 1:
         raise UserError("an alignment has one hypothesis; --n-best does not go with it")
     if options.align is not None and options.transcripts:
@@ -198,11 +202,12 @@ def main(arguments: list[str]) -> int:
         ctm = stack.enter_context(Output(options.ctm)) if options.ctm else None
         for batch in reader.batches(inputs, failed):
             from tasks.phoneme_recognizer.inference import SoundRecognizer
-            from tasks.phoneme_recognizer.pronunciation import PronunciationScorer
 
             # Loaded only if a sound can be read.
-            recognizer = recognizer or SoundRecognizer.load(str(run.path), options.beam, options.n_best)
-            scorer = scorer or (PronunciationScorer.of(recognizer, run) if options.score else None)
+            recognizer = recognizer or SoundRecognizer.load(
+                str(run.path), options.beam, options.n_best, options.runtime
+            )
+            scorer = scorer or (scorer_of(recognizer, run) if options.score else None)
             for name, sound, recognitions, scores in recognize(recognizer, scorer, batch, text_of, failed):
                 best = recognitions[0]
                 text = as_text(name, recognitions, spell, options.brief, scores)
@@ -220,6 +225,13 @@ def main(arguments: list[str]) -> int:
                     draw(recognizer, sound, best, spell, path)
                 count += 1
     return 0 if not failed else 1 if count else USAGE
+
+
+def scorer_of(recognizer: "SoundRecognizer", run: Run) -> "PronunciationScorer":
+    """The scorer of the recognizer's run."""
+    from tasks.phoneme_recognizer.pronunciation import PronunciationScorer
+
+    return PronunciationScorer.of(recognizer, run)
 
 
 def own_name(sound: Input, given: Sequence[str]) -> Path:

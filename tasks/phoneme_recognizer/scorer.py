@@ -16,8 +16,8 @@ import keras
 import numpy as np
 
 from shared.audio import SAMPLE_RATE
-from shared.ctc import BLANK, LOG_ZERO
-from shared.features import HOP, WINDOW
+from shared.frames import HOP, WINDOW
+from shared.labels import BLANK, LOG_ZERO
 from shared.recurrent import Stack
 from shared.runs import Run, RunError
 from shared.training import assign_weights, check_types

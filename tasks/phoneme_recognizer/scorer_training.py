@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from shared.batching import BucketedBatches, pad
+from shared.batching import BucketedBatches
+from shared.packing import pad
 from shared.runs import Run
 from shared.training import TrainingError, cosine_factor, warmup_factor, weights_as_arrays
 from tasks.phoneme_recognizer import card

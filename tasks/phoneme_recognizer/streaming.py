@@ -16,8 +16,9 @@ import numpy as np
 from shared.audio import CANCELLATION, SAMPLE_RATE, Headerless, Mono
 from shared.cli import print_error
 from shared.errors import UserError
-from shared.features import HOP, WINDOW, frame_count, log_mel
+from shared.features import log_mel
 from shared.files import MediaError
+from shared.frames import HOP, WINDOW, frame_count
 from shared.masks import is_real
 from tasks.phoneme_recognizer.config import find_run
 from tasks.phoneme_recognizer.model import (

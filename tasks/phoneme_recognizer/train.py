@@ -99,8 +99,8 @@ def prepare(run: Run, config: Config, training: "Split", initial: "Initial | Non
     The model starts from the weights of the run `initial`, if there is one, whose recognizer also chooses the
     pronunciations and adds times to the utterances that lack them, if it has learned times.
     """
+    from shared.loaded import Loaded
     from shared.ngrams import count_ngrams
-    from shared.training import Loaded
     from tasks.phoneme_recognizer.aligner import add_times
     from tasks.phoneme_recognizer.data import build_vocabulary
     from tasks.phoneme_recognizer.inference import SoundRecognizer

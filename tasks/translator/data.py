@@ -27,10 +27,11 @@ import datasets
 from datasets.aligned_files import fingerprint as files_fingerprint
 from datasets.aligned_files import read_pairs, read_split
 from datasets.lines import read_lines
-from shared.batching import BucketedBatches, pad
+from shared.batching import BucketedBatches
 from shared.errors import UserError
 from shared.fine_tuning import extended
 from shared.languages import language_code, primary_language
+from shared.packing import pad
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.translator.aligner import align
 from tasks.translator.config import MULTI30K, Config

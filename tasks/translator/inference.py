@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from shared.batching import pad
 from shared.errors import ListError, UserError, check_list, shown
 from shared.languages import primary_language
+from shared.loaded import Loaded
+from shared.packing import pad
 from shared.sentences import separator, split_clauses, split_sentences
-from shared.training import Loaded
 from shared.vocabulary import WordVocabulary
 from tasks.translator import kept
 from tasks.translator.casing import as_trained

@@ -20,14 +20,15 @@ import keras
 import numpy as np
 
 from shared.any_size import AnySize
-from shared.batching import pad
 from shared.decoding import Hypotheses, SearchSpace, Step, beam_search
 from shared.fine_tuning import WordWeights, transfer
+from shared.loaded import Loaded
 from shared.losses import token_nats
+from shared.packing import pad
 from shared.recurrent import Stack
 from shared.repeats import Repeats
 from shared.runs import Run, current_fields
-from shared.training import Loaded, build_bounded, build_trained
+from shared.training import build_bounded, build_trained
 from shared.vocabulary import Vocabulary, load_vocabulary
 from tasks.translator.config import Config
 from tasks.translator.decoders import BetweenDecoder, Decoded, FixedDecoder, InsideDecoder, Memory

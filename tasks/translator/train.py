@@ -35,9 +35,10 @@ MANY_UNKNOWN = 0.1  # fraction of unknown words with which a vocabulary of words
 
 def train(config: Config, options: TrainingOptions) -> None:
     """Trains to the end, keeps the best weights on the development split, measures them and writes the card."""
+    from shared.loaded import Loaded
     from shared.losses import SequenceCrossEntropy, nats_per_token
     from shared.plots import draw_history
-    from shared.training import Loaded, Trainer, load_initial, training_run
+    from shared.training import Trainer, load_initial, training_run
     from tasks.translator import card
     from tasks.translator.data import (
         augmented,

@@ -143,7 +143,7 @@ def translator(config: Any, rng: np.random.Generator) -> Training:
 
 def phoneme_recognizer(config: Any, rng: np.random.Generator) -> Training:
     from shared.audio import SAMPLE_RATE
-    from shared.features import HOP
+    from shared.frames import HOP
     from shared.phones import PhoneVocabulary
     from tasks.phoneme_recognizer.data import Split, Utterance, training_batches
     from tasks.phoneme_recognizer.model import build_model

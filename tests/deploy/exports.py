@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from shared.export import Endpoint, write_saved_model
+from shared.loaded import Loaded
 from shared.phones import PhoneVocabulary
 from shared.runs import Run
 from shared.text_in_graph import Composition, text_table
-from shared.training import Loaded
 from shared.vocabulary import WordVocabulary
 
 SENTENCE = "a red green blue small large circle square above below left of the . ein roter kreis"

@@ -6,7 +6,8 @@ import operator
 import numpy as np
 import pytest
 
-from shared.batching import BucketedBatches, Part, bucket_bounds, bucketed, packed, pad
+from shared.batching import BucketedBatches, Part, bucket_bounds, bucketed
+from shared.packing import packed, pad
 
 LENGTHS = [int(length) for length in np.random.default_rng(0).integers(1, 30, size=23)]
 

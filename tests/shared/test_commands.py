@@ -70,11 +70,11 @@ def test_as_lines_of_a_nested_record():
     assert as_lines({"run": "a", "per class": {"x": 1, "y": 2}}) == "run       a\nper class x 1, y 2"
 
 
-def exported(*arguments: str, kind: type[ExportOptions] = ExportOptions) -> list[tuple[str | None, int | None]]:
+def exported(*arguments: str, kind: type[ExportOptions] = ExportOptions) -> list[tuple[str | None, int | None, str]]:
     calls = []
 
-    def write(model: str | None, beam: int | None) -> Path:
-        calls.append((model, beam))
+    def write(model: str | None, beam: int | None, format: str) -> Path:
+        calls.append((model, beam, format))
         return Path("exported/1")
 
     export(list(arguments), "tasks.tagger.export", "Exports the tagger.", write, kind)
@@ -82,9 +82,9 @@ def exported(*arguments: str, kind: type[ExportOptions] = ExportOptions) -> list
 
 
 def test_export_reads_model_and_beam_and_prints_the_folder(capsys):
-    assert exported() == [(None, None)]
-    assert exported("first", "--beam", "4") == [("first", 4)]
-    assert exported("--beam", "0", kind=BestPathExportOptions) == [(None, 0)]
+    assert exported() == [(None, None, "savedmodel")]
+    assert exported("first", "--beam", "4", "--format", "onnx") == [("first", 4, "onnx")]
+    assert exported("--beam", "0", kind=BestPathExportOptions) == [(None, 0, "savedmodel")]
     assert capsys.readouterr().out == "exported/1\n" * 3
 
 
@@ -96,7 +96,7 @@ def test_export_of_the_model_that_other_options_name():
         return Path("1")
 
     export(["first"], "x", "y", write, model=lambda options: f"{options.model}-de")
-    assert written == [("first-de", None)]
+    assert written == [("first-de", None, "savedmodel")]
 
 
 @pytest.mark.parametrize("beam", ["0", "101"])

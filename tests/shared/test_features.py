@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from shared.audio import SAMPLE_RATE
-from shared.features import HOP, TRANSFORM, WINDOW, frame_count, log_mel, mel_filters, warp_frequencies
+from shared.features import log_mel, mel_filters, warp_frequencies
+from shared.frames import HOP, TRANSFORM, WINDOW, frame_count
 
 pytestmark = pytest.mark.any_backend
 RNG = np.random.default_rng(0)

@@ -26,9 +26,10 @@ import pytest
 
 from shared import runs, training
 from shared.atomic import atomic_file
-from shared.batching import BucketedBatches, pad
+from shared.batching import BucketedBatches
 from shared.errors import UserError
 from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
+from shared.packing import pad
 from shared.recipe import Recipe
 from shared.recurrent import LSTM
 from shared.runs import Checkpoints, Run, RunError, write_json

@@ -9,7 +9,8 @@ from keras import ops
 
 from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.captioner.config import SCENES
-from tasks.captioner.model import Captioner, CaptionSearch, readable
+from tasks.captioner.model import Captioner, CaptionSearch
+from tasks.captioner.spelling import readable
 
 pytestmark = pytest.mark.any_backend
 

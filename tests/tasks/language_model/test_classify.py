@@ -47,7 +47,7 @@ def small():
 
 
 def loaded_of(small):
-    from shared.training import Loaded
+    from shared.loaded import Loaded
 
     return Loaded(*small)
 

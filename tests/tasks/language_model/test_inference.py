@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from shared.errors import UserError
+from shared.loaded import Loaded
 from shared.runs import read_tensors, write_tensors
-from shared.training import Loaded
 from tasks.language_model import inference
 from tasks.language_model.adapt import stream_nats
 from tasks.language_model.continuations import text_before

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from shared.ctc import BLANK
+from shared.labels import BLANK
 from tasks.phoneme_recognizer.lattice import Lattice, Said
 
 WORDS = [[(1, 2), (3,)], [(2, 2)], [(1,), (2, 1), (3, 3)]]

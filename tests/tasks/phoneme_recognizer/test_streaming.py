@@ -10,7 +10,7 @@ import pytest
 
 from shared.audio import Headerless, resampled
 from shared.errors import UserError
-from shared.training import Loaded
+from shared.loaded import Loaded
 from tasks.phoneme_recognizer.config import Config
 from tasks.phoneme_recognizer.model import build_model, measure_bands
 from tasks.phoneme_recognizer.streaming import StreamRecognizer, listen

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from shared.errors import UserError
+from shared.loaded import Loaded
 from shared.runs import write_json
-from shared.training import Loaded
 from shared.vocabulary import SubwordVocabulary, WordVocabulary
 from tasks.translator import inference
 from tasks.translator.config import SCENES

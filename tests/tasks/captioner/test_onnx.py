@@ -1,0 +1,103 @@
+"""The captioner on onnxruntime: the captions of Keras, without Keras."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.errors import UserError
+from shared.onnx.runtime import OnnxFunction
+from tasks.captioner.caption import main
+from tasks.captioner.export import export
+from tasks.captioner.inference import ImageCaptioner
+from tests.tasks.captioner.conftest import odd_images, picture
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name, content in odd_images().items():
+        (tmp_path / name).write_bytes(content)
+    return [str(path) for path in sorted(tmp_path.iterdir())]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def rounded(text: str) -> list:
+    """JSON objects, one a line."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def is_close(a: object, b: object) -> bool:
+    """Whether two JSON values are equal, numbers within 1e-4 and what rounding to 4 digits adds."""
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= 2.1e-4
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(is_close(value, b[name]) for name, value in a.items())
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(is_close, a, b))
+    return a == b
+
+
+PROGRAM = """
+import sys
+import shared
+sys.modules |= dict.fromkeys(("keras", "tensorflow", "jax", "onnx"))  # none can be imported
+import shared.runs
+from pathlib import Path
+shared.runs.ROOT = Path(sys.argv[1])
+from tasks.captioner.caption import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_captions_are_those_of_keras(trained, files, capsys):
+    arguments = [*files, "--json", "--n-best", "2", "--model", "tiny"]
+    assert main(arguments) == 0
+    expected = rounded(capsys.readouterr().out)
+    assert main([*arguments, "--runtime", "onnx"]) == 0  # converts
+    output = capsys.readouterr()
+    assert output.err == "converting tiny for onnxruntime, once ...\n"
+    assert is_close(rounded(output.out), expected)
+    saved_models = trained.run.path.parent.parent
+    command = [sys.executable, "-c", PROGRAM, str(saved_models), *arguments, "--runtime", "onnx"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", output.out)
+
+
+def test_attention_is_that_of_keras(captioner):
+    light = ImageCaptioner.load("tiny", runtime="onnx")
+    for ours, theirs in zip(light([picture()])[0], captioner([picture()])[0], strict=True):
+        assert ours.tokens == theirs.tokens
+        np.testing.assert_allclose(ours.attention, theirs.attention, atol=1e-4)
+        np.testing.assert_allclose(ours.sentinel, theirs.sentinel, atol=1e-4)
+
+
+def test_regions_need_keras(files):
+    assert main([files[0], "--regions", "a.png", "--runtime", "onnx"]) == 2
+
+
+def test_an_export_has_all_that_a_client_needs(trained, captioner):
+    folder = export("tiny", beam=2, format="onnx")
+    assert folder == trained.run.path / "onnx"
+    names = ["calibration.json", "caption.onnx", "config.json", "vocabulary.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    function = OnnxFunction((folder / "caption.onnx").read_bytes())
+    found = function.predict_on_batch(np.zeros((3, 32, 32, 3), np.float32))
+    assert found["token_ids"].shape == (3, 2, 21)
+    assert found["extras"].shape == (3, 2, 21, 4 * 4 + 1)
+
+
+def test_a_missing_package_is_named(monkeypatch, trained):
+    monkeypatch.setattr("shared.onnx.is_installed", lambda package: package != "onnxruntime")
+    with pytest.raises(UserError, match=r"needs onnxruntime, which is not installed; run pip install -e '.\[onnx\]'"):
+        ImageCaptioner.load("tiny", runtime="onnx")
