@@ -1,8 +1,11 @@
 """Exports a trained causal model, or a classifier (`classifier_export.py`), as a SavedModel for text.
 
     python -m tasks.language_model.export [RUN]
+    python -m tasks.language_model.export [RUN] --format onnx
 
-Endpoints of a causal model, all for any batch size:
+With --format onnx, `score.onnx`, `read.onnx` and `sample.onnx` of a causal model take tokens as indices of the
+vocabulary, and states; `fill.onnx` is that of one which reads both ways. Endpoints of a causal model in a
+SavedModel, all for any batch size:
 
     serving_default  text (batch,) string
                      -> log_prob and error, as of score
@@ -37,6 +40,8 @@ from shared import commands
 from shared.bounds import Bounds, bounds_of
 from shared.cli import command
 from shared.errors import UserError
+from shared.onnx import ExportFormat
+from shared.runs import Run
 from tasks.language_model.config import Config, find_run
 
 if TYPE_CHECKING:
@@ -54,20 +59,24 @@ MAX_TOKENS = Bounds(0, 100_000)  # of a row
 SEED = Bounds(0, 2**31 - 1)  # of int32
 
 
-def export(model: str | None = None, beam: int | None = None) -> Path:
-    """Exports a run or folder; returns the folder of the SavedModel.
+def export(model: str | None = None, beam: int | None = None, format: ExportFormat = "savedmodel") -> Path:
+    """Exports a run or folder; returns the folder that was written.
 
     Raises:
-        UserError: a beam is given.
+        UserError: a beam is given, or ONNX is wanted of a classifier.
         RunError: there is no such run, or its files do not fit together.
-        ParityError: the SavedModel and the Python model differ.
+        ParityError: what is exported and the Python model differ.
     """
     if beam is not None:
         raise UserError(f"--beam {beam}: no beam was expected, because a language model samples and does not search")
     if model is not None and (run := find_run(model, reads=None)).read_config(Config).reads == "for a label":
         from tasks.language_model.classifier_export import export_classifier
 
+        if format == "onnx":
+            raise UserError(f"--format onnx: {run.path} is a classifier, which is exported as a SavedModel alone")
         return export_classifier(run)
+    if format == "onnx":
+        return _export_onnx(find_run(model, reads=None) if model is not None else find_run())
     run = find_run(model)
     from shared.export import write_saved_model
     from shared.text_in_graph import text_table
@@ -76,6 +85,19 @@ def export(model: str | None = None, beam: int | None = None) -> Path:
     loaded = load_model(run)
     table = text_table(loaded.vocabulary)
     return write_saved_model(run, loaded.model, endpoints(loaded, table), parity_check(loaded), table.resources)
+
+
+def _export_onnx(run: Run) -> Path:
+    """Writes what reads and continues texts, or fills blanks if the model reads both ways."""
+    from shared.onnx.files import write_onnx
+    from tasks.language_model.model import BlankPredictor, PromptReader, TextReader, TokenSampler, load_model
+
+    config, vocabulary, model = load_model(run)
+    if config.reads != "forwards":
+        return write_onnx(run, {"fill": BlankPredictor(model)})
+    never = [vocabulary.pad_id, vocabulary.start_id, vocabulary.unknown_id]
+    sampler = TokenSampler(model, never)
+    return write_onnx(run, {"score": TextReader(model), "read": PromptReader(model), "sample": sampler})
 
 
 def endpoints(loaded: "Loaded", table: "TextTable") -> "dict[str, Endpoint]":

@@ -279,6 +279,9 @@ class PromptReader(WordFunction):
 
     shortest: ClassVar = {"token_ids": 8}
 
+    def examples(self):
+        return [{**texts, "states": states} for texts, states in example_texts(self.model)]
+
     def call(self, inputs, training=False):
         """`token_ids`, their `lengths` `(batch,)` and `states` -> states."""
         return self.model.outputs(inputs["token_ids"], inputs["states"], training, _real(inputs))[2]
@@ -289,6 +292,12 @@ class TextReader(WordFunction):
 
     max_rows = 128
     shortest: ClassVar = {"token_ids": 8, "target_ids": 8}
+
+    def examples(self):
+        return [
+            {**texts, "target_ids": texts["token_ids"][:, ::-1].copy(), "states": states}
+            for texts, states in example_texts(self.model)
+        ]
 
     def call(self, inputs, training=False):
         """`token_ids`, `target_ids`, `lengths` `(batch,)`, `states` -> -log p of each target in nats, and states."""
@@ -301,10 +310,36 @@ class BlankPredictor(WordFunction):
 
     shortest: ClassVar = {"token_ids": 16, "blank_indices": 4}
 
+    def examples(self):
+        return [
+            {**texts, "blank_indices": np.array([[1, 3], [2, 1]], np.int32)[: len(texts["lengths"])]}
+            for texts in _example_tokens(self.model)
+        ]
+
     def call(self, inputs, training=False):
         """`token_ids`, `blank_indices` `(batch, blanks)`, `lengths` `(batch,)` -> logits `(batch, blanks, vocab)`."""
         outputs = self.model.outputs(inputs["token_ids"], inputs["blank_indices"], training, _real(inputs))
         return self.model.logits(outputs)
+
+
+def _example_tokens(model: Any) -> list[dict[str, np.ndarray]]:
+    """Random `token_ids` and their `lengths`, in batches of two sizes."""
+    rng = np.random.default_rng(0)
+    return [
+        {
+            "token_ids": rng.integers(Vocabulary.unknown_id, model.vocabulary_size, (len(lengths), 7)).astype(np.int32),
+            "lengths": np.array(lengths, np.int32),
+        }
+        for lengths in ((7, 5), (6,))
+    ]
+
+
+def example_texts(model: Any) -> list[tuple[dict[str, np.ndarray], list[np.ndarray]]]:
+    """The same, and the state before each."""
+    return [
+        (texts, [np.asarray(state) for state in model.initial_state(len(texts["lengths"]))])
+        for texts in _example_tokens(model)
+    ]
 
 
 def _real(inputs):
@@ -334,6 +369,20 @@ class TokenSampler(WordFunction):
     def __init__(self, model: LanguageModel, forbidden_ids: Sequence[int], **kwargs):
         super().__init__(model, **kwargs)
         self.is_forbidden = np.isin(np.arange(model.vocabulary_size), forbidden_ids)
+
+    def examples(self):
+        sampling = {"temperature": np.float32(0.7), "top_k": np.int32(5)}
+        sampling |= {"top_p": np.float32(0.9), "min_p": np.float32(0.01)}
+        uniform = np.array([[0.3], [0.8]], np.float32)
+        return [
+            {
+                "token_ids": texts["token_ids"][:, :1],
+                "states": states,
+                "uniform": uniform[: len(states[0])],
+                "sampling": sampling,
+            }
+            for texts, states in example_texts(self.model)
+        ]
 
     def call(self, inputs, training=False):
         """Sampled ids `(batch,)`, their log-probabilities under the model `(batch,)`, and the new states.

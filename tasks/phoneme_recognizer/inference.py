@@ -113,7 +113,8 @@ class SoundRecognizer:
         n_best: int = 1,
         functions: "Callable[[str], OnnxFunction] | None" = None,
     ):
-        self.config, self.vocabulary, self.model = loaded
+        self.config, self.vocabulary = loaded.config, loaded.vocabulary
+        self.model: Any = loaded.model
         self.beam, self.n_best, self.ngrams = max(beam, n_best if n_best > 1 else 0), n_best, ngrams
         self._functions: Callable[[str], Any] = functions or self._on_keras
 

@@ -2,8 +2,11 @@
 
     python -m tasks.translator.export [RUN] [--beam 5]
     python -m tasks.translator.export --from en --to fr     # the released model of the direction
+    python -m tasks.translator.export [RUN] --format onnx
 
-Endpoints, all for any batch size:
+With --format onnx, `translate.onnx` takes tokens of sentences and `score.onnx` those of pairs, as indices of the
+vocabularies, int32 (batch, time), each sentence with its end token. Endpoints of the SavedModel, all for any batch
+size:
 
     serving_default  text (batch,) string
                      -> text, log_prob and error, as of translate
@@ -33,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import commands
 from shared.cli import command
+from shared.onnx import ExportFormat
 from tasks.translator.config import find_run
 from tasks.translator.options import DirectedExportOptions
 
@@ -49,10 +53,10 @@ EXAMPLES = (
 )  # fmt: skip
 
 
-def export(model: str | None = None, beam: int | None = None) -> Path:
-    """Exports a run or folder; returns the folder of the SavedModel.
+def export(model: str | None = None, beam: int | None = None, format: ExportFormat = "savedmodel") -> Path:
+    """Exports a run or folder; returns the folder that was written.
 
-    Raises RunError if the run is missing or damaged, ParityError if the SavedModel and the Python model differ.
+    Raises RunError if the run is missing or damaged, ParityError if what is exported and the Python model differ.
     """
     run = find_run(model)
     from shared.export import write_saved_model
@@ -61,6 +65,10 @@ def export(model: str | None = None, beam: int | None = None) -> Path:
 
     translator = Translator.load(str(run.path), beam=beam, as_is=True)
     scorer = PairScorer(translator.loaded[0])
+    if format == "onnx":
+        from shared.onnx.files import write_onnx
+
+        return write_onnx(run, {"translate": translator.search, "score": scorer.scoring})
     tables, composition = [text_table(vocabulary) for vocabulary in translator.vocabulary], Composition()
     resources = [resource for part in (*tables, composition) for resource in part.resources]
     functions, check = endpoints(translator, scorer, tables, composition), parity_check(translator, scorer)

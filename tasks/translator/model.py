@@ -286,6 +286,13 @@ def copied_indices(hypotheses: Hypotheses, source_ids: Any) -> Any:
     return ops.where(is_copied & (ops.max(attention, axis=-1) > 0), source, -1)
 
 
+def example_sentences(model: EncoderDecoder) -> list[dict[str, Any]]:
+    """Inputs of random tokens, in batches of two sizes, with sentences of different lengths."""
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(Vocabulary.unknown_id, model.source_size, (3, 9)).tolist()
+    return [{"source_ids": source_batch(batch)} for batch in ([tokens[0], tokens[1][:4]], [tokens[2][:6]])]
+
+
 class SearchModel(AnySize):
     """`translate` for batches of any size, with the settings of `config`."""
 
@@ -296,6 +303,9 @@ class SearchModel(AnySize):
         self.models, self.config = list(models), config
         most = MAX_SCORES // (config.beam * models[0].target_size)
         self.max_rows = 1 << max(0, min(7, most.bit_length() - 1))
+
+    def examples(self) -> list[dict[str, Any]]:
+        return example_sentences(self.models[0])
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """`source_ids` `(batch, source)` -> the fields of `Hypotheses`, and `copied`, see `copied_indices`."""
@@ -312,6 +322,14 @@ class ScoringModel(AnySize):
     def __init__(self, model: EncoderDecoder):
         super().__init__()
         self.model = model
+
+    def examples(self) -> list[dict[str, Any]]:
+        rng, examples = np.random.default_rng(1), []
+        for sources in example_sentences(self.model):
+            rows = len(sources["source_ids"])
+            tokens = rng.integers(Vocabulary.unknown_id, self.model.target_size, (rows, 5)).tolist()
+            examples.append({**sources, "target_ids": source_batch([row[: 5 - i] for i, row in enumerate(tokens)])})
+        return examples
 
     def call(self, inputs: dict[str, Any]) -> tuple[Any, Any]:
         """Log-probability of each token `(batch, target)`, 0 for padding; attention `(batch, target, source)`.

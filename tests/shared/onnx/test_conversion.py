@@ -1,5 +1,7 @@
 """Functions of TensorFlow and their ONNX files give the same results, on batches and lengths other than the first."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from shared.onnx.graph import OPSET, ConversionError, Graph
 from shared.onnx.runtime import OnnxFunction
 from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
 
-ops = keras.ops
+ops: Any = keras.ops  # Keras declares no result types for its operations
 
 
 class Function(AnySize):
