@@ -171,6 +171,26 @@ def selection_of_rows():
     np.testing.assert_array_equal(rows, [[1, 2], [-3, -4]])
 
 
+def graph_of_a_function():
+    """That of the body of a loop, with the shapes of its inputs."""
+
+    def call(x):
+        return tf.while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, y + x), (0, x))[1]
+
+    compiled = tf.function(call, [tf.TensorSpec([None, 2])], autograph=False).get_concrete_function()
+    (loop,) = (op for op in compiled.graph.get_operations() if op.type == "StatelessWhile")
+    body = loop.graph._get_function(loop.get_attr("body").name).graph
+    assert [tensor.shape.rank for tensor in body.inputs] == [0, 0, 0, 2, 2]
+    assert [tensor.shape.rank for tensor in body.outputs] == [0, 0, 0, 2, 2]
+
+
+def operation_by_its_name():
+    """Its arguments are those of the operation's definition."""
+    op = tf.function(lambda x: x + 1, [tf.TensorSpec([], tf.int32)]).get_concrete_function().graph.get_operations()[-2]
+    names = [argument.name for argument in op.op_def.input_arg]
+    assert getattr(tf.raw_ops, op.type)(**dict.fromkeys(names, 2)) == 4
+
+
 def gradients_of_activations():
     half = tf.constant([0.5])
     np.testing.assert_array_equal(tf.raw_ops.SigmoidGrad(y=half, dy=half), [0.125])
@@ -259,7 +279,7 @@ LAYERS, ON_TENSORFLOW, PRODUCTS = (
     "shared/native/products.py",
 )
 ADAPT, COMPILED = "tasks/language_model/adapt.py", "shared/recurrent/compiled.py"
-CLASSIFIER = "tasks/language_model/classifier_training.py"
+CLASSIFIER, CONVERSION = "tasks/language_model/classifier_training.py", "shared/onnx/conversion.py"
 NAMES = [
     Name(
         "_model_variables_moving_average",
@@ -279,6 +299,8 @@ NAMES = [
     Name("variable.value", ("shared/export.py",), value_of_a_variable),
     Name("_get_control_flow_context", (COMPILED,), context_of_a_graph),
     Name("outer_graph", (COMPILED,), outer_graph_of_a_function),
+    Name("_get_function", (CONVERSION,), graph_of_a_function),
+    Name("tf.raw_ops", (CONVERSION,), operation_by_its_name),
     Name("raw_ops.Select", (ON_TENSORFLOW,), selection_of_rows),
     Name("raw_ops.SigmoidGrad", (ON_TENSORFLOW,), gradients_of_activations),
     Name("experimental_custom_gradients", ("shared/export.py",), option_of_a_saved_model),

@@ -218,3 +218,13 @@ def test_a_model_with_different_outputs_is_not_exported(trained, monkeypatch):
 def test_a_beam_is_refused():
     with pytest.raises(UserError, match="--beam 3: no beam was expected"):
         export("tiny", 3)
+
+
+def test_onnx_files_of_both_kinds_of_models(trained, bidirectional):
+    causal, filling = ({path.stem for path in export(name, format="onnx").glob("*.onnx")} for name in ("tiny", "fill"))
+    assert (causal, filling) == ({"score", "read", "sample"}, {"fill"})
+
+
+def test_a_classifier_is_no_onnx_file(classifier):
+    with pytest.raises(UserError, match="a classifier, which is exported as a SavedModel alone"):
+        export(str(classifier.run.path), format="onnx")

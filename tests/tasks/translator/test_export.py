@@ -177,3 +177,10 @@ def test_wrong_usage_is_one_line(trained, capsys):
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_onnx_files_are_checked_and_replace_earlier_ones(trained):
+    for _ in range(2):
+        folder = export("a-en-de", beam=3, format="onnx")
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"translate.onnx", "score.onnx", "config.json", "vocabulary.json"}

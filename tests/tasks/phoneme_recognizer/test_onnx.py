@@ -1,0 +1,86 @@
+"""The recognizer on onnxruntime: what Keras recognizes, without Keras."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from shared.audio import SAMPLE_RATE
+from tasks.phoneme_recognizer.export import example_sounds, export
+from tasks.phoneme_recognizer.inference import SoundRecognizer
+from tasks.phoneme_recognizer.recognize import main
+
+ROOT = Path(__file__).parents[3]
+
+PROGRAM = """
+import sys
+import shared
+sys.modules |= dict.fromkeys(("keras", "tensorflow", "jax", "onnx"))  # none can be imported
+import shared.runs
+from pathlib import Path
+shared.runs.ROOT = Path(sys.argv[1])
+from tasks.phoneme_recognizer.recognize import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def sounds() -> list[np.ndarray]:
+    return example_sounds()[:3]
+
+
+def assert_close(ours, theirs) -> None:
+    """Equal phones; times, probabilities and log-probabilities within 1e-4."""
+    for (mine, *_), (expected, *_) in zip(ours, theirs, strict=True):
+        assert [phone.phone for phone in mine.phones] == [phone.phone for phone in expected.phones]
+        values = [np.array([phone[1:] for phone in each.phones]).reshape(-1, 3) for each in (mine, expected)]
+        np.testing.assert_allclose(*values, atol=1e-4)
+        assert mine.log_prob == pytest.approx(expected.log_prob, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("options", [{"beam": 0}, {"beam": 4, "n_best": 2}])
+def test_recognitions_are_those_of_keras(trained, sounds, options):
+    light, whole = (SoundRecognizer.load("tiny", **options, runtime=runtime) for runtime in ("onnx", "keras"))
+    assert_close(light(sounds), whole(sounds))
+
+
+def test_alignments_and_posteriors_are_those_of_keras(trained, recognizer, sounds):
+    light = SoundRecognizer.load("tiny", runtime="onnx")
+    aligned = [[each.align(sounds[1], ["aa", "s", "m"])] for each in (light, recognizer)]
+    assert_close(*([found] for found in aligned))
+    np.testing.assert_allclose(light.posteriors(sounds[1]), recognizer.posteriors(sounds[1]), atol=1e-4)
+
+
+def test_the_command_needs_no_keras_the_second_time(trained, sounds, tmp_path, capsys):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, sounds[1], SAMPLE_RATE)
+    arguments = [str(path), "--json", "--model", "tiny", "--beam", "4", "--runtime", "onnx"]
+    assert main(arguments) == 0
+    expected = capsys.readouterr().out
+    command = [sys.executable, "-c", PROGRAM, str(trained.run.path.parent.parent), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", expected)
+    assert json.loads(expected)["sound"] == str(path)
+
+
+@pytest.mark.parametrize("option", [["--plot", "a.png"], ["--align", "a", "--score"]])
+def test_parts_that_run_on_keras_are_refused(option, capsys):
+    assert main(["a.wav", *option, "--runtime", "onnx"]) == 2
+    assert "--runtime keras was expected" in capsys.readouterr().err
+
+
+def test_an_export_has_a_file_for_each_function(trained):
+    folder = export("tiny", beam=2, format="onnx")
+    names = ["aligner.onnx", "config.json", "decoder.onnx", "posterior.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == names
