@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from shared import ctc
+from shared.labels import min_frames
 from shared.ngrams import NGrams
 from tests.backend import compiled, gradient
 
@@ -143,8 +144,8 @@ def test_alignment_is_the_most_probable_path():
 def test_labels_that_do_not_fit_have_no_probability():
     alignment = ctc.align(log_softmax(random_logits()), np.array([2, 2, 1]), LABELS, LABEL_LENGTHS)
     assert np.asarray(alignment.log_probs)[0] < ctc.LOG_ZERO / 2
-    assert ctc.min_frames([2, 2, 1]) == 4
-    assert ctc.min_frames([]) == 0
+    assert min_frames([2, 2, 1]) == 4
+    assert min_frames([]) == 0
 
 
 def test_the_probability_of_a_label_sums_over_the_paths_of_its_window():
