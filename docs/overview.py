@@ -13,7 +13,8 @@ from matplotlib.path import Path as Curve
 from PIL import Image
 
 from quatrain import ImageCaptioner, SoundRecognizer, TextScorer, Translator, read_image, read_sound
-from shared.features import FRAMES_PER_SECOND, log_mel
+from shared.features import log_mel
+from shared.frames import FRAMES_PER_SECOND
 
 FOLDER = Path(__file__).parent
 GERMAN, ENGLISH = "Auf der Wiese läuft ein brauner Hund.", "a brown dog is running on the grass"

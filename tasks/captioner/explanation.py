@@ -8,20 +8,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
 
 from shared.any_size import AnySize
-from shared.batching import pad
 from shared.decoding import Hypotheses, SearchTree, beam_search, beam_search_with_tree
 from shared.errors import UserError
-from shared.media import prepare
+from shared.media import prepared
+from shared.packing import pad
 from shared.search_trees import Node, read_tree
 from shared.vocabulary import Vocabulary
 from tasks.captioner.inference import Caption, ImageCaptioner, read_captions
-from tasks.captioner.model import Captioner, CaptionSearch, readable
+from tasks.captioner.model import Captioner, CaptionSearch
+from tasks.captioner.spelling import readable
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -76,7 +77,7 @@ class PrefixSearch(CaptionSearch):
     shortest: ClassVar = {"prefix_ids": 8}
 
     def __init__(self, captioner: ImageCaptioner, with_tree: bool):
-        super().__init__(captioner.loaded.model, None, captioner.search.config, captioner.vocabulary)
+        super().__init__(cast(Captioner, captioner.loaded.model), None, captioner.config, captioner.vocabulary)
         self.with_tree = with_tree
 
     def call(self, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -94,8 +95,11 @@ class CaptionExplainer:
 
     def __init__(self, captioner: ImageCaptioner):
         self.captioner, self.vocabulary = captioner, captioner.vocabulary
-        self.image_size, self.max_length = captioner.search.config.image_size, captioner.search.config.max_length
-        self.grids, self.next_words = GridFunction(captioner.encoder), NextWords(captioner.loaded.model)
+        self.image_size, self.max_length = captioner.config.image_size, captioner.config.max_length
+        self.grids, self.next_words = (
+            GridFunction(captioner.encoder),
+            NextWords(cast(Captioner, captioner.loaded.model)),
+        )
         self.search, self.search_of_many = (PrefixSearch(captioner, with_tree) for with_tree in (True, False))
 
     def __call__(self, image: np.ndarray, prefix: str = "") -> Explained:
@@ -143,7 +147,7 @@ class CaptionExplainer:
 
     def _grid(self, image: np.ndarray) -> np.ndarray:
         """`(1, rows, columns, channels)`."""
-        return self.grids.predict_on_batch(np.asarray(prepare(image[None], self.image_size)))
+        return self.grids.predict_on_batch(prepared(image, self.image_size)[None])
 
     @staticmethod
     def _padded(prefixes: Sequence[Sequence[int]]) -> np.ndarray:
@@ -152,7 +156,7 @@ class CaptionExplainer:
     def _captions(self, found: dict[str, Any], given: Sequence[Sequence[str]]) -> list[list[Caption]]:
         """The captions of each row of a search; words that were given are written so, known or not."""
         captioner = self.captioner
-        rows = read_captions(found, self.vocabulary, captioner.search.grid_shape, captioner.confidence)
+        rows = read_captions(found, self.vocabulary, captioner.config.grid, captioner.confidence)
 
         def written(caption: Caption, words: Sequence[str]) -> Caption:
             tokens = [*words, *caption.tokens[len(words) :]]

@@ -131,7 +131,7 @@ def endpoints(captioner: "ImageCaptioner", file: bytes, image: Any) -> "dict[str
     from tasks.captioner.confidence import log_odds
     from tasks.captioner.spelling import SPLIT_OFF
 
-    search, size, calibration = captioner.search, captioner.search.config.image_size, captioner.confidence
+    search, size, calibration = captioner.search, captioner.config.image_size, captioner.confidence
     words = tf.constant(["", "", "", *captioner.vocabulary.table[3:]])  # nothing for padding, start and end
 
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3])], autograph=False)  # once for all endpoints

@@ -103,13 +103,13 @@ class ServedCaptioner:
         from tasks.captioner.inference import ImageCaptioner
 
         self.run, self.captioner = run, ImageCaptioner.load(str(run.path))
-        self._captioners: dict[int, ImageCaptioner] = {self.captioner.search.config.beam: self.captioner}
+        self._captioners: dict[int, ImageCaptioner] = {self.captioner.config.beam: self.captioner}
         self._explainers: dict[int, CaptionExplainer] = {}
         self._finder: PhotoFinder | None = None
 
     def width(self, beam: int | None) -> int:
         """The width of a beam."""
-        return beam or self.captioner.search.config.beam
+        return beam or self.captioner.config.beam
 
     def captions(self, beam: int) -> "ImageCaptioner":
         """The captioner with this beam."""

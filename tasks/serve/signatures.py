@@ -65,7 +65,7 @@ def of_captioner(run: Run) -> dict[str, Exported]:
     captioner = ImageCaptioner.load(str(run.path))
     found = endpoints(captioner, b"", np.zeros((1, 1, 3), np.uint8))
     if has_finder(run):
-        config, vocabulary = captioner.search.config, captioner.vocabulary
+        config, vocabulary = captioner.config, captioner.vocabulary
         finder = PhotoFinder(load_finder(run, config, vocabulary), captioner.encoder, config, vocabulary)
         found |= EmbeddingEndpoints(finder).endpoints(b"")
     return found

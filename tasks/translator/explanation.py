@@ -15,9 +15,9 @@ import keras
 import numpy as np
 
 from shared.any_size import AnySize
-from shared.batching import pad
 from shared.decoding import Hypotheses, SearchTree, beam_search, beam_search_with_tree
 from shared.errors import UserError
+from shared.packing import pad
 from shared.search_trees import Node, read_tree
 from shared.vocabulary import Vocabulary
 from tasks.translator import kept

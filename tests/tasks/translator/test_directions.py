@@ -71,7 +71,7 @@ def test_other_commands_choose_the_model_of_the_direction(runs, monkeypatch, com
     name, reads_run = {
         "evaluate": ("shared.commands.evaluate", lambda options, run, *_, **__: _stop(found, run.path)),
         "score": ("tasks.translator.inference.PairScorer.load", lambda path: _stop(found, path)),
-        "export": ("tasks.translator.export.export", lambda path, beam: _stop(found, path)),
+        "export": ("tasks.translator.export.export", lambda path, *_: _stop(found, path)),
     }[command]
     monkeypatch.setattr(name, reads_run)
     arguments = ["one", "un"] if command == "score" else []
