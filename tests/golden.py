@@ -54,7 +54,8 @@ def translator() -> dict[str, Any]:
     from tasks.translator.inference import PairScorer, Translator
 
     outputs: dict[str, Any] = {}
-    for name, sentences in (("multi30k-de-en", GERMAN), ("multi30k-en-de", ENGLISH), ("multi30k-en-fr", ENGLISH)):
+    models = {"multi30k-de-en": GERMAN, "multi30k-en-de": ENGLISH, "multi30k-en-fr": ENGLISH, "everyday-de-en": GERMAN}
+    for name, sentences in models.items():
         outputs[name] = [
             [
                 {
