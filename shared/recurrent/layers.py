@@ -13,7 +13,7 @@ depends on backend, device and options; `implementation` says it:
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -49,6 +49,7 @@ class Fused(keras.layers.Layer):
     return_sequences: Any
     zero_output_for_mask: Any
     backward_seed = 0  # added to the seed of the weight drop of a layer that goes backwards
+    _all_states: ClassVar[dict[str, bool]] = {}  # the option with which a kernel returns all states of every step
 
     def __init__(self, *args, weight_drop: float = 0.0, **kwargs):
         parent: Any = super()
@@ -133,6 +134,23 @@ class Fused(keras.layers.Layer):
         kernels, options = self._kernels(training)
         recurrent_kernel = self._recurrent_kernel(training)
         return self._sequence(kernels, sequences, initial_state, mask, recurrent_kernel, **options)
+
+    def every_state(self, sequences: Any, initial_state: Any) -> list[Any]:
+        """The states after each step in inference, each `(batch, time, units)`: h, and of an LSTM c.
+
+        Args:
+            sequences: `(batch, time, features)`.
+            initial_state: those before the first step, each `(batch, units)`.
+
+        Raises:
+            ValueError: no kernel computes a layer with its options.
+        """
+        from shared.recurrent import kernels
+
+        if self._keras_only:
+            raise ValueError(f"a layer that the kernels compute was expected. Received: {self._keras_only}")
+        options = {"backwards": self.go_backwards, "keep": False, **self._all_states}
+        return self._sequence(kernels, sequences, initial_state, None, self.cell.recurrent_kernel, **options)
 
     def _recurrent_kernel(self, training: bool) -> Any:
         """The recurrent kernel, `(units, gates * units)`: the cell's variable; a tensor if weight drop is applied."""
@@ -235,6 +253,8 @@ class LSTM(Fused, keras.layers.LSTM):
         ValueError: `return_cells` without `return_sequences`, or with `unroll`.
     """
 
+    _all_states: ClassVar = {"every_cell": True}
+
     def __init__(self, units: int, *, return_cells: bool = False, **kwargs):
         super().__init__(units, **kwargs)
         if return_cells and not self.return_sequences:
@@ -249,7 +269,7 @@ class LSTM(Fused, keras.layers.LSTM):
 
     def _sequence(self, kernels, inputs, state, mask, recurrent_kernel, **options):
         cell: Any = self.cell
-        options["every_cell"] = self.return_cells
+        options.setdefault("every_cell", self.return_cells)
         hiddens, cells = kernels.lstm(inputs, cell.kernel, cell.bias, *state, mask, recurrent_kernel, **options)
         return [hiddens, ops.cast(cells, hiddens.dtype)]
 
