@@ -391,6 +391,28 @@ SST2 = replace(
     patience=10,
 )
 
+# Three cells that are compared letter by letter, on the page of `quatrain serve` for one: the same text, width and
+# recipe, so that they differ in the cell alone. No dropout, since an epoch is all that they read; gradients reach back
+# 100 letters, farther than a sentence. Characters that are rarer than one in 50,000 are spelt in bytes.
+LETTERS = replace(
+    PYTHON_MANUAL,
+    corpus="english_text",
+    vocabulary="characters",
+    min_count=200,
+    units=128,
+    embedding_units=32,
+    tied=False,
+    embedding_dropout=0.0,
+    input_dropout=0.0,
+    layer_dropout=0.0,
+    output_dropout=0.0,
+    batch_size=64,
+    sequence_length=100,
+    epochs=1,
+    learning_rate=5e-3,
+    warmup_steps=100,
+)
+
 PRESETS = {
     "python_manual": PYTHON_MANUAL,
     "penn_treebank": PENN_TREEBANK,
@@ -413,4 +435,7 @@ PRESETS = {
     "awd": AWD,
     # Their cell (Melis et al. 2020) in the recipe of penn_treebank; they train 24 M parameters for 1,000 epochs.
     "mogrifier": replace(PENN_TREEBANK, cell="mogrifier_lstm", weight_drop=0.0),
+    "letters_simple_rnn": replace(LETTERS, cell="simple_rnn"),
+    "letters_gru": replace(LETTERS, cell="gru"),
+    "letters_lstm": replace(LETTERS, cell="lstm"),
 }
