@@ -127,6 +127,16 @@ class Synthesizer:
 
     def synthesize(self, request: Request) -> Speech:
         """Synthesize a text; raises CorpusError for an unknown voice and for a phoneme that is not in `PHONES`."""
+        self._speak(request)
+        return align_phones(np.concatenate(self._pieces), self._events, self._rate)
+
+    def say(self, request: Request) -> np.ndarray:
+        """The samples alone, int16 `(samples,)` at SAMPLE_RATE, in any language; raises CorpusError as `synthesize`."""
+        self._speak(request)
+        samples = np.concatenate([np.zeros(0, np.int16), *self._pieces])
+        return as_int16(resampled(samples.astype(np.float32) / 32_768, self._rate))
+
+    def _speak(self, request: Request) -> None:
         if self._engine.espeak_SetVoiceByName(request.voice.encode()):
             raise CorpusError(f"espeak-ng has no voice {request.voice}")
         for parameter, value in ((_RATE, request.rate), (_PITCH, request.pitch), (_RANGE, request.range)):
@@ -136,7 +146,6 @@ class Synthesizer:
         text = request.text.encode()
         self._engine.espeak_Synth(text, len(text) + 1, 0, 0, 0, _UTF8, None, None)
         self._engine.espeak_Synchronize()
-        return align_phones(np.concatenate(self._pieces), self._events, self._rate)
 
 
 def check_engine() -> None:

@@ -31,8 +31,9 @@ Temperature = Annotated[float, Bounds(0.001, 1000)]
 TopK = Annotated[int, Bounds(0, MAX_VOCABULARY)]
 TopP = Annotated[float, Bounds(0, 1, above=True)]
 MinP = Fraction
+LETTERS_RUNS = ("letters_lstm", "letters_gru", "letters_simple_rnn")  # models of one layer, for the tab Inside
 RELEASED: dict[Reads, tuple[str, ...]] = {  # the default of --model: the first of them that there is
-    "forwards": ("english", "wikitext2"),
+    "forwards": ("english", "wikitext2", *LETTERS_RUNS),
     "both ways": ("wikitext2_fill",),
     "for a label": ("sst2",),
 }
@@ -176,6 +177,11 @@ class Config(Recipe):
         for name in CAUSAL:
             if getattr(self, name):
                 raise UserError(f"reads both ways does not support {name} {getattr(self, name)}")
+
+    @property
+    def has_one_layer(self) -> bool:
+        """Whether it is a causal model of one layer with a cell of Keras, which `inside.py` can look into."""
+        return self.reads == "forwards" and self.num_layers == 1 and self.cell in ("simple_rnn", "lstm", "gru")
 
     @property
     def widths(self) -> list[int]:
@@ -391,15 +397,15 @@ SST2 = replace(
     patience=10,
 )
 
-# Three cells that are compared letter by letter, on the page of `quatrain serve` for one: the same text, width and
-# recipe, so that they differ in the cell alone. No dropout, since an epoch is all that they read; gradients reach back
-# 100 letters, farther than a sentence. Characters that are rarer than one in 50,000 are spelt in bytes.
+# Three cells that are compared letter by letter, in the tab Inside of `quatrain serve`: the same text, width, recipe,
+# so that they differ in the cell alone. 64 units are few enough to look at each; no dropout, since an epoch is all that
+# they read; gradients reach back 100 letters, farther than a sentence. Rarer characters are spelt in bytes.
 LETTERS = replace(
     PYTHON_MANUAL,
     corpus="english_text",
     vocabulary="characters",
     min_count=200,
-    units=128,
+    units=64,
     embedding_units=32,
     tied=False,
     embedding_dropout=0.0,

@@ -1,12 +1,12 @@
 """What a causal model with one recurrent layer computes at each token of a text, and how far back it learns from it.
 
-    inside = Inside(load_model(find_run("letters_lstm")))
-    seen = inside(["the cat sat"])[0]
-    seen.values.gates["f"]          # (time, units): the forget gate at each step
-    seen.reach.inputs[7]            # log10 of the gradients of the loss of step 7 for the token that each step reads
+inside = Inside(load_model(find_run("letters_lstm")))
+seen = inside(["the cat sat"])[0]
+seen.values.gates["f"]          # (time, units): the forget gate at each step
+seen.reach.inputs[7]            # log10 of the gradients of the loss of step 7 for the token that each step reads
 
-    read      </s>   _   t   h   e        one step each; a text begins after the end of another one
-    predict   _      t   h   e   </s>
+read      </s>   _   t   h   e        one step each; a text begins after the end of another one
+predict   _      t   h   e   </s>
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,6 @@ import numpy as np
 from shared.batching import pad
 from shared.recurrent.gates import Trace, trace
 from shared.recurrent.reach import Reach, reach
-from shared.recurrent.stack import CELLS
 from shared.runs import Run
 from shared.training import Loaded
 from tasks.language_model.config import Config
@@ -63,7 +62,8 @@ class InsideReader(WordFunction):
         probabilities = ops.softmax(ops.cast(model.logits(values.states["h"]), "float32"))
         targets = ops.one_hot(inputs["target_ids"], model.vocabulary_size)
         nats = -ops.log(ops.sum(probabilities * targets, axis=-1) + 1e-30)
-        softmax_weights = model.embedding.embeddings if model.projection is None else ops.transpose(model.projection.kernel)
+        tied = model.projection is None
+        softmax_weights = model.embedding.embeddings if tied else ops.transpose(model.projection.kernel)
         d_outputs = ops.matmul(probabilities - targets, softmax_weights)
         best = ops.top_k(probabilities, min(GUESSES, model.vocabulary_size))
         return values, nats, d_outputs, best[1], best[0]
@@ -73,13 +73,14 @@ class Inside:
     """Looks inside a model while it reads texts.
 
     Args:
-        loaded: a model that `can_look_inside` allows.
+        loaded: a model whose configuration `has_one_layer`.
     """
 
     def __init__(self, loaded: Loaded[Config, Any, LanguageModel]):
         self.config, self.vocabulary, self.model = loaded
         self.layer: Any = self.model.stack.layers[0]
         self.reader = InsideReader(self.model)
+        self(["a"])  # compiles
 
     @classmethod
     def load(cls, run: Run) -> "Inside":
@@ -88,41 +89,41 @@ class Inside:
 
     @classmethod
     def load_untrained(cls, run: Run) -> "Inside":
-        """Of a model with the sizes of a run, and weights as they are before training."""
+        """Of a model with the sizes of a run, and weights as they are before a training."""
         config, vocabulary, _ = load_model(run)
         keras.utils.set_random_seed(config.seed)
         return cls(Loaded(config, vocabulary, build_model(config, vocabulary)))
 
+    def count_steps(self, text: str) -> int:
+        """The number of steps in which a text is read."""
+        return len(self.vocabulary.encode(text)) + 1
+
     def __call__(self, texts: Sequence[str]) -> list[Seen]:
         """What is seen for each text."""
-        end, table = self.vocabulary.end_id, self.vocabulary.table
+        if not texts:
+            return []
+        end = self.vocabulary.end_id
         ids = [self.vocabulary.encode(text) for text in texts]
-        inputs = {"token_ids": pad([[end, *of_text] for of_text in ids])}
-        inputs["target_ids"] = pad([[*of_text, end] for of_text in ids])
+        inputs = {
+            "token_ids": pad([[end, *of_text] for of_text in ids]),
+            "target_ids": pad([[*of_text, end] for of_text in ids]),
+        }
         outputs = self.reader.predict_on_batch(inputs)
-        seen = []
-        for row, of_text in enumerate(ids):
-            time = len(of_text) + 1
-            parts = keras.tree.map_structure(lambda x, row=row, time=time: x[row, :time], outputs)
-            values, nats, d_outputs, guess_ids, guess_probabilities = parts
-            guesses = [
+        return [self._seen(of_text, outputs, row) for row, of_text in enumerate(ids)]
+
+    def _seen(self, ids: list[int], outputs: Any, row: int) -> Seen:
+        """What is seen of the text in a row of the reader's outputs."""
+        end, table, time = self.vocabulary.end_id, self.vocabulary.table, len(ids) + 1
+        of_row: Any = keras.tree.map_structure(lambda x: x[row, :time], outputs)
+        values, nats, d_outputs, guess_ids, probabilities = of_row
+        return Seen(
+            read=[table[index] for index in (end, *ids)],
+            predicted=[table[index] for index in (*ids, end)],
+            nats=nats,
+            guesses=[
                 [(table[index], float(p)) for index, p in zip(*step, strict=True)]
-                for step in zip(guess_ids, guess_probabilities, strict=True)
-            ]
-            read, predicted = ([table[index] for index in x] for x in ([end, *of_text], [*of_text, end]))
-            seen.append(
-                Seen(
-                    read=read,
-                    predicted=predicted,
-                    nats=nats,
-                    guesses=guesses,
-                    values=values,
-                    reach=reach(self.layer, values, d_outputs),
-                )
-            )
-        return seen
-
-
-def can_look_inside(config: Config) -> bool:
-    """Whether a model of this configuration is causal, of one layer with a cell whose equations are known."""
-    return config.reads == "forwards" and config.num_layers == 1 and config.cell in CELLS
+                for step in zip(guess_ids, probabilities, strict=True)
+            ],
+            values=values,
+            reach=reach(self.layer, values, d_outputs),
+        )

@@ -11,6 +11,8 @@ MODULES: tuple[str, ...] = (
     "translations",
     "recognitions",
     "texts",
+    "inside",
+    "speech",
 )  # of tasks.serve, in the order of the description of the API
 
 
