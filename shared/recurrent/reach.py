@@ -6,10 +6,12 @@ every t >= k, as the rows of a matrix. Rows are scaled to norm 1 at each step an
 gradient that has vanished is below the least float32.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from shared.recurrent.gates import Trace
 from shared.recurrent.layers import GRU, LSTM, SimpleRNN
@@ -37,6 +39,17 @@ def reach(layer: SimpleRNN | LSTM | GRU, values: Trace, d_outputs: np.ndarray) -
         values: its `trace` of one sequence, as NumPy arrays `(time, units)`.
         d_outputs: dL_t/dh_t for the loss that each step's output has, float32 `(time, units)`.
     """
+    with _blas().limit(limits=1):  # for products this small, threads wait for each other longer than they compute
+        return _reach(layer, values, d_outputs)
+
+
+@functools.cache
+def _blas() -> Any:
+    """What sets the number of threads of NumPy's products."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _reach(layer: SimpleRNN | LSTM | GRU, values: Trace, d_outputs: np.ndarray) -> Reach:
     step = _step_of(layer)
     time, units = d_outputs.shape
     kernel = np.asarray(layer.cell.kernel).T

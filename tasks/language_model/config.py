@@ -398,24 +398,25 @@ SST2 = replace(
 )
 
 # Three cells that are compared letter by letter, in the tab Inside of `quatrain serve`: the same text, width, recipe,
-# so that they differ in the cell alone. 64 units are few enough to look at each; no dropout, since an epoch is all that
-# they read; gradients reach back 100 letters, farther than a sentence. Rarer characters are spelt in bytes.
+# so that they differ in the cell alone. 128 units are few enough to look at each; no dropout, since an epoch is all
+# that they read; small batches, for more steps in it; gradients reach back 100 letters, farther than a sentence. Rarer
+# characters are spelt in bytes.
 LETTERS = replace(
     PYTHON_MANUAL,
     corpus="english_text",
     vocabulary="characters",
     min_count=200,
-    units=64,
+    units=128,
     embedding_units=32,
     tied=False,
     embedding_dropout=0.0,
     input_dropout=0.0,
     layer_dropout=0.0,
     output_dropout=0.0,
-    batch_size=64,
+    batch_size=32,
     sequence_length=100,
     epochs=1,
-    learning_rate=5e-3,
+    learning_rate=3e-3,
     warmup_steps=100,
 )
 
