@@ -169,8 +169,8 @@ export class Maps {
     const body = event.target.closest?.(".map-body");
     let unit = this.unit, line = this.line;
     if (body) {
-      const place = body.getBoundingClientRect();
-      const row = Math.floor(((event.clientY - place.top) / place.height) * this.order.length);
+      const inside = body.getBoundingClientRect();
+      const row = Math.floor(((event.clientY - inside.top) / inside.height) * this.order.length);
       unit = this.order[Math.max(0, Math.min(this.order.length - 1, row))];
       line = body.parentElement.dataset.line;
     }
