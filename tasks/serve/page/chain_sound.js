@@ -36,7 +36,7 @@ let context; // a browser allows sound only after a click, so it is made then
 export class Sound {
   constructor(b64, seconds) {
     Object.assign(this, { samples: samplesOf(b64), seconds, phones: [] });
-    this.cursor = svg("line", { class: "cursor", y1: 0, y2: HEIGHT, x1: 0, x2: 0 });
+    this.cursor = svg("line", { class: "cursor", y1: 0, y2: HEIGHT, x1: -9, x2: -9 });
     this.button = h("button", { class: "action", type: "button", onclick: () => (this.source ? this.stop() : this.play(0, seconds)) }, "Play");
     const wave = svg("svg", { viewBox: `0 0 ${POINTS} ${HEIGHT}`, preserveAspectRatio: "none", class: "wave", "aria-hidden": "true" },
       svg("path", { d: outline(this.samples) }), this.cursor);

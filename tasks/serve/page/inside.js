@@ -56,7 +56,8 @@ export async function mount(panel, state) {
   const order = segments("Units", [["slow first", "slow"], ["as stored", "stored"]], () => state.get("order", "slow"), (value) => { state.set({ order: value === "slow" ? null : value }); showCell(cell()); });
   const idea = h("p", { class: "muted idea" });
   const where = h("p", { class: "where figures", "aria-live": "off" });
-  const unitText = h("p", { class: "letters unit-text" });
+  const unitText = h("p", { class: "letters" });
+  const unitTitle = h("p", { class: "small muted" });
   const guesses = names.map((name) => new GuessCard(CELLS[name], COLOURS[name], choose));
   const reaches = names.map((name) => new ReachCard(CELLS[name], COLOURS[name], choose));
   const stage = h("div", { class: "stack inside-stage", hidden: true },
@@ -64,12 +65,11 @@ export async function mount(panel, state) {
       h("div", { class: "head" }, h("h3", {}, "The equations, with the numbers of one unit at one letter"), h("div", { class: "segmented", role: "group", "aria-label": "Cell" }, Object.values(tabs))),
       idea,
       h("div", { class: "inside-columns" },
-        h("div", { class: "inside-left" }, where, maps.equations),
+        h("div", { class: "inside-left" }, where, maps.equations, h("div", { class: "unit-over" }, unitTitle, unitText)),
         h("div", { class: "inside-right" },
           h("div", { class: "row spread" }, h("p", { class: "legend small muted" }, "−1 ", h("span", { class: "ramp" }), " 1 · gates 0 ", h("span", { class: "ramp gate" }), " 1"), order.element),
           maps.scroller,
-          h("p", { class: "small muted" }, "A column is a letter, a row is a unit. Point at one: the equations show its numbers, and the marked line is where it comes from. Click to keep it; arrow keys move."),
-          unitText))),
+          h("p", { class: "small muted" }, "A column is a letter, a row is a unit. Point at one: the equations show its numbers, and the marked line is where it comes from. Click to keep it; arrow keys move.")))),
     heading("Three cells guess the next letter", "The darker a letter, the more it surprised the cell, in bits. Point at a letter to see what each cell expects after it.", trained.element),
     h("div", { class: "three" }, guesses.map((card) => card.element)),
     heading("How far back does a guess reach?", h("span", {}, "Training changes what was written to the state long ago only as far as the gradient reaches. Point at a letter: the shades show how much of the gradient of the guess after it arrives at each earlier letter, four powers of ten from full to none. The curves show its size at the state, ", h("b", {}, "for this letter"), ", ", h("span", { class: "key mean" }, "on average"), " and ", h("span", { class: "key before" }, "on average before training"), ".")),
@@ -115,7 +115,7 @@ export async function mount(panel, state) {
       span.className = step === chosen.step ? "at" : "";
       span.style.setProperty("--cell", value < 0 ? "var(--blue)" : "var(--warm)");
     });
-    unitText.setAttribute("aria-label", `Unit ${chosen.unit} over the sentence`);
+    unitTitle.textContent = `The state of unit ${chosen.unit} after each letter:`;
   }
 
   function showCell(name) {

@@ -55,7 +55,7 @@ export class GuessCard {
     this.letters.mark(step);
     const next = this.answer.predicted[step], isLast = step === this.answer.read.length - 1;
     const probability = 2 ** -this.answer.bits[step];
-    this.after.replaceChildren("Next, it gives ", h("b", { class: "letter" }, letterOf(next)), ` ${percent(probability)}${isLast ? " to end the line" : ""}:`);
+    this.after.replaceChildren(isLast ? "The line ends: " : "The next letter is ", h("b", { class: "letter" }, letterOf(next)), `, to which it gives ${percent(probability)}.`);
     this.options.replaceChildren(...this.answer.guesses[step].map((guess) => h("li", { class: guess.token === next ? "right" : "" },
       h("span", { class: "letter" }, letterOf(guess.token)), bar(guess.probability), h("span", { class: "figures" }, percent(guess.probability)))));
   }
@@ -106,7 +106,7 @@ export class ReachCard {
     this.before = svg("path", { class: "curve before" });
     this.axes = svg("g");
     this.chart = svg("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", class: "reach-chart" }, this.axes, this.before, this.mean, this.now);
-    this.element = h("section", { class: "card cell-card", style: { "--cell": colour } }, h("h3", {}, cell.title), this.text, this.sentence, this.chart);
+    this.element = h("section", { class: "card cell-card", style: { "--cell": colour } }, h("h3", {}, cell.title), this.text, this.sentence, this.chart, h("p", { class: "small muted" }, cell.back));
   }
 
   show(answer) {

@@ -19,6 +19,7 @@ export const CELLS = {
   simple_rnn: {
     title: "Simple RNN",
     idea: "One line: the state is a squashed sum of the letter and of the state before. The same W multiplies it at every step.",
+    back: "Before training W is orthogonal, which keeps a gradient. To use its state the cell bends it by tanh and changes W, and with each step back the gradient is multiplied by both.",
     lines: [
       {
         line: "h", symbol: "s_t", name: "state", says: "all that it remembers of the letters so far",
@@ -35,6 +36,7 @@ export const CELLS = {
   gru: {
     title: "GRU",
     idea: "A gate u lets each unit keep its state as it is: u = 1 copies it to the next step, and the gradient back.",
+    back: "Before training u is 0.5, so half of a gradient is lost at each step. Training opens the gate of the units that have to remember.",
     lines: [
       gate("u", "u", "update gate", "1 keeps the state, 0 replaces it"),
       gate("r", "r", "reset gate", "how much of the state the candidate sees"),
@@ -60,6 +62,7 @@ export const CELLS = {
   lstm: {
     title: "LSTM",
     idea: "A cell c beside the state: the gate f keeps it, i writes to it, q shows it. Where f = 1 nothing fades.",
+    back: "Along the cell a gradient is multiplied by f alone: 0.73 before training, and close to 1 in the units that have learned to remember.",
     lines: [
       gate("i", "i", "input gate", "how much of the new is written"),
       gate("f", "f", "forget gate", "1 keeps the cell, 0 clears it"),

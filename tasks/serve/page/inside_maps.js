@@ -155,7 +155,7 @@ export class Maps {
   #measure() {
     if (!this.answer) return;
     const steps = this.answer.read.length;
-    this.width = Math.max(9, Math.min(22, this.scroller.clientWidth / steps));
+    this.width = Math.max(9, Math.min(40, this.scroller.clientWidth / steps));
     this.sheet.style.setProperty("--column", `${this.width}px`);
     this.sheet.style.width = `${this.width * steps}px`;
     for (const map of this.maps) map.bar.style.height = `${Math.max(2, map.height / this.order.length)}px`;
