@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from shared.batching import pad
+from shared.packing import pad
 from shared.recurrent.gates import Trace, trace
 from shared.recurrent.reach import Reach, reach
 from shared.runs import Run
