@@ -11,7 +11,7 @@ from tasks.__main__ import run
 
 ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "saved_models"
-TRANSLATOR = MODELS / "translator" / "multi30k-de-en"
+TRANSLATOR = MODELS / "translator" / "everyday-de-en"
 WEIGHTS = str(TRANSLATOR / "weights.safetensors")
 pytestmark = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 
