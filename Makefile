@@ -67,7 +67,7 @@ kill: .venv/ready
 	$(BIN)/python -m tests.robustness.kills --count 100 --seed $(SEED)
 
 .venv/ready: EXTRAS := tensorflow,lint,test,serve,serving-api
-.venv-jax/ready: EXTRAS := jax,test
+.venv-jax/ready: EXTRAS := jax,test,serve
 .venv/ready .venv-jax/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 was not found; name one with PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(@D)

@@ -18,7 +18,7 @@ from tasks.serve.models import Models
 
 TASK = "phoneme_recognizer"  # it recognizes what is spoken
 MAX_CHARACTERS = 300
-VOICES = {"en": "en-us", "de": "de", "fr": "fr-fr"}
+VOICES = {"en": "en-us", "de": "de", "fr": "fr"}
 
 
 class SpeakRequest(Request):

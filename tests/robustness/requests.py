@@ -134,6 +134,11 @@ def judge(response: httpx.Response) -> str:
     return "" if len(sentence) < 600 else f"a sentence of {len(sentence)} characters"
 
 
+def comparable(answer: httpx.Response) -> tuple[int, str]:
+    """Status and content; the speech of a text starts at another phase each time, and is not compared."""
+    return answer.status_code, "speech" if answer.text.startswith('{"b64":') else answer.text
+
+
 def campaign(http: httpx.Client, count: int, seed: int, threads: int = 4) -> tuple[Counter, list[Fault]]:
     """Sends `count` hostile requests to the endpoints in turn; returns the statuses by path, and the faults."""
     found = targets(http)
@@ -163,7 +168,7 @@ def campaign(http: httpx.Client, count: int, seed: int, threads: int = 4) -> tup
             faults += [fault] if fault else []
     for target in found:
         again = http.post(target.path, json=target.example)
-        if (again.status_code, again.content) != (expected[target.path].status_code, expected[target.path].content):
+        if comparable(again) != comparable(expected[target.path]):
             faults.append(Fault(target.path, "the example afterwards", f"another answer: {again.text[:200]}"))
     return counts, faults
 
