@@ -10,8 +10,6 @@
 A picture may occur in several rows, with one caption or more in each, and with a split.
 """
 
-import csv
-import io
 import json
 import re
 import sys
@@ -21,6 +19,7 @@ from typing import Any, NamedTuple
 
 from datasets import CorpusError
 from datasets.lines import read_text
+from datasets.tables import DELIMITERS, read_rows, unquoted
 from shared.errors import shown
 from shared.media import HEIC, IMAGES
 from shared.text import as_lines
@@ -40,7 +39,6 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 SUFFIXES = IMAGES.suffixes | HEIC
-SEPARATORS = "\t,;|"
 MAX_BAD = 0.01  # maximum fraction of rows with too few columns
 NUMBERED = re.compile(r"#(?:enc#|r)?\d+$")  # image.jpg#0 of Flickr's files
 
@@ -224,51 +222,28 @@ def _of_table(text: str, skipped: list[str]) -> Iterator[Captioned]:
     """The captions of rows that name a picture and have a caption, and perhaps a split; the others are `skipped`."""
     lines = as_lines(text)
     layout = _layout(next((line for line in lines if line.strip()), ""))
-    for number, row in _rows(text, lines, layout.separator):
-        if layout.has_header and number == 1:
-            continue
+    separator = re.escape(layout.separator)
+    is_row = re.compile(rf"[^{separator}]+\.\w{{3,4}}(#\d+)?\s*{separator}").match  # a picture before its caption
+    for number, row, _ in read_rows(lines, layout.separator, is_row)[layout.has_header :]:
         if len(row) <= max(layout.image, layout.caption, layout.split or 0):
             skipped.append(f"row {number}, {shown(layout.separator.join(row))}")
             continue
         caption = layout.separator.join(row[layout.caption :]) if layout.is_last else row[layout.caption]
         name = NUMBERED.sub("", row[layout.image].strip().strip('"')).replace("\\", "/")
         split = "" if layout.split is None else split_name(row[layout.split])
-        yield Captioned(name, [_unquoted(caption.strip())], split)
-
-
-def _unquoted(text: str) -> str:
-    """A caption without the quotes around it, which a space before them kept."""
-    inner = text[1:-1]
-    is_quoted = len(text) > 1 and text[0] == text[-1] == '"' and '"' not in inner.replace('""', "")
-    return inner.replace('""', '"') if is_quoted else text
+        yield Captioned(name, [unquoted(caption.strip())], split)
 
 
 def _layout(first: str) -> _Layout:
     """The layout of a table by its first row; ValueError if it is neither a header nor a picture and its caption."""
-    for separator in SEPARATORS:
+    for separator in DELIMITERS:
         names = [name.strip().strip('"').lower() for name in first.split(separator)]
         columns = [next((names.index(field) for field in fields if field in names), None) for fields in FIELDS]
         image, caption, split = columns
         if image is not None and caption is not None and image != caption:
             return _Layout(separator, image, caption, split, caption == len(names) - 1, has_header=True)
-    for separator in SEPARATORS:
+    for separator in DELIMITERS:
         name, found, _ = first.partition(separator)
         if found and is_picture(NUMBERED.sub("", name.strip().strip('"'))):
             return _Layout(separator)
     raise ValueError(f"a first row such as image,caption or photo.jpg,a caption was expected, received {shown(first)}")
-
-
-def _rows(text: str, lines: list[str], separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Numbered rows; a quote that would take the next pictures into a caption is one of the text."""
-    if separator != "\t":
-        try:
-            rows = list(csv.reader(io.StringIO(text), delimiter=separator, strict=True))
-        except csv.Error:  # such as a quote without a second one
-            rows = []
-        starts = re.compile(rf"\n[^\n{re.escape(separator)}]+\.\w{{3,4}}(#\d+)?\s*{re.escape(separator)}")
-        if rows and not any(starts.search(field) for row in rows for field in row):
-            yield from ((number, row) for number, row in enumerate(rows, start=1) if any(map(str.strip, row)))
-            return
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield number, line.split(separator)

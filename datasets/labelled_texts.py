@@ -25,8 +25,7 @@ from typing import NamedTuple
 from datasets import CorpusError
 from datasets.label_columns import columns_by_values, is_header, named_columns
 from datasets.lines import read_text
-from datasets.pair_files import json_records
-from datasets.tables import TableRow, find_delimiter, read_rows, usual_width
+from datasets.tables import TableRow, find_delimiter, json_records, read_rows, rejoined, usual_width
 from shared.bounds import MAX_LABELS
 from shared.errors import shortened, shown
 from shared.inputs import list_folder
@@ -310,10 +309,7 @@ def _of_table(path: Path, records: Sequence[TableRow], delimiter: str) -> list[R
     text, label = found
     rows: list[Row] = []
     for line, cells, _ in records[1:] if is_named else records:
-        more = len(cells) - width  # delimiters in the text, if it is at an end of the row
-        if more > 0 and text in (0, width - 1):
-            end = text + more + 1
-            cells = [*cells[:text], delimiter.join(cells[text:end]), *cells[end:]]
+        cells = rejoined(cells, width, text, delimiter)
         if len(cells) == width:
             rows.append(Row(f"line {line}", cells[text], cells[label]))
         else:

@@ -5,7 +5,7 @@ The format is recognised by the content:
     TMX             <tu><tuv xml:lang="en"><seg>A dog.</seg></tuv><tuv xml:lang="de"><seg>Ein Hund.</seg></tuv></tu>
     tab-separated   A dog. <tab> Ein Hund. <tab> CC-BY 2.0 ...       Tatoeba, Anki: columns after the two are not read
                     1276 <tab> A dog. <tab> 77 <tab> Ein Hund.       with the ids of Tatoeba's sentences
-    CSV             "A dog.","Ein Hund."                             commas or semicolons; a row is a line
+    CSV             "A dog.","Ein Hund."                             any delimiter of `tables`
                     1,"A dog.","Ein Hund."                           columns of numbers are not read
     JSON lines      {"en": "A dog.", "de": "Ein Hund."}              or below "translation", or ["A dog.", "Ein Hund."]
 
@@ -13,19 +13,17 @@ The first line of a table may name its columns. Where a file names languages, th
 otherwise names such as "source" do, or else the order.
 """
 
-import csv
-import io
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from string import whitespace
 from typing import Any
 
 from datasets import CorpusError
 from datasets.lines import read_text
-from datasets.tables import unquoted, usual_width
+from datasets.tables import DELIMITERS, find_delimiter, json_records, read_rows, usual_width
 from datasets.tmx import read_tmx
-from shared.files import parse_json
 from shared.languages import is_known, primary_language
 from shared.text import as_lines
 
@@ -37,6 +35,7 @@ NAMES = (
     {"target", "tgt", "trg", "target_text", "target_sentence", "output", "translation", "sentence2", "text2"},
 )
 NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?(?:[eE][+-]?\d+)?")  # of a column of ids or scores
+LINE_END = re.compile(r"\s*[\r\n]\s*")  # in a quoted cell, or in a text of JSON
 PROBED = 100  # lines from which the format is recognised
 MAX_BAD = 0.01  # fraction of lines without a pair above which a file is refused
 
@@ -60,16 +59,16 @@ def read_pair_file(path: Path, source: str, target: str) -> list[Pair]:
     if begin == "<":
         return [(first, second) for first, second in read_tmx(path, text, languages)]
     if begin in "{[":
-        records = json_records(path, text)
+        records = [(number, _lifted(record)) for number, record in json_records(path, text)]
         names = list(records[0][1]) if isinstance(records[0][1], dict) else []
         sides = _named_sides(path, names, languages)
         if names and sides is None and len(names) != 2:
             raise CorpusError(f"{path}: has {', '.join(names)}; {source} and {target}, or source and target, expected.")
         first, second = sides or (0, 1)
         return _pairs(path, records, *((names[first], names[second]) if names else (first, second)))
-    records = _rows(path, text, languages)
-    if not records:
+    if not text.strip(DELIMITERS + whitespace):
         raise CorpusError(f"{path} has only empty columns; sentence pairs were expected.")
+    records = _rows(path, text, languages)
     if sides := _named_sides(path, records[0][1], languages):
         return _pairs(path, records[1:], *sides)
     return _pairs(path, *_text_columns(path, records))
@@ -102,7 +101,7 @@ def _pairs(path: Path, records: Iterable[tuple[int, Any]], first: Any, second: A
             if isinstance(record, str):  # its items are letters
                 raise TypeError
             sides = record[first], record[second]
-            pairs.append((sides[0].strip(), sides[1].strip()))
+            pairs.append((_in_one_line(sides[0]), _in_one_line(sides[1])))
         except (TypeError, LookupError, AttributeError):  # columns are missing, or are not text
             bad.append(line)
     if len(bad) > MAX_BAD * (len(pairs) + len(bad)):
@@ -114,44 +113,23 @@ def _pairs(path: Path, records: Iterable[tuple[int, Any]], first: Any, second: A
     return pairs
 
 
-def _rows(path: Path, text: str, languages: Sequence[str]) -> list[tuple[int, list[str]]]:
-    """The rows of tab-separated text or CSV, with the numbers of their lines; blank lines are skipped.
+def _in_one_line(sentence: str) -> str:
+    return LINE_END.sub(" ", sentence.strip())
 
-    A row of CSV that is more than a line, or has other columns than the names or most rows, has none.
+
+def _rows(path: Path, text: str, languages: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """The rows of tab-separated text or CSV, with the numbers of their first lines.
+
+    A row of CSV with other columns than the names or most rows has none: its sentences have delimiters.
     """
     lines = as_lines(text)
-    head = [line for line in lines if line.strip()][:PROBED]
-    if sum("\t" in line for line in head) * 2 >= len(head):
-        numbered = enumerate(lines, start=1)
-        return [(number, list(map(unquoted, line.split("\t")))) for number, line in numbered if line.strip()]
-    rows: list[tuple[int, list[str]]] = []
-    last = 0  # line of the row before
-    try:
-        delimiter = max(";,", key=lambda character: steadiness(head, character))
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-        for row in reader:
-            if reader.line_num > last + 1:  # a quote without its second one takes in the rows up to the next quote
-                rows += [(line, []) for line in range(last + 1, reader.line_num + 1)]
-            elif any(cell.strip() for cell in row):
-                rows.append((reader.line_num, row))
-            last = reader.line_num
-    except csv.Error as error:
-        raise CorpusError(f"{path}: line {last + 1} is not CSV ({error}); check its quotes.") from None
+    delimiter = find_delimiter(lines) or "\t"
+    rows = [(row.line, row.cells) for row in read_rows(lines, delimiter)]
+    if delimiter == "\t":
+        return rows
     has_names = rows and _named_sides(path, rows[0][1], languages)
     width = len(rows[0][1]) if has_names else usual_width(row for _, row in rows)
-    return [(line, row if len(row) == width else []) for line, row in rows]  # others have delimiters in the sentences
-
-
-def steadiness(lines: Sequence[str], delimiter: str) -> tuple[float, float]:
-    """How well a character delimits the columns of lines: the greater, the better.
-
-    First the fraction of lines with the usual number of columns, if that is more than one; then that of the delimiters
-    without a space after them, since one with a space is mostly punctuation.
-    """
-    rows = [next(csv.reader([line], delimiter=delimiter, skipinitialspace=True)) for line in lines]
-    width = usual_width(rows)
-    spaced, count = (sum(line.count(text) for line in lines) for text in (f"{delimiter} ", delimiter))
-    return (sum(len(row) == width for row in rows) / len(lines) if width > 1 else 0.0), -spaced / max(1, count)
+    return [(line, row if len(row) == width else []) for line, row in rows]
 
 
 def _text_columns(path: Path, records: Sequence[tuple[int, list[str]]]) -> tuple[Sequence[tuple[int, Any]], int, int]:
@@ -173,29 +151,7 @@ def _text_columns(path: Path, records: Sequence[tuple[int, list[str]]]) -> tuple
     return records[1:] if has_names else records, first, second
 
 
-def json_records(path: Path, text: str) -> list[tuple[int, Any]]:
-    """The records of JSON lines or of one array, with the numbers of their lines; pairs below "translation" are lifted.
-
-    Lines that are not JSON are records without a side.
-    """
-    numbered = [(number, line) for number, line in enumerate(as_lines(text), start=1) if line.strip()]
-    records = [(number, _parsed(line)) for number, line in numbered]
-    if records[0][1] is None or (len(records) == 1 and isinstance(records[0][1], list)):  # not one record a line
-        whole = _parsed(text)
-        if not isinstance(whole, list) or not whole:
-            raise CorpusError(f"{path}: line 1 is not JSON; one object a line, or an array of objects, was expected.")
-        records = list(enumerate(whole, start=1))
-    return [(number, _lifted(record)) for number, record in records]
-
-
-def _parsed(text: str) -> Any:
-    """The value of JSON; None if it is not JSON."""
-    try:
-        return parse_json(text.encode())
-    except ValueError:
-        return None
-
-
 def _lifted(record: Any) -> Any:
+    """The pair below "translation", if it is there."""
     inside = record.get("translation") if isinstance(record, dict) else None
     return inside if isinstance(inside, dict) else record

@@ -1,8 +1,5 @@
-"""The rows of a table of sounds and transcripts: tab-separated, CSV (`,` `;` or `|`) or JSON lines, also compressed."""
+"""The rows of a table of sounds and transcripts: tab-separated, CSV or JSON, also compressed."""
 
-import csv
-import io
-import json
 from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
@@ -10,6 +7,7 @@ from typing import NamedTuple
 
 from datasets import CorpusError
 from datasets.lines import read_text
+from datasets.tables import find_delimiter, json_records, read_rows, rejoined, usual_width
 from shared.text import as_lines
 
 # Names of columns, in the order of preference.
@@ -36,71 +34,45 @@ def read_table(path: Path) -> tuple[list[Row], list[int]]:
     """Return the rows of a table that have a sound and a transcript, and the numbers of the other lines.
 
     Raises:
-        CorpusError: The file cannot be read, or has columns with names but none of a sound and of a transcript.
+        CorpusError: The file cannot be read, or its records are not objects of JSON.
     """
     is_json = path.name.removesuffix(".gz").endswith((".jsonl", ".json"))
-    lines = as_lines(read_text(path, markup=is_json))
-    if is_json:
-        return _read_json(path, lines)
-    cells = _cells(path, lines)
-    header = next((row for _, row in cells), [])
+    text = read_text(path, markup=is_json)
+    found = _of_json(path, text) if is_json else _of_table(as_lines(text))
+    return [row for row in found if row.sound and row.text], [row.line for row in found if not (row.sound and row.text)]
+
+
+def _of_table(lines: Sequence[str]) -> list[Row]:
+    delimiter = find_delimiter(lines) or "\t"
+    records = read_rows(lines, delimiter)
+    header = records[0].cells if records else []
     columns = [_column(header, names) for names in (SOUND_COLUMNS, TEXT_COLUMNS, SPEAKER_COLUMNS)]
     if columns[0] is None or columns[1] is None:
         columns, header = [0, 1, None], None
-    rows, bad = [], []
-    for number, row in cells[1:] if header else cells:
-        sound, text, speaker = ("" if i is None or i >= len(row) else row[i] for i in columns)
-        if sound and " ".join(text.split()):
-            rows.append(Row(number, sound, " ".join(text.split()), speaker, 0.0, None))
-        elif any(cell.strip() for cell in row):
-            bad.append(number)
-    return rows, bad
+    width = usual_width(record.cells for record in records)
+    rows = []
+    for line, cells, _ in records[1:] if header else records:
+        cells = rejoined(cells, width, columns[1] or 0, delimiter)
+        sound, text, speaker = ("" if i is None or i >= len(cells) else cells[i] for i in columns)
+        rows.append(Row(line, sound.strip(), " ".join(text.split()), speaker, 0.0, None))
+    return rows
 
 
-def _cells(path: Path, lines: Sequence[str]) -> list[tuple[int, list[str]]]:
-    """Return the cells of each line that is not empty, with the line's number."""
-    if path.name.removesuffix(".gz").endswith(".csv"):
-        first = next((line for line in lines if line.strip()), "")
-        separator = min(",;|\t", key=lambda mark: first.find(mark) % (len(first) + 1))  # the first of them in the line
-        if separator in ",;":  # in the others a quotation mark is text, as in Common Voice's and LJSpeech's tables
-            text = io.StringIO("\n".join(line.replace("\r", " ") for line in lines))
-            reader, number = csv.reader(text, delimiter=separator, strict=True), 1
-            cells = []
-            try:
-                for row in reader:
-                    if any("\n" in cell for cell in row):
-                        raise csv.Error("a quotation mark without a second one in its line")
-                    cells += [(number, row)] if row else []
-                    number = reader.line_num + 1
-            except csv.Error as error:
-                raise CorpusError(f'{path}: line {number}: {error}; cells such as "a, b" were expected') from None
-            return cells
-    else:
-        separator = "\t"
-    return [(number, line.split(separator)) for number, line in enumerate(lines, start=1) if line.strip()]
-
-
-def _read_json(path: Path, lines: Sequence[str]) -> tuple[list[Row], list[int]]:
-    rows, bad = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+def _of_json(path: Path, text: str) -> list[Row]:
+    rows = []
+    for number, record in json_records(path, text):
         try:
-            record = json.loads(line)
             cells = {str(key).lower(): value for key, value in record.items()}
             offset, duration = cells.get("offset"), cells.get("duration")
             start = float(offset or 0)
             end = None if offset is None or duration is None else start + float(duration)
-        except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
+        except (ValueError, TypeError, AttributeError, OverflowError):
             raise CorpusError(f"{path}: line {number}: a JSON object for each sound was expected") from None
         if not (0 <= start < inf and (end is None or start < end < inf)):
             raise CorpusError(f"{path}: line {number}: an offset and a duration in seconds were expected")
-        sound, text, speaker = (_value(cells, names) for names in (SOUND_COLUMNS, TEXT_COLUMNS, SPEAKER_COLUMNS))
-        if sound and text:
-            rows.append(Row(number, sound, text, speaker, start, end))
-        else:
-            bad.append(number)
-    return rows, bad
+        sound, transcript, speaker = (_value(cells, names) for names in (SOUND_COLUMNS, TEXT_COLUMNS, SPEAKER_COLUMNS))
+        rows.append(Row(number, sound, transcript, speaker, start, end))
+    return rows
 
 
 def _value(cells: Mapping[str, object], names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Rows of a table of texts: tab-separated or CSV, with quotation marks of the format and of the texts.
+"""Rows of a table of texts, tab-separated or CSV, with quotation marks of the format and of the texts; records of JSON.
 
 A quoted cell may have several lines and any length (RFC 4180). A quotation mark that opens no such cell belongs to the
 text, as in the tweets and reviews that people paste into tables: its line is a row by itself.
@@ -9,7 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datasets import CorpusError
+from shared.files import parse_json
+from shared.text import as_lines
 
 DELIMITERS = "\t,;|"
 PROBED = 100  # rows from which the delimiter is recognised
@@ -46,11 +51,14 @@ def find_delimiter(lines: Sequence[str]) -> str | None:
     return best if found[best][0] else None
 
 
-def read_rows(lines: Sequence[str], delimiter: str) -> list[TableRow]:
+def read_rows(
+    lines: Sequence[str], delimiter: str, begins_row: Callable[[str], Any] = lambda _: False
+) -> list[TableRow]:
     """The rows that are not empty.
 
-    What could be a quoted cell of several lines is none if its row has other columns than most rows, or if each of its
-    lines is a row too: as many columns, and a value that a row has in the same column, such as a label.
+    What could be a quoted cell of several lines is none if its row has other columns than most rows; if one of the
+    lines after its first begins another row, as `begins_row` says; or if each of its lines is a row too: as many
+    columns, and a value that a row has in the same column, such as a label.
     """
     rows = list(_rows(lines, delimiter))
     if all(row.height == 1 for row in rows):
@@ -65,8 +73,9 @@ def read_rows(lines: Sequence[str], delimiter: str) -> list[TableRow]:
         return len(cells) == width and any(cell in known for cell, known in zip(cells, values, strict=True))
 
     def is_tall(row: TableRow) -> bool:
-        inside = filter(str.strip, lines[row.line - 1 : row.line - 1 + row.height])
-        return len(row.cells) == width and not all(map(is_row, inside))
+        inside = lines[row.line - 1 : row.line - 1 + row.height]
+        is_one = not any(map(begins_row, inside[1:])) and not all(map(is_row, filter(str.strip, inside)))
+        return is_one and len(row.cells) == width
 
     return list(_rows(lines, delimiter, is_tall))
 
@@ -104,8 +113,45 @@ def usual_width(rows: Iterable[Sequence[str]]) -> int:
     return widths.most_common(1)[0][0] if widths else 0
 
 
+def rejoined(cells: list[str], width: int, text: int, delimiter: str) -> list[str]:
+    """The cells of a row of that width; the text in the first or the last column may have delimiters.
+
+    A row with fewer cells, or with a text between other columns, stays as it is.
+    """
+    more = len(cells) - width
+    if more <= 0 or text not in (0, width - 1):
+        return cells
+    end = text + more + 1
+    return [*cells[:text], delimiter.join(cells[text:end]), *cells[end:]]
+
+
 def unquoted(cell: str) -> str:
     """A cell without the quotes of a program that doubles those inside; other quotes belong to the sentence."""
     inside = cell[1:-1]
     is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' in inside and '"' not in inside.replace('""', "")
     return inside.replace('""', '"') if is_quoted else cell
+
+
+def json_records(path: Path, text: str) -> list[tuple[int, Any]]:
+    """The records of JSON lines, with the numbers of their lines, or of one array; lines that are not JSON are None.
+
+    Raises CorpusError, which begins with `path`, for another text that is not JSON.
+    """
+    numbered = [(number, line) for number, line in enumerate(as_lines(text), start=1) if line.strip()]
+    records = [(number, _parsed(line)) for number, line in numbered]
+    if not records:
+        return []
+    if records[0][1] is None or (len(records) == 1 and isinstance(records[0][1], list)):  # not one record a line
+        whole = _parsed(text)
+        if not isinstance(whole, list) or not whole:
+            raise CorpusError(f"{path}: line 1 is not JSON; one object a line, or an array of objects, was expected.")
+        records = list(enumerate(whole, start=1))
+    return records
+
+
+def _parsed(text: str) -> Any:
+    """The value of JSON; None if it is not JSON."""
+    try:
+        return parse_json(text.encode())
+    except ValueError:
+        return None

@@ -108,19 +108,26 @@ def test_columns_of_text_are_found(content, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "bad"),
-    [("Hello, world,Hallo, Welt\n", 1), ('"Yes, he said,Ja\nNo,Nein\n"Well, no","Nun, nein"\n', 3)],
+    ("line", "more"),
+    [("Hello, world,Hallo, Welt\n", 0), ('"Yes, he said,Ja\nNo,Nein\n"Well, no","Nun, nein"\n', 2)],
     ids=["commas without quotes", "a lone quote"],
 )
-def test_rows_of_csv_that_may_be_read_wrongly_are_bad(line, bad, tmp_path, capsys):
+def test_rows_of_csv_that_may_be_read_wrongly_are_bad(line, more, tmp_path, capsys):
     good = "".join(f"one {i},eins {i}\n" for i in range(400))
     (tmp_path / "pairs").write_text(good + line + "last,letzte\n")
     pairs = read_pair_file(tmp_path / "pairs", "en", "de")
-    assert (len(pairs), pairs[-1]) == (401, ("last", "letzte"))
-    assert f"{bad} lines hold no pair and are skipped, first line 401" in capsys.readouterr().err
+    assert (len(pairs), pairs[-1]) == (401 + more, ("last", "letzte"))
+    assert "1 lines hold no pair and are skipped, first line 401" in capsys.readouterr().err
     (tmp_path / "pairs").write_text(good + line * 5)
-    with pytest.raises(CorpusError, match=f"{5 * bad} of {400 + 5 * bad} lines, first line 401"):
+    with pytest.raises(CorpusError, match=f"5 of {405 + 5 * more} lines, first line 401"):
         read_pair_file(tmp_path / "pairs", "en", "de")
+
+
+def test_cells_and_texts_of_several_lines(tmp_path):
+    (tmp_path / "pairs").write_text('en|de\n"A\n dog."|Ein Hund.\nA cat.|"Eine Katze,\nso."\n')
+    assert read_pair_file(tmp_path / "pairs", "en", "de") == [("A dog.", "Ein Hund."), ("A cat.", "Eine Katze, so.")]
+    (tmp_path / "pairs").write_text('{"en": "A\\r\\ndog.", "de": " Ein\\u00a0Hund.\\n"}')
+    assert read_pair_file(tmp_path / "pairs", "en", "de") == [("A dog.", "Ein\xa0Hund.")]
 
 
 def test_tmx_with_entities_of_another_file_and_units_that_lack_a_language(tmp_path, capsys):
