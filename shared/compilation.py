@@ -3,33 +3,18 @@
 Files of the folder that are damaged, or cannot be written, cost a compilation and nothing else.
 """
 
-import hashlib
 import os
-import sys
 import warnings
 from pathlib import Path
 
-from shared.machine import processor_fields
+from shared.machine import instructions, user_cache
 
 MIN_SECONDS = 0.1  # a compilation that takes less is not kept
 
 
-def user_cache() -> Path:
-    """The folder of this project among the user's caches; RuntimeError if there is no home."""
-    if sys.platform == "win32":
-        root = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    else:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root, "quatrain")
-
-
 def cache_folder() -> Path:
-    """The folder for this processor, whose instructions the functions use: a home may be that of many machines."""
-    fields = processor_fields()
-    instructions = fields.get("flags") or fields.get("Features") or ""  # on x86 and ARM
-    return user_cache() / f"jax-{hashlib.sha256(instructions.encode()).hexdigest()[:16]}"
+    """The folder for this processor."""
+    return user_cache() / f"jax-{instructions()}"
 
 
 def install() -> None:

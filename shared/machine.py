@@ -1,7 +1,9 @@
-"""What the machine has: its processor, and the ImageNet weights in Keras' cache."""
+"""What the machine has: its processor, the user's cache folder, and the ImageNet weights in Keras' cache."""
 
+import hashlib
 import os
 import platform
+import sys
 from pathlib import Path
 
 
@@ -25,3 +27,20 @@ def processor_fields() -> dict[str, str]:
 def processor_name() -> str:
     """The processor as its maker calls it."""
     return processor_fields().get("model name") or platform.processor() or platform.machine()
+
+
+def instructions() -> str:
+    """A hash of the processor's instructions, to name a folder of machine code: a home may be that of many machines."""
+    fields = processor_fields()
+    return hashlib.sha256((fields.get("flags") or fields.get("Features") or "").encode()).hexdigest()[:16]
+
+
+def user_cache() -> Path:
+    """The folder of this project among the user's caches; RuntimeError if there is no home."""
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        root = Path.home() / "Library" / "Caches"
+    else:
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root, "quatrain")

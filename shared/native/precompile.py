@@ -1,35 +1,52 @@
 """Compiles the recurrent loops in another process while this one prepares its data.
 
-Compilation takes about a minute, once for a machine; the result is kept in a cache folder.
+Compilation takes about a minute, once for a user of a machine: all copies of the project share the result.
 """
 
 import atexit
 import hashlib
+import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from shared.backend import choose
+from shared.machine import instructions, user_cache
 
-_SOURCES = [Path(__file__).with_name(name).read_bytes() for name in ("products.py", "loops.py")]
-# numba checks a function's own file only, so the name of the folder depends on both.
-CACHE_FOLDER = Path(__file__).with_name("__pycache__") / f"native-{hashlib.sha256(b''.join(_SOURCES)).hexdigest()[:16]}"
-
+SOURCES = "products.py", "loops.py"
 CELLS = ("simple_rnn", "lstm", "gru")
 
 _processes: list[subprocess.Popen] = []
 
 
+@cache
+def cache_folder() -> Path:
+    """The folder of the compiled loops, which is made: among the user's caches or, if that is read-only, beside here.
+
+    Numba checks a function's own file only, so the name depends on all sources.
+    """
+    sources = b"".join(Path(__file__).with_name(name).read_bytes() for name in SOURCES)
+    name = f"loops-{hashlib.sha256(sources + instructions().encode()).hexdigest()[:16]}"
+    try:
+        folder = user_cache() / name
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except (RuntimeError, OSError):  # no home, or a read-only one
+        pass
+    return Path(__file__).with_name("__pycache__") / name
+
+
 def is_compiled(cell: str) -> bool:
     """Whether the cache folder has the loops that train `cell`."""
-    return any(CACHE_FOLDER.rglob(f"loops.{cell}_backward-*.nbi"))  # numba's index of the function compiled last
+    return any(cache_folder().rglob(f"loops.{cell}_backward-*.nbi"))  # numba's index of the function compiled last
 
 
 def compile_ahead(cell: str) -> None:
     """Starts a process that compiles the loops that train `cell`, unless it has none or they are compiled already.
 
     Only TensorFlow uses them.
-
 
     Args:
         cell: as for `shared.recurrent.Stack`.
@@ -44,6 +61,8 @@ def compile_ahead(cell: str) -> None:
 
 
 def wait_for_compilation() -> None:
-    """Waits until the processes that `compile_ahead` started have ended."""
+    """Waits until the processes that `compile_ahead` started have ended; says so if they have not."""
+    if any(process.poll() is None for process in _processes):
+        print("compiling the recurrent loops for this processor, once, which takes about a minute", file=sys.stderr)
     while _processes:
         _processes.pop().wait()

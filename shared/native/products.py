@@ -22,21 +22,33 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.caching import UserProvidedCacheLocator
 from numba.extending import intrinsic
 
-from shared.native.precompile import CACHE_FOLDER
+from shared.native.precompile import cache_folder
+
+
+class SharedCache(UserProvidedCacheLocator):
+    """A folder of numba's cache for all copies of the project, not one for each folder of sources."""
+
+    @classmethod
+    def get_suitable_cache_subpath(cls, py_file: str) -> str:
+        return ""
 
 
 def native(function: Callable) -> Any:
     """Compiles a function to machine code that runs without the interpreter's lock."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    folder, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(CACHE_FOLDER)
+    names = "CACHE_DIR", "CACHE_LOCATOR_CLASSES"
+    before = [getattr(numba.config, name, "") for name in names]
+    numba.config.CACHE_DIR, numba.config.CACHE_LOCATOR_CLASSES = str(cache_folder()), f"{__name__}.SharedCache"
     try:
         compiled: Any = numba.njit(function, cache=True, **options)
     except RuntimeError:  # the cache folder is not writable
         compiled = numba.njit(function, **options)
     finally:
-        numba.config.CACHE_DIR = folder
+        for name, value in zip(names, before, strict=True):
+            setattr(numba.config, name, value)
     # To numba each constant is a type; without this a function is compiled for every constant that it is called with.
     find = compiled.get_call_template
     compiled.get_call_template = lambda args, kws: find([types.unliteral(arg) for arg in args], kws)

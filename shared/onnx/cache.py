@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from shared.atomic import write_bytes
 from shared.backend import require_tensorflow
-from shared.compilation import user_cache
 from shared.errors import UserError
+from shared.machine import user_cache
 from shared.onnx import require_onnx
 from shared.runs import Run, read_file
 
