@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import tyro
 
-from shared.bounds import Bounds, Count, CountOrZero, DropoutRate, LearningRate, Seed, check_bounds
+from shared.bounds import Bounds, Count, CountOrZero, DropoutRate, LearningRate, Seed, Weight, check_bounds
 from shared.errors import FieldError, UserError
 
 LEAST_SHARE = 10  # warm-up and averaging each take at most one in this number of a training's steps
@@ -92,3 +92,14 @@ class Recipe:
         if self.weight_average:
             options |= {"use_ema": True, "ema_momentum": self.weight_average}
         return {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[self.optimizer](**options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillingRecipe(Recipe):
+    """How a model is optimized that may imitate others; see `shared.distillation`."""
+
+    teachers: str = ""
+    """Runs with the same vocabulary, separated by commas: the training also imitates the mean of their distributions
+    of the next token (Hinton et al. 2015; Kim and Rush 2016, section 3.1)."""
+    distillation_weight: Weight = 1.0
+    """Weight of the divergence from that mean, beside the loss of the tokens."""

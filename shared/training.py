@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -92,8 +92,8 @@ class State:
 ModelType = TypeVar("ModelType")
 
 
-class Initial(NamedTuple):
-    """The run that a training starts from."""
+class OtherRun(NamedTuple):
+    """A run that a training starts from, or imitates."""
 
     run: Run
     loaded: Loaded[Any, Any, Any]
@@ -107,7 +107,7 @@ def load_initial(
     find_run: Callable[[str], Run],
     load_model: Callable[[Run], Loaded[Any, Any, Any]],
     terms: Callable[[Run], str],
-) -> Initial | None:
+) -> OtherRun | None:
     """The run that `config.initial_run` names; None if it names none.
 
     Args:
@@ -122,15 +122,25 @@ def load_initial(
     if not config.initial_run:
         return None
     run = find_run(config.initial_run)
-    if (runs.ROOT / task / name).resolve() == run.path.resolve():
-        raise RunError(f"run {run.path} is the one that --from names, and is not written to; choose another --run name")
+    check_is_other(run, task, name, "--from")
     config.check_inherited(run.read_config(type(config)))
-    return Initial(run, load_model(run), terms(run))
+    return OtherRun(run, load_model(run), terms(run))
+
+
+def check_is_other(run: Run, task: str, name: str, option: str) -> None:
+    """Raises RunError if `run`, which an option names, is the run of that task and name, which is trained."""
+    if (runs.ROOT / task / name).resolve() == run.path.resolve():
+        raise RunError(f"run {run.path} is one that {option} names, and is not written to; choose another --run name")
 
 
 @contextmanager
 def training_run(
-    task: str, name: str, config: Recipe, data: Mapping[str, str], initial: Initial | None = None
+    task: str,
+    name: str,
+    config: Recipe,
+    data: Mapping[str, str],
+    initial: OtherRun | None = None,
+    teachers: Sequence[OtherRun] = (),
 ) -> Iterator[Run]:
     """Creates the run of a training, or opens it to resume; within the block it is locked and its seed is set.
 
@@ -142,6 +152,7 @@ def training_run(
         config: the task's `Recipe`; models that are built within the block have its precision.
         data: the fingerprint of each corpus, by its name.
         initial: the run that the training starts from.
+        teachers: the runs that it imitates.
 
     Raises:
         RunError: as `Run.create`; another process trains this run; or it is the one that the training starts from.
@@ -152,9 +163,11 @@ def training_run(
     before = keras.config.dtype_policy()
     with distribution.folder_of_runs() as folder:
         arguments = {option: str(value) for option, value in asdict(config).items()}
-        data = {**data, "begin": initial.run.weights_fingerprint} if initial else data
+        data = {**data, "begin": initial.run.weights_fingerprint} if initial else dict(data)
+        data |= {f"teacher {teacher.run.name}": teacher.run.weights_fingerprint for teacher in teachers}
+        terms = "\n\n".join(other.terms for other in (*([initial] if initial else []), *teachers))
         distribution.check_agreement({"run": f"{task}/{name}", **arguments, **data})
-        run = Run.create(task, name, config, data, folder, initial and initial.terms)
+        run = Run.create(task, name, config, data, folder, terms or None)
         with run.training():
             distribution.share_files(run.path)
             keras.utils.set_random_seed(config.seed)

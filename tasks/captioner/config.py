@@ -16,7 +16,7 @@ from shared.bounds import (
     check_recurrence,
 )
 from shared.errors import FieldError
-from shared.recipe import Recipe
+from shared.recipe import DistillingRecipe, Recipe
 from shared.runs import Run, RunError
 
 TASK = "captioner"
@@ -29,7 +29,7 @@ STRIDES = {"cnn": 8, "mobilenet_v2": 32}  # pixels of a cell of the grid, by enc
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Recipe):
+class Config(DistillingRecipe):
     """Configuration of a captioner and its training; the defaults are those of `scenes`."""
 
     corpus: str = "scenes"
@@ -127,6 +127,8 @@ class Config(Recipe):
             raise FieldError("image_size", self.image_size, f"a multiple of {stride} was expected ({self.encoder})")
         if not self.epochs and not (self.initial_run and self.reward_epochs):
             raise FieldError("epochs", 0, "1 or more was expected; 0 is for --from RUN with --reward-epochs")
+        if not self.epochs and self.teachers:
+            raise FieldError("teachers", self.teachers, "none was expected: teachers are imitated in --epochs, here 0")
         check_recurrence(2, self.units)
         cells = ("cells", (self.image_size // stride) ** 2)
         lengths = ("beam", self.beam), ("max_length", self.max_length)

@@ -13,6 +13,7 @@ to saved_models/captioner/<run>/.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from math import exp
@@ -27,7 +28,7 @@ from tasks.captioner.config import CORPORA, FINDER, PRESETS, TASK, Config, find_
 
 if TYPE_CHECKING:
     from shared.runs import Run
-    from shared.training import Initial
+    from shared.training import OtherRun
     from shared.vocabulary import WordVocabulary
     from tasks.captioner.data import Split
 
@@ -36,6 +37,7 @@ FEW = 200  # images of a development split of which CIDEr-D is chance
 
 def train(config: Config, options: TrainingOptions) -> None:
     """Train to the end, then measure the best weights on the development split."""
+    from shared.distillation import load_teachers
     from shared.training import load_initial, training_run
     from tasks.captioner import card
     from tasks.captioner.data import build_vocabulary, fingerprint, fitted, load_split
@@ -49,9 +51,10 @@ def train(config: Config, options: TrainingOptions) -> None:
         captions = f"{sum(map(len, train_split.captions)):,} captions"
         print(f"{captions}: batches of {config.batch_size}, {config.epochs} epochs, patience {config.patience}")
     vocabulary = build_vocabulary(config, train_split, initial and initial.loaded.vocabulary)
-    with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial) as run:
+    teachers = load_teachers(TASK, name, config, vocabulary, find_run, load_model, card.terms)
+    with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial, teachers) as run:
         vocabulary.save(run.path / "vocabulary.json")
-        fit(run, config, vocabulary, train_split, dev, options, initial)
+        fit(run, config, vocabulary, train_split, dev, options, initial, teachers)
     print(f"trained: {run.path}")
 
 
@@ -62,12 +65,17 @@ def fit(
     train_split: "Split",
     dev: "Split",
     options: TrainingOptions,
-    initial: "Initial | None" = None,
+    initial: "OtherRun | None" = None,
+    teachers: "Sequence[OtherRun]" = (),
 ) -> None:
     """Train encoder and decoder, the decoder in one or two stages; measure the run.
 
     A training that starts from a run has its encoder.
+
+    Raises:
+        FieldError: a teacher has another encoder.
     """
+    from shared.distillation import Distilled
     from shared.fine_tuning import growth
     from shared.loaded import Loaded
     from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
@@ -82,6 +90,10 @@ def fit(
     if initial:
         take_over(initial, run, vocabulary)
     encoder = learned_encoder(run, config, train_split, vocabulary)
+    for teacher in teachers:
+        if not have_same_encoder(run, teacher.run):
+            problem = f"{teacher.run.name} has another encoder; one trained on the same corpus was expected"
+            raise FieldError("teachers", config.teachers, problem)
     train_split, dev = (with_grids(split, encoder) for split in (train_split, dev))
     model = build_model(config, vocabulary)
     if initial:
@@ -104,9 +116,13 @@ def fit(
 
     by_reward = partial(evaluate, by_loss=False)  # what policies are trained for, whatever the loss
     if config.epochs:
-        model.compile(config.build_optimizer(), SequenceCrossEntropy(config.label_smoothing), metrics=[nats_per_token])
+        imitating = [teacher.loaded.model for teacher in teachers]
+        trained = Distilled(model, imitating, config.distillation_weight, "token_ids") if teachers else model
+        loss = SequenceCrossEntropy(config.label_smoothing)
+        trained.compile(config.build_optimizer(), loss, metrics=[nats_per_token])
         batches = training_batches(config, train_split, vocabulary)
-        state = Trainer(model, batches, run, evaluate, config, tensorboard=options.tensorboard).fit()
+        parts = {"model_to_save": model, "tensorboard": options.tensorboard}
+        state = Trainer(trained, batches, run, evaluate, config, **parts).fit()
     else:  # the weights of the initial run are those to beat
         evaluation = by_reward()
         print("  ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items()))
@@ -127,12 +143,23 @@ def fit(
     measure(run, Arguments(data_dir=options.data_dir), Loaded(config, vocabulary, model))
 
 
-def take_over(initial: "Initial", run: "Run", vocabulary: "WordVocabulary") -> None:
+def take_over(initial: "OtherRun", run: "Run", vocabulary: "WordVocabulary") -> None:
     """Gives a new run the encoder of the run that it starts from and, if there are no new words, its finder."""
     knows_all_words = len(vocabulary) == len(initial.loaded.vocabulary)
     for name in ("encoder", *([FINDER] if has_finder(initial.run) and knows_all_words else [])):
         if not (run.path / f"{name}.safetensors").exists():
             run.save_weights(initial.run.load_weights(name), name)
+
+
+def have_same_encoder(run: "Run", other: "Run") -> bool:
+    """Whether the grids of two runs are the same, but for rounding."""
+    import numpy as np
+
+    tensors, others = (each.load_weights("encoder") for each in (run, other))
+    shapes, other_shapes = ({name: tensor.shape for name, tensor in each.items()} for each in (tensors, others))
+    return shapes == other_shapes and all(
+        np.allclose(tensors[name], others[name], rtol=0.01, atol=0.01 * np.abs(tensors[name]).max()) for name in tensors
+    )
 
 
 def check_corpora(config: Config) -> Config:

@@ -20,7 +20,7 @@ from shared.loaded import Loaded
 from shared.losses import mean_nats, output_nats
 from shared.plots import draw_history
 from shared.runs import Run
-from shared.training import Evaluation, Initial, Trainer, load_initial, training_run, weights_as_arrays
+from shared.training import Evaluation, OtherRun, Trainer, load_initial, training_run, weights_as_arrays
 from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.language_model import card
 from tasks.language_model.adapt import stream_nats
@@ -100,7 +100,7 @@ def train_on_texts(
     run: Run,
     texts: Sequence[Texts],
     vocabulary: Vocabulary,
-    initial: Initial | None,
+    initial: OtherRun | None,
 ) -> Loaded[Config, Vocabulary, Any] | None:
     """Trains a language model on the texts of train, in the folder of a run; None if no epochs of it are wanted."""
     if not config.text_epochs:

@@ -25,7 +25,7 @@ from shared.runs import Run, safe_name
 from tasks.phoneme_recognizer.config import PRESETS, RELEASED, SCORER, TASK, Config, find_run
 
 if TYPE_CHECKING:
-    from shared.training import Initial, State
+    from shared.training import OtherRun, State
     from tasks.phoneme_recognizer.data import Split
     from tasks.phoneme_recognizer.model import LoadedRecognizer
 
@@ -93,7 +93,9 @@ def with_absolute_paths(config: Config) -> Config:
     return replace(config, **{name: absolute(getattr(config, name)) for name in names})
 
 
-def prepare(run: Run, config: Config, training: "Split", initial: "Initial | None") -> "tuple[LoadedRecognizer, Split]":
+def prepare(
+    run: Run, config: Config, training: "Split", initial: "OtherRun | None"
+) -> "tuple[LoadedRecognizer, Split]":
     """Write the n-grams of a run; return the model before its training, and the training split.
 
     The model starts from the weights of the run `initial`, if there is one, whose recognizer also chooses the

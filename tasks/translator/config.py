@@ -21,7 +21,7 @@ from shared.bounds import (
 )
 from shared.errors import FieldError, UserError
 from shared.languages import language_name, primary_language
-from shared.recipe import Recipe
+from shared.recipe import DistillingRecipe
 from shared.runs import Run, RunError
 from tasks.translator.forms import are_known
 
@@ -37,7 +37,7 @@ RELEASED_FILES: tuple[str, ...] = ("vocabulary.json", "target_vocabulary.json", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Recipe):
+class Config(DistillingRecipe):
     """The configuration of a run; the defaults are those of `scenes`."""
 
     corpus: str = "scenes"

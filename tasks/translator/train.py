@@ -23,7 +23,7 @@ from shared.runs import safe_name
 from tasks.translator.config import PRESETS, TASK, Config, find_run
 
 if TYPE_CHECKING:
-    from shared.training import Evaluation, Initial
+    from shared.training import Evaluation, OtherRun
     from tasks.translator.data import Split
     from tasks.translator.inference import LoadedTranslator
     from tasks.translator.model import Vocabularies
@@ -35,6 +35,7 @@ MANY_UNKNOWN = 0.1  # fraction of unknown words with which a vocabulary of words
 
 def train(config: Config, options: TrainingOptions) -> None:
     """Trains to the end, keeps the best weights on the development split, measures them and writes the card."""
+    from shared.distillation import Distilled, load_teachers
     from shared.loaded import Loaded
     from shared.losses import SequenceCrossEntropy, nats_per_token
     from shared.plots import draw_history
@@ -60,7 +61,8 @@ def train(config: Config, options: TrainingOptions) -> None:
     training = augmented(config, training)
     batches = training_batches(config, training, vocabulary)
 
-    with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial) as run:
+    teachers = load_teachers(TASK, name, config, vocabulary, find_run, load_model, card.terms)
+    with training_run(TASK, name, config, fingerprint(config, options.data_dir), initial, teachers) as run:
         vocabulary.save(run.path)
         model = build_model(config, vocabulary)
         if initial:
@@ -71,8 +73,12 @@ def train(config: Config, options: TrainingOptions) -> None:
             hint = "; --vocabulary subwords has none" if share > MANY_UNKNOWN else ""
             print(f"unknown words of {language} in dev: {share:.1%}{hint}")
         loaded = Loaded(config, vocabulary, model)
-        model.compile(config.build_optimizer(), SequenceCrossEntropy(config.label_smoothing), metrics=[nats_per_token])
-        state = Trainer(model, batches, run, evaluation(loaded, dev), config, tensorboard=options.tensorboard).fit()
+        imitating = [teacher.loaded.model for teacher in teachers]
+        trained = Distilled(model, imitating, config.distillation_weight, "target_ids") if teachers else model
+        loss = SequenceCrossEntropy(config.label_smoothing)
+        trained.compile(config.build_optimizer(), loss, metrics=[nats_per_token])
+        parts = {"model_to_save": model, "tensorboard": options.tensorboard}
+        state = Trainer(trained, batches, run, evaluation(loaded, dev), config, **parts).fit()
         draw_history(state.history, ["perplexity", "dev BLEU"], run.path / "plots" / "history.png")
         metrics = measure(run, Arguments(data_dir=options.data_dir), loaded)
         if metrics["BLEU"] < WEAK[0]:
@@ -81,7 +87,7 @@ def train(config: Config, options: TrainingOptions) -> None:
     print(f"trained: {run.path}")
 
 
-def report_start(initial: "Initial", config: Config, vocabulary: "Vocabularies") -> None:
+def report_start(initial: "OtherRun", config: Config, vocabulary: "Vocabularies") -> None:
     """Prints what the training has from the run that it starts from, and whether the languages are others."""
     from shared.fine_tuning import growth
 

@@ -34,6 +34,11 @@ def test_links(page):
         assert not anchor or anchor in anchors(target), link
 
 
+def test_every_shared_module_is_described():
+    names = {path.name for folder in ("shared", "datasets") for path in (ROOT / folder).glob("[a-z]*.py")}
+    assert {name for name in names if not re.search(rf"\b{name}\b", ARCHITECTURE)} == set()
+
+
 def defined(path: Path) -> set[str]:
     """The names that a module defines at its top level, and those of methods; and `list`."""
     names = {"list"}

@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from shared.cli import TrainingOptions
+from shared.errors import UserError
 from shared.runs import Run
 from tasks.captioner.config import PRESETS
 from tasks.captioner.train import main, train
@@ -104,3 +106,23 @@ def test_a_trained_run_is_trained_for_its_reward_only(trained, found, begun, cap
             np.testing.assert_array_equal(begun.load_weights(name)[path], tensor)
     assert main(["scenes", *reward, "--run", "begun"]) == 2
     assert "--epochs 0: 1 or more was expected; 0 is for --from RUN with --reward-epochs" in capsys.readouterr().err
+
+
+def test_a_training_imitates_runs_with_the_same_encoder(trained):
+    config = replace(CONFIG, teachers="tiny", epochs=2, reward_epochs=0)
+    train(config, TrainingOptions(run="pupil"))
+    run = Run(trained.run.path.with_name("pupil"))
+    weights, teacher = (each.load_weights() for each in (run, trained.run))
+    assert {name: tensor.shape for name, tensor in weights.items()} == {n: t.shape for n, t in teacher.items()}
+    assert f"teacher tiny (fingerprint {trained.run.weights_fingerprint})" in (run.path / "README.md").read_text()
+    train(config, TrainingOptions(run="pupil"))  # it resumes, and is complete
+
+    other = trained.run.path.with_name("other")
+    shutil.copytree(trained.run.path, other)
+    Run(other).save_weights({n: t + 1 for n, t in trained.run.load_weights("encoder").items()}, "encoder")
+    with pytest.raises(UserError, match="other has another encoder"):
+        train(replace(config, teachers="other"), TrainingOptions(run="refused"))
+    for name in ("pupil", "other", "refused"):
+        shutil.rmtree(trained.run.path.with_name(name))
+    with pytest.raises(UserError, match="teachers"):
+        replace(config, epochs=0, initial_run="tiny", reward_epochs=1)

@@ -160,3 +160,14 @@ def test_runs_of_other_tasks_and_damaged_ones_are_one_line(trained, tmp_path, ne
         assert message in error
         assert error.count("\n") == 1
     assert not trained.run.path.with_name("x").exists()
+
+
+def test_a_training_imitates_other_runs(trained):
+    config = replace(trained.config, teachers=trained.run.name, distillation_weight=0.5, epochs=1)
+    train(config, TrainingOptions(run="pupil"))
+    run = Run(trained.run.path.with_name("pupil"))
+    assert run.config["data"][f"teacher {trained.run.name}"] == trained.run.weights_fingerprint
+    weights, teacher = (each.load_weights() for each in (run, trained.run))
+    assert weights.keys() == teacher.keys()
+    assert any(not np.array_equal(weights[name], teacher[name]) for name in weights)
+    shutil.rmtree(run.path)
