@@ -17,6 +17,7 @@ from typing import BinaryIO
 from shared.atomic import replacement
 from shared.descriptors import descriptor_of
 from shared.errors import UserError
+from shared.runs import released_folders
 
 PICTURES = (".png", ".jpg", ".pdf", ".svg")  # formats of plots
 UNSUITABLE = {stat.S_IFDIR: "folder", stat.S_IFBLK: "block device", stat.S_IFSOCK: "socket"}
@@ -87,30 +88,33 @@ def check_outputs(
     Args:
         outputs: the paths of each option, None for an option that is not given.
         reads: the files and folders that the command reads, by the words that describe one of them, such as "the file
-            that --file names"; `-` and None are skipped. Within a folder that is read nothing may be written.
+            that --file names"; `-` and None are skipped. Within a folder that is read, and within any released model,
+            nothing may be written.
     """
     read, folders = _reads(reads or {})
+    given = [(option, path) for option, paths in outputs.items() for path in paths if path]
+    if given:
+        folders = {**folders, **dict.fromkeys(released_folders(), "a file of a released model")}
     standard = {_identity_of(status): name for fd, name in STANDARD.items() if (status := _regular(fd))}
     output = _regular(1)
     if output and (owner := read.get(_identity_of(output))):
         raise UserError(f"standard output is {owner}; another file to write to was expected")
     taken: dict[Identity, str] = {}
-    for option, paths in outputs.items():
-        for path in filter(None, paths):
-            try:
-                status = _status(path)
-                _check_writable(f"{option} {path}", path, status)
-                identity = _identity(path)
-            except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-                raise UserError(f"{option} {path} cannot be written: {_reason(error)}") from None
-            if status and stat.S_ISCHR(status.st_mode):  # such as /dev/null, which may be given twice
-                continue
-            owner = read.get(identity) or taken.get(identity)
-            if not owner and descriptor_of(path) is None:
-                owner = standard.get(identity) or _folder_of(path, status, folders)
-            if owner:
-                raise UserError(f"{option} {path} is {owner}; another name to write to was expected")
-            taken[identity] = f"also the output of {option}"
+    for option, path in given:
+        try:
+            status = _status(path)
+            _check_writable(f"{option} {path}", path, status)
+            identity = _identity(path)
+        except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+            raise UserError(f"{option} {path} cannot be written: {_reason(error)}") from None
+        if status and stat.S_ISCHR(status.st_mode):  # such as /dev/null, which may be given twice
+            continue
+        owner = read.get(identity) or taken.get(identity)
+        if not owner and descriptor_of(path) is None:
+            owner = standard.get(identity) or _folder_of(path, status, folders)
+        if owner:
+            raise UserError(f"{option} {path} is {owner}; another name to write to was expected")
+        taken[identity] = f"also the output of {option}"
 
 
 def _reads(reads: Mapping[str, Iterable[str | Path | None]]) -> tuple[dict[Identity, str], dict[Path, str]]:

@@ -169,6 +169,18 @@ def parse_tensors(content: bytes, name: str) -> Tensors:
         raise RunError(f"{name}: not a safetensors file ({shortened(str(error))})") from None
 
 
+def released_folders(root: Path | None = None) -> list[Path]:
+    """The folders of the released models of all tasks, which nothing may change."""
+
+    def is_released(path: Path) -> bool:
+        try:
+            return "weights_sha256" in read_json(path)
+        except RunError:
+            return False
+
+    return [path.parent for path in sorted((root or ROOT).glob("*/[!.]*/config.json")) if is_released(path)]
+
+
 def _sha256(state: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 

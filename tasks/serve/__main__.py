@@ -7,14 +7,16 @@
 
 Answers on this machine alone unless --host says otherwise. The address / is the page; /api/... answers JSON, described
 by /openapi.json; /v1/models/... answers as TensorFlow Serving does; /healthz, /readyz and /metrics are for those who
-watch it. A client names a model by the name of its run, the first of a task is the default. SIGTERM and Ctrl-C stop the
-server after the answers that it has begun.
+watch it. A client names a model by the name of its run, the first of a task is the default. A released model that
+cannot be loaded is left out, with a line that says why; one that --model names must be there. SIGTERM and Ctrl-C stop
+the server after the answers that it has begun.
 """
 
 import socket
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -123,18 +125,19 @@ def main(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed; run pip install -e '.[serve]'") from None
     from tasks.serve.metrics import log_to
-    from tasks.serve.models import Models, served_runs
+    from tasks.serve.models import served_models
     from tasks.serve.registry import all_endpoints
 
-    models = Models(served_runs(options.tasks, named_models(options)))
+    models = served_models(options.tasks, named_models(options))
     with listen(options.host, options.port) as listener:
         log_to(sys.stderr)
-        server = Server(models, all_endpoints(models), options)
+        server = Server(models, all_endpoints(models), options, report=partial(print, flush=True))
         config = uvicorn.Config(
             build_app(server, token), log_config=None, access_log=False, server_header=False,
             limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=STOP_SECONDS, **own_tls,
         )  # fmt: skip
         http = uvicorn.Server(config)
+        server.stop = partial(setattr, http, "should_exit", True)
         host, port = listener.getsockname()[:2]
         scheme = "https" if own_tls else "http"
         print(f"serving at {scheme}://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)
@@ -143,7 +146,9 @@ def main(arguments: list[str]) -> int:
         except (SystemExit, KeyboardInterrupt):  # the signal that stopped it, which uvicorn raises again at its end
             if not http.should_exit:
                 raise
-        return 2 if server.problem else 0
+    if server.problem:
+        raise UserError(server.problem)
+    return 0
 
 
 if __name__ == "__main__":

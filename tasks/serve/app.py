@@ -24,7 +24,7 @@ from tasks.serve.endpoint import Endpoint, Item
 from tasks.serve.gate import PRIVATE, Gate, Refusal, read_body, refusals, sentence_of, unless_client_leaves
 from tasks.serve.limits import Limits
 from tasks.serve.metrics import LOGGER, Metrics
-from tasks.serve.models import Models
+from tasks.serve.models import Models, NotLoaded
 from tasks.serve.tensorflow_serving import SignaturesOf, Versions, add_routes, load_signatures
 
 PAGE = Path(__file__).with_name("page")
@@ -39,11 +39,18 @@ class Server:
         endpoints: what it answers; their models are loaded when it starts.
         limits: of requests.
         load: the signatures of a run of a task, for `tensorflow_serving.py`.
+        report: called with one sentence for each model that cannot be served.
     """
 
     def __init__(
-        self, models: Models, endpoints: Sequence[Endpoint], limits: Limits, load: SignaturesOf = load_signatures
+        self,
+        models: Models,
+        endpoints: Sequence[Endpoint],
+        limits: Limits,
+        load: SignaturesOf = load_signatures,
+        report: Callable[[str], None] = lambda sentence: None,
     ):
+        self._report, self._reported = report, set[str]()
         self.versions = Versions(models, load)
         self.models, self.endpoints, self.limits, self.metrics = models, endpoints, limits, Metrics()
         self.queues: dict[str, TaskQueue] = {}
@@ -52,6 +59,7 @@ class Server:
         self.pool = DecodingPool(limits, sorted(modules), ended)
         self.is_ready = False
         self.problem: str | None = None  # why it will never be ready
+        self.stop: Callable[[], None] = lambda: None  # what ends the process then
         self.is_stopping = False
 
     def queue(self, task: str) -> TaskQueue:
@@ -67,25 +75,49 @@ class Server:
         return self.queues[task]
 
     async def warm_up(self) -> None:
-        """Answers the example of every endpoint, so that its models are loaded and compiled; then it is ready."""
+        """Answers the example of every endpoint, so that its models are loaded and compiled; then it is ready.
+
+        A model that cannot be loaded is left out and reported, unless the user has named it, or no other is there.
+        """
         try:
             await asyncio.to_thread(self.pool.start)
+            for error in self.models.refused.values():
+                self._leave_out(error)
             by_task: dict[str, list[Endpoint]] = {}
             for endpoint in self.endpoints:
                 by_task.setdefault(endpoint.task, []).append(endpoint)
             await asyncio.gather(*map(self._warm_up, by_task.values()))
+            if self._reported and not self.models.has_loaded:
+                raise UserError("; ".join(sorted(self._reported)))
         except Exception as error:
-            self.problem = f"the server could not start: {error}"
-            LOGGER.exception("failed to start")
+            self.problem = f"the server could not start: {' '.join(str(error).split())}"
+            if isinstance(error, UserError):
+                LOGGER.error("failed to start", extra={"reason": str(error)})
+            else:
+                LOGGER.exception("failed to start")
+            self.stop()
             return
         self.is_ready = True
         LOGGER.info("ready")
 
     async def _warm_up(self, endpoints: Sequence[Endpoint]) -> None:
         for endpoint in endpoints:
-            await self._try(endpoint, endpoint.example)
+            try:
+                await self._try(endpoint, endpoint.example)
+            except NotLoaded as error:
+                if error.is_named:
+                    raise
+                self._leave_out(error)
+                continue
             with suppress(UserError):  # a request may need one of its options
                 await self._try(endpoint, without_options(endpoint.example))
+
+    def _leave_out(self, error: NotLoaded) -> None:
+        sentence = str(error)
+        if sentence not in self._reported:
+            self._reported.add(sentence)
+            LOGGER.warning("left out", extra={"reason": sentence})
+            self._report(sentence)
 
     async def _try(self, endpoint: Endpoint, request: Any) -> None:
         if endpoint.stream:

@@ -4,6 +4,7 @@ A worker that ends is replaced. Its request is given to another one, because the
 it; a request that ends two workers is refused. Nothing that comes back from a worker is unpickled: it is JSON and the
 bytes of arrays.
 
+    worker -> server   an empty message, once it has imported what decodes
     server -> worker   {"function": "module:name", "request": "module:name"}, then the request as JSON
     worker -> server   {"arrays": [[name, dtype, shape], ...]} and the bytes of each, or
                        {"error": sentence, "of_limits": whether its limits are the reason}
@@ -34,6 +35,7 @@ from tasks.serve.endpoint import Decoded
 from tasks.serve.limits import MEGABYTE, Limits
 
 DTYPES = "uint8", "int16", "int32", "int64", "float32"  # of arrays that a worker may return
+BEGIN_SECONDS = 60.0  # in which a worker must begin
 ENOUGH = 2  # workers that a request may end
 
 
@@ -48,17 +50,20 @@ class _Ended(Exception):
 # --- in the worker --------------------------------------------------------------------------------------------------
 
 
-def work(connection: Connection, megabytes: int, folder: str) -> None:
+def work(connection: Connection, megabytes: int, folder: str, modules: Sequence[str]) -> None:
     """Decodes what comes, until the server closes the connection."""
     os.setsid()  # a program that decodes sounds ends with the worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the server decides
     tempfile.tempdir = folder
+    for module in modules:
+        import_module(module)
     with open("/proc/self/statm") as file:
         at_start = int(file.read().split()[0]) * resource.getpagesize()
     most = at_start + megabytes * MEGABYTE
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(EOFError, OSError):
+        connection.send_bytes(b"")
         while True:
             names, body = json.loads(connection.recv_bytes()), connection.recv_bytes()
             try:
@@ -94,13 +99,24 @@ def _send(connection: Connection, decoded: Decoded | UserError) -> None:
 class Worker:
     """A process that decodes one request at a time."""
 
-    def __init__(self, context: Any, limits: Limits):
-        self._limits, self._folder = limits, tempfile.mkdtemp(prefix="quatrain-")
+    def __init__(self, context: Any, limits: Limits, modules: Sequence[str]):
+        self._limits, self._folder, self._has_begun = limits, tempfile.mkdtemp(prefix="quatrain-"), False
         self._connection, theirs = context.Pipe()
-        arguments = theirs, limits.decoding_memory, self._folder
+        arguments = theirs, limits.decoding_memory, self._folder, modules
         self._process = context.Process(target=work, args=arguments, daemon=True, name="decoder")
         self._process.start()
         theirs.close()
+
+    def begin(self) -> None:
+        """Waits until it has imported what it needs, which does not count as decoding.
+
+        Raises OSError or EOFError if it has ended before.
+        """
+        if not self._has_begun:
+            if not self._connection.poll(BEGIN_SECONDS):
+                raise OSError("the process does not begin")
+            self._connection.recv_bytes()
+            self._has_begun = True
 
     def decode(self, function: Callable[[Any], Decoded], request: BaseModel) -> Decoded:
         """What the function returns.
@@ -112,8 +128,9 @@ class Worker:
         names = {"function": _name_of(function), "request": _name_of(type(request))}
         is_late = threading.Event()
         timer = threading.Timer(self._limits.decoding_seconds, lambda: (is_late.set(), self._kill()))
-        timer.start()
         try:
+            self.begin()
+            timer.start()
             self._connection.send_bytes(json.dumps(names).encode())
             self._connection.send_bytes(request.model_dump_json().encode())
             return self._receive()
@@ -172,7 +189,7 @@ class DecodingPool:
     """
 
     def __init__(self, limits: Limits, modules: Sequence[str] = (), ended: Callable[[str], None] = lambda reason: None):
-        self._limits, self._ended = limits, ended
+        self._limits, self._modules, self._ended = limits, list(modules), ended
         # Forked from a process without threads and without Keras: a new worker is there in 10 ms.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__, *modules])
@@ -206,7 +223,7 @@ class DecodingPool:
     def _worker(self) -> Worker:
         """The worker of this thread; a new one if it has ended."""
         if getattr(self._own, "worker", None) is None:
-            self._own.worker = Worker(self._context, self._limits)
+            self._own.worker = Worker(self._context, self._limits, self._modules)
             with self._lock:
                 self._workers.add(self._own.worker)
         return self._own.worker

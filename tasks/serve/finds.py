@@ -112,7 +112,7 @@ def _response(name: str, finder: "PhotoFinder", item: Item, photo: np.ndarray | 
 
 def endpoints(models: Models) -> list[Endpoint]:
     """Those of this module; none without a finder."""
-    return of_models(models) if models.runs("captioner", has_finder) else []
+    return of_models(models) if "captioner" in models.refused or models.runs("captioner", has_finder) else []
 
 
 def of_models(models: Models) -> list[Endpoint]:

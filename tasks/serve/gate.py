@@ -15,6 +15,7 @@ from shared.errors import UserError
 from tasks.serve.batching import Busy
 from tasks.serve.limits import MEGABYTE, READ_SECONDS
 from tasks.serve.metrics import LOGGER, Metrics
+from tasks.serve.models import NotLoaded
 
 OPEN = "/healthz", "/readyz"  # without a token; and files of the page, which hold nothing of the user's
 PRIVATE = "/api/", "/v1/", "/metrics", "/openapi.json"
@@ -48,11 +49,13 @@ class Refusal(Exception):
 
 @contextmanager
 def refusals(status: int) -> Iterator[None]:
-    """A block whose UserError becomes a refusal with a status, and Busy one with 503."""
+    """A block whose UserError becomes a refusal with a status, and Busy and NotLoaded one with 503."""
     try:
         yield
     except Busy as error:
         raise Refusal(503, str(error), {"retry-after": str(error.seconds)}) from None
+    except NotLoaded as error:
+        raise Refusal(503, str(error)) from None
     except UserError as error:
         raise Refusal(status, " ".join(str(error).split())) from None
 

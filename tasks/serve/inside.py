@@ -138,7 +138,7 @@ def respond(run: Run, seen: Any, units: int) -> ReadResponse:
 
 def endpoints(models: Models) -> list[Endpoint]:
     """The endpoints of the tab; none if no model that is served can be looked into."""
-    if not models.runs(TASK, suits):
+    if TASK not in models.refused and not models.runs(TASK, suits):
         return []
 
     def inside_of(run: Run, trained: bool = True) -> Any:
@@ -148,6 +148,7 @@ def endpoints(models: Models) -> list[Endpoint]:
 
     def describe_all(key: Any, items: Sequence[Item]) -> list[InsideModels]:
         del key
+        models.find(TASK, None, suits)
         return [InsideModels(models=[describe(run, inside_of(run)) for run in models.runs(TASK, suits)])] * len(items)
 
     def read(key: tuple[str, bool], items: Sequence[Item]) -> list[ReadResponse | UserError]:

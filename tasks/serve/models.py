@@ -1,7 +1,7 @@
 """The models that a server has: which runs of each task, each loaded once."""
 
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from importlib import import_module
 from itertools import chain, combinations
 from typing import Any, TypeVar
@@ -18,40 +18,82 @@ def any_run(run: Run) -> bool:
     return True
 
 
-def served_runs(tasks: Sequence[str], named: Mapping[str, Sequence[str]]) -> dict[str, list[Run]]:
+class NotLoaded(UserError):
+    """A model that should be served cannot be; requests for it are refused with 503.
+
+    Attributes:
+        is_named: whether it is one that `--model` names.
+    """
+
+    def __init__(self, what: str, reason: object, *, is_named: bool = False):
+        super().__init__(f"{what} is not served: {' '.join(str(reason).split())}")
+        self.is_named = is_named
+
+
+def served_models(tasks: Sequence[str], named: Mapping[str, Sequence[str]]) -> "Models":
     """The runs of each task: those that are named, by run or folder, then the released ones, else the newest one.
 
-    Raises RunError if a named run cannot be opened, if two of a task have one name, or if a task has none.
+    Of a task or a released run that is of no use, `Models.refused` says why. Raises RunError if a named run cannot be
+    opened, if two of a task have one name, or if no task has a run.
     """
-    return {task: _runs_of(task, named.get(task, ())) for task in tasks}
+    runs: dict[str, list[Run]] = {}
+    refused: dict[str, NotLoaded] = {}
+    for task in tasks:
+        try:
+            runs[task] = _runs_of(task, named.get(task, ()), refused)
+        except RunError as error:
+            if task in named:
+                raise
+            refused[task] = NotLoaded(f"task {task}", error)
+    if not runs:
+        raise RunError("; ".join(map(str, refused.values())))
+    return Models(runs, [str(run.path) for task in named for run in runs[task][: len(named[task])]], refused)
 
 
-def _runs_of(task: str, named: Sequence[str]) -> list[Run]:
-    config = import_module(f"tasks.{task}.config")
-    released = config.RELEASED if isinstance(config.RELEASED, str) else chain(*config.RELEASED.values())
+def _runs_of(task: str, named: Sequence[str], refused: dict[str, NotLoaded]) -> list[Run]:
+    module = import_module(f"tasks.{task}.config")
+    released = module.RELEASED if isinstance(module.RELEASED, str) else chain(*module.RELEASED.values())
     there = {run.name for run in Run.trained(task)}
     names = [released] if isinstance(released, str) else list(released)
-    others = [Run.find(name, task, "") for name in names if name in there]
     runs = [Run.find(name, task, "") for name in named]
     for first, second in combinations(runs, 2):
         if first.name == second.name:
             raise RunError(f"{first.path} and {second.path} have one name, by which a client names them")
-    names = {run.name for run in runs}
-    return [*runs, *(run for run in others if run.name not in names)] or [config.find_run()]
+    for run in runs:
+        run.read_config(module.Config)
+    own = {run.name for run in runs}
+    for name in names:
+        if name in there and name not in own:
+            try:
+                run = Run.find(name, task, "")
+                run.read_config(module.Config)
+                runs.append(run)
+            except RunError as error:  # the others may do
+                refused[f"{task} {name}"] = NotLoaded(f"model {name}", error)
+    return runs or [module.find_run()]
 
 
 class Models:
     """The runs that are served, and what is loaded of them.
 
-    >>> models = Models(served_runs(["captioner"], {}))
+    >>> models = served_models(["captioner"], {})
     >>> captioner = models.load(load_captioner, models.find("captioner"))
 
     Args:
         runs: of each task, the default first; their names differ within a task.
+        named: folders of the runs that `--model` names.
+        refused: why a task has no runs, by its name, and why a run was left out.
     """
 
-    def __init__(self, runs: Mapping[str, Sequence[Run]]):
+    def __init__(
+        self,
+        runs: Mapping[str, Sequence[Run]],
+        named: Collection[str] = (),
+        refused: Mapping[str, NotLoaded] | None = None,
+    ):
         self._runs = {task: list(of_task) for task, of_task in runs.items()}
+        self._named = frozenset(named)
+        self.refused = dict(refused or {})
         self._loaded: dict[tuple[Any, str], Any] = {}
         self._locks: dict[tuple[Any, str], threading.RLock] = {}
         self._lock = threading.Lock()
@@ -59,6 +101,15 @@ class Models:
     def runs(self, task: str, suits: Callable[[Run], bool] = any_run) -> list[Run]:
         """The runs of a task, those that suit; none if the task is not served."""
         return [run for run in self._runs.get(task, ()) if suits(run)]
+
+    def is_asked(self, task: str) -> bool:
+        """Whether a task is to be served, even if no run of it can be."""
+        return task in self._runs or task in self.refused
+
+    @property
+    def has_loaded(self) -> bool:
+        """Whether any model was loaded."""
+        return any(not isinstance(loaded, NotLoaded) for loaded in self._loaded.values())
 
     def names(self) -> dict[str, list[str]]:
         """The names of the runs of each task, the default first."""
@@ -68,8 +119,11 @@ class Models:
         """The run of a name, by default the first that suits; a client never names a path.
 
         Raises:
+            NotLoaded: no run of the task can be served.
             UserError: no such run is served.
         """
+        if task in self.refused:
+            raise self.refused[task]
         runs = {run.name: run for run in self.runs(task, suits)}
         if not runs:
             raise UserError(f"no such model of {task} is served")
@@ -80,11 +134,20 @@ class Models:
         return runs[name]
 
     def load(self, load: Callable[[Run], Loaded], run: Run, key: Hashable = None) -> Loaded:
-        """`load(run)`, called once for a run and a key, by default `load` itself, a function of a module."""
+        """`load(run)`, called once for a run and a key, by default `load` itself, a function of a module.
+
+        Raises NotLoaded, also when it is called again, if that raises UserError.
+        """
         part = key or load, str(run.path)
         with self._lock:
             lock = self._locks.setdefault(part, threading.RLock())
         with lock:  # another run may be loaded meanwhile
             if part not in self._loaded:
-                self._loaded[part] = load(run)
-            return self._loaded[part]
+                try:
+                    self._loaded[part] = load(run)
+                except UserError as error:
+                    self._loaded[part] = NotLoaded(f"model {run.name}", error, is_named=str(run.path) in self._named)
+            loaded = self._loaded[part]
+            if isinstance(loaded, NotLoaded):
+                raise loaded
+            return loaded

@@ -17,6 +17,6 @@ MODULES: tuple[str, ...] = (
 
 
 def all_endpoints(models: Models) -> list[Endpoint]:
-    """The endpoints of the tasks that are served."""
+    """The endpoints of the tasks that are to be served; those of a task without a run refuse."""
     found = [endpoint for name in MODULES for endpoint in import_module(f"tasks.serve.{name}").endpoints(models)]
-    return [endpoint for endpoint in found if models.runs(endpoint.task)]
+    return [endpoint for endpoint in found if models.is_asked(endpoint.task)]

@@ -60,7 +60,9 @@ class Versions:
         self._models, self._load = models, load
 
     def of(self, model: str) -> tuple[str, dict[int, Run]]:
-        """The task and the versions of a model; raises Refusal if it is not served."""
+        """The task and the versions of a model; raises Refusal if it is not, or cannot be, served."""
+        if model in self._models.refused:
+            raise Refusal(503, str(self._models.refused[model]))
         for task in self._models.names():
             runs = self._models.runs(task)
             if model == task:
@@ -80,7 +82,7 @@ class Versions:
         raise Refusal(NOT_FOUND, f"Servable not found for request: Specific({model[:100]}, {version[:20]})")
 
     def signatures(self, task: str, run: Run) -> Mapping[str, Any]:
-        """The signatures of a run, loaded when they are needed first."""
+        """The signatures of a run, loaded when they are needed first; raises NotLoaded if they cannot be."""
         return self._models.load(lambda run: self._load(task, run), run, key="signatures")
 
 

@@ -180,8 +180,8 @@ class TextAnswers:
         return self.models.find(TASK, name, lambda run: self.reads[run.name] == reads)
 
     def has(self, reads: Reads) -> bool:
-        """Whether a run that reads this way is served."""
-        return reads in self.reads.values()
+        """Whether a run that reads this way is served, or none at all can be."""
+        return reads in self.reads.values() or TASK in self.models.refused
 
     def causal(self, request: Any) -> Hashable:
         """The run of a causal model."""

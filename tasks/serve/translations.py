@@ -202,6 +202,7 @@ class TranslationAnswers:
     def directions(self, key: Any, items: Sequence[Item]) -> list[BaseModel | UserError]:
         """The models and their languages."""
         del key
+        self.models.find("translator")
         directions = [
             Direction(
                 model=name,

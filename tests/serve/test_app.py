@@ -144,7 +144,7 @@ def bomb(side: int) -> bytes:
     ("content", "sentence"),
     [
         (b"memory", "needs more than 256 MB of memory to be decoded"),
-        (b"time", "takes more than 0.5 s to be decoded"),
+        (b"time", "takes more than 2 s to be decoded"),
         (b"death", "ends the process that decodes it; another file was expected"),
         (bomb(8000), "has 8000 x 8000 pixels, the limit is 50,000,000; scale it down first"),
         (bomb(7000), None),
@@ -189,7 +189,8 @@ def test_with_a_token_only_the_page_and_probes_are_open():
         right = httpx.post(f"{address}/api/turn", json={"text": "ab"}, headers={"authorization": "Bearer secret"})
         assert right.json()["text"] == "ba"
     entries = [json.loads(line) for line in log.getvalue().splitlines()]
-    assert [entry["status"] for entry in entries if entry["event"] == "request"] == [401, 401, 401, 200]
+    paths = "/api/turn", "/metrics", "/v1/models/captioner"  # not those of another server, which still ends a request
+    assert [entry["status"] for entry in entries if entry.get("path") in paths] == [401, 401, 401, 200]
     assert "ab" not in [value for entry in entries for value in entry.values()]
 
 

@@ -115,6 +115,21 @@ def test_nothing_is_written_into_a_folder_that_is_read(folder):
     check_outputs({"--output": [Path("beside")]}, {"a file of the model": ["linked"]})
 
 
+def test_nothing_is_written_into_a_released_model(folder, monkeypatch):
+    """Not into one that the command does not use either; a run that one has trained oneself is not protected."""
+    monkeypatch.setattr("shared.runs.ROOT", folder / "models")
+    configs = ("captioner/photos", '{"weights_sha256": "1"}'), ("translator/own", "{}"), ("translator/damaged", "{")
+    for name, content in configs:
+        (folder / "models" / name).mkdir(parents=True)
+        (folder / "models" / name / "config.json").write_text(content)
+    os.link("models/captioner/photos/config.json", "linked.json")
+    for path in ("models/captioner/photos/config.json", "models/captioner/photos/new", "linked.json"):
+        where = folder / "models" / "captioner" / "photos"
+        owner = f"a file of a released model in {where}"
+        assert refusal({"--output": [path]}) == f"--output {path} is {owner}; another name to write to was expected"
+    check_outputs({"--output": [Path("models/translator/own/new"), Path("models/captioner/new"), None]})
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [

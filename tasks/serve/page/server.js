@@ -16,11 +16,9 @@ async function send(path, body, signal) {
 }
 
 async function reason(response, path) {
-  if (response.status === 503) return "The server is busy; try again in a moment.";
   if (response.status === 401) return "This server asks for a token: add ?token=… to the address, before the #.";
-  const { detail, error } = await response.json().catch(() => ({}));
-  const text = typeof detail === "string" ? detail : typeof error === "string" ? error : detail?.[0]?.msg ?? error?.message;
-  if (response.status === 404 && (!text || text === "Not Found")) return `This server does not answer ${path}: the models that it needs are not served.`;
+  const { error: text } = await response.json().catch(() => ({}));
+  if (response.status === 404) return `This server does not answer ${path}: the models that it needs are not served.`;
   return text ? text[0].toUpperCase() + text.slice(1) : `The server answered with status ${response.status}.`;
 }
 
@@ -48,7 +46,7 @@ export async function* events(path, body, { signal } = {}) {
       const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim()).join("\n");
       const kind = lines.find((line) => line.startsWith("event:"))?.slice(6).trim();
       if (!data) continue;
-      if (kind === "error") throw new ServerError(JSON.parse(data).detail ?? data);
+      if (kind === "error") throw new ServerError(JSON.parse(data).error ?? data);
       yield JSON.parse(data);
     }
   }
