@@ -4,7 +4,7 @@
     python -m docs.demo
 
 The run is saved_models/captioner/demo/, which all commands find by its name, as in `quatrain caption --model demo
-picture.png`. Pictures are in saved_models/demo/. Steps that are done already, as after an interruption, are not done again.
+picture.png`. Pictures are in saved_models/demo/. After an interruption, the training goes on where it was.
 """
 
 import shared  # noqa: F401, I001  # first: it handles signals

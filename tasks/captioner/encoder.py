@@ -144,11 +144,10 @@ def build_encoder(config: Config, image_size: int | None = None) -> keras.Sequen
     """An untrained encoder, images -> grid."""
     size = image_size or config.image_size
     fixed = build_fixed_part(config, size)
-    layers = (
-        [small_cnn(size, config.encoder_patch)]
-        if fixed is None
-        else [fixed, _word_scores(fixed.output_shape[-1], config.encoder_words)]
-    )
+    if fixed is None:
+        layers = [small_cnn(size, config.encoder_patch)]
+    else:
+        layers = [fixed, _word_scores(fixed.output_shape[-1], config.encoder_words)]
     encoder = keras.Sequential([keras.Input((size, size, 3)), *layers], name="encoder")
     encoder.trainable = False  # in the decoder's training
     return encoder

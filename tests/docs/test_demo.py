@@ -41,7 +41,7 @@ def test_the_demo_ends_with_the_address_of_the_picture_of_all_tasks(tmp_path, mo
     with Image.open(folder / "overview.png") as picture:
         assert picture.size == (1650, 1050)
     run = Run.find("demo", "captioner", "")
-    assert {"true_seen", "true_novel"} <= run.metrics["test"].keys()
+    assert {"true_seen", "true_novel"} <= run.load_metrics()["test"].keys()
     assert (run.path / "export" / "1" / "saved_model.pb").exists()
 
 
