@@ -3,7 +3,6 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-DEMO := saved_models/demo
 PACKAGES := "import sysconfig; print(sysconfig.get_path('purelib'))"
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -11,15 +10,10 @@ MAKEFLAGS += --jobs=2
 
 .PHONY: demo serve check test test-jax campaigns lint loops bench fuzz kill
 
-# Trains the captioner on rendered scenes, measures it on scenes with colour-shape pairs that training lacks, exports it,
-# and captions eight of them: see saved_models/demo/.
+# Trains a captioner on few drawn scenes, measures it on others, exports it, captions eight of them, and draws one picture
+# of all released models, whose address is the last line: see saved_models/demo/.
 demo: .venv/ready
-	$(BIN)/python -m tasks.captioner.train scenes
-	$(BIN)/python -m tasks.captioner.evaluate --model scenes --split test
-	$(BIN)/python -m tasks.captioner.export scenes
-	$(BIN)/python -m datasets images scenes test $(DEMO)/images --count 8
-	$(BIN)/python -m tasks.captioner.caption --model scenes $(DEMO)/images \
-		--attention $(DEMO)/attention.png --gallery $(DEMO)/gallery.html
+	$(BIN)/python -m docs.demo
 
 # The server and its page, with all released models, at http://127.0.0.1:8000/.
 serve: .venv/ready

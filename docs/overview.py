@@ -65,22 +65,20 @@ def lit(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return ((1 - light) * grey + light * glow).clip(0, 255).astype(np.uint8)
 
 
-def draw_captioner(axes: Axes) -> None:
-    """The image, its caption, and the attention of two words."""
-    picture = read_image(FOLDER / "dog.jpg")
-    caption = ImageCaptioner.load()([picture])[0][0]
-    bottom, width, small = 1.05, 2.12, 1.19
-    height = width * picture.shape[0] / picture.shape[1]
+def draw_captioner(axes: Axes, captioner: ImageCaptioner, picture: np.ndarray) -> None:
+    """The image, its caption, and the attention of the two words for which the image counts most."""
+    caption = captioner([picture])[0][0]
+    bottom, height, small = 1.05, 1.59, 1.19
+    width = height * picture.shape[1] / picture.shape[0]
     inset(axes, 0.25, bottom, width, height).imshow(picture, aspect="auto")
-    for index, word in enumerate(("brown", "dog")):
-        position = caption.tokens.index(word)
+    for index, position in enumerate(np.sort(np.argsort(caption.sentinel)[:2])):
         left = 0.25 + width + 0.16 + index * (small + 0.09)
         panel = inset(axes, left, bottom, small, small * height / width)
         panel.imshow(lit(picture, caption.attention[position]), aspect="auto")
+        word, share = caption.tokens[position], f"{1 - caption.sentinel[position]:.0%} image"
         axes.text(left + small / 2, bottom + height - 0.13, word, fontsize=13, color=INK, ha="center", va="center")
-        text = f"{1 - caption.sentinel[position]:.0%} image"
-        axes.text(left + small / 2, bottom + height - 0.42, text, fontsize=11, color=SOFT, ha="center", va="center")
-    axes.text(0.25, 0.68, caption.text, fontsize=16, color=INK, va="center")
+        axes.text(left + small / 2, bottom + height - 0.42, share, fontsize=11, color=SOFT, ha="center", va="center")
+    axes.text(0.25, 0.68, caption.text, fontsize=min(16, 740 / len(caption.text)), color=INK, va="center")
     note(axes, "attention of two words; the rest comes from the words before")
 
 
@@ -139,14 +137,15 @@ def draw_language_model(axes: Axes) -> None:
     note(axes, "surprisal in bits: -log₂ p(word | words before it)")
 
 
-def main() -> None:
+def draw(path: Path, captioner: ImageCaptioner, picture: np.ndarray) -> None:
+    """Draw all tasks into a PNG file: a captioner with a picture, and the released models of the others."""
     figure = Figure(figsize=SIZE, facecolor=PAGE)
-    draw_captioner(card(figure, 0, 0, "Captioner", "an image in, a caption out", ORANGE))
+    draw_captioner(card(figure, 0, 0, "Captioner", "an image in, a caption out", ORANGE), captioner, picture)
     draw_translator(card(figure, 1, 0, "Translator", "a sentence in, a translation out", GREEN))
     draw_recognizer(card(figure, 0, 1, "Phoneme recognizer", "a sound in, timed phones out", BLUE))
     draw_language_model(card(figure, 1, 1, "Language model", "a text in, probabilities out", RED))
-    figure.savefig(FOLDER / "overview.png", dpi=DPI)
+    figure.savefig(path, dpi=DPI)
 
 
 if __name__ == "__main__":
-    main()
+    draw(FOLDER / "overview.png", ImageCaptioner.load(), read_image(FOLDER / "dog.jpg"))
