@@ -157,6 +157,12 @@ def print_error(message: str) -> None:
     print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
+def say_loading(what: str) -> None:
+    """On a terminal, says on standard error that a model is being loaded, which begins with the import of a backend."""
+    if sys.stderr.isatty():
+        print(f"loading the {what} ...", file=sys.stderr, flush=True)
+
+
 def parse(kind: type[Arguments], arguments: list[str], program: str, description: str | None) -> Arguments:
     """Reads arguments into the dataclass `kind`; raises UserError, which names the option, when they do not fit.
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from shared.bounds import MAX_BEAM, Beam, Bounds
-from shared.cli import USAGE, OutputOptions, Results, RuntimeOptions, check_n_best, command, parse
+from shared.cli import USAGE, OutputOptions, Results, RuntimeOptions, check_n_best, command, parse, say_loading
 from shared.errors import UserError
 from shared.files import MediaError
 from shared.inputs import Input, Reader, find_inputs
@@ -233,7 +233,8 @@ def main(arguments: list[str]) -> int:
             for batch in reader.batches(inputs, failed):
                 from tasks.captioner.inference import ImageCaptioner
 
-                # Loaded only if an image can be read.
+                if captioner is None:  # an image can be read
+                    say_loading("captioner")
                 captioner = captioner or ImageCaptioner.load(
                     str(run.path), options.beam, options.n_best, options.runtime
                 )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from shared.bounds import Bounds
-from shared.cli import USAGE, ModelOptions, OutputOptions, Results, command, parse, print_error
+from shared.cli import USAGE, ModelOptions, OutputOptions, Results, command, parse, print_error, say_loading
 from shared.errors import UserError
 from shared.files import MediaError
 from shared.inputs import Input, find_inputs
@@ -111,6 +111,7 @@ def main(arguments: list[str]) -> int:
         for source in options.among:
             check_readable(source)
 
+    say_loading("finder of photos")
     from tasks.captioner.finding import PhotoFinder
 
     failed: list[str] = []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from shared.bounds import Count
-from shared.cli import USAGE, ModelOptions, OutputOptions, Results, command, parse, print_error
+from shared.cli import USAGE, ModelOptions, OutputOptions, Results, command, parse, print_error, say_loading
 from shared.errors import UserError
 from shared.outputs import check_outputs
 from shared.text import check_readable, read_lines
@@ -68,6 +68,7 @@ def main(arguments: list[str]) -> int:
     )
     from tasks.language_model.inference import BlankFiller
 
+    say_loading("language model")
     filler = BlankFiller.load(str(run.path), options.top, options.form)
     done = failed = 0
     with Results(options.json, options.output) as results:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from shared.bounds import Bounds, CountOrZero, Seed, check_product
-from shared.cli import ModelOptions, OutputOptions, Results, command, parse
+from shared.cli import ModelOptions, OutputOptions, Results, command, parse, say_loading
 from shared.descriptors import make_regular
 from shared.errors import UserError
 from shared.outputs import check_outputs
@@ -128,6 +128,7 @@ def main(arguments: list[str]) -> None:
     )
     from tasks.language_model.inference import TextGenerator
 
+    say_loading("language model")
     generator = TextGenerator.load(str(run.path), options.form)
     if options.load_state:
         generator.restore(options.load_state)

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from shared.bounds import Bounds
-from shared.cli import ModelOptions, OutputOptions, Results, command, parse
+from shared.cli import ModelOptions, OutputOptions, Results, command, parse, say_loading
 from shared.errors import UserError
 from shared.outputs import check_outputs, write_output
 from shared.text import check_readable, read_batches, read_lines
@@ -181,6 +181,7 @@ def main(arguments: list[str]) -> None:
     from tasks.language_model.inference import TextScorer
     from tasks.language_model.rescoring import kaldi_scores, rescore
 
+    say_loading("language model")
     scorer = TextScorer.load(str(run.path), options.carry, options.form)
     with Results(options.json, options.output) as results:
         if options.nbest:

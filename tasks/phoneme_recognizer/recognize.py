@@ -46,7 +46,17 @@ from shared.audio import (
     read_sound,
 )
 from shared.bounds import MAX_BEAM, Beam, Bounds
-from shared.cli import USAGE, OutputOptions, Results, RuntimeOptions, check_n_best, command, parse, print_error
+from shared.cli import (
+    USAGE,
+    OutputOptions,
+    Results,
+    RuntimeOptions,
+    check_n_best,
+    command,
+    parse,
+    print_error,
+    say_loading,
+)
 from shared.errors import UserError
 from shared.inputs import Input, Reader, find_inputs
 from shared.outputs import PICTURES, Output, check_outputs, named_paths, writable, write_output
@@ -204,6 +214,8 @@ def main(arguments: list[str]) -> int:
             from tasks.phoneme_recognizer.inference import SoundRecognizer
 
             # Loaded only if a sound can be read.
+            if recognizer is None:
+                say_loading("recognizer")
             recognizer = recognizer or SoundRecognizer.load(
                 str(run.path), options.beam, options.n_best, options.runtime
             )
@@ -293,6 +305,7 @@ def recognize_live(model: str, options: Arguments) -> int:
     from tasks.phoneme_recognizer.streaming import StreamRecognizer, listen
 
     spell = ipa if options.ipa else str
+    say_loading("recognizer")
     recognizer = StreamRecognizer.load(model)
     with Results(options.json, options.output) as results:
 

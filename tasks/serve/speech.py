@@ -76,6 +76,11 @@ def endpoints(models: Models) -> list[Endpoint]:
         check_engine()
     except CorpusError:
         return []
+    return of_engine()
+
+
+def of_engine() -> list[Endpoint]:
+    """The endpoint, whether or not the engine is installed."""
 
     def answer(key: None, items: Sequence[Item]) -> list[SpeakResponse]:
         del key

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from shared.bounds import Beam
-from shared.cli import USAGE, OutputOptions, Results, check_n_best, command, parse, print_error
+from shared.cli import USAGE, OutputOptions, Results, check_n_best, command, parse, print_error, say_loading
 from shared.errors import UserError
 from shared.languages import primary_language
 from shared.outputs import PICTURES, Output, check_outputs, numbered_paths
@@ -181,6 +181,7 @@ def main(arguments: list[str]) -> int:
     from tasks.translator.directions import LineTranslators
     from tasks.translator.inference import Translator
 
+    say_loading("translator")
     search: dict[str, Any] = {
         "beam": options.beam, "n_best": options.n_best, "as_is": options.as_is,
         "language_model": options.load_language_model(),

@@ -1,7 +1,8 @@
 """Debian's Chromium, driven by playwright; without either of them a test skips."""
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,3 +39,14 @@ def opened(browser: Any, address: str, **options: Any) -> Iterator[Any]:
     yield page
     context.close()
     assert errors == []
+
+
+def until(page: Any, holds: str | Callable[[], bool]) -> None:
+    """Waits until an expression of the page, or a function of the test, holds.
+
+    The page's policy forbids what `wait_for_function` does.
+    """
+    end = time.monotonic() + 20
+    while not (page.evaluate(holds) if isinstance(holds, str) else holds()):
+        assert time.monotonic() < end, f"never: {holds}"
+        page.wait_for_timeout(25)

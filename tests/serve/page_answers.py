@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from shared.errors import UserError
-from tasks.serve import captions, finds, recognitions, texts, translations
+from tasks.serve import captions, finds, recognitions, speech, texts, translations
 from tasks.serve.endpoint import Endpoint, Item
 from tasks.serve.models import Models
 from tasks.serve.shapes import SavedState, TreeNode, as_base64, as_grid
@@ -140,7 +140,7 @@ def answer_translate(request: translations.TranslateRequest) -> translations.Tra
 def answer_directions(request: translations.DirectionsRequest) -> translations.Directions:
     del request
     names = {"de": "German", "en": "English", "fr": "French"}
-    pairs = [("de-en", "de", "en"), ("other-de-en", "de", "en"), ("en-fr", "en", "fr")]
+    pairs = [("de-en", "de", "en"), ("other-de-en", "de", "en"), ("en-de", "en", "de"), ("en-fr", "en", "fr")]
     return translations.Directions(
         directions=[
             translations.Direction(
@@ -226,6 +226,12 @@ def answer_classify(request: texts.ClassifyRequest) -> texts.Classified:
     )
 
 
+def answer_speak(request: speech.SpeakRequest) -> speech.SpeakResponse:
+    """A tone of a second, whatever the text."""
+    content = speech.wav((8000 * np.sin(np.arange(16000) / 10)).astype(np.int16))
+    return speech.SpeakResponse(b64=base64.b64encode(content).decode(), seconds=1.0)
+
+
 ANSWERS = {
     "/api/caption": answer_caption,
     "/api/find": answer_find,
@@ -235,6 +241,7 @@ ANSWERS = {
     "/api/score": answer_score,
     "/api/fill": answer_fill,
     "/api/classify": answer_classify,
+    "/api/speak": answer_speak,
 }
 
 
@@ -254,6 +261,7 @@ def page_endpoints(asked: Asked) -> list[Endpoint]:
         *translations.endpoints(models),
         *recognitions.endpoints(models),
         *texts.of_answers(text_answers),
+        *speech.of_engine(),
     ]
 
     def faked(endpoint: Endpoint) -> Endpoint:

@@ -1,8 +1,7 @@
 """The page in Debian's Chromium: every interaction of its tabs, with answers made by hand (`page_answers`)."""
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from tasks.serve import captions, recognitions, texts, translations
 from tasks.serve.app import PAGE, Server
 from tasks.serve.limits import Limits
 from tasks.serve.models import Models
+from tests.serve.chromium import until
 from tests.serve.conftest import run
 from tests.serve.page_answers import Asked, page_endpoints
 
@@ -66,17 +66,6 @@ def visit(site, request) -> Iterator[Visit]:
 
 def at(where: str, width: int = 1400) -> Any:
     return pytest.mark.parametrize("visit", [(where, width)], indirect=True)
-
-
-def until(page: Any, holds: str | Callable[[], bool]) -> None:
-    """Waits until an expression of the page, or a function of the test, holds.
-
-    The page's policy forbids what `wait_for_function` does.
-    """
-    end = time.monotonic() + 20
-    while not (page.evaluate(holds) if isinstance(holds, str) else holds()):
-        assert time.monotonic() < end, f"never: {holds}"
-        page.wait_for_timeout(25)
 
 
 def text_of(page: Any, selector: str) -> list[str]:
@@ -398,7 +387,7 @@ def test_phones_are_played_and_a_text_is_scored(visit):
 
 
 @at("#recognizer")
-def test_sounds_are_recorded_and_chosen(visit):
+def test_sounds_are_recorded_chosen_and_dropped(visit):
     page, asked = visit
     page.wait_for_selector(".phones .phone")
     page.click("button >> text=Record")
@@ -408,8 +397,17 @@ def test_sounds_are_recorded_and_chosen(visit):
     page.wait_for_selector("text=Your recording")
     page.set_input_files("input[name=sound]", EXAMPLES / "dog.flac")
     page.wait_for_selector("text=dog.flac")
+    page.evaluate(
+        """async () => {
+          const content = await (await fetch("examples/dog.flac")).blob(), data = new DataTransfer();
+          data.items.add(new File([content], "dropped.flac", { type: "audio/flac" }));
+          const made = new DragEvent("drop", { dataTransfer: data, bubbles: true });
+          document.querySelector("#panel-recognizer").dispatchEvent(made);
+        }"""
+    )
+    page.wait_for_selector("text=dropped.flac")
     kinds = lambda: [request.sound.b64[:4] for request in asked.of(recognitions.RecognizeRequest)]  # noqa: E731
-    until(page, lambda: kinds() == [b"fLaC", b"RIFF", b"fLaC"])
+    until(page, lambda: kinds() == [b"fLaC", b"RIFF", b"fLaC", b"fLaC"])
     recorded = asked.of(recognitions.RecognizeRequest)[1].sound.b64
     assert int.from_bytes(recorded[24:28], "little") == 16000
     assert len(recorded) > 44 + 2 * 1600

@@ -249,3 +249,10 @@ def test_json_is_utf_8_on_any_terminal():
     assert json.loads(done.stdout.decode("utf-8")) == {"text": "ein Hund 犬"}
     done = shell('Results(False, None).write({}, "ein Hund \\u72ac")', PYTHONIOENCODING="ascii")
     assert done.stdout == b"ein Hund \\u72ac\n"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_shows_what_is_being_loaded(monkeypatch, capsys, is_terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    cli.say_loading("translator")
+    assert capsys.readouterr() == ("", "loading the translator ...\n" * is_terminal)
