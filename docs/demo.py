@@ -67,7 +67,7 @@ def draw_overview(path: Path, pictures: Path) -> None:
     from docs import overview
     from quatrain import ImageCaptioner, read_image
 
-    captioner, picture = None, overview.FOLDER / "dog.jpg"
+    picture = overview.FOLDER / "dog.jpg"
     try:
         captioner = ImageCaptioner.load()
     except UserError as error:

@@ -18,10 +18,11 @@ SMALL = replace(SCENES_FEW, units=8, encoder_epochs=1, epochs=1)
 @pytest.mark.campaign
 def test_the_demo_ends_with_the_address_of_the_picture_of_all_tasks(tmp_path, monkeypatch, capsys):
     root = tmp_path / "saved_models"
-    for released in runs.ROOT.glob("*/*/config.json"):
-        folder = root / released.parent.relative_to(runs.ROOT)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.symlink_to(released.parent)
+    for path in runs.ROOT.glob("*/*/"):
+        if (path / "config.json").exists() and Run(path).is_released:
+            folder = root / path.relative_to(runs.ROOT)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.symlink_to(path)
     monkeypatch.setattr(runs, "ROOT", root)
     monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "prepared"))
     for split, count in {"train": 64, "dev": 6, "test": 8}.items():
