@@ -1,5 +1,6 @@
 """The models that a server has: which runs of each task, each loaded once."""
 
+import re
 import threading
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from importlib import import_module
@@ -10,6 +11,8 @@ from shared.errors import UserError, shown
 from shared.runs import Run, RunError
 
 Loaded = TypeVar("Loaded")
+
+FOLDERS = re.compile(r"(?<![\w./:])(?:/[^\s/:;,]+)+/(?=[^\s/])")  # of an absolute path; not those of an address
 
 
 def any_run(run: Run) -> bool:
@@ -26,7 +29,8 @@ class NotLoaded(UserError):
     """
 
     def __init__(self, what: str, reason: object, *, is_named: bool = False):
-        super().__init__(f"{what} is not served: {' '.join(str(reason).split())}")
+        sentence = FOLDERS.sub("", " ".join(str(reason).split()))  # clients need not know where a server keeps its files
+        super().__init__(f"{what} is not served: {sentence}")
         self.is_named = is_named
 
 

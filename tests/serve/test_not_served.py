@@ -52,6 +52,13 @@ def server_of(models: Models, *tasks: str, said: list[str] | None = None) -> Ser
     return Server(models, [endpoint_of(models, task) for task in tasks], Limits(decoders=1), report=report)
 
 
+def test_reasons_have_no_folders():
+    reason = "/home/a/saved_models/x/weights.safetensors: damaged; see https://host/some/page or /data/x.json, and/or b"
+    assert str(NotLoaded("model x", reason)) == (
+        "model x is not served: weights.safetensors: damaged; see https://host/some/page or x.json, and/or b"
+    )
+
+
 def test_other_tasks_are_served(tmp_path):
     runs = {"captioner": [Run(tmp_path / "flickr"), Run(tmp_path / "scenes")], "translator": [Run(tmp_path / "de-en")]}
     refused = {"language_model": NotLoaded("task language_model", "no trained model")}
