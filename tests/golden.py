@@ -54,7 +54,10 @@ def translator() -> dict[str, Any]:
     from tasks.translator.inference import PairScorer, Translator
 
     outputs: dict[str, Any] = {}
-    models = {"multi30k-de-en": GERMAN, "multi30k-en-de": ENGLISH, "multi30k-en-fr": ENGLISH, "everyday-de-en": GERMAN}
+    models = {
+        "multi30k-de-en": GERMAN, "multi30k-en-de": ENGLISH, "multi30k-en-fr": ENGLISH, "everyday-de-en": GERMAN,
+        "everyday-en-de": ENGLISH,
+    }  # fmt: skip
     for name, sentences in models.items():
         outputs[name] = [
             [
