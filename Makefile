@@ -10,7 +10,7 @@ MAKEFLAGS += --jobs=2
 
 .PHONY: demo serve check test test-jax campaigns lint loops bench fuzz kill
 
-# Trains a captioner on few drawn scenes, measures it on others, exports it, captions eight of them, and draws one picture
+# Trains a captioner on drawn scenes, measures it on others, exports it, captions eight of them, and draws one picture
 # of all released models, whose address is the last line: see saved_models/demo/.
 demo: .venv/ready
 	$(BIN)/python -m docs.demo

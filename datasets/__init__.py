@@ -40,12 +40,12 @@ class Corpus:
     layout: str = ""
     is_free: bool = True  # False: nothing is downloaded from `urls`
     variant: str = ""  # default variant; another one is named as in "tatoeba/fra"
-    parts: tuple[str, ...] = ()  # subsets of features or records that are faster to prepare, as in "scenes/captions"
+    parts: tuple[str, ...] = ()  # subsets of the features that are faster to prepare, as in "scenes/captions"
 
 
 GITHUB = "https://raw.githubusercontent.com"
 CORPORA = {
-    "scenes": Corpus(parts=("captions", "few")),
+    "scenes": Corpus(parts=("captions",)),
     **dict.fromkeys(("spoken_scenes", "spoken_manual", "spoken_tatoeba", "python_manual", "english_text"), Corpus()),
     "flickr8k": Corpus(
         folder="flickr8k",

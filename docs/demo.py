@@ -1,4 +1,4 @@
-"""Trains a captioner on drawn scenes, shows what it can do, and what the released models can: in minutes, on two cores.
+"""Trains a captioner on drawn scenes, shows what it can do, and what the released models can.
 
     make demo
     python -m docs.demo
@@ -36,7 +36,7 @@ def demo(folder: Path) -> Path:
     from tasks.captioner.export import export
     from tasks.captioner.train import train
 
-    config, pictures = PRESETS["scenes_few"], folder / "images"
+    config, pictures = PRESETS["scenes"], folder / "images"
     begin(1, "a captioner of drawn scenes learns to find objects, then to say where they are")
     train(config, TrainingOptions(run=RUN))
 

@@ -12,7 +12,6 @@ from datasets.scenes.world import IMAGE_SIZE, sample_scene
 
 SEED = 1
 SPLITS = {"train": 8000, "dev": 500, "test": 1000}
-FEW = {"train": 4000, "dev": 500, "test": 500}  # the first records of each split, half of the time
 NUM_CAPTIONS = 5
 # Test scenes of odd index have a colour-shape pair that is neither in train nor in dev.
 NOVEL_SPLIT = "test"
@@ -42,10 +41,7 @@ def make_record(split: str, index: int, is_drawn: bool = True) -> dict:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Rendered scenes with captions in English and German.
-
-    The configuration `captions` has no images, `few` the first records of each split only.
-    """
+    """Rendered scenes with captions in English and German; the configuration `captions` has no images."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS reads a plain class attribute
@@ -53,13 +49,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     @property
     def is_drawn(self) -> bool:
         """Whether records have images."""
-        return self.builder_config is None or self.builder_config.name != "captions"
-
-    @property
-    def splits(self) -> dict[str, int]:
-        """The number of records of each split."""
-        is_few = self.builder_config is not None and self.builder_config.name == "few"
-        return {split: min(count, FEW[split]) if is_few else count for split, count in SPLITS.items()}
+        return self.builder_config is None
 
     def _info(self) -> tfds.core.DatasetInfo:
         image = tfds.features.Image(shape=(IMAGE_SIZE, IMAGE_SIZE, 3), encoding_format="png")
@@ -78,8 +68,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         del dl_manager  # nothing to download
-        return {split: self._generate_examples(split) for split in self.splits}
+        return {split: self._generate_examples(split) for split in SPLITS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
-        for index in range(self.splits[split]):
+        for index in range(SPLITS[split]):
             yield index, make_record(split, index, self.is_drawn)

@@ -10,7 +10,6 @@ from datasets.scenes.world import scene_of
 from shared.calibration import calibration_error
 from shared.metrics import CiderD, caption_tokens
 from tasks.captioner.confidence import AS_PEOPLE, Calibration, log_odds
-from tasks.captioner.config import is_scenes
 from tasks.captioner.data import Split
 from tasks.captioner.inference import Caption
 
@@ -20,7 +19,7 @@ Outcomes = tuple[np.ndarray, np.ndarray]  # evidence, and whether what it is abo
 def captions_and_right(captions: Sequence[Sequence[Caption]], split: Split, corpus: str) -> Outcomes:
     """The score of the best caption of each image, and whether it is right."""
     scores = np.array([best[0].score for best in captions])
-    if is_scenes(corpus):
+    if corpus == "scenes":
         pairs = zip(captions, split.records, strict=True)
         return scores, np.array([describes(" ".join(best[0].tokens), scene_of(record)) for best, record in pairs])
     references = [[caption_tokens(caption) for caption in image] for image in split.captions]

@@ -2,7 +2,7 @@
 
 from shared.card import all_terms, write_card
 from shared.runs import Run
-from tasks.captioner.config import has_finder, is_scenes
+from tasks.captioner.config import has_finder
 
 ENCODER = (
     "The image encoder is MobileNetV2 with ImageNet weights (Apache-2.0), which Keras downloads on first use; the run"
@@ -59,15 +59,10 @@ OF_FINDER = (
 )
 
 
-def family(corpus: str) -> str:
-    """The corpus of which this one is a part, or itself."""
-    return "scenes" if is_scenes(corpus) else corpus
-
-
 def terms(run: Run) -> str:
     """The terms of the data that a run was trained on, also by way of the run that it started from."""
     corpus = run.config["config"]["corpus"]
-    return all_terms(run, TERMS.get(family(corpus), f"Trained on {corpus}; its terms apply to the weights. {ENCODER}"))
+    return all_terms(run, TERMS.get(corpus, f"Trained on {corpus}; its terms apply to the weights. {ENCODER}"))
 
 
 def write(run: Run) -> None:
@@ -87,6 +82,6 @@ def write(run: Run) -> None:
             f"python -m tasks.captioner.evaluate --model {run.name} --split dev\n"
             f"python -m tasks.captioner.export {run.name}{find}"
         ),
-        published=PUBLISHED.get(family(corpus), {}),
-        remarks=REMARKS.get(family(corpus), OF_PHOTOS) + OF_CONFIDENCE + (OF_FINDER if has_finder(run) else ""),
+        published=PUBLISHED.get(corpus, {}),
+        remarks=REMARKS.get(corpus, OF_PHOTOS) + OF_CONFIDENCE + (OF_FINDER if has_finder(run) else ""),
     )

@@ -20,7 +20,7 @@ from shared.recipe import DistillingRecipe, Recipe
 from shared.runs import Run, RunError
 
 TASK = "captioner"
-CORPORA = ("scenes", "scenes/few", "flickr8k", "flickr30k", "coco")  # those that have a name
+CORPORA = ("scenes", "flickr8k", "flickr30k", "coco")  # those that have a name
 RELEASED = "flickr8k"  # the default run of all commands
 FINDER = "finder"  # the name of the weights that find photos by sentences
 WEIGHTS = "weights.safetensors", "encoder.safetensors", f"{FINDER}.safetensors"
@@ -28,18 +28,12 @@ RELEASED_FILES = ("vocabulary.json", *WEIGHTS, "calibration.json")
 STRIDES = {"cnn": 8, "mobilenet_v2": 32}  # pixels of a cell of the grid, by encoder
 
 
-def is_scenes(corpus: str) -> bool:
-    """Whether a corpus is of drawn scenes, all of them or few."""
-    return corpus.partition("/")[0] == "scenes"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Config(DistillingRecipe):
     """Configuration of a captioner and its training; the defaults are those of `scenes`."""
 
     corpus: str = "scenes"
-    """Training corpus: scenes, scenes/few, flickr8k, flickr30k, coco, a folder of photos with captions, or a file of
-    captions."""
+    """Training corpus: scenes, flickr8k, flickr30k, coco, a folder of photos with captions, or a file of captions."""
     dev_corpus: str = ""
     """Corpus, folder or file for development; default: a part of the training corpus, which is then not trained on."""
     test_corpus: str = ""
@@ -48,9 +42,6 @@ class Config(DistillingRecipe):
     """Height and width of the encoder's input in pixels; other images are resized to this square, without cropping."""
     encoder: Literal["cnn", "mobilenet_v2"] = "cnn"
     """`cnn` first learns to detect objects in scenes; `mobilenet_v2`, with ImageNet weights, to predict words."""
-    encoder_patch: Literal[1, 2] = 1
-    """Side, in pixels, of the squares that are the positions of the first convolution of `cnn`; 2 takes 60 % of the
-    time of 1."""
     encoder_words: Annotated[int, Bounds(1, 20_000)] = 1024
     """Number of words, the most frequent ones, that the encoder `mobilenet_v2` predicts."""
     ridge_penalty: Annotated[float, Bounds(0, 1_000_000, above=True)] = 2.0
@@ -79,8 +70,6 @@ class Config(DistillingRecipe):
     """Pool the grid by its sum, which allows counting objects, instead of its mean."""
     language_lstm: bool = True
     """Add a second LSTM over the attended contexts; captions that relate objects to each other need it."""
-    attended_cells: Annotated[int, Bounds(0, 4096)] = 0
-    """Attend to this number of cells of the grid, those with the largest sum of activations; 0 for all."""
     dropout: DropoutRate = 0.0
     """Dropout rate before the output layer."""
     label_smoothing: DropoutRate = 0.0
@@ -128,10 +117,10 @@ class Config(DistillingRecipe):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.encoder == "cnn" and not is_scenes(self.corpus):
+        if self.encoder == "cnn" and self.corpus != "scenes":
             raise FieldError("encoder", self.encoder, f"mobilenet_v2 was expected for photos (corpus {self.corpus!r})")
         for name in ("dev_corpus", "test_corpus"):
-            if is_scenes(self.corpus) and (value := getattr(self, name)):
+            if self.corpus == "scenes" and (value := getattr(self, name)):
                 raise FieldError(name, value, "none was expected: scenes are measured by what is drawn")
         stride = STRIDES[self.encoder]
         if self.image_size % stride:
@@ -149,16 +138,6 @@ class Config(DistillingRecipe):
 
 
 SCENES = Config()
-
-SCENES_FEW = replace(
-    SCENES,
-    corpus="scenes/few",  # drawing a scene takes as long as a step of the encoder on it
-    encoder_patch=2,
-    encoder_batch_size=8,  # as many steps as 16 with twice the scenes
-    batch_size=32,  # the same for the decoder
-    attended_cells=12,  # of 144; those of no object are almost zero
-    epochs=3,
-)
 
 FLICKR8K = replace(
     SCENES,
@@ -196,7 +175,6 @@ FLICKR8K_SCST = replace(
 
 PRESETS = {
     "scenes": SCENES,
-    "scenes_few": SCENES_FEW,  # of `make demo`
     "flickr8k": FLICKR8K,
     "flickr8k_scst": FLICKR8K_SCST,  # self-critical training; any run with captions of photos by --from
     "flickr30k": replace(FLICKR8K, corpus="flickr30k", mirror=False, epochs=8),  # 3 GB of grids; more words to learn

@@ -32,11 +32,11 @@ from shared.fine_tuning import extended
 from shared.media import prepare, read_image
 from shared.packing import pad
 from shared.vocabulary import WordVocabulary
-from tasks.captioner.config import CORPORA, PRESETS, Config, is_scenes
+from tasks.captioner.config import CORPORA, PRESETS, Config
 from tasks.captioner.encoder import build_fixed_part
 from tasks.captioner.features import ENCODE_BATCH, CachedFeatures, cached_features
 
-PREPARED = ("scenes", "scenes/few", "flickr8k")  # corpora with a builder
+PREPARED = ("scenes", "flickr8k")  # corpora with a builder
 MIN_BATCH, EPOCH_STEPS, STEPS, MAX_EPOCHS = 8, 50, 1500, 30  # of a training on few photos
 RARE = 10_000  # a word with fewer occurrences than one in as many words is rare, in a small corpus
 SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")  # scripts without spaces
@@ -185,7 +185,7 @@ def build_vocabulary(config: Config, train: Split, initial: WordVocabulary | Non
     Raises:
         CorpusError: The captions have no spaces between words.
     """
-    normalisation = "none" if is_scenes(config.corpus) else "captions"  # `datasets.scenes.parser` reads tokens as is
+    normalisation = "none" if config.corpus == "scenes" else "captions"  # `datasets.scenes.parser` reads tokens as is
     texts = [caption for captions in train.captions for caption in captions]
     count = sum(len(text.split()) for text in texts)
     if config.corpus not in PREPARED and count < 2 * len(texts) and _is_spaceless("".join(texts)):

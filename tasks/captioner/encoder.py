@@ -79,11 +79,10 @@ def _before(line: Any, axis: int) -> Any:
     return ops.take(ops.max_pool(ops.pad(line, padding), tuple(window), strides=1), range(length), axis=axis)
 
 
-def small_cnn(image_size: int, patch: int = 1) -> keras.Model:
+def small_cnn(image_size: int) -> keras.Model:
     """A CNN for scenes: images in 0..255 -> grid `(batch, image_size / 8, image_size / 8, CHANNELS)`.
 
-    The receptive field of a cell is 38 pixels wide, or 36: the largest object fits, the whole scene does not. With a
-    `patch` of 2, the first convolution is of squares of 2 x 2 pixels, each with 12 channels.
+    The receptive field of a cell is 38 pixels wide: the largest object fits, the whole scene does not.
     """
 
     def convolution(x, filters, name, pool=1):
@@ -95,14 +94,9 @@ def small_cnn(image_size: int, patch: int = 1) -> keras.Model:
 
     inputs = keras.Input((image_size, image_size, 3), name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
-    if patch > 1:
-        side = image_size // patch
-        x = ops.transpose(ops.reshape(x, (-1, side, patch, side, patch, 3)), (0, 1, 3, 2, 4, 5))
-        x = ops.reshape(x, (-1, side, side, 3 * patch**2))
-    pooled = (16, 32, 64) if patch == 1 else (32, 64)
-    for i, filters in enumerate(pooled):
+    for i, filters in enumerate((16, 32, 64)):
         x = convolution(x, filters, i, pool=2)
-    x = convolution(x, 128, len(pooled))
+    x = convolution(x, 128, 3)
     logits = keras.layers.Conv2D(LOGITS, 1, name="attributes")(x)
     return keras.Model(inputs, Arrangement(name="arrangement")(logits), name="objects")
 
@@ -144,10 +138,7 @@ def build_encoder(config: Config, image_size: int | None = None) -> keras.Sequen
     """An untrained encoder, images -> grid."""
     size = image_size or config.image_size
     fixed = build_fixed_part(config, size)
-    if fixed is None:
-        layers = [small_cnn(size, config.encoder_patch)]
-    else:
-        layers = [fixed, _word_scores(fixed.output_shape[-1], config.encoder_words)]
+    layers = [small_cnn(size)] if fixed is None else [fixed, _word_scores(fixed.output_shape[-1], config.encoder_words)]
     encoder = keras.Sequential([keras.Input((size, size, 3)), *layers], name="encoder")
     encoder.trainable = False  # in the decoder's training
     return encoder

@@ -22,7 +22,7 @@ from shared.bounds import MAX_BEAM, Bounds
 from shared.cli import EvaluationOptions, Results, command, parse
 from shared.outputs import check_outputs
 from shared.runs import Run
-from tasks.captioner.config import PRESETS, Config, find_run, has_finder, is_scenes
+from tasks.captioner.config import PRESETS, Config, find_run, has_finder
 
 if TYPE_CHECKING:
     from shared.steps import Batches
@@ -48,7 +48,7 @@ class Arguments(EvaluationOptions):
         """A configuration with the corpus to measure on."""
         if self.corpus is None:
             return config
-        own = not is_scenes(self.corpus)
+        own = self.corpus != "scenes"
         others = {"dev_corpus": self.corpus, "test_corpus": self.corpus} if own else {}
         return replace(config, corpus=self.corpus, **others)
 
@@ -146,7 +146,7 @@ def split_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split", confi
 
     texts = [best[0].text for best in captions]
     metrics = caption_scores(texts, split.captions) | {"distinct": distinct(texts)}
-    return metrics | (scene_metrics(captions, split) if is_scenes(config.corpus) else {})
+    return metrics | (scene_metrics(captions, split) if config.corpus == "scenes" else {})
 
 
 def scene_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split") -> dict[str, float]:

@@ -48,7 +48,6 @@ class Memory(NamedTuple):
     values: Any  # `(batch, positions, units)`
     keys: Any  # `(batch, positions, units)`
     summary: Any  # `(batch, units)`
-    is_cell: Any = None  # `(batch, positions, cells)`, 1 for the cell of a position, else 0; None: all in order
 
 
 State = tuple[Any, ...]  # hidden and cell state of each LSTM, `(batch, captions, units)`
@@ -69,12 +68,11 @@ class Captioner(keras.Model):
         sum_pooling: bool = False,
         language_lstm: bool = False,
         dropout: float = 0.0,
-        attended_cells: int = 0,
         **keras_options,
     ):
         super().__init__(**keras_options)
         self.vocab_size, self.units, self.embedding_stddev = vocab_size, units, embedding_stddev
-        self.sum_pooling, self.dropout, self.attended_cells = sum_pooling, dropout, attended_cells
+        self.sum_pooling, self.dropout = sum_pooling, dropout
         self.disable_dropout = False  # if True, training computes the same function as inference
         self.values = keras.layers.Dense(units, activation="relu", name="values")
         self.summary = keras.layers.Dense(units, activation="relu", name="summary")
@@ -108,16 +106,11 @@ class Captioner(keras.Model):
         """Project grids `(batch, rows, columns, channels)`."""
         batch, rows, columns, channels = ops.shape(grid)
         positions = ops.reshape(grid, (batch, rows * columns, channels))
+        values = self.values(positions)
         pooled = ops.mean(positions, axis=1)
         if self.sum_pooling:
             pooled *= ops.sqrt(ops.cast(rows * columns, pooled.dtype))  # the sum, scaled to the size of one position
-        is_cell = None
-        if 0 < self.attended_cells < rows * columns:
-            _, cells = ops.top_k(ops.sum(ops.abs(positions), axis=-1), self.attended_cells)
-            positions = ops.take_along_axis(positions, cells[..., None], axis=1)
-            is_cell = ops.cast(ops.equal(cells[..., None], ops.arange(rows * columns)), positions.dtype)
-        values = self.values(positions)
-        return Memory(values, self.attention.keys(values), self.summary(pooled), is_cell)
+        return Memory(values, self.attention.keys(values), self.summary(pooled))
 
     def initial_state(self, batch: Any, captions: Any) -> State:
         """The state before the first word: zeros `(batch, captions, units)`."""
@@ -136,7 +129,7 @@ class Captioner(keras.Model):
 
         Returns:
             Logits `(batch, captions, target, vocab)`, the state after the last token, and the attention weights
-            `(batch, captions, target, cells + 1)`, the sentinel's in the last column.
+            `(batch, captions, target, positions + 1)`, the sentinel's in the last column.
         """
         batch, captions, target = ops.shape(token_ids)
         sequences = batch * captions
@@ -155,9 +148,6 @@ class Captioner(keras.Model):
         queries, sentinels = ops.reshape(hidden, per_image), ops.reshape(sentinels, per_image)
         contexts, attention = self.attention(queries, memory.values, memory.keys, sentinels)
         contexts = ops.reshape(contexts, (sequences, target, self.units))
-        if memory.is_cell is not None:
-            of_cells = ops.matmul(attention[..., :-1], memory.is_cell)
-            attention = ops.concatenate([of_cells, attention[..., -1:]], axis=-1)
 
         if self.language_lstm is not None:
             attended = ops.concatenate([hidden, contexts], axis=-1)
@@ -192,7 +182,7 @@ class Captioner(keras.Model):
         return SearchSpace(step, initial_state, batch_size, *special_ids, max_length + 1, forbidden_ids)
 
     def get_config(self):
-        names = ("vocab_size", "units", "embedding_stddev", "sum_pooling", "language_lstm", "dropout", "attended_cells")
+        names = ("vocab_size", "units", "embedding_stddev", "sum_pooling", "language_lstm", "dropout")
         fields = {name: getattr(self, name) for name in names}
         return super().get_config() | fields | {"language_lstm": self.language_lstm is not None}
 
@@ -240,8 +230,7 @@ class CaptionSearch(AnySize):
 
 def build_model(config: Config, vocabulary: WordVocabulary) -> Captioner:
     """An untrained captioner for the grids of the configured encoder; raises UserError if it would be too large."""
-    names = ("embedding_stddev", "sum_pooling", "language_lstm", "dropout", "attended_cells")
-    options = {name: getattr(config, name) for name in names}
+    options = {name: getattr(config, name) for name in ("embedding_stddev", "sum_pooling", "language_lstm", "dropout")}
     shapes = {"grid": (None, None, None, grid_shape(config)[-1]), "token_ids": (None, None, None)}
 
     def build() -> Captioner:

@@ -181,9 +181,7 @@ def check_corpora(config: Config) -> Config:
 
 def run_name(config: Config) -> str:
     """The name of the corpus, or of its file without suffix, and whether the run is trained for its reward only."""
-    known = config.corpus in CORPORA
-    name = config.corpus.replace("/", "_") if known else safe_name(Path(config.corpus).stem, "photos")
-    return name + ("" if config.epochs else "_scst")
+    return safe_name(Path(config.corpus).stem, "photos") + ("" if config.epochs else "_scst")
 
 
 @command

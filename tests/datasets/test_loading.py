@@ -80,15 +80,6 @@ def test_captions_of_scenes_load_without_images(tmp_path):
         datasets.load("scenes/fra", "test")
 
 
-def test_few_scenes_are_the_first_ones(monkeypatch):
-    for split, count in {"train": 3, "dev": 1, "test": 9}.items():
-        monkeypatch.setitem(scenes_dataset_builder.FEW, split, count)
-    for split, count in {"train": 3, "dev": 1, "test": 4}.items():  # no more than there are
-        few, all_of_them = (datasets.load(name, split) for name in ("scenes/few", "scenes"))
-        assert list(few) == list(all_of_them)[:count]
-    assert datasets.fingerprint("scenes/few") != datasets.fingerprint("scenes")
-
-
 def test_the_fingerprint_depends_on_the_corpus_alone(monkeypatch, tmp_path, flickr8k):
     first = datasets.fingerprint("scenes")
     assert first == datasets.fingerprint("scenes")

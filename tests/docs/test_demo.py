@@ -10,9 +10,9 @@ from datasets.scenes import scenes_dataset_builder
 from docs import demo
 from shared import runs
 from shared.runs import Run
-from tasks.captioner.config import PRESETS, SCENES_FEW
+from tasks.captioner.config import PRESETS, SCENES
 
-SMALL = replace(SCENES_FEW, units=8, encoder_epochs=1, epochs=1)
+SMALL = replace(SCENES, units=8, encoder_epochs=1, epochs=1)
 
 
 @pytest.mark.campaign
@@ -26,8 +26,8 @@ def test_the_demo_ends_with_the_address_of_the_picture_of_all_tasks(tmp_path, mo
     monkeypatch.setattr(runs, "ROOT", root)
     monkeypatch.setenv("QUATRAIN_PREPARED", str(tmp_path / "prepared"))
     for split, count in {"train": 64, "dev": 6, "test": 8}.items():
-        monkeypatch.setitem(scenes_dataset_builder.FEW, split, count)
-    monkeypatch.setitem(PRESETS, "scenes_few", SMALL)
+        monkeypatch.setitem(scenes_dataset_builder.SPLITS, split, count)
+    monkeypatch.setitem(PRESETS, "scenes", SMALL)
 
     assert demo.main([]) == 0
     lines = capsys.readouterr().out.splitlines()

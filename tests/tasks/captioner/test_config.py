@@ -12,7 +12,7 @@ from tasks.captioner.train import run_name
 
 def test_presets_are_named_after_their_corpora():
     assert {name: preset.corpus for name, preset in PRESETS.items()} == {
-        **{name.replace("/", "_"): name for name in CORPORA},
+        **{name: name for name in CORPORA},
         "flickr8k_scst": "flickr8k",
         "photos": "",
     }

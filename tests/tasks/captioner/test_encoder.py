@@ -70,9 +70,8 @@ def test_an_object_detected_in_two_cells_is_described_at_its_centre_only():
         assert not part[2, 3].any()  # not the centre
 
 
-@pytest.mark.parametrize("patch", [1, 2])
-def test_the_cells_cover_the_image(patch):
-    network = small_cnn(96, patch)
+def test_the_cells_cover_the_image():
+    network = small_cnn(96)
     assert network.output_shape == (None, 12, 12, CHANNELS)
     logits = keras.Model(network.input, network.get_layer("attributes").output)
     image = np.full((1, 96, 96, 3), 127, np.float32)
@@ -84,17 +83,6 @@ def test_the_cells_cover_the_image(patch):
         assert changed.max() > 0
         for row, column in np.argwhere(changed):
             assert max(abs(row - y // 8), abs(column - x // 8)) <= 3
-
-
-def test_a_patch_holds_the_pixels_of_its_square():
-    network = small_cnn(16, patch=2)
-    patches = keras.Model(network.input, network.get_layer("convolution_0").input)
-    image = np.arange(16 * 16 * 3, dtype=np.float32).reshape(1, 16, 16, 3) % 256
-    found = np.asarray(patches(image))
-    assert found.shape == (1, 8, 8, 12)
-    for row, column in ((0, 0), (3, 5), (7, 7)):
-        square = image[0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2] / 127.5 - 1
-        np.testing.assert_allclose(found[0, row, column], square.ravel(), atol=1e-6)
 
 
 def test_missing_imagenet_weights_are_reported(monkeypatch):

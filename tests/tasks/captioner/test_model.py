@@ -65,21 +65,6 @@ def test_shapes(model):
     np.testing.assert_allclose(ops.sum(attention, axis=-1), 1, rtol=1e-5)
 
 
-def test_only_the_strongest_cells_are_attended_to(model):
-    grid, ids, kept = grids(), token_ids(), 5
-    model.attended_cells = kept
-    try:
-        _, _, attention = model.decode(model.encode(grid), ids)
-    finally:
-        model.attended_cells = 0
-    _, _, everywhere = model.decode(model.encode(grid), ids)
-    strength = np.abs(grid).sum(axis=-1).reshape(BATCH, -1)
-    is_kept = strength >= np.sort(strength, axis=-1)[:, -kept, None]
-    is_kept = np.concatenate([is_kept, np.ones((BATCH, 1), bool)], axis=-1)[:, None, None]  # and the sentinel
-    expected = np.asarray(everywhere) * is_kept
-    np.testing.assert_allclose(attention, expected / expected.sum(axis=-1, keepdims=True), rtol=1e-4, atol=1e-6)
-
-
 def test_step_by_step_gives_the_logits_of_teacher_forcing(model):
     memory, ids = model.encode(grids()), token_ids()
     expected, last, attention = model.decode(memory, ids)
