@@ -29,7 +29,7 @@ class NotLoaded(UserError):
     """
 
     def __init__(self, what: str, reason: object, *, is_named: bool = False):
-        sentence = FOLDERS.sub("", " ".join(str(reason).split()))  # clients need not know where a server keeps its files
+        sentence = FOLDERS.sub("", " ".join(str(reason).split()))  # of the server
         super().__init__(f"{what} is not served: {sentence}")
         self.is_named = is_named
 
