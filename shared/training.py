@@ -130,7 +130,9 @@ def load_initial(
 def check_is_other(run: Run, task: str, name: str, option: str) -> None:
     """Raises RunError if `run`, which an option names, is the run of that task and name, which is trained."""
     if (runs.ROOT / task / name).resolve() == run.path.resolve():
-        raise RunError(f"run {run.path} is the one that {option} names, and is not written to; choose another --run name")
+        raise RunError(
+            f"run {run.path} is the one that {option} names, and is not written to; choose another --run name"
+        )
 
 
 @contextmanager

@@ -35,7 +35,8 @@ def test_the_demo_ends_with_the_address_of_the_picture_of_all_tasks(tmp_path, mo
     assert lines[-1] == (folder / "overview.png").as_uri()
     assert [line.partition(" ")[0] for line in lines if " of 5, " in line] == ["1", "2", "3", "4", "5"]
     names = [f"test-{index:05d}.png" for index in range(8)]
-    assert [Path(line.partition(": ")[0]).name for line in lines if line.startswith(str(folder / "images"))] == names
+    captions = [line for line in lines if line.startswith(f"{folder}/images/")]
+    assert [Path(line.partition(": ")[0]).name for line in captions] == names
     assert {path.name for path in folder.iterdir()} == {
         "overview.png", "gallery.html", "images", *(f"attention-{i + 1}.png" for i in range(8)),
     }  # fmt: skip
