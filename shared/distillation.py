@@ -14,7 +14,7 @@ import numpy as np
 
 from shared.errors import FieldError
 from shared.loaded import Loaded
-from shared.losses import real_tokens_mean
+from shared.losses import divergence, real_tokens_mean
 from shared.recipe import DistillingRecipe
 from shared.runs import Run
 from shared.training import OtherRun, check_is_other
@@ -78,18 +78,19 @@ class Distilled(keras.Model):
         """Logits `(..., target, vocab)`."""
         logits = self.student(inputs, training=training)
         if training:
-            nats = divergence(ops.stop_gradient(self.log_mean(inputs)), logits)
+            log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+            nats = divergence(ops.stop_gradient(self.log_mean(inputs)), log_probs)
             self.add_loss(self.weight * real_tokens_mean(nats, inputs[self.tokens]))
         return logits
+
+
+def imitating(model: keras.Model, teachers: Sequence[OtherRun], config: DistillingRecipe, tokens: str) -> keras.Model:
+    """The model to train: `Distilled`, or the model itself without teachers; `tokens` as there."""
+    models = [teacher.loaded.model for teacher in teachers]
+    return Distilled(model, models, config.distillation_weight, tokens) if teachers else model
 
 
 def mean_log_probs(logits: Sequence[Any]) -> Any:
     """The logarithm of the mean of the distributions that have these logits `(..., vocab)`, float32."""
     log_probs = [ops.log_softmax(ops.cast(x, "float32"), axis=-1) for x in logits]
     return ops.logsumexp(ops.stack(log_probs), axis=0) - np.log(len(log_probs)).astype(np.float32)
-
-
-def divergence(log_targets: Any, logits: Any) -> Any:
-    """KL(q || p) in nats, `(...)`, of log q `(..., vocab)` and the logits of p."""
-    log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-    return ops.sum(ops.exp(log_targets) * (log_targets - log_probs), axis=-1)

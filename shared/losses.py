@@ -13,6 +13,11 @@ def real_tokens_mean(values: Any, token_ids: Any) -> Any:
     return ops.sum(values * real) / ops.maximum(ops.sum(real), 1)
 
 
+def divergence(log_targets: Any, log_probs: Any) -> Any:
+    """KL(q || p) in nats, `(...)`, of log q and log p `(..., classes)`."""
+    return ops.sum(ops.exp(log_targets) * (log_targets - log_probs), axis=-1)
+
+
 def token_nats(token_ids: Any, logits: Any, smoothing: float = 0.0) -> Any:
     """-log p(token) in nats, `(..., target)`, of token ids `(..., target)` and logits `(..., target, vocab)`.
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from shared.losses import divergence
+
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 
@@ -12,7 +14,7 @@ def repeat_batch(tensor: Any, times: int) -> Any:
     return tensor if times == 1 else ops.concatenate([tensor] * times)
 
 
-def divergence(logits: Any) -> Any:
+def consistency(logits: Any) -> Any:
     """KL divergence of each distribution from that of the other view, in nats, `(2 * batch, ...)`.
 
     The logits `(2 * batch, ..., classes)` are those of two views, one half after the other. The other view's
@@ -22,4 +24,4 @@ def divergence(logits: Any) -> Any:
     log_probs = ops.log_softmax(logits, axis=-1)
     halves = ops.split(log_probs, 2)
     targets = ops.stop_gradient(ops.concatenate([halves[1], halves[0]]))
-    return ops.sum(ops.exp(targets) * (targets - log_probs), axis=-1)
+    return divergence(targets, log_probs)

@@ -75,7 +75,7 @@ def fit(
     Raises:
         FieldError: a teacher has another encoder.
     """
-    from shared.distillation import Distilled
+    from shared.distillation import imitating
     from shared.fine_tuning import growth
     from shared.loaded import Loaded
     from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
@@ -116,8 +116,7 @@ def fit(
 
     by_reward = partial(evaluate, by_loss=False)  # what policies are trained for, whatever the loss
     if config.epochs:
-        imitating = [teacher.loaded.model for teacher in teachers]
-        trained = Distilled(model, imitating, config.distillation_weight, "token_ids") if teachers else model
+        trained = imitating(model, teachers, config, "token_ids")
         loss = SequenceCrossEntropy(config.label_smoothing)
         trained.compile(config.build_optimizer(), loss, metrics=[nats_per_token])
         batches = training_batches(config, train_split, vocabulary)

@@ -23,7 +23,7 @@ from shared.loaded import Loaded
 from shared.masks import is_real
 from shared.runs import Run, RunError, read_json, write_json
 from shared.training import assign_weights, build_bounded, build_trained, weights_as_arrays
-from shared.views import divergence, repeat_batch
+from shared.views import consistency, repeat_batch
 from shared.vocabulary import SPECIALS, SubwordVocabulary, Vocabulary, WordVocabulary, load_vocabulary
 from tasks.language_model.config import Config
 from tasks.language_model.model import WordModel
@@ -153,7 +153,7 @@ class LabelReader(keras.Model):
         inputs = {name: repeat_batch(tensor, views) for name, tensor in inputs.items()}
         logits = self.model(inputs, training=training)
         if views > 1:
-            self.add_loss(weight * ops.mean(divergence(logits)))
+            self.add_loss(weight * ops.mean(consistency(logits)))
         return ops.sparse_categorical_crossentropy(inputs["label_ids"], logits, from_logits=True)
 
 

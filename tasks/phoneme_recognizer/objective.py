@@ -6,7 +6,7 @@ import keras
 
 from shared import ctc
 from shared.masks import is_real
-from shared.views import divergence, repeat_batch
+from shared.views import consistency, repeat_batch
 from tasks.phoneme_recognizer.model import Logits, PhonemeRecognizer
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -17,7 +17,7 @@ def consistency_loss(logits: Logits) -> Any:
 
     The batch holds two views of each utterance, see `shared.views`.
     """
-    return ops.where(is_real(logits.ctc_logits, logits.ctc_lengths), divergence(logits.ctc_logits), 0.0)
+    return ops.where(is_real(logits.ctc_logits, logits.ctc_lengths), consistency(logits.ctc_logits), 0.0)
 
 
 class CTCTrainingModel(keras.Model):

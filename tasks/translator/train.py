@@ -35,7 +35,7 @@ MANY_UNKNOWN = 0.1  # fraction of unknown words with which a vocabulary of words
 
 def train(config: Config, options: TrainingOptions) -> None:
     """Trains to the end, keeps the best weights on the development split, measures them and writes the card."""
-    from shared.distillation import Distilled, load_teachers
+    from shared.distillation import imitating, load_teachers
     from shared.loaded import Loaded
     from shared.losses import SequenceCrossEntropy, nats_per_token
     from shared.plots import draw_history
@@ -73,8 +73,7 @@ def train(config: Config, options: TrainingOptions) -> None:
             hint = "; --vocabulary subwords has none" if share > MANY_UNKNOWN else ""
             print(f"unknown words of {language} in dev: {share:.1%}{hint}")
         loaded = Loaded(config, vocabulary, model)
-        imitating = [teacher.loaded.model for teacher in teachers]
-        trained = Distilled(model, imitating, config.distillation_weight, "target_ids") if teachers else model
+        trained = imitating(model, teachers, config, "target_ids")
         loss = SequenceCrossEntropy(config.label_smoothing)
         trained.compile(config.build_optimizer(), loss, metrics=[nats_per_token])
         parts = {"model_to_save": model, "tensorboard": options.tensorboard}
