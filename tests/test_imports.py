@@ -139,6 +139,7 @@ for verb in {VERBS!r}:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_benchmarks_can_be_imported():
     """All but `torch_*.py`, which run in an environment of torch and nothing else."""
     paths = sorted((REPOSITORY / "tests/benchmarks").glob("*.py"))

@@ -91,6 +91,7 @@ FULL = "error: standard output: cannot be written (No space left on device)\n"
 @pytest.mark.parametrize(
     ("command", "unbuffered"), [("", ""), ("caption --help", ""), ("release --help", "1"), ("datasets --help", "1")]
 )
+@pytest.mark.slow
 def test_standard_streams_may_be_closed_or_full(command, unbuffered):
     for redirection, code, error in (
         (">&-", 2, CLOSED),

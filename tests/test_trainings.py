@@ -40,6 +40,7 @@ def train(task: str, epochs: int, precision: str = "float32"):
 
 
 @pytest.mark.parametrize("task", TRAININGS)
+@pytest.mark.slow
 def test_a_model_learns_in_few_compilations(task):
     model, steps, nats = train(task, 5)
     assert nats[-1] < 0.9 * nats[0]
@@ -48,6 +49,7 @@ def test_a_model_learns_in_few_compilations(task):
 
 
 @pytest.mark.parametrize("task", TRAININGS)
+@pytest.mark.slow
 def test_16_bits_give_about_the_same_losses(task):
     _, _, nats = train(task, 5)
     model, _, rounded = train(task, 1, "mixed_bfloat16")

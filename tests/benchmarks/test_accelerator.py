@@ -28,6 +28,7 @@ def rows_of(folder, parts):
     return found["rows"]
 
 
+@pytest.mark.slow
 def test_layers_and_growth(tmp_path, monkeypatch):
     monkeypatch.setattr(accelerator, "NUM_LAYERS", 2)  # each is compiled for a second
     rows = rows_of(tmp_path, ["layers", "growth"])

@@ -320,6 +320,7 @@ def test_a_line_without_a_translation_is_refused(tmp_path):
 
 @pytest.mark.data
 @pytest.mark.skipif(REAL_DATA is None, reason="QUATRAIN_DATA does not point at real corpora")
+@pytest.mark.slow
 def test_the_real_multi30k(monkeypatch):
     monkeypatch.setenv("QUATRAIN_DATA", str(REAL_DATA))
     splits = {split: datasets.load("multi30k", split) for split in ("train", "dev", "test")}

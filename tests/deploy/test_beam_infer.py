@@ -200,6 +200,7 @@ print(json.dumps([[len(each.content) for each in batch] for batch in b.batches(i
 
 
 @needs_beam
+@pytest.mark.slow
 def test_pixels_are_those_of_the_header(tmp_path, in_beam):
     for kind in ("JPEG", "PNG", "GIF", "BMP"):
         (tmp_path / kind).write_bytes(encoded(picture(7, 12), kind))

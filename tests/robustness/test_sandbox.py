@@ -41,6 +41,7 @@ def test_folders_of_others_are_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("campaign", ["files", "commands", "kills"])
+@pytest.mark.slow
 def test_every_campaign_refuses_a_folder_of_others_before_it_begins(tmp_path, campaign):
     program = f"""
 import tests.robustness.{campaign} as campaign

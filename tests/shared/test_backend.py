@@ -98,6 +98,7 @@ def python(program: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_importing_keras_chooses_the_backend(tmp_path):
     """Whichever is installed here; `shared` itself imports neither."""
     program = """

@@ -158,6 +158,7 @@ def test_best_first_and_complete_before_cut_off():
             assert (np.diff(found.scores[row][kind]) <= 0).all()
 
 
+@pytest.mark.slow
 def test_beam_of_one_is_greedy():
     tables = trigrams(50, seed=5)
     one, other = search(beam_search, tables, beam=1), search(greedy, tables)
@@ -166,6 +167,7 @@ def test_beam_of_one_is_greedy():
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_cut_off_at_max_length():
     """A model that never emits the end token: all hypotheses have the maximum length."""
     tables = trigrams(2, seed=6)
@@ -229,6 +231,7 @@ def test_fewer_hypotheses_than_the_beam():
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+@pytest.mark.slow
 def test_the_rest_of_the_batch_changes_nothing(length_penalty):
     """An example decoded alone and in a batch that keeps the search going gives the same hypotheses."""
     tables = trigrams(20, seed=7)
@@ -285,6 +288,7 @@ def test_eager_equals_compiled():
 
 @on_tensorflow
 @pytest.mark.parametrize(("length", "limits"), [(9, None), (9, [2, 9, 1, 7, 4, 9, 5])])
+@pytest.mark.slow
 def test_examples_that_leave_the_batch_change_nothing(length, limits):
     """Examples that end at different steps, the last one alone; states, extras and maximum lengths must follow."""
     tables = trigrams(7, seed=13)
@@ -420,6 +424,7 @@ def test_each_roll_out_begins_with_the_prefix(decode, options):
     np.testing.assert_array_equal(found.token_ids[1], free.token_ids[1])  # that of the example without a prefix
 
 
+@pytest.mark.slow
 def test_prefix_stays_with_its_example_when_others_leave_the_batch():
     tables = trigrams(5, seed=10)
     tables[:3, :, :, END] += 3  # soon finished
@@ -437,6 +442,7 @@ def test_prefix_stays_with_its_example_when_others_leave_the_batch():
     assert (results[0].token_ids[..., 0] == prefix_ids).all()
 
 
+@pytest.mark.slow
 def test_tree_has_every_hypothesis_that_was_kept():
     """A beam that drops nothing keeps all beginnings of all sentences; a narrow one those that it reports, and more."""
     tables = trigrams(2, seed=11)

@@ -401,6 +401,7 @@ def test_the_graph_gives_the_same_pixels(data, graph_decoder):
     np.testing.assert_array_equal(graph_decoder(tf.constant([data]))[0], read_image(data))
 
 
+@pytest.mark.slow
 def test_the_graph_decodes_eagerly_and_in_batches(graph_decoder):
     import tensorflow as tf
 
@@ -427,6 +428,7 @@ def test_the_graph_refuses_webp_and_names_the_formats_it_accepts(graph_decoder):
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.slow
 def test_a_bad_file_of_a_batch_is_black_and_has_an_error(position):
     import tensorflow as tf
 
@@ -452,6 +454,7 @@ def test_a_bad_file_of_a_batch_is_black_and_has_an_error(position):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_the_graph_gives_the_same_pixels_of_photographs():
     import tensorflow as tf
 

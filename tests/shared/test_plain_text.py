@@ -113,6 +113,7 @@ def test_other_bytes_are_named_by_their_line():
 
 
 @pytest.mark.parametrize("name", COMPRESSED)
+@pytest.mark.slow
 def test_archive_bombs_are_refused_in_blocks_that_fit_in_memory(name, monkeypatch):
     monkeypatch.setattr("shared.plain_text.SMALL", 2**20)
     bomb = COMPRESSED[name](b"text " * 2_000_000)

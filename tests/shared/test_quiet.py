@@ -34,6 +34,7 @@ def run_python(script: str, shell: str = "", **environment: str) -> subprocess.C
     )
 
 
+@pytest.mark.slow
 def test_the_first_import_of_tensorflow_and_operations_write_nothing():
     script = """
 import shared.training, tensorflow as tf

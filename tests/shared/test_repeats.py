@@ -27,6 +27,7 @@ def has_repeat(tokens: tuple[int, ...], joints: tuple[int, ...], shortest: int) 
 
 
 @pytest.mark.parametrize(("joints", "shortest"), [((), 1), ((5,), 1), ((4, 6), 2)])
+@pytest.mark.slow
 def test_a_wide_beam_is_the_exhaustive_search_without_repeats(monkeypatch, joints, shortest):
     """Of the 121 sentences of up to 4 of 3 words, those without a repeat; the beam drops no candidate of 81 x 4."""
     monkeypatch.setattr("tests.shared.test_decoding.LENGTH", 5)
@@ -40,6 +41,7 @@ def test_a_wide_beam_is_the_exhaustive_search_without_repeats(monkeypatch, joint
         np.testing.assert_allclose(found.scores[row, : len(scores)], [scores[tokens] for tokens in best], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_repeats_in_the_tables_nothing_changes():
     """Phrases of three tokens or more cannot repeat themselves in four."""
     tables = trigrams(9, seed=5)
@@ -50,6 +52,7 @@ def test_without_repeats_in_the_tables_nothing_changes():
 
 
 @on_tensorflow
+@pytest.mark.slow
 def test_examples_that_leave_the_batch_take_their_tokens_with_them():
     tables = trigrams(7, seed=13)
     tables[..., END] += 1.5 * np.arange(-3, 4)[:, None, None]  # some end late, others early

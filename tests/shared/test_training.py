@@ -243,6 +243,7 @@ def killed_at(times: int, before: bool, function):
         ("checkpoint", EPOCHS * (STEPS + 1), False),  # the last checkpoint: only model.keras is missing
     ],
 )
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bits(tmp_path, monkeypatch, uninterrupted, call, times, before):
     first = trainer(tmp_path)
     owner, name = {
@@ -454,6 +455,7 @@ def test_an_on_policy_second_stage_resumes_with_the_same_bits(tmp_path):
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow
 def test_a_finished_training_goes_on_for_more_epochs(tmp_path):
     """With the bits of one that had them from the beginning, if the schedule does not depend on their number."""
     trainer(tmp_path, epochs=1, schedule="plateau").fit()

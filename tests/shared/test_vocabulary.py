@@ -179,6 +179,7 @@ def test_specials_in_text_are_text(subwords):
     assert subwords.decode(subwords.encode(text)) == text
 
 
+@pytest.mark.slow
 def test_encoding_takes_linear_time(subwords):
     start = time.process_time()
     for text in ("the dogs sleep, " * 62_500, "d" * 1_000_000, " " * 1_000_000):

@@ -60,6 +60,7 @@ def test_only_missing_loops_are_compiled(monkeypatch, tmp_path):
     assert len(commands) == 1
 
 
+@pytest.mark.slow
 def test_copies_of_the_project_share_a_folder_of_the_user(monkeypatch, tmp_path):
     """Machine code of one copy is loaded by another one; a read-only cache of the user costs no more than that."""
     program = "from shared.native import products; print(products.partition(7, 1, 2), products.partition.stats)"

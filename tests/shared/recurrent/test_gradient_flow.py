@@ -72,6 +72,7 @@ def test_the_adding_problem_marks_one_number_in_each_half():
     assert len({tuple(row) for row in marks}) > 10
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_plots(tmp_path, capsys):
     plot = tmp_path / "flow.png"
     options = ["--cell", "lstm", "gru", "--length", "8", "--units", "3", "--steps", "2", "--plot", str(plot)]

@@ -57,6 +57,7 @@ def sources_of(
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "recomputed"])
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.slow
 def test_gradient_in_the_graph_is_the_numeric_one(kernel, order, keep):
     mask, backwards = ORDERS[order]
 
@@ -197,6 +198,7 @@ def test_compiled_kernels_are_not_used_within_xla():
     assert results == [False]
 
 
+@pytest.mark.slow
 def test_bfloat16_cell_is_summed_in_float32():
     """320 steps that each add 1/256 to the cell: a bfloat16 sum stays at 1, since 1 + 1/256 rounds to 1."""
     steps = 320

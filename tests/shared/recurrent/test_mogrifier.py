@@ -50,6 +50,7 @@ def test_the_kernel_equals_the_loop_of_keras(cell_options, mask, backwards, trai
     assert all(np.abs(x).max() > 1e-3 for x in expected)
 
 
+@pytest.mark.slow
 def test_16_bit_types():
     expected = results(layer_of(RNN, {"rounds": 3, "rank": 3}), HOLES)
     tested = results(layer_of(RNN, {"rounds": 3, "rank": 3, "dtype": "mixed_bfloat16"}, dtype="mixed_bfloat16"), HOLES)

@@ -139,6 +139,7 @@ def test_weight_drop_in_both_directions():
 
 
 @any_backend
+@pytest.mark.slow
 def test_a_stack_trains_and_is_saved(tmp_path):
     keras.utils.set_random_seed(1)
     options: dict[str, Any] = {"bidirectional": True, "dropout": 0.1, "weight_drop": 0.2, "layer_norm": True}

@@ -137,6 +137,7 @@ def test_search_scores_a_caption_as_teacher_forcing_does(model):
     assert not np.isin(ids[real], [Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.unknown_id]).any()
 
 
+@pytest.mark.slow
 def test_search_of_one_image_does_not_depend_on_the_others(model):
     batch = search(model, grids())
     for i in range(BATCH):

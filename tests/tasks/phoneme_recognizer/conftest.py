@@ -26,13 +26,13 @@ from tasks.phoneme_recognizer.train import train
 
 TONES = {"aa": 300, "iy": 900, "s": 2500, "m": 5000}  # Hz
 LETTERS = dict(zip("aism", TONES, strict=True))
-SPLITS = {"train": 48, "dev": 6, "test": 6}
+SPLITS = {"train": 96, "dev": 6, "test": 6}
 CONFIG = replace(
     SPOKEN_SCENES,
     mels=16,
     front_channels=4,
     step_ms=20,
-    units=16,
+    units=32,
     num_layers=1,
     frame_only_steps=60,
     augment_probability=0.25,
@@ -42,9 +42,9 @@ CONFIG = replace(
     frequency_mask_width=1,
     time_mask_width=2,
     beam=0,
-    batch_size=4,
+    batch_size=8,
     epochs=22,
-    seed=2,
+    seed=3,
     patience=22,
     learning_rate=2e-2,
     warmup_steps=5,

@@ -16,7 +16,7 @@ COMMANDS = [
     shlex.split(line.removeprefix("quatrain "))
     for line in re.findall(r"```\n(.+?)```", PAGE.split("## Phoneme recognizer")[1], re.S)[0].splitlines()
 ]
-SIZES = "--initial-run tiny --mels 16 --front-channels 4 --step-ms 20 --units 16 --num-layers 1"
+SIZES = "--initial-run tiny --mels 16 --front-channels 4 --step-ms 20 --units 32 --num-layers 1"
 SMALLER = shlex.split(f"{SIZES} --consistency-weight 0 --learning-rate 1e-4 --epochs 1 --beam 0")
 
 

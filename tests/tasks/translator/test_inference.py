@@ -159,6 +159,7 @@ def test_tokens_to_words_by_hand():
     assert hard_alignment(np.array([[0.1, 0.2, 0.7], [0.0, 0.6, 0.4], [0.0, 0.0, 0.0]])) == [(1, 1)]
 
 
+@pytest.mark.slow
 def test_translations_of_subwords_have_words():
     config = replace(SCENES, vocabulary="subwords", joint_vocabulary=True, units=5, embedding_units=6, max_length=7)
     subwords = SubwordVocabulary.train(["a dog runs", "dogs run"] * 3, 280)

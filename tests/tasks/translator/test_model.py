@@ -62,6 +62,7 @@ def test_outputs_depend_on_the_whole_source_and_on_previous_tokens_only(model):
     assert np.abs(after - before)[0, 2].max() > 1e-4
 
 
+@pytest.mark.slow
 def test_beam_1_is_greedy_and_its_score_is_that_of_teacher_forcing(model):
     result = search(model, 1)
     memory, special_ids = model.encode(SOURCES), (Vocabulary.start_id, Vocabulary.end_id, Vocabulary.pad_id)
@@ -76,6 +77,7 @@ def test_beam_1_is_greedy_and_its_score_is_that_of_teacher_forcing(model):
     np.testing.assert_allclose(of_tokens.sum(axis=1), result.log_probs[:, 0], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_wider_beam_is_not_worse_and_never_attends_to_padding(model):
     result = search(model, 3)
     assert np.all(np.asarray(result.log_probs)[:, 0] >= np.asarray(search(model, 1).log_probs)[:, 0] - 1e-5)
