@@ -9,7 +9,8 @@ import importlib.machinery
 import json
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -78,6 +79,22 @@ class ChoiceAtImport(importlib.abc.MetaPathFinder):
             os.environ["KERAS_BACKEND"] = choose()
             sys.meta_path.remove(self)
         return None
+
+
+@contextmanager
+def without_keras() -> Iterator[None]:
+    """Within the block an import of Keras fails, unless it is imported already.
+
+    `import tensorflow` imports Keras, for 40 % of its time, and does without it where it is not installed.
+    """
+    if "keras" in sys.modules:
+        yield
+        return
+    sys.modules["keras"] = None  # pyright: ignore[reportArgumentType]
+    try:
+        yield
+    finally:
+        del sys.modules["keras"]
 
 
 def install() -> None:

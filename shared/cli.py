@@ -21,7 +21,8 @@ import tyro
 from shared.bounds import MAX_BEAM, Bounds, check_bounds
 from shared.distribution import join
 from shared.errors import FieldError, UserError, shortened
-from shared.onnx import ExportFormat, Runtime
+from shared.kept import Runtime
+from shared.onnx import ExportFormat
 from shared.outputs import Output
 from shared.repetition import join_repeated
 from shared.runs import Run
@@ -46,11 +47,22 @@ class ModelOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RuntimeOptions(ModelOptions):
-    """Which model a command uses, and what computes it."""
+class RuntimeOptions:
+    """What computes a model."""
 
-    runtime: Runtime = "keras"
-    """onnx: start sooner, without Keras; the first use converts the model, with TensorFlow, and keeps it."""
+    runtime: Runtime = "graph"
+    """graph: TensorFlow without Keras, from a graph that the first use keeps; on JAX as keras. keras: build the model.
+    onnx: onnxruntime, from a file that the first use converts, with TensorFlow, and keeps."""
+
+    def runtime_for(self, on_keras: Mapping[str, Any]) -> Runtime:
+        """The runtime, which is Keras if one of the options `on_keras` is given: they need parts of the model.
+
+        Raises UserError for such an option with onnxruntime.
+        """
+        given = next((option for option, value in on_keras.items() if value), None)
+        if given and self.runtime == "onnx":
+            raise UserError(f"{given} needs parts of the model that run on Keras; --runtime keras was expected")
+        return "keras" if given else self.runtime
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ from shared.backend import is_installed
 from shared.errors import UserError
 
 ExportFormat = Literal["savedmodel", "onnx"]
-Runtime = Literal["keras", "onnx"]  # what computes a model
 
 
 def require_onnx(purpose: str, *packages: str) -> None:

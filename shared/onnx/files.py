@@ -18,9 +18,10 @@ import tensorflow as tf
 from shared.any_size import AnySize
 from shared.atomic import atomic_folder
 from shared.export import ParityError
+from shared.nests import filled, leaves
 from shared.onnx.conversion import Conversion
 from shared.onnx.graph import OPSET
-from shared.onnx.runtime import OnnxFunction, filled, leaves, session_options
+from shared.onnx.runtime import OnnxFunction, session_options
 from shared.runs import Run
 
 ATOL, RTOL = 1e-4, 1e-4  # of float32 results; the two add in different orders

@@ -7,28 +7,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from shared.nests import filled, leaves, ordered
 from shared.packing import packed
-
-
-def leaves(nest: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The path, joined by underscores, and the value of each leaf of a nest of dictionaries, lists and tuples."""
-    if isinstance(nest, dict):
-        for name, value in nest.items():
-            yield from leaves(value, f"{path}_{name}" if path else name)
-    elif isinstance(nest, (list, tuple)):
-        for index, value in enumerate(nest):
-            yield from leaves(value, f"{path}_{index}" if path else str(index))
-    else:
-        yield path, nest
-
-
-def filled(nest: Any, values: Iterator[Any]) -> Any:
-    """A nest of this form with other leaves; tuples become lists."""
-    if isinstance(nest, dict):
-        return {name: filled(value, values) for name, value in nest.items()}
-    if isinstance(nest, (list, tuple)):
-        return [filled(value, values) for value in nest]
-    return next(values)
 
 
 def session_options() -> Any:
@@ -55,7 +35,7 @@ class OnnxFunction:
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs, a nest of NumPy arrays, for an array or a dictionary of arrays, nests or scalars."""
         names = [name for _, name in leaves(self._inputs)]
-        arrays = [value for _, value in leaves(_ordered(x, self._inputs))]
+        arrays = [value for _, value in leaves(ordered(x, self._inputs))]
         results = self._session.run(None, dict(zip(names, map(np.asarray, arrays), strict=True)))
         by_name = dict(zip((output.name for output in self._session.get_outputs()), results, strict=True))
         return filled(self._outputs, (by_name[name] for _, name in leaves(self._outputs)))
@@ -63,12 +43,3 @@ class OnnxFunction:
     def batches(self, lengths: Sequence[int], max_size: int) -> Iterator[list[int]]:
         """As `AnySize.batches`."""
         return packed(lengths, max_size)
-
-
-def _ordered(nest: Any, names: Any) -> Any:
-    """The nest in the order of the names."""
-    if isinstance(names, dict):
-        return {name: _ordered(nest[name], inner) for name, inner in names.items()}
-    if isinstance(names, list):
-        return [_ordered(value, inner) for value, inner in zip(nest, names, strict=True)]
-    return nest

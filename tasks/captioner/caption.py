@@ -25,7 +25,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from shared.bounds import MAX_BEAM, Beam, Bounds
-from shared.cli import USAGE, OutputOptions, Results, RuntimeOptions, check_n_best, command, parse, say_loading
+from shared.cli import (
+    USAGE,
+    ModelOptions,
+    OutputOptions,
+    Results,
+    RuntimeOptions,
+    check_n_best,
+    command,
+    parse,
+    say_loading,
+)
 from shared.errors import UserError
 from shared.files import MediaError
 from shared.inputs import Input, Reader, find_inputs
@@ -48,7 +58,7 @@ READER = Reader(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(RuntimeOptions, OutputOptions):
+class Arguments(ModelOptions, RuntimeOptions, OutputOptions):
     images: tyro.conf.Positional[tuple[str, ...]]
     """Image files, folders of them, or - for one image on standard input."""
     beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
@@ -193,8 +203,6 @@ def check(options: Arguments) -> None:
     check_n_best(options.n_best, options.beam)
     if options.json and options.csv:
         raise UserError("--json and --csv are two formats of the output; one was expected")
-    if options.regions and options.runtime == "onnx":
-        raise UserError("--regions needs the finder of the run, which runs on Keras; --runtime keras was expected")
     if options.skip_existing and not options.sidecars:
         raise UserError("--skip-existing is about the files of --sidecars, which was expected with it")
 
@@ -203,6 +211,7 @@ def check(options: Arguments) -> None:
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.captioner.caption", __doc__)
     check(options)
+    runtime = options.runtime_for({"--regions": options.regions})
     inputs = find_inputs(IMAGES, options.images, options.recursive)
     if options.sidecars:
         inputs = without_sidecar(inputs, options.skip_existing)
@@ -235,9 +244,7 @@ def main(arguments: list[str]) -> int:
 
                 if captioner is None:  # an image can be read
                     say_loading("captioner")
-                captioner = captioner or ImageCaptioner.load(
-                    str(run.path), options.beam, options.n_best, options.runtime
-                )
+                captioner = captioner or ImageCaptioner.load(str(run.path), options.beam, options.n_best, runtime)
                 for (name, image), captions in zip(batch, captioner([image for _, image in batch]), strict=True):
                     captions = captions[: options.n_best]
                     if options.csv:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.errors import check_list
+from shared.kept import Runtime, kept_function, runs_on_keras
 from shared.loaded import Loaded
 from shared.media import prepared
-from shared.onnx import Runtime
 from shared.runs import Run
 from shared.vocabulary import WordVocabulary, load_vocabulary
 from tasks.captioner.confidence import Calibration, log_odds
@@ -19,7 +19,6 @@ from tasks.captioner.spelling import readable
 if TYPE_CHECKING:
     import keras
 
-    from shared.onnx.runtime import OnnxFunction
     from tasks.captioner.model import CaptionSearch, LoadedCaptioner
 
 
@@ -87,11 +86,11 @@ class ImageCaptioner:
         beam: int | None = None,
         n_best: int = 1,
         confidence: Calibration | None = None,
-        search: "OnnxFunction | None" = None,
+        search: Any = None,
     ):
         """Takes the results of `load_model`, `load_encoder` and `Calibration.load`; `beam`, `n_best` as in `load`.
 
-        With a `search` for onnxruntime, which has that beam, model and encoder are None.
+        With a `search` of that beam from `shared.kept`, model and encoder are None.
         """
         self.config = _searching(loaded.config, beam, n_best)
         self.loaded, self.vocabulary, self.encoder, self.confidence = loaded, loaded.vocabulary, encoder, confidence
@@ -104,14 +103,14 @@ class ImageCaptioner:
         """Load a run by name or folder; default: the released run, else the newest.
 
         The default beam is the value in the run's config, at least `n_best`, the number of captions needed per image.
-        The runtime `onnx` needs no Keras after the first use of a run with a beam, see `shared.onnx.cache`.
+        The runtimes `graph` and `onnx` need no Keras after the first use of a run with a beam, see `shared.kept`.
 
         Raises:
             UserError: there is no such run, or its files do not fit together.
         """
         run = find_run(model)
-        if runtime == "onnx":
-            return cls._on_onnxruntime(run, beam, n_best)
+        if not runs_on_keras(runtime):
+            return cls._without_keras(run, beam, n_best, runtime)
         from tasks.captioner.encoder import load_encoder
         from tasks.captioner.model import load_model
 
@@ -119,12 +118,10 @@ class ImageCaptioner:
         return cls(loaded, load_encoder(run, loaded.config), beam, n_best, Calibration.load(run))
 
     @classmethod
-    def _on_onnxruntime(cls, run: Run, beam: int | None, n_best: int) -> "ImageCaptioner":
-        from shared.onnx.cache import onnx_function
-
+    def _without_keras(cls, run: Run, beam: int | None, n_best: int, runtime: Runtime) -> "ImageCaptioner":
         config, vocabulary = run.read_config(Config), load_vocabulary(run, WordVocabulary)
         beam = _searching(config, beam, n_best).beam
-        search = onnx_function(run, "caption", {"beam": beam}, lambda: cls.load(str(run.path), beam).search)
+        search = kept_function(run, "caption", {"beam": beam}, lambda: cls.load(str(run.path), beam).search, runtime)
         return cls(Loaded(config, vocabulary, None), None, beam, n_best, Calibration.load(run), search)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Caption]]:

@@ -10,10 +10,10 @@ import numpy as np
 from shared.audio import SAMPLE_RATE, pad_samples
 from shared.errors import UserError, check_list
 from shared.frames import HOP, frame_count
+from shared.kept import Runtime, kept_function, runs_on_keras
 from shared.labels import LOG_ZERO, min_frames
 from shared.loaded import Loaded
 from shared.ngrams import NGrams
-from shared.onnx import Runtime
 from shared.packing import pad
 from shared.phones import SILENCE, PhoneVocabulary, SpokenWord, fold_all
 from shared.runs import Run
@@ -21,7 +21,6 @@ from tasks.phoneme_recognizer.config import Config, find_run
 from tasks.phoneme_recognizer.lattice import Lattice
 
 if TYPE_CHECKING:
-    from shared.onnx.runtime import OnnxFunction
     from tasks.phoneme_recognizer.model import LoadedRecognizer
 
 MAX_PIECE = 30 * SAMPLE_RATE  # samples; longer sounds are cut in pauses
@@ -102,7 +101,7 @@ class SoundRecognizer:
     >>> recognizer([read_sound(Path("speech.wav"))])[0][0].phones
 
     `loaded` is the result of `load_model`. Beam 0 selects the best path; it is at least `n_best` if that is above 1.
-    With the `functions` of onnxruntime, by the names of the attributes below, its model is None.
+    With the `functions` of `shared.kept`, by the names of the attributes below, its model is None.
     """
 
     def __init__(
@@ -111,7 +110,7 @@ class SoundRecognizer:
         ngrams: NGrams | None = None,
         beam: int = 0,
         n_best: int = 1,
-        functions: "Callable[[str], OnnxFunction] | None" = None,
+        functions: Callable[[str], Any] | None = None,
     ):
         self.config, self.vocabulary = loaded.config, loaded.vocabulary
         self.model: Any = loaded.model
@@ -120,22 +119,22 @@ class SoundRecognizer:
 
     @cached_property
     def decoder(self) -> Any:
-        """What recognizes phones: `model.PhoneDecoder`, or the same on onnxruntime."""
+        """What recognizes phones: `model.PhoneDecoder`, or the same of `shared.kept`."""
         return self._functions("decoder")
 
     @cached_property
     def aligner(self) -> Any:
-        """What finds the times of phones: `model.PhoneAligner`, or the same on onnxruntime."""
+        """What finds the times of phones: `model.PhoneAligner`, or the same of `shared.kept`."""
         return self._functions("aligner")
 
     @cached_property
     def posterior(self) -> Any:
-        """What computes probabilities of frames: `model.PosteriorFunction`, or the same on onnxruntime."""
+        """What computes probabilities of frames: `model.PosteriorFunction`, or the same of `shared.kept`."""
         return self._functions("posterior")
 
     @cached_property
     def posterior_of_labels(self) -> Any:
-        """What computes probabilities of labels: `model.CTCFunction`, or the same on onnxruntime."""
+        """What computes probabilities of labels: `model.CTCFunction`, or the same of `shared.kept`."""
         return self._functions("posterior_of_labels")
 
     def _on_keras(self, name: str) -> Any:
@@ -154,29 +153,27 @@ class SoundRecognizer:
     ) -> "SoundRecognizer":
         """Load a run by name or folder, by default the released model; default beam: the value in its config.
 
-        The runtime `onnx` needs no Keras after the first use of a run with a beam, see `shared.onnx.cache`.
+        The runtimes `graph` and `onnx` need no Keras after the first use of a run with a beam, see `shared.kept`.
 
         Raises:
             UserError: the run does not exist, or its files do not fit together.
         """
         run = find_run(model)
-        if runtime == "onnx":
-            return cls._on_onnxruntime(run, beam, n_best)
+        if not runs_on_keras(runtime):
+            return cls._without_keras(run, beam, n_best, runtime)
         from tasks.phoneme_recognizer.model import load_model
 
         return cls.of(load_model(run), run, beam, n_best)
 
     @classmethod
-    def _on_onnxruntime(cls, run: Run, beam: int | None, n_best: int) -> "SoundRecognizer":
-        from shared.onnx.cache import onnx_function
-
+    def _without_keras(cls, run: Run, beam: int | None, n_best: int, runtime: Runtime) -> "SoundRecognizer":
         config = run.read_config(Config)
         beam = config.beam if beam is None else beam
         on_keras = cache(lambda: cls.load(str(run.path), beam, n_best))
 
-        def function(name: str) -> "OnnxFunction":
+        def function(name: str) -> Any:
             settings = {"beam": beam, "n_best": n_best} if name == "decoder" else {}
-            return onnx_function(run, name, settings, lambda: getattr(on_keras(), name))
+            return kept_function(run, name, settings, lambda: getattr(on_keras(), name), runtime)
 
         return cls(Loaded(config, PhoneVocabulary(config.classes), None), None, beam, n_best, function)
 

@@ -48,6 +48,7 @@ from shared.audio import (
 from shared.bounds import MAX_BEAM, Beam, Bounds
 from shared.cli import (
     USAGE,
+    ModelOptions,
     OutputOptions,
     Results,
     RuntimeOptions,
@@ -77,7 +78,7 @@ MAX_DRAWN = 600 * SAMPLE_RATE  # samples; plots of longer sounds would show noth
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(RuntimeOptions, OutputOptions):
+class Arguments(ModelOptions, RuntimeOptions, OutputOptions):
     sounds: tyro.conf.Positional[tuple[str, ...]]
     """Sound files, folders of them, or - for one sound on standard input."""
     recursive: bool = False
@@ -135,9 +136,6 @@ def check(options: Arguments) -> None:
         raise UserError("no sounds given; name files, folders, or - for standard input")
     check_n_best(options.n_best, options.beam)
     check_samples(options)
-    for option, is_given in (("--live", options.live), ("--score", options.score), ("--plot", options.plot)):
-        if is_given and options.runtime == "onnx":
-            raise UserError(f"{option} needs parts of the model that run on Keras; --runtime keras was expected")
     if (options.align is not None or options.transcripts) and options.n_best > 1:
         raise UserError("an alignment has one hypothesis; --n-best does not go with it")
     if options.align is not None and options.transcripts:
@@ -166,6 +164,7 @@ def check_samples(options: Arguments) -> None:
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.phoneme_recognizer.recognize", __doc__)
     check(options)
+    runtime = options.runtime_for({"--live": options.live, "--score": options.score, "--plot": options.plot})
     kind = HEADERLESS_SOUNDS if options.headerless else SOUNDS
     inputs = find_inputs(kind, options.sounds, options.recursive)
     names = [own_name(sound, options.sounds) for sound in inputs]
@@ -216,9 +215,7 @@ def main(arguments: list[str]) -> int:
             # Loaded only if a sound can be read.
             if recognizer is None:
                 say_loading("recognizer")
-            recognizer = recognizer or SoundRecognizer.load(
-                str(run.path), options.beam, options.n_best, options.runtime
-            )
+            recognizer = recognizer or SoundRecognizer.load(str(run.path), options.beam, options.n_best, runtime)
             scorer = scorer or (scorer_of(recognizer, run) if options.score else None)
             for name, sound, recognitions, scores in recognize(recognizer, scorer, batch, text_of, failed):
                 best = recognitions[0]

@@ -33,6 +33,7 @@ RELEASED: dict[tuple[str, str], tuple[str, ...]] = {
     ("en", "fr"): ("everyday-en-fr", "multi30k-en-fr"),
     ("fr", "en"): ("everyday-fr-en",),
 }
+MAX_SCORES = 80_000_000  # of a batch at each step of a search
 RELEASED_FILES: tuple[str, ...] = ("vocabulary.json", "target_vocabulary.json", "weights.safetensors")
 
 

@@ -35,11 +35,11 @@ from shared.packing import pad
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.translator.aligner import align
 from tasks.translator.config import MULTI30K, Config
-from tasks.translator.model import Vocabularies
 from tasks.translator.noise import joined_pairs, noisy_pairs
 from tasks.translator.resegmentation import Row, most_tokens, resegmented
 from tasks.translator.synthetic import synthetic_pairs
 from tasks.translator.text import clean
+from tasks.translator.vocabularies import Vocabularies
 
 LANGUAGES = {"scenes": {"en": "captions_en", "de": "captions_de"}}  # fields of records that hold several sentences
 CORPORA = ("scenes", "multi30k", "tatoeba", "everyday")

@@ -24,9 +24,10 @@ from tasks.translator import kept
 from tasks.translator.casing import as_trained
 from tasks.translator.config import Config
 from tasks.translator.inference import Translator
-from tasks.translator.model import EncoderDecoder, copied_indices, search_space, source_batch
+from tasks.translator.model import EncoderDecoder, copied_indices, search_space
 from tasks.translator.text import clean
 from tasks.translator.translation import Translation, as_written
+from tasks.translator.vocabularies import source_batch
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 

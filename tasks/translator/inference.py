@@ -6,31 +6,23 @@
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shared.errors import ListError, UserError, check_list, shown
+from shared.kept import Runtime, kept_function, runs_on_keras
 from shared.languages import primary_language
 from shared.loaded import Loaded
 from shared.packing import pad
+from shared.runs import Run
 from shared.sentences import separator, split_clauses, split_sentences
 from shared.vocabulary import WordVocabulary
 from tasks.translator import kept
 from tasks.translator.casing import as_trained
-from tasks.translator.config import Config, find_run
-from tasks.translator.fusion import LanguageModel
-from tasks.translator.model import (
-    MAX_SCORES,
-    EncoderDecoder,
-    ScoringModel,
-    SearchModel,
-    Vocabularies,
-    load_model,
-    source_batch,
-)
+from tasks.translator.config import MAX_SCORES, Config, find_run
 from tasks.translator.text import clean, without_entities
 from tasks.translator.translation import (
     Translation,
@@ -41,10 +33,15 @@ from tasks.translator.translation import (
     word_attention,
     word_indices,
 )
+from tasks.translator.vocabularies import Vocabularies, load_vocabularies, source_batch
+
+if TYPE_CHECKING:
+    from tasks.translator.fusion import LanguageModel
+    from tasks.translator.model import EncoderDecoder
+
+    LoadedTranslator = Loaded[Config, Vocabularies, EncoderDecoder]
 
 BATCH_TOKENS = 2000  # of either language, padding included
-
-LoadedTranslator = Loaded[Config, Vocabularies, EncoderDecoder]
 
 
 class Translator:
@@ -60,29 +57,37 @@ class Translator:
         n_best: number of translations needed for each sentence.
         language_model: rescores the translations.
         as_is: each text is one sentence, and is translated as it is written.
+        search: with that beam, from `shared.kept`; the model is None then.
     """
 
     def __init__(
-        self, *loaded: LoadedTranslator, beam: int | None = None, n_best: int = 1,
-        language_model: LanguageModel | None = None, as_is: bool = False,
+        self, *loaded: "LoadedTranslator | Loaded[Config, Vocabularies, None]", beam: int | None = None,
+        n_best: int = 1, language_model: "LanguageModel | None" = None, as_is: bool = False, search: Any = None,
     ):  # fmt: skip
         config, self.vocabulary, _ = loaded[0]
-        self.config = replace(config, beam=beam or max(config.beam, n_best))
-        self.loaded, self.language_model, self.as_is = loaded, language_model, as_is
-        self.search = SearchModel([model for _, _, model in loaded], self.config)
+        self.config = _searching(config, beam, n_best)
+        self.loaded: Any = loaded
+        self.language_model, self.as_is = language_model, as_is
+        self.search: Any = search or _search([model for _, _, model in loaded], self.config)
 
     @classmethod
     def load(
         cls, model: str | None = None, *others: str, beam: int | None = None, n_best: int = 1,
-        language_model: LanguageModel | None = None, as_is: bool = False, source: str | None = None,
-        target: str | None = None,
+        language_model: "LanguageModel | None" = None, as_is: bool = False, source: str | None = None,
+        target: str | None = None, runtime: Runtime = "keras",
     ) -> "Translator":  # fmt: skip
-        """Loads a run or folder, by default the released model; further ones form an ensemble with it.
+        """Loads a run or folder, by default the released model; further ones form an ensemble with it, on Keras.
 
+        The runtimes `graph` and `onnx` need no Keras after the first use of a run with a beam, see `shared.kept`.
         `source` and `target` name the languages, by codes such as "de" or in English. Raises RunError if a run is
         missing, damaged or of another direction, UserError if an ensemble differs in languages or vocabularies.
         """
         runs = [find_run(name, source, target) for name in (model, *others)]
+        options: dict[str, Any] = {"beam": beam, "n_best": n_best, "language_model": language_model, "as_is": as_is}
+        if not others and not runs_on_keras(runtime):
+            return cls._without_keras(runs[0], runtime, **options)
+        from tasks.translator.model import load_model
+
         loaded = [load_model(run) for run in runs]
         languages = [f"from {config.source} to {config.target}" for config, _, _ in loaded]
         fingerprints = [[side.fingerprint for side in vocabulary] for _, vocabulary, _ in loaded]
@@ -93,7 +98,16 @@ class Translator:
                 raise UserError(f"{directions}; an ensemble needs models of the same languages")
             if fingerprints[i] != fingerprints[0]:
                 raise UserError(f"{name} and {names[0]} have different vocabularies; the same were expected")
-        return cls(*loaded, beam=beam, n_best=n_best, language_model=language_model, as_is=as_is)
+        return cls(*loaded, **options)
+
+    @classmethod
+    def _without_keras(cls, run: Run, runtime: Runtime, **options: Any) -> "Translator":
+        config = run.read_config(Config)
+        beam = _searching(config, options["beam"], options["n_best"]).beam
+        search = kept_function(
+            run, "translate", {"beam": beam}, lambda: cls.load(str(run.path), beam=beam).search, runtime
+        )
+        return cls(Loaded(config, load_vocabularies(run, config), None), search=search, **options)
 
     def __call__(self, texts: Sequence[str]) -> list[list[Translation]]:
         """The translations of each text, best first; one empty translation of an empty text.
@@ -177,7 +191,8 @@ class Translator:
         """The translations that the search finds for sentences, best first."""
         encoded = [self.vocabulary.source.encode(sentence) for sentence in sentences]
         translations: dict[int, list[Translation]] = {}
-        for indices in self.search.batches([len(ids) + 1 for ids in encoded], self._batch_tokens):
+        batches: Iterator[list[int]] = self.search.batches([len(ids) + 1 for ids in encoded], self._batch_tokens)
+        for indices in batches:
             result = self.search.predict_on_batch({"source_ids": source_batch([encoded[i] for i in indices])})
             for row, i in enumerate(indices):
                 tokens = self.vocabulary.source.pieces(sentences[i])
@@ -249,6 +264,17 @@ class Translator:
         return sorted(rescored, key=lambda best: -best.score)
 
 
+def _search(models: "Sequence[EncoderDecoder]", config: Config) -> Any:
+    from tasks.translator.model import SearchModel
+
+    return SearchModel(models, config)
+
+
+def _searching(config: Config, beam: int | None, n_best: int) -> Config:
+    """The configuration with the beam of a search."""
+    return replace(config, beam=beam or max(config.beam, n_best))
+
+
 @dataclass(frozen=True, kw_only=True)
 class PairScore:
     """The log-probability of a given translation."""
@@ -277,12 +303,16 @@ class PairScorer:
     >>> PairScorer.load("multi30k-de-en")([("Ein Hund.", "A dog.")])[0].log_prob
     """
 
-    def __init__(self, loaded: LoadedTranslator):
+    def __init__(self, loaded: "LoadedTranslator"):
+        from tasks.translator.model import ScoringModel
+
         self.vocabulary, self.scoring = loaded.vocabulary, ScoringModel(loaded.model)
 
     @classmethod
     def load(cls, model: str | None = None) -> "PairScorer":
         """Loads a run or folder, by default the released model; RunError if there is none or it is damaged."""
+        from tasks.translator.model import load_model
+
         return cls(load_model(find_run(model)))
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[PairScore]:

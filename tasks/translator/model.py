@@ -13,8 +13,7 @@ The decoder's initial state is tanh(W mean(H)). `decoders` has two others, for c
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -24,32 +23,18 @@ from shared.decoding import Hypotheses, SearchSpace, Step, beam_search
 from shared.fine_tuning import WordWeights, transfer
 from shared.loaded import Loaded
 from shared.losses import token_nats
-from shared.packing import pad
 from shared.recurrent import Stack
 from shared.repeats import Repeats
 from shared.runs import Run, current_fields
 from shared.training import build_bounded, build_trained
-from shared.vocabulary import Vocabulary, load_vocabulary
-from tasks.translator.config import Config
+from shared.vocabulary import Vocabulary
+from tasks.translator.config import MAX_SCORES, Config
 from tasks.translator.decoders import BetweenDecoder, Decoded, FixedDecoder, InsideDecoder, Memory
+from tasks.translator.vocabularies import Vocabularies, load_vocabularies, source_batch
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
-MAX_SCORES = 80_000_000  # of a batch at each step of a search
 AFTER_PREFIX = 8  # tokens that a translation may have after the prefix that it is given, at least
-
-
-class Vocabularies(NamedTuple):
-    """The vocabularies of both languages; the same one twice if it is joint."""
-
-    source: Vocabulary
-    target: Vocabulary
-
-    def save(self, folder: Path) -> None:
-        """Writes `vocabulary.json` and, unless it is joint, `target_vocabulary.json`."""
-        self.source.save(folder / "vocabulary.json")
-        if self.target is not self.source:
-            self.target.save(folder / "target_vocabulary.json")
 
 
 @keras.saving.register_keras_serializable("quatrain")
@@ -178,16 +163,9 @@ def build_model(config: Config, vocabulary: Vocabularies) -> EncoderDecoder:
 def load_model(run: Run) -> Loaded[Config, Vocabularies, EncoderDecoder]:
     """Loads a run; raises RunError if its files are missing, damaged or do not fit together."""
     config = run.read_config(Config)
-    source = load_vocabulary(run, Vocabulary)
-    target = source if config.joint_vocabulary else load_vocabulary(run, Vocabulary, "target_vocabulary")
-    vocabulary = Vocabularies(source, target)
+    vocabulary = load_vocabularies(run, config)
     model = build_trained(run, lambda: build_model(config, vocabulary))
     return Loaded(config, vocabulary, model)
-
-
-def source_batch(sentences: Sequence[Sequence[int]]) -> np.ndarray:
-    """Token ids of sentences -> the encoder's input `(batch, source)` int32."""
-    return pad([[*ids, Vocabulary.end_id] for ids in sentences])
 
 
 def start_from(

@@ -56,6 +56,8 @@ class SearchOptions(DirectionOptions):
 
     def load_language_model(self) -> "LanguageModel | None":
         """The language model that rescores, if one is given."""
+        if not self.language_model:
+            return None
         from tasks.translator.fusion import LanguageModel
 
-        return LanguageModel(self.language_model, self.language_model_weight) if self.language_model else None
+        return LanguageModel(self.language_model, self.language_model_weight)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shared.training import Evaluation, OtherRun
     from tasks.translator.data import Split
     from tasks.translator.inference import LoadedTranslator
-    from tasks.translator.model import Vocabularies
+    from tasks.translator.vocabularies import Vocabularies
 
 SAMPLED = 500  # development pairs that are translated after each epoch, by greedy search
 WEAK = 5.0, 200  # BLEU below which it is chance, for this number of pairs; its error falls with their square root

@@ -29,7 +29,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from shared.bounds import Beam
-from shared.cli import USAGE, OutputOptions, Results, check_n_best, command, parse, print_error, say_loading
+from shared.cli import (
+    USAGE,
+    OutputOptions,
+    Results,
+    RuntimeOptions,
+    check_n_best,
+    command,
+    parse,
+    print_error,
+    say_loading,
+)
 from shared.errors import UserError
 from shared.languages import primary_language
 from shared.outputs import PICTURES, Output, check_outputs, numbered_paths
@@ -47,7 +57,7 @@ MOST = 256  # lines that are translated together, in batches of similar length
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(SearchOptions, OutputOptions):
+class Arguments(SearchOptions, RuntimeOptions, OutputOptions):
     sentences: tyro.conf.Positional[tuple[str, ...]] = ()
     """Sentences, or - for the lines of standard input."""
     file: str | None = None
@@ -160,6 +170,7 @@ def find_runs(options: Arguments) -> list[Run]:
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.translator.translate", __doc__)
     check(options)
+    runtime = options.runtime_for({"an ensemble": len(options.model) > 1})
     runs = find_runs(options)
     source = "-" if options.sentences == ("-",) else options.file
     batches: Iterable[Sequence[str]] = read_batches(source, MOST) if source else [options.sentences]
@@ -184,7 +195,7 @@ def main(arguments: list[str]) -> int:
     say_loading("translator")
     search: dict[str, Any] = {
         "beam": options.beam, "n_best": options.n_best, "as_is": options.as_is,
-        "language_model": options.load_language_model(),
+        "language_model": options.load_language_model(), "runtime": runtime,
     }  # fmt: skip
     translator: Translator | LineTranslators
     if options.model or options.source or runs[0].name not in released_runs().values():

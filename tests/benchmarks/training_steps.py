@@ -130,7 +130,8 @@ def language_model(config: Any, rng: np.random.Generator) -> Training:
 
 def translator(config: Any, rng: np.random.Generator) -> Training:
     from tasks.translator.data import Split, training_batches
-    from tasks.translator.model import Vocabularies, build_model
+    from tasks.translator.model import build_model
+    from tasks.translator.vocabularies import Vocabularies
 
     vocabulary = vocabulary_of(config.corpus)
     lengths = random_lengths(config.corpus, rng, BATCHES * config.batch_size)

@@ -21,7 +21,8 @@ import numpy as np
 from shared.losses import SequenceCrossEntropy, nats_per_token
 from shared.vocabulary import SPECIALS, WordVocabulary
 from tasks.translator.config import MULTI30K
-from tasks.translator.model import Vocabularies, build_model
+from tasks.translator.model import build_model
+from tasks.translator.vocabularies import Vocabularies
 from tests.benchmarks.side_by_side import Torch, circumstances, medians, write_results
 
 SOURCE, TARGET = 16, 17  # tokens of the mean pair

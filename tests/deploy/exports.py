@@ -50,7 +50,8 @@ def translator() -> Exported:
     from tasks.translator.config import SCENES
     from tasks.translator.export import endpoints
     from tasks.translator.inference import PairScorer, Translator
-    from tasks.translator.model import Vocabularies, build_model
+    from tasks.translator.model import build_model
+    from tasks.translator.vocabularies import Vocabularies
 
     config = replace(SCENES, units=12, embedding_units=8, max_length=9, beam=2)
     vocabularies = Vocabularies(WordVocabulary.build([SENTENCE]), WordVocabulary.build([SENTENCE[::-1]]))

@@ -12,8 +12,9 @@ from shared.vocabulary import SubwordVocabulary, WordVocabulary
 from tasks.translator import inference
 from tasks.translator.config import SCENES
 from tasks.translator.inference import Translator
-from tasks.translator.model import Vocabularies, build_model
+from tasks.translator.model import build_model
 from tasks.translator.translation import Kept, hard_alignment, word_attention, word_indices
+from tasks.translator.vocabularies import Vocabularies
 from tests.tasks.translator.conftest import needs_right_words, translation
 
 pytestmark = pytest.mark.any_backend

@@ -10,7 +10,8 @@ from shared.decoding import SearchSpace, greedy
 from shared.losses import SequenceCrossEntropy
 from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.translator.config import SCENES
-from tasks.translator.model import EncoderDecoder, Vocabularies, build_model, source_batch, translate
+from tasks.translator.model import EncoderDecoder, build_model, translate
+from tasks.translator.vocabularies import Vocabularies, source_batch
 
 pytestmark = pytest.mark.any_backend
 
