@@ -56,7 +56,7 @@ def translator() -> dict[str, Any]:
     outputs: dict[str, Any] = {}
     models = {
         "multi30k-de-en": GERMAN, "multi30k-en-de": ENGLISH, "multi30k-en-fr": ENGLISH, "everyday-de-en": GERMAN,
-        "everyday-en-de": ENGLISH,
+        "everyday-en-de": ENGLISH, "everyday-en-fr": ENGLISH,
     }  # fmt: skip
     for name, sentences in models.items():
         outputs[name] = [
