@@ -12,7 +12,7 @@ from shared import starting
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = {
-    "module": ["-m", "tasks.translator.translate", "Ein Hund"],
+    "module": ["-m", "tasks.translator.translate", "Ein Hund", "--runtime", "keras"],
     "list": ["-m", "tasks", "translate", "Ein Hund"],
     "quatrain": [str(ROOT / "quatrain.py"), "translate", "Ein Hund"],
     "datasets": ["-m", "datasets", "prepare", "scenes"],
