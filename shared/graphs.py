@@ -6,7 +6,7 @@ inputs and outputs. A SavedModel has the same, but to load one, TensorFlow makes
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,20 +35,14 @@ def as_graph(function: "AnySize") -> bytes:
     library.CopyFrom(compiled.graph.as_graph_def().library)
     library.function.append(compiled.function_def)
     form = {
-        "inputs": _sorted(example),
-        "outputs": _sorted(compiled.structured_outputs),
+        "inputs": tf.nest.map_structure(lambda _: 0, example),
+        "outputs": tf.nest.map_structure(lambda _: 0, compiled.structured_outputs),
         "variables": [id(tensor) in variables for tensor in compiled.captured_inputs],
     }
-    own = {"graph": library.SerializeToString(), "form": json.dumps(form).encode()}
+    # TensorFlow flattens dictionaries in the order of their keys.
+    own = {"graph": library.SerializeToString(), "form": json.dumps(form, sort_keys=True).encode()}
     tensors = {str(index): value.numpy() for index, value in enumerate(captured)}
     return as_safetensors(tensors | {name: np.frombuffer(content, np.uint8) for name, content in own.items()})
-
-
-def _sorted(nest: Any) -> Any:
-    """The nest with its dictionaries in the order in which TensorFlow flattens them, and 0 for each leaf."""
-    if isinstance(nest, Mapping):
-        return {name: _sorted(nest[name]) for name in sorted(nest)}
-    return [_sorted(value) for value in nest] if isinstance(nest, (list, tuple)) else 0
 
 
 class GraphFunction:
@@ -59,8 +53,7 @@ class GraphFunction:
         graph, form = tensors["graph"].tobytes(), json.loads(tensors["form"].tobytes())
         library = FunctionDefLibrary.FromString(graph)
         # A process has one function of a name, and another file may have the same names.
-        prefix = f"kept_{hashlib.sha256(graph).hexdigest()[:16]}_"
-        _rename(library, lambda name: prefix + name)
+        _rename(library, f"kept_{hashlib.sha256(graph).hexdigest()[:16]}_")
         functions: Any = context.context()
         for definition in library.function:
             functions.add_function_def(definition)
@@ -88,15 +81,15 @@ class GraphFunction:
         return packed(lengths, max_size)
 
 
-def _rename(library: FunctionDefLibrary, new: Callable[[str], str]) -> None:
-    """Gives the functions other names, also where they are called."""
+def _rename(library: FunctionDefLibrary, prefix: str) -> None:
+    """Gives the names of the functions a prefix, also where they are called."""
     names = {definition.signature.name for definition in library.function}
     for definition in library.function:
-        definition.signature.name = new(definition.signature.name)
+        definition.signature.name = prefix + definition.signature.name
         for node in definition.node_def:
             if node.op in names:
-                node.op = new(node.op)
+                node.op = prefix + node.op
             for value in node.attr.values():
                 for called in (*([value.func] if value.HasField("func") else []), *value.list.func):
                     if called.name in names:
-                        called.name = new(called.name)
+                        called.name = prefix + called.name

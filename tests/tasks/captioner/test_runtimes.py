@@ -1,9 +1,6 @@
 """The captioner as a graph of TensorFlow and on onnxruntime: the captions of Keras, without Keras."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +10,8 @@ from shared.onnx.runtime import OnnxFunction
 from tasks.captioner.caption import main
 from tasks.captioner.export import export
 from tasks.captioner.inference import ImageCaptioner
+from tests.runtimes import cache, run_without  # noqa: F401, a fixture
 from tests.tasks.captioner.conftest import odd_images, picture
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -23,13 +19,6 @@ def files(tmp_path):
     for name, content in odd_images().items():
         (tmp_path / name).write_bytes(content)
     return [str(path) for path in sorted(tmp_path.iterdir())]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def rounded(text: str) -> list:
@@ -48,18 +37,6 @@ def is_close(a: object, b: object) -> bool:
     return a == b
 
 
-PROGRAM = """
-import sys
-import shared
-sys.modules |= dict.fromkeys(sys.argv.pop(1).split())  # none can be imported
-import shared.runs
-from pathlib import Path
-shared.runs.ROOT = Path(sys.argv[1])
-from tasks.captioner.caption import main
-sys.exit(main(sys.argv[2:]))
-"""
-
-
 @pytest.mark.parametrize(
     ("options", "message", "not_needed"),
     [
@@ -76,9 +53,7 @@ def test_captions_are_those_of_keras(trained, files, capsys, options, message, n
     output = capsys.readouterr()
     assert output.err == message
     assert is_close(rounded(output.out), expected)
-    saved_models = trained.run.path.parent.parent
-    command = [sys.executable, "-c", PROGRAM, not_needed, str(saved_models), *arguments, *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = run_without(not_needed, "tasks.captioner.caption", trained.run, *arguments, *options)
     assert (done.returncode, done.stderr) == (0, "")
     assert is_close(rounded(done.stdout), expected)
 

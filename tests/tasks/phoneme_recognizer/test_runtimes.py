@@ -1,9 +1,6 @@
 """The recognizer as graphs of TensorFlow and on onnxruntime: what Keras recognizes, without Keras."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,26 +10,7 @@ from shared.audio import SAMPLE_RATE
 from tasks.phoneme_recognizer.export import example_sounds, export
 from tasks.phoneme_recognizer.inference import SoundRecognizer
 from tasks.phoneme_recognizer.recognize import main
-
-ROOT = Path(__file__).parents[3]
-
-PROGRAM = """
-import sys
-import shared
-sys.modules |= dict.fromkeys(sys.argv.pop(1).split())  # none can be imported
-import shared.runs
-from pathlib import Path
-shared.runs.ROOT = Path(sys.argv[1])
-from tasks.phoneme_recognizer.recognize import main
-sys.exit(main(sys.argv[2:]))
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+from tests.runtimes import cache, run_without  # noqa: F401, a fixture
 
 
 @pytest.fixture
@@ -60,6 +38,7 @@ def test_alignments_and_posteriors_are_those_of_keras(trained, recognizer, sound
     for _ in range(2):  # the functions are made, then read
         light = SoundRecognizer.load("tiny", runtime=runtime)
         light.align(sounds[0], ["aa"])
+        light.posteriors(sounds[0])
     aligned = [[each.align(sounds[1], ["aa", "s", "m"])] for each in (light, recognizer)]
     assert_close(*([found] for found in aligned))
     np.testing.assert_allclose(light.posteriors(sounds[1]), recognizer.posteriors(sounds[1]), atol=1e-4)
@@ -74,8 +53,7 @@ def test_the_command_needs_no_keras_the_second_time(trained, sounds, tmp_path, c
     arguments = [str(path), "--json", "--model", "tiny", "--beam", "4", "--runtime", runtime]
     assert main(arguments) == 0
     expected = capsys.readouterr().out
-    command = [sys.executable, "-c", PROGRAM, not_needed, str(trained.run.path.parent.parent), *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = run_without(not_needed, "tasks.phoneme_recognizer.recognize", trained.run, *arguments)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", expected)
     assert json.loads(expected)["sound"] == str(path)
 
