@@ -40,7 +40,11 @@ def evaluate(
     """
     reads = {"a file of the model": [run.path, *models], "a file of the corpus": corpora}
     check_outputs({"--output": [options.output], "--plots": pictures}, reads)
-    record = {"run": name or run.name, "split": options.split, **measure(run, options)}
+    from shared.recurrent import inference_in_machine_code
+
+    with inference_in_machine_code():
+        measured = measure(run, options)
+    record = {"run": name or run.name, "split": options.split, **measured}
     with Results(options.json, options.output) as results:
         results.write(record, as_lines(record))
 

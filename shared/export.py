@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from shared.atomic import full_disk_named, remove_temporaries, sync, sync_all, temporary_folder
 from shared.errors import UserError
+from shared.recurrent import operations_only
 from shared.runs import Run
 
 MISSING = -1e9  # log-probability of what does not exist: JSON has no infinity, and float32 has this number exactly
@@ -76,7 +77,8 @@ def write_saved_model(
     signatures = {}
     for name, endpoint in endpoints.items():
         traced = tf.function(for_any_batch(endpoint), list(endpoint.signature.values()), autograph=False)
-        signatures[name] = traced.get_concrete_function()
+        with operations_only():
+            signatures[name] = traced.get_concrete_function()
         setattr(module, name, signatures[name])  # `traced` would be traced again
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # served models are not trained
     parent = run.path / "export"

@@ -6,6 +6,8 @@ import platform
 import sys
 from pathlib import Path
 
+VECTOR_INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")
+
 
 def imagenet_folder() -> Path:
     """The folder where Keras keeps pretrained weights."""
@@ -27,6 +29,12 @@ def processor_fields() -> dict[str, str]:
 def processor_name() -> str:
     """The processor as its maker calls it."""
     return processor_fields().get("model name") or platform.processor() or platform.machine()
+
+
+def vector_instructions() -> str:
+    """The processor's instructions for matrix products, as Linux calls them; "unknown" without /proc/cpuinfo."""
+    flags = processor_fields().get("flags", "").split()
+    return " ".join(name for name in VECTOR_INSTRUCTIONS if name in flags) or "unknown"
 
 
 def instructions() -> str:

@@ -26,6 +26,7 @@ from shared.bounds import MAX_PARAMETERS
 from shared.errors import UserError, shortened
 from shared.loaded import Loaded
 from shared.recipe import Recipe
+from shared.recurrent import inference_in_machine_code
 from shared.runs import Run, RunError, Tensors, TensorSpec
 from shared.steps import Batches, steps_of, variables_of
 
@@ -359,7 +360,7 @@ class Trainer:
         process trains this run.
         """
         with self.run.training():
-            with self._signals_noted():
+            with self._signals_noted(), inference_in_machine_code():
                 self._restore()
                 while not self._is_finished:
                     with self._lack_of_memory_named():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from shared.backend import BackendError, installed_version, require_tensorflow
 from shared.cli import command, parse
-from shared.machine import has_imagenet_weights, imagenet_folder, processor_fields, processor_name
+from shared.machine import has_imagenet_weights, imagenet_folder, processor_name, vector_instructions
 from shared.runs import ROOT, Run
 
 PACKAGES = (
@@ -26,7 +26,6 @@ OPTIONAL = {  # module -> extra
     "jax_cuda12_plugin": "jax-cuda", "apache_beam": "beam", "tensorboard": "tensorboard",
     "espeakng_loader": "speech-synthesis",
 }  # fmt: skip
-INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,7 @@ def rows_of_versions() -> Iterator[tuple[str, str]]:
 def rows_of_devices() -> Iterator[tuple[str, str]]:
     """Processor, cores, the backend and its devices, and whether SavedModels can be written."""
     yield "processor", processor_name()
-    flags = processor_fields().get("flags", "").split()
-    yield "instructions", " ".join(name for name in INSTRUCTIONS if name in flags) or "unknown"
+    yield "instructions", vector_instructions()
     yield "cores", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     import keras
     from keras.distribution import list_devices

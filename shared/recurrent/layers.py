@@ -3,8 +3,8 @@
 Arguments, weights, config, saved files and results are those of Keras; the layers take less time. What computes a layer
 depends on backend, device and options; `implementation` says it:
 
-- TensorFlow on a CPU: `compiled` in float32 training; `kernels` in inference and other types, so that an exported model
-  needs nothing else.
+- TensorFlow on a CPU: `compiled` in float32 training, and in inference within `inference_in_machine_code`;
+  else `kernels`, so that an exported model needs nothing but TensorFlow.
 - TensorFlow on a GPU: Keras, which uses cuDNN.
 - JAX: `kernels`; on an NVIDIA GPU `cudnn` for the LSTM.
 - Keras' own loop on torch, with other activations than the default ones, `recurrent_dropout`, `unroll` or
@@ -13,6 +13,7 @@ depends on backend, device and options; `implementation` says it:
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import keras
@@ -26,6 +27,40 @@ def _on_gpu() -> bool:
 
 def _keras_has_cudnn() -> bool:
     return keras.backend.backend() == "tensorflow" and _on_gpu()
+
+
+_infers_in_machine_code = False
+_operations_only = ContextVar("operations_only", default=False)
+
+
+@contextmanager
+def inference_in_machine_code() -> Iterator[None]:
+    """Within the block, layers that are traced, in any thread, infer in machine code if their loops are compiled.
+
+    For a process that infers for long, such as an evaluation or a server: loading the loops takes a second or two.
+    Functions that are traced in the block cannot be saved, unless they are traced within `operations_only`.
+    """
+    global _infers_in_machine_code
+    before, _infers_in_machine_code = _infers_in_machine_code, True
+    try:
+        yield
+    finally:
+        _infers_in_machine_code = before
+
+
+def infers_in_machine_code() -> bool:
+    """Whether layers that are traced here infer in machine code, if their loops are compiled."""
+    return _infers_in_machine_code and not _operations_only.get()
+
+
+@contextmanager
+def operations_only() -> Iterator[None]:
+    """Within the block, layers are traced for inference as operations of TensorFlow, which can be saved."""
+    token = _operations_only.set(True)
+    try:
+        yield
+    finally:
+        _operations_only.reset(token)
 
 
 class Fused(keras.layers.Layer):
@@ -48,6 +83,7 @@ class Fused(keras.layers.Layer):
     go_backwards: Any
     return_sequences: Any
     zero_output_for_mask: Any
+    loops: ClassVar[str]  # that compute the cell in machine code: one of `shared.native.precompile.CELLS`
     backward_seed = 0  # added to the seed of the weight drop of a layer that goes backwards
     _all_states: ClassVar[dict[str, bool]] = {}  # the option with which a kernel returns all states of every step
 
@@ -105,12 +141,19 @@ class Fused(keras.layers.Layer):
             return self._kernels(training)[0].NAME
         return f"Keras: {self._keras_only or 'cuDNN on a GPU, where it has one'}"
 
-    def _kernels(self, training: bool) -> tuple[Any, dict[str, Any]]:
-        """The module that has the kernel, and the kernel's options."""
+    def _infers_by_loops(self, time: int | None) -> bool:
+        if time == 1 or not infers_in_machine_code():  # a call takes longer than a step of a search
+            return False
+        from shared.native.precompile import is_compiled
+
+        return is_compiled(self.loops)
+
+    def _kernels(self, training: bool, time: int | None = None) -> tuple[Any, dict[str, Any]]:
+        """The module that has the kernel for `time` steps, if their number is known, and the kernel's options."""
         from shared.recurrent import kernels
 
         options = {"backwards": self.go_backwards, "keep": bool(training)}
-        if keras.backend.backend() == "tensorflow" and training:
+        if keras.backend.backend() == "tensorflow" and (training or self._infers_by_loops(time)):
             from shared.recurrent import compiled
 
             if compiled.fits(self.compute_dtype):
@@ -131,7 +174,7 @@ class Fused(keras.layers.Layer):
         if training and 0 < self.cell.dropout < 1:
             # One mask for all steps of a sequence (Gal & Ghahramani 2016), the same as in Keras' own loop.
             sequences = sequences * ops.expand_dims(self.cell.get_dropout_mask(sequences[:, 0, :]), 1)
-        kernels, options = self._kernels(training)
+        kernels, options = self._kernels(training, sequences.shape[1])
         recurrent_kernel = self._recurrent_kernel(training)
         return self._sequence(kernels, sequences, initial_state, mask, recurrent_kernel, **options)
 
@@ -202,6 +245,7 @@ class Fused(keras.layers.Layer):
 class SimpleRNN(Fused, keras.layers.SimpleRNN):
     """A `keras.layers.SimpleRNN` that computes its sequence with `kernels.simple_rnn` (tanh or relu)."""
 
+    loops = "simple_rnn"
     backward_seed = 1  # the two directions of `Bidirectional`, which have one config, drop different weights
 
     def _has_usual_activations(self):
@@ -221,6 +265,8 @@ class SimpleRNN(Fused, keras.layers.SimpleRNN):
 @keras.saving.register_keras_serializable(package="quatrain")
 class GRU(Fused, keras.layers.GRU):
     """A `keras.layers.GRU` that computes its sequence with `kernels.gru`, for both values of `reset_after`."""
+
+    loops = "gru"
 
     def _has_usual_activations(self):
         cell = self.cell
@@ -253,6 +299,7 @@ class LSTM(Fused, keras.layers.LSTM):
         ValueError: `return_cells` without `return_sequences`, or with `unroll`.
     """
 
+    loops = "lstm"
     _all_states: ClassVar = {"every_cell": True}
 
     def __init__(self, units: int, *, return_cells: bool = False, **kwargs):
@@ -284,12 +331,12 @@ class LSTM(Fused, keras.layers.LSTM):
         name = super().implementation(training)
         return f"{name}: {self._obstacle_to_cudnn}" if name == "a scan on JAX" else name
 
-    def _kernels(self, training):
+    def _kernels(self, training, time=None):
         if keras.backend.backend() == "jax" and not self._obstacle_to_cudnn:
             from shared.recurrent import cudnn
 
             return cudnn, {"backwards": self.go_backwards}
-        return super()._kernels(training)
+        return super()._kernels(training, time)
 
     @property
     def is_fused(self):

@@ -124,6 +124,7 @@ def main(arguments: list[str]) -> int:
         from tasks.serve.app import Server, build_app
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed; run pip install -e '.[serve]'") from None
+    from shared.recurrent import inference_in_machine_code
     from tasks.serve.metrics import log_to
     from tasks.serve.models import served_models
     from tasks.serve.registry import all_endpoints
@@ -142,7 +143,8 @@ def main(arguments: list[str]) -> int:
         scheme = "https" if own_tls else "http"
         print(f"serving at {scheme}://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)
         try:
-            http.run(sockets=[listener])
+            with inference_in_machine_code():
+                http.run(sockets=[listener])
         except (SystemExit, KeyboardInterrupt):  # the signal that stopped it, which uvicorn raises again at its end
             if not http.should_exit:
                 raise

@@ -22,7 +22,7 @@ from shared.training import warmup_factor
 from tasks.language_model.config import PRESETS, ZAREMBA_MEDIUM, Config
 from tasks.language_model.data import StreamBatches, WordSampler
 from tasks.language_model.model import LanguageModel, StreamReader
-from tests.benchmarks.side_by_side import Torch, circumstances, gemm, medians, write_results
+from tests.benchmarks.side_by_side import GEMM_FLOP, HERE, Torch, circumstances, gemm, medians, write_results
 
 CONFIG = replace(ZAREMBA_MEDIUM, tied=True)
 SAMPLED = replace(CONFIG, sampled_softmax_size=2000)  # torch.nn has no sampled softmax
@@ -113,11 +113,9 @@ def main() -> None:
     warm_up(peers)
     steps = {name: lambda peer=peer: peer.step()[0] for name, peer in peers.items()}
     seconds = medians({**steps, "gemm": gemm}, ROUNDS, MAX_SECONDS)
-    rate = 2 * 2048**3 / seconds.pop("gemm")
+    rate = GEMM_FLOP / seconds.pop("gemm")
     words = CONFIG.batch_size * CONFIG.sequence_length
     lines = [
-        "# Training a language model, side by side",
-        "",
         circumstances(torch),
         "",
         f"{CONFIG.num_layers} LSTMs of {CONFIG.units} units, embedding and softmax of {WORDS:,} words tied,"
@@ -137,8 +135,8 @@ def main() -> None:
         f"- the matrix products of a step, {products() / 1e9:.0f} GFLOP, at the rate of a plain 2048^3 product"
         f" ({rate / 1e9:.0f} GFLOP/s): {products() / rate * 1e3:.0f} ms"
     )
-    print("\n".join(lines[6:]), flush=True)
-    write_results("LANGUAGE_MODEL.md", [*lines, "", *presets()])
+    print("\n".join(lines[4:]), flush=True)
+    write_results(HERE / "LANGUAGE_MODEL.md", "Training a language model, side by side", [*lines, "", *presets()])
 
 
 if __name__ == "__main__":

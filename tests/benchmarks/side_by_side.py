@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from shared.backend import installed_version
-from shared.machine import processor_name
+from shared.machine import processor_fields, processor_name, vector_instructions
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -83,6 +83,9 @@ def medians(
     return {name: float(np.median(seconds)) for name, seconds in taken.items()}
 
 
+GEMM_FLOP = 2 * 2048**3
+
+
 def gemm() -> float:
     """Seconds of a plain 2048^3 float32 matrix product."""
     a = ops.ones((2048, 2048))
@@ -92,17 +95,30 @@ def gemm() -> float:
 
 
 def circumstances(torch: Torch | None) -> str:
-    """Command, processor and versions of a file of results."""
+    """How a section of results was measured."""
     versions = [f"keras {keras.__version__}", f"tensorflow {installed_version('tensorflow')}"]
     versions += [TORCH.replace("==", " ")] if torch else []
     return (
-        f"Written by `make bench` on {os.cpu_count()} cores of {processor_name()}, {', '.join(versions)}. Medians,"
-        " taken in turn within one run."
+        f"Written by `make bench` on {os.cpu_count()} cores, {', '.join(versions)}. Medians, taken in turn within one"
+        " run."
     )
 
 
-def write_results(name: str, lines: list[str]) -> None:
-    """Writes a file of results in this folder; its section "Tried", written by hand, is kept."""
-    results = HERE / name
-    _, tried, notes = (results.read_text() if results.exists() else "").partition("\n## Tried")
-    results.write_text("\n".join(lines) + "\n" + tried + notes)
+def processor() -> str:
+    """The processor and its instructions, the heading of a section of results."""
+    fields = processor_fields()
+    model = f", family {fields['cpu family']}, model {fields['model']}" if "cpu family" in fields else ""
+    return f"{processor_name()}{model}: {vector_instructions()}"
+
+
+def write_results(path: Path, title: str, lines: Sequence[str]) -> None:
+    """Writes the section of this processor into a file of results.
+
+    The other sections are kept: those of other processors, and "Tried", written by hand, which is the last.
+    """
+    text = path.read_text() if path.exists() else ""
+    sections = [section for section in text.split("\n## ")[1:] if not section.startswith(f"{processor()}\n")]
+    tried = [section for section in sections if section.startswith("Tried\n")]
+    others = [section for section in sections if section not in tried]
+    own = "\n".join([processor(), "", *lines]) + "\n"
+    path.write_text("\n## ".join([f"# {title}\n", *others, own, *tried]))

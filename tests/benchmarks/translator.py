@@ -23,7 +23,7 @@ from shared.vocabulary import SPECIALS, WordVocabulary
 from tasks.translator.config import MULTI30K
 from tasks.translator.model import build_model
 from tasks.translator.vocabularies import Vocabularies
-from tests.benchmarks.side_by_side import Torch, circumstances, medians, write_results
+from tests.benchmarks.side_by_side import HERE, Torch, circumstances, medians, write_results
 
 SOURCE, TARGET = 16, 17  # tokens of the mean pair
 WARM_UP, ROUNDS = 3, 15  # steps of each side, without and with timing
@@ -85,8 +85,6 @@ def train() -> None:
     seconds = medians({name: lambda peer=peer: peer.step()[0] for name, peer in peers.items()}, ROUNDS, MAX_SECONDS)
     tokens = MULTI30K.batch_size * TARGET
     lines = [
-        "# Training the translator, side by side",
-        "",
         circumstances(torch),
         "",
         f"The model of Multi30k's presets, {peers['ours'].parameters:,} parameters, {MULTI30K.vocabulary_size:,}"
@@ -98,8 +96,8 @@ def train() -> None:
     ]
     if torch:
         lines += ["", f"- torch / ours: {seconds['torch'] / seconds['ours']:.2f}"]
-    print("\n".join(lines[6:]), flush=True)
-    write_results("TRANSLATOR.md", lines)
+    print("\n".join(lines[4:]), flush=True)
+    write_results(HERE / "TRANSLATOR.md", "Training the translator, side by side", lines)
 
 
 def translate(export: str, file: str) -> None:
