@@ -129,8 +129,9 @@ def compare(torch: Torch | None) -> list[Timing]:
 def table(timings: list[Timing]) -> list[str]:
     """A row per cell and size, then geometric means."""
     rows = [
-        "| layer | batch, time, units | | Keras, ms | torch, ms | operations, ms | ours, ms | Keras / ours | torch / ours"
-        " | operations / ours | GFLOP/s |",
+        "| layer | batch, time, units | | Keras, ms | torch, ms | operations, ms | ours, ms | Keras / ours |"
+        " torch / ours |"
+        " operations / ours | GFLOP/s |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
         *(timing.row() for timing in timings),
         "",
@@ -221,8 +222,8 @@ def main() -> None:
     after = medians({"gemm": gemm})["gemm"]
     ours = LSTM(SIZES[0][-1])
     lines = [
-        f"{circumstances(torch)} Ours trains by {ours.implementation(training=True)}. A plain 2048^3 float32 product had"
-        f" {GEMM_FLOP / before / 1e9:.0f} GFLOP/s before, {GEMM_FLOP / after / 1e9:.0f} after.",
+        f"{circumstances(torch)} Ours trains in {ours.implementation(training=True)}. A plain 2048^3 float32 product"
+        f" had {GEMM_FLOP / before / 1e9:.0f} GFLOP/s before, {GEMM_FLOP / after / 1e9:.0f} after.",
         "",
         *table(timings),
         *scaling(),
