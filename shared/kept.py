@@ -30,7 +30,7 @@ Runtime = Literal["keras", "graph", "onnx"]
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MAX_BYTES = 2**31  # of a file, which protocol buffers cannot exceed
-MAX_KEPT = 8  # functions, of up to 100 MB each
+MAX_KEPT = 16  # functions, of up to 100 MB each
 
 
 def runs_on_keras(runtime: Runtime) -> bool:

@@ -99,7 +99,7 @@ class RNN(Fused, keras.layers.RNN):
         cell = self.cell
         return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
 
-    def _kernels(self, training):
+    def _kernels(self, training, time=None):
         from shared.recurrent import kernels
 
         return kernels, {"backwards": self.go_backwards, "keep": bool(training)}

@@ -24,10 +24,11 @@ from shared.masks import is_real
 from shared.runs import Run, RunError, read_json, write_json
 from shared.training import assign_weights, build_bounded, build_trained, weights_as_arrays
 from shared.views import consistency, repeat_batch
-from shared.vocabulary import SPECIALS, SubwordVocabulary, Vocabulary, WordVocabulary, load_vocabulary
+from shared.vocabulary import SPECIALS, Vocabulary
 from tasks.language_model.config import Config
 from tasks.language_model.model import WordModel
 from tasks.language_model.model import load_model as load_language_model
+from tasks.language_model.tokenisation import load_tokens
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -243,7 +244,7 @@ def load_labels(run: Run) -> list[str]:
 def load_classifier(run: Run) -> Loaded[Config, Vocabulary, Classifier]:
     """Configuration, vocabulary and classifier of a trained run; raises RunError if its files do not fit together."""
     config, labels = run.read_config(Config), load_labels(run)
-    vocabulary = load_vocabulary(run, WordVocabulary if config.vocabulary == "words" else SubwordVocabulary)
+    vocabulary = load_tokens(run, config.vocabulary)
     return Loaded(config, vocabulary, build_trained(run, lambda: build_classifier(config, vocabulary, labels)))
 
 

@@ -189,6 +189,12 @@ class Config(Recipe):
         is_narrowed = self.tied and self.reads != "both ways"
         return [self.units] * (self.num_layers - 1) + [self.embedding_units if is_narrowed else self.units]
 
+    @property
+    def state_sizes(self) -> list[int]:
+        """Units of each state of a causal model: h of each layer, and c of an LSTM."""
+        states = 2 if self.cell in ("lstm", "mogrifier_lstm") else 1
+        return [units for units in self.widths for _ in range(states)]
+
 
 def find_run(model: str | None = None, reads: Reads | None = "forwards") -> Run:
     """The run of a name or folder; default: the released one, else the newest that reads this way (None: any way).

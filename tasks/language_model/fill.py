@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from shared.bounds import Count
-from shared.cli import USAGE, ModelOptions, OutputOptions, Results, command, parse, print_error, say_loading
+from shared.cli import (
+    USAGE,
+    ModelOptions,
+    OutputOptions,
+    Results,
+    RuntimeOptions,
+    command,
+    parse,
+    print_error,
+    say_loading,
+)
 from shared.errors import UserError
 from shared.outputs import check_outputs
 from shared.text import check_readable, read_lines
@@ -25,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(ModelOptions, OutputOptions):
+class Arguments(ModelOptions, RuntimeOptions, OutputOptions):
     texts: tyro.conf.Positional[tuple[str, ...]] = ()
     """Texts with blanks, ___."""
     file: str | None = None
@@ -69,7 +79,7 @@ def main(arguments: list[str]) -> int:
     from tasks.language_model.inference import BlankFiller
 
     say_loading("language model")
-    filler = BlankFiller.load(str(run.path), options.top, options.form)
+    filler = BlankFiller.load(str(run.path), options.top, options.form, options.runtime)
     done = failed = 0
     with Results(options.json, options.output) as results:
         for text in read_lines(options.file) if options.file else options.texts:

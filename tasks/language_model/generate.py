@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from shared.bounds import Bounds, CountOrZero, Seed, check_product
-from shared.cli import ModelOptions, OutputOptions, Results, command, parse, say_loading
+from shared.cli import ModelOptions, OutputOptions, Results, RuntimeOptions, command, parse, say_loading
 from shared.descriptors import make_regular
 from shared.errors import UserError
 from shared.outputs import check_outputs
@@ -36,7 +36,7 @@ MAX_TOKENS = 10_000_000  # of all continuations together
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(ModelOptions, OutputOptions):
+class Arguments(ModelOptions, RuntimeOptions, OutputOptions):
     prompt: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Text to continue, nothing by default; may be repeated, each prompt is continued on its own."""
     file: str | None = None
@@ -117,6 +117,7 @@ def write_continuations(generator: "TextGenerator", options: Arguments, sampling
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.language_model.generate", __doc__)
     sampling = check(options)
+    runtime = options.runtime_for({"--load-state": options.load_state, "--save-state": options.save_state})
     run = find_run(options.model)
     check_outputs(
         {"--output": [options.output], "--save-state": [options.save_state]},
@@ -129,7 +130,7 @@ def main(arguments: list[str]) -> None:
     from tasks.language_model.inference import TextGenerator
 
     say_loading("language model")
-    generator = TextGenerator.load(str(run.path), options.form)
+    generator = TextGenerator.load(str(run.path), options.form, runtime)
     if options.load_state:
         generator.restore(options.load_state)
     if options.save_state:

@@ -1,10 +1,14 @@
-"""Scoring, generating and filling text with a model that is loaded once; keras is imported when it is loaded."""
+"""Scoring, generating and filling text with a model that is loaded once; keras is imported when it is loaded.
+
+With the runtimes `graph` and `onnx` they need no Keras, after the first use of a run: see `shared.kept`.
+"""
 
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,14 +17,15 @@ import numpy as np
 
 from shared.bounds import check_bounds, check_product
 from shared.errors import UserError, check_list, shown
+from shared.kept import Runtime, kept_function, runs_on_keras
+from shared.loaded import Loaded
 from shared.outputs import write_output
 from shared.runs import Tensors, as_safetensors, parse_tensors, read_tensors
 from tasks.language_model.config import Config, Form, MinP, Punctuation, Temperature, TopK, TopP, find_run
 from tasks.language_model.continuations import Writer
-from tasks.language_model.tokenisation import Part, Tokenisation, signs_apart
+from tasks.language_model.tokenisation import Part, Tokenisation, load_without_model, signs_apart
 
 if TYPE_CHECKING:
-    from shared.loaded import Loaded
     from shared.vocabulary import Vocabulary
     from tasks.language_model.model import FillModel, LanguageModel
 
@@ -130,24 +135,32 @@ class TextScorer:
         loaded: a causal model.
         carry: score each line after all lines before it, in this call and earlier ones, as one text.
         form: of the lines: ordinary `text`, or `tokens` in the notation of the model's corpus; `auto` recognises it.
+        reader: `model.TextReader` from `shared.kept`; the model is None then.
     """
 
-    def __init__(self, loaded: "Loaded[Config, Vocabulary, LanguageModel]", carry: bool = False, form: Form = "auto"):
-        from tasks.language_model.model import TextReader
-
+    def __init__(
+        self, loaded: "Loaded[Config, Vocabulary, LanguageModel] | Loaded[Config, Vocabulary, None]",
+        carry: bool = False, form: Form = "auto", reader: Any = None,
+    ):  # fmt: skip
         self.form: Form = form
         self.tokenisation = Tokenisation(loaded.vocabulary)
-        self.vocabulary, self.model, self.carry = loaded.vocabulary, loaded.model, carry
-        self.reader = TextReader(loaded.model)
+        self.config, self.vocabulary, self.carry = loaded.config, loaded.vocabulary, carry
+        self.reader = reader or _text_reader(loaded.model)
         self.last_id: int = self.vocabulary.end_id  # of the text so far, and the state before it, if it is carried
-        self.states = self._initial_states(1)
+        self.states = _initial_states(self.config, 1)
 
     @classmethod
-    def load(cls, model: str | None = None, carry: bool = False, form: Form = "auto") -> "TextScorer":
+    def load(
+        cls, model: str | None = None, carry: bool = False, form: Form = "auto", runtime: Runtime = "keras"
+    ) -> "TextScorer":
         """The scorer of a run, by name or folder; default: the released model, else the newest run."""
+        run = find_run(model)
+        if not runs_on_keras(runtime):
+            reader = kept_function(run, "score", {}, lambda: cls.load(str(run.path)).reader, runtime)
+            return cls(load_without_model(run), carry, form, reader)
         from tasks.language_model.model import load_model
 
-        return cls(load_model(find_run(model)), carry, form)
+        return cls(load_model(run), carry, form)
 
     def __call__(self, lines: Iterable[str]) -> list[TextScore]:
         """The scores of lines, in their order; ListError for one line that is not in a list."""
@@ -182,7 +195,7 @@ class TextScorer:
         nats: dict[int, np.ndarray] = {}
         for indices in self.reader.batches([len(line_ids) for line_ids in ids], TOKENS):
             start_ids = np.full(len(indices), self.vocabulary.end_id, np.int32)
-            rows, _ = self._read(pad([ids[i] for i in indices]), start_ids, self._initial_states(len(indices)))
+            rows, _ = self._read(pad([ids[i] for i in indices]), start_ids, _initial_states(self.config, len(indices)))
             nats |= {i: row[: len(ids[i])] for i, row in zip(indices, rows, strict=True)}
         return [nats[i] for i in range(len(ids))]
 
@@ -209,8 +222,16 @@ class TextScorer:
             nats.append(part_nats[:, : targets[:, part].shape[1]])
         return np.concatenate(nats, axis=1), states
 
-    def _initial_states(self, rows: int) -> list[np.ndarray]:
-        return [np.asarray(state) for state in self.model.initial_state(rows)]
+
+def _initial_states(config: Config, rows: int) -> list[np.ndarray]:
+    """The zero state before the first token, a list of `(rows, units)`."""
+    return [np.zeros((rows, size), np.float32) for size in config.state_sizes]
+
+
+def _text_reader(model: Any) -> Any:
+    from tasks.language_model.model import TextReader
+
+    return TextReader(model)
 
 
 # --- generating ----------------------------------------------------------------------------------------------------
@@ -271,6 +292,7 @@ class TextGenerator:
     Args:
         loaded: a causal model.
         form: of prompts, as for `TextScorer`; continuations are ordinary text, unless it is `tokens`.
+        functions: the functions of `shared.kept` by the names of the attributes here; the model is None then.
 
     Attributes:
         states: the recurrent state before `token`, a list of `(1, units)`.
@@ -279,30 +301,67 @@ class TextGenerator:
         is_spaced: whether that line ends with a space.
     """
 
-    def __init__(self, loaded: "Loaded[Config, Vocabulary, LanguageModel]", form: Form = "auto"):
-        from tasks.language_model.model import NextToken, PromptReader, TokenSampler
-
+    def __init__(
+        self, loaded: "Loaded[Config, Vocabulary, LanguageModel] | Loaded[Config, Vocabulary, None]",
+        form: Form = "auto", functions: Callable[[str], Any] | None = None,
+    ):  # fmt: skip
         self.form: Form = form
         self.tokenisation = Tokenisation(loaded.vocabulary)
-        self.vocabulary, self.model = vocabulary, model = loaded.vocabulary, loaded.model
-        self.states: list[Any] = [np.asarray(state) for state in model.initial_state(1)]
-        self.token: int = vocabulary.end_id
+        self.model: Any = loaded.model
+        self.vocabulary = loaded.vocabulary
+        self.states: list[Any] = _initial_states(loaded.config, 1)
+        self.token: int = self.vocabulary.end_id
         self.line: list[str] = []
         self.is_spaced = False
-        self.reader = PromptReader(model)
-        self.predictor = NextToken(model)
-        self.never = never = [vocabulary.pad_id, vocabulary.start_id, vocabulary.unknown_id]
-        self.sampler = TokenSampler(model, never)
-        inside = [index for index in range(len(vocabulary)) if not vocabulary.begins_word(index)]
-        continues = 0 < len(inside) < len(vocabulary)  # some tokens continue a word, others begin one
-        self.start_sampler = TokenSampler(model, [*never, *inside]) if continues else self.sampler
+        self.never = [self.vocabulary.pad_id, self.vocabulary.start_id, self.vocabulary.unknown_id]
+        self._functions = functions or self._on_keras
 
     @classmethod
-    def load(cls, model: str | None = None, form: Form = "auto") -> "TextGenerator":
+    def load(cls, model: str | None = None, form: Form = "auto", runtime: Runtime = "keras") -> "TextGenerator":
         """The generator of a run, by name or folder; default: the released model, else the newest run."""
+        run = find_run(model)
+        if not runs_on_keras(runtime):
+            on_keras = cache(lambda: cls.load(str(run.path)))
+
+            def function(name: str) -> Any:
+                return kept_function(run, name, {}, lambda: getattr(on_keras(), name), runtime)
+
+            return cls(load_without_model(run), form, function)
         from tasks.language_model.model import load_model
 
-        return cls(load_model(find_run(model)), form)
+        return cls(load_model(run), form)
+
+    def _on_keras(self, name: str) -> Any:
+        from tasks.language_model.model import NextToken, PromptReader, TokenSampler
+
+        if name in ("reader", "predictor"):
+            return {"reader": PromptReader, "predictor": NextToken}[name](self.model)
+        return TokenSampler(self.model, [*self.never, *(self._inside if name == "start_sampler" else [])])
+
+    @cached_property
+    def reader(self) -> Any:
+        """What reads a prompt: `model.PromptReader`, or the same of `shared.kept`."""
+        return self._functions("reader")
+
+    @cached_property
+    def predictor(self) -> Any:
+        """What computes the probabilities of the next token: `model.NextToken`, or the same of `shared.kept`."""
+        return self._functions("predictor")
+
+    @cached_property
+    def sampler(self) -> Any:
+        """What samples a token: `model.TokenSampler`, or the same of `shared.kept`."""
+        return self._functions("sampler")
+
+    @cached_property
+    def start_sampler(self) -> Any:
+        """What samples the first token after a space: one that begins a word."""
+        continues = 0 < len(self._inside) < len(self.vocabulary)  # some tokens continue a word, others begin one
+        return self._functions("start_sampler") if continues else self.sampler
+
+    @cached_property
+    def _inside(self) -> list[int]:
+        return [index for index in range(len(self.vocabulary)) if not self.vocabulary.begins_word(index)]
 
     def __call__(
         self,
@@ -460,7 +519,9 @@ class TextGenerator:
         self.line, self.is_spaced = [self.vocabulary.table[self.token]] * self.has_line_begun, False
 
     def _model_hash(self) -> np.ndarray:
-        """SHA-256 of the vocabulary and the weights, uint8 `(32,)`."""
+        """SHA-256 of the vocabulary and the weights, uint8 `(32,)`; raises UserError without a model."""
+        if self.model is None:
+            raise UserError("a saved state is that of a model on Keras; the runtime keras was expected")
         from shared.training import weights_as_arrays
 
         digest = hashlib.sha256(self.vocabulary.fingerprint.encode())
@@ -497,21 +558,29 @@ class BlankFiller:
         loaded: a bidirectional model.
         top: number of words for each blank.
         form: of the texts, as for `TextScorer`.
+        predictor: `model.BlankPredictor` from `shared.kept`; the model is None then.
     """
 
-    def __init__(self, loaded: "Loaded[Config, Vocabulary, FillModel]", top: int = 5, form: Form = "auto"):
-        from tasks.language_model.model import BlankPredictor
-
+    def __init__(
+        self, loaded: "Loaded[Config, Vocabulary, FillModel] | Loaded[Config, Vocabulary, None]",
+        top: int = 5, form: Form = "auto", predictor: Any = None,
+    ):  # fmt: skip
         self.form: Form = form
         self.tokenisation = Tokenisation(loaded.vocabulary)
-        self.predictor, self.vocabulary, self.top = BlankPredictor(loaded.model), loaded.vocabulary, top
+        self.predictor, self.vocabulary, self.top = predictor or _blank_predictor(loaded.model), loaded.vocabulary, top
 
     @classmethod
-    def load(cls, model: str | None = None, top: int = 5, form: Form = "auto") -> "BlankFiller":
+    def load(
+        cls, model: str | None = None, top: int = 5, form: Form = "auto", runtime: Runtime = "keras"
+    ) -> "BlankFiller":
         """The filler of a run, by name or folder; default: the released model, else the newest bidirectional run."""
+        run = find_run(model, "both ways")
+        if not runs_on_keras(runtime):
+            predictor = kept_function(run, "fill", {}, lambda: cls.load(str(run.path)).predictor, runtime)
+            return cls(load_without_model(run), top, form, predictor)
         from tasks.language_model.model import load_model
 
-        return cls(load_model(find_run(model, "both ways")), top, form)
+        return cls(load_model(run), top, form)
 
     def __call__(self, text: str) -> Filled:
         """Fills the blanks of one line; raises UserError for a text without a blank."""
@@ -539,3 +608,9 @@ class BlankFiller:
         first_word = self.vocabulary.unknown_id + 1
         best = first_word + np.argsort(-probabilities[first_word:])[: self.top]
         return [(self.vocabulary.table[word], float(probabilities[word])) for word in best]
+
+
+def _blank_predictor(model: Any) -> Any:
+    from tasks.language_model.model import BlankPredictor
+
+    return BlankPredictor(model)

@@ -21,8 +21,9 @@ from shared.loaded import Loaded
 from shared.recurrent import Stack
 from shared.runs import Run, current_fields
 from shared.training import build_bounded, build_trained
-from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary, load_vocabulary
+from shared.vocabulary import Vocabulary
 from tasks.language_model.config import Config
+from tasks.language_model.tokenisation import load_without_model
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -350,6 +351,11 @@ def _real(inputs):
 class NextToken(WordFunction):
     """The causal model's log-probabilities of the next token."""
 
+    def examples(self):
+        return [
+            {"token_ids": texts["token_ids"][:, :1], "states": states} for texts, states in example_texts(self.model)
+        ]
+
     def call(self, inputs, training=False):
         """`token_ids` int32 `(batch, 1)`, `states` -> `(batch, vocab)`."""
         logits, _ = self.model(inputs["token_ids"], inputs["states"], training=training)
@@ -424,7 +430,6 @@ def load_model(run: Run) -> Loaded[Config, Vocabulary, Any]:
     Raises:
         RunError: the run's files do not fit together.
     """
-    config = run.read_config(Config)
-    vocabulary = load_vocabulary(run, WordVocabulary if config.vocabulary == "words" else SubwordVocabulary)
+    config, vocabulary, _ = load_without_model(run)
     model = build_trained(run, lambda: build_model(config, vocabulary))
     return Loaded(config, vocabulary, model)

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from shared.bounds import Bounds
-from shared.cli import ModelOptions, OutputOptions, Results, command, parse, say_loading
+from shared.cli import ModelOptions, OutputOptions, Results, RuntimeOptions, command, parse, say_loading
 from shared.errors import UserError
 from shared.outputs import check_outputs, write_output
 from shared.text import check_readable, read_batches, read_lines
@@ -45,7 +45,7 @@ CHUNK = 64  # lines that are scored together, in batches of similar length
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(ModelOptions, OutputOptions):
+class Arguments(ModelOptions, RuntimeOptions, OutputOptions):
     texts: tyro.conf.Positional[tuple[str, ...]] = ()
     """Texts, one line each."""
     file: str | None = None
@@ -182,7 +182,7 @@ def main(arguments: list[str]) -> None:
     from tasks.language_model.rescoring import kaldi_scores, rescore
 
     say_loading("language model")
-    scorer = TextScorer.load(str(run.path), options.carry, options.form)
+    scorer = TextScorer.load(str(run.path), options.carry, options.form, options.runtime)
     with Results(options.json, options.output) as results:
         if options.nbest:
             for record, text in rescore(scorer, read_lines(options.nbest), options.weight):

@@ -15,9 +15,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from shared.loaded import Loaded
+from shared.runs import Run
 from shared.spelling import Speller, is_sign
-from shared.vocabulary import SPACE, SPECIALS, Vocabulary, WordVocabulary
-from tasks.language_model.config import Form
+from shared.vocabulary import SPACE, SPECIALS, SubwordVocabulary, Vocabulary, WordVocabulary, load_vocabulary
+from tasks.language_model.config import Config, Form
 
 # The quotation marks of typesetting as those of typewriters, which both corpora have.
 STRAIGHT = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
@@ -31,6 +33,17 @@ CLITIC = re.compile(r"(.+)('(?:s|m|d|re|ve|ll))")
 NOT = re.compile(r"(.+)(n't)")
 # Standing alone, these show that a line is split into tokens; dashes and symbols stand alone in ordinary text too.
 SPLIT_OFF = {*".,;:!?()\"'", "'s", "'t", "n't", "'re", "'ve", "'ll", "'d", "'m", "@-@", "@,@", "@.@"}
+
+
+def load_without_model(run: Run) -> Loaded[Config, Vocabulary, None]:
+    """Configuration and vocabulary of a run; raises RunError if they cannot be read."""
+    config = run.read_config(Config)
+    return Loaded(config, load_tokens(run, config.vocabulary), None)
+
+
+def load_tokens(run: Run, kind: str) -> Vocabulary:
+    """The vocabulary of a run, of `words` or another kind; raises RunError if it cannot be read."""
+    return load_vocabulary(run, WordVocabulary if kind == "words" else SubwordVocabulary)
 
 
 class Part(NamedTuple):

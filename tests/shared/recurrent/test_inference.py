@@ -6,7 +6,16 @@ import pytest
 
 from shared.any_size import AnySize
 from shared.native import precompile
-from shared.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, inference_in_machine_code, operations_only
+from shared.recurrent import (
+    GRU,
+    LSTM,
+    RNN,
+    Bidirectional,
+    MogrifierLSTMCell,
+    SimpleRNN,
+    inference_in_machine_code,
+    operations_only,
+)
 from tests.shared.recurrent.derivatives import normal
 
 tf = pytest.importorskip("tensorflow")
@@ -20,6 +29,7 @@ LAYERS = {
     "LSTM": lambda: LSTM(UNITS, return_sequences=True, return_state=True, return_cells=True),
     "GRU backwards": lambda: GRU(UNITS, return_sequences=True, return_state=True, go_backwards=True),
     "both directions": lambda: Bidirectional(LSTM(UNITS, return_sequences=True)),
+    "Mogrifier, which has no loops": lambda: RNN(MogrifierLSTMCell(UNITS), return_sequences=True),
 }
 
 
