@@ -18,6 +18,7 @@ from shared.machine import processor_fields, processor_name, vector_instructions
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 MIN_ROUNDS, ROUNDS, SECONDS = 5, 25, 5  # minimum and maximum number of alternating rounds, and seconds for the latter
+REST = 0.05  # seconds before a step: the threads of the peer before it spin for some milliseconds after its own
 
 HERE = Path(__file__).parent
 TORCH_ENVIRONMENT = HERE.parents[1] / ".venv-torch"
@@ -79,6 +80,7 @@ def medians(
         if round_ >= min_rounds and time.monotonic() - began > max_seconds:
             break
         for name, step in steps.items():
+            time.sleep(REST)
             taken[name].append(step())
     return {name: float(np.median(seconds)) for name, seconds in taken.items()}
 
