@@ -20,6 +20,7 @@ from shared.machine import processor_fields
 RECORD = Path(__file__).with_name("golden.json")
 GERMAN = ["Ein Hund läuft über eine Wiese.", "Zwei Frauen kochen Suppe.", "", "Xyzzy!"]
 ENGLISH = ["Two dogs play in the snow.", "A man in a blue shirt is standing on a ladder cleaning a window."]
+FRENCH = ["Où est la gare ?", "Je voudrais un café et deux croissants."]
 BLANKS = ["the ___ of the city", "it was ___ by the ___ in 1999 ."]
 OPINIONS = ["a warm, funny and moving film", "An overlong mess.", ""]
 TEXTS = ["the cat sat on the mat", "", "The river , which flows through <unk> , is long ."]
@@ -56,7 +57,7 @@ def translator() -> dict[str, Any]:
     outputs: dict[str, Any] = {}
     models = {
         "multi30k-de-en": GERMAN, "multi30k-en-de": ENGLISH, "multi30k-en-fr": ENGLISH, "everyday-de-en": GERMAN,
-        "everyday-en-de": ENGLISH, "everyday-en-fr": ENGLISH,
+        "everyday-en-de": ENGLISH, "everyday-en-fr": ENGLISH, "everyday-fr-en": FRENCH,
     }  # fmt: skip
     for name, sentences in models.items():
         outputs[name] = [
