@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import keras
@@ -44,10 +43,7 @@ class AnySize(keras.Model):
         """The outputs of `call`, a nest of NumPy arrays, for an array or a dictionary of arrays, nests or scalars."""
         if keras.backend.backend() != "tensorflow":
             return self._predict_padded(x)
-        from shared.recurrent import infers_in_machine_code
-
-        function = self._traced(x, in_machine_code=infers_in_machine_code())
-        return map_structure(lambda tensor: tensor.numpy(), function(x))
+        return map_structure(lambda tensor: tensor.numpy(), self._traced(x)(x))
 
     def examples(self) -> Sequence[Any]:
         """Inputs of `predict_on_batch`, of several sizes, for which an export must have the same outputs."""
@@ -55,19 +51,22 @@ class AnySize(keras.Model):
 
     def compiled_for(self, x: Any) -> Any:
         """The function of TensorFlow that is compiled for all sizes of inputs like these, and can be saved."""
-        return self._traced(x, in_machine_code=False)
-
-    def _traced(self, x: Any, in_machine_code: bool) -> Any:
-        import tensorflow as tf
-
         from shared.recurrent import operations_only
 
+        with operations_only():
+            return self._traced(x)
+
+    def _traced(self, x: Any) -> Any:
+        import tensorflow as tf
+
+        from shared.recurrent import infers_in_machine_code
+
+        in_machine_code = infers_in_machine_code()
         if in_machine_code not in self._functions:
             specs = self._map(lambda a, least: tf.TensorSpec(_unknown(a.shape, least), a.dtype), x)
             function = tf.function(lambda x: self(x, training=False), [specs], autograph=False)
-            with nullcontext() if in_machine_code else operations_only():
-                # `function` itself would warn of retracing across models.
-                self._functions[in_machine_code] = function.get_concrete_function()
+            # `function` itself would warn of retracing across models.
+            self._functions[in_machine_code] = function.get_concrete_function()
         return self._functions[in_machine_code]
 
     def batches(self, lengths: Sequence[int], max_size: int) -> Iterator[list[int]]:

@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,6 +57,25 @@ def kept_function(
     """
     path = _path(run, name, settings, runtime)
     return _graph(path, build) if runtime == "graph" else _on_onnxruntime(path, run, build)
+
+
+def kept_functions(
+    run: Run, load: Callable[[], Any], runtime: Runtime, settings: Mapping[str, Mapping[str, Any]] | None = None
+) -> Callable[[str], Any]:
+    """The functions of a run by their names, each as `kept_function`.
+
+    Args:
+        run: the run.
+        load: loads what has the functions on TensorFlow, as attributes of their names; called once, if at all.
+        runtime: `graph` or `onnx`.
+        settings: of the functions that have any.
+    """
+    on_keras, of_functions = cache(load), settings or {}
+
+    def function(name: str) -> Any:
+        return kept_function(run, name, of_functions.get(name, {}), lambda: getattr(on_keras(), name), runtime)
+
+    return function
 
 
 def _graph(path: Path | None, build: "Callable[[], AnySize]") -> Any:

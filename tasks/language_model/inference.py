@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 
 from shared.bounds import check_bounds, check_product
 from shared.errors import UserError, check_list, shown
-from shared.kept import Runtime, kept_function, runs_on_keras
+from shared.kept import Runtime, kept_function, kept_functions, runs_on_keras
 from shared.loaded import Loaded
 from shared.outputs import write_output
 from shared.runs import Tensors, as_safetensors, parse_tensors, read_tensors
@@ -321,12 +321,7 @@ class TextGenerator:
         """The generator of a run, by name or folder; default: the released model, else the newest run."""
         run = find_run(model)
         if not runs_on_keras(runtime):
-            on_keras = cache(lambda: cls.load(str(run.path)))
-
-            def function(name: str) -> Any:
-                return kept_function(run, name, {}, lambda: getattr(on_keras(), name), runtime)
-
-            return cls(load_without_model(run), form, function)
+            return cls(load_without_model(run), form, kept_functions(run, lambda: cls.load(str(run.path)), runtime))
         from tasks.language_model.model import load_model
 
         return cls(load_model(run), form)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from shared.audio import SAMPLE_RATE, pad_samples
 from shared.errors import UserError, check_list
 from shared.frames import HOP, frame_count
-from shared.kept import Runtime, kept_function, runs_on_keras
+from shared.kept import Runtime, kept_functions, runs_on_keras
 from shared.labels import LOG_ZERO, min_frames
 from shared.loaded import Loaded
 from shared.ngrams import NGrams
@@ -169,13 +169,9 @@ class SoundRecognizer:
     def _without_keras(cls, run: Run, beam: int | None, n_best: int, runtime: Runtime) -> "SoundRecognizer":
         config = run.read_config(Config)
         beam = config.beam if beam is None else beam
-        on_keras = cache(lambda: cls.load(str(run.path), beam, n_best))
-
-        def function(name: str) -> Any:
-            settings = {"beam": beam, "n_best": n_best} if name == "decoder" else {}
-            return kept_function(run, name, settings, lambda: getattr(on_keras(), name), runtime)
-
-        return cls(Loaded(config, PhoneVocabulary(config.classes), None), None, beam, n_best, function)
+        settings = {"decoder": {"beam": beam, "n_best": n_best}}
+        functions = kept_functions(run, lambda: cls.load(str(run.path), beam, n_best), runtime, settings)
+        return cls(Loaded(config, PhoneVocabulary(config.classes), None), None, beam, n_best, functions)
 
     @classmethod
     def of(cls, loaded: "LoadedRecognizer", run: Run, beam: int | None = None, n_best: int = 1) -> "SoundRecognizer":
