@@ -22,8 +22,10 @@ from tasks.language_model.classification import Classification, Reading, TextCla
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
-STEPS = 48  # between the unknown words and the text
-TOKENS = 4096  # per call, of all steps together
+STEPS = 24  # between the unknown words and the text
+FEWEST_STEPS = 12  # for a long text
+STEP_TOKENS = 16_384  # of all steps together, unless these are the fewest
+TOKENS = 4096  # per call
 LONGEST = 4096  # tokens of a text
 SHORTEST = 16  # a text is padded to this length times a power of two
 
@@ -109,7 +111,8 @@ class Explainer:
         _, values = self._gradient(candidates, np.full(2, count, np.int32), np.int32(label))
         even = -math.log(len(self.model.labels) - 1)
         baseline = candidates[np.argmin(abs(values - even))]
-        shares = np.concatenate([(np.arange(STEPS) + 0.5) / STEPS, [1.0, 0.0]]).astype(np.float32)  # midpoints, ends
+        steps = min(STEPS, max(FEWEST_STEPS, STEP_TOKENS // length))
+        shares = np.concatenate([(np.arange(steps) + 0.5) / steps, [1.0, 0.0]]).astype(np.float32)  # midpoints, ends
         gradients, log_odds = [], []
         size = max(1, TOKENS // length)
         for first in range(0, len(shares), size):
@@ -118,10 +121,10 @@ class Explainer:
             of_part, values = self._gradient(baseline + part * (text - baseline), lengths, np.int32(label))
             gradients.append(of_part)
             log_odds.append(values)
-        mean = np.concatenate(gradients)[:STEPS].mean(axis=0)
+        mean = np.concatenate(gradients)[:steps].mean(axis=0)
         log_odds = np.concatenate(log_odds)
         contributions = ((text - baseline) * mean).sum(axis=-1)[1:count]
-        return contributions, float(log_odds[STEPS]), float(log_odds[STEPS + 1])
+        return contributions, float(log_odds[steps]), float(log_odds[steps + 1])
 
     def _gradient(self, embedded: np.ndarray, lengths: np.ndarray, label: np.int32) -> tuple[np.ndarray, np.ndarray]:
         """The gradient of the log-odds of a label, `(rows, time, units)`, and the log-odds `(rows,)`."""

@@ -262,8 +262,8 @@ def endpoints(models: Models) -> list[Endpoint]:
             task="phoneme_recognizer",
             request=RecognizeRequest,
             response=Recognized,
-            example=RecognizeRequest(
-                sound=example_sound(), text="[ah]", posteriors=True, spectrogram=True, samples=True
+            example=RecognizeRequest(  # no dictionary has the word, so that the speller is loaded too
+                sound=example_sound(), text="quatrain", posteriors=True, spectrogram=True, samples=True
             ),
             key=answers.key,
             decode=decode,

@@ -225,6 +225,10 @@ def test_contributions_sum_to_the_change_of_the_log_odds(trained_classifier, mon
     monkeypatch.setattr(explanation, "TOKENS", 5 * explanation.SHORTEST)  # in parts of five steps
     again = Explainer(trained_classifier)(found)
     np.testing.assert_allclose([w.value for w in again.words], [w.value for w in explained.words], atol=1e-4)
+    monkeypatch.setattr(explanation, "STEP_TOKENS", 1)  # as for a long text
+    coarse = Explainer(trained_classifier)(found)
+    assert sum(word.value for word in coarse.words) == pytest.approx(total, rel=0.1)
+    assert [w.value for w in coarse.words] != [w.value for w in explained.words]
     monkeypatch.setattr(explanation, "LONGEST", 3)
     with pytest.raises(UserError, match="7 tokens are too many to explain"):
         Explainer(trained_classifier)(found)
