@@ -65,15 +65,15 @@ def demo(folder: Path) -> Path:
 def draw_overview(path: Path, pictures: Path) -> None:
     """Draw the picture of all tasks; with the captioner of this demo if there are no ImageNet weights for photos."""
     from docs import overview
-    from quatrain import ImageCaptioner, read_image
+    from quatrain import ImageCaptioner, PhotoFinder, read_image
 
     picture = overview.FOLDER / "dog.jpg"
     try:
-        captioner = ImageCaptioner.load()
+        captioner, finder = ImageCaptioner.load(), PhotoFinder.load()
     except UserError as error:
         print(f"{error}; the picture shows the captioner of step 1 instead")
-        captioner, picture = ImageCaptioner.load(RUN), min(pictures.iterdir())
-    overview.draw(path, captioner, read_image(picture))
+        captioner, finder, picture = ImageCaptioner.load(RUN), None, min(pictures.iterdir())
+    overview.draw(path, captioner, finder, read_image(picture))
 
 
 @command

@@ -3,7 +3,9 @@
 python -m docs.overview
 """
 
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,9 +14,10 @@ from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Curve
 from PIL import Image
 
-from quatrain import ImageCaptioner, SoundRecognizer, TextScorer, Translator, read_image, read_sound
+from quatrain import ImageCaptioner, PhotoFinder, SoundRecognizer, TextScorer, Translator, read_image, read_sound
 from shared.features import log_mel
 from shared.frames import FRAMES_PER_SECOND
+from tasks.captioner.inference import Caption
 
 FOLDER = Path(__file__).parent
 GERMAN, ENGLISH = "Auf der Wiese läuft ein brauner Hund.", "a brown dog is running on the grass"
@@ -65,21 +68,49 @@ def lit(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return ((1 - light) * grey + light * glow).clip(0, 255).astype(np.uint8)
 
 
-def draw_captioner(axes: Axes, captioner: ImageCaptioner, picture: np.ndarray) -> None:
-    """The image, its caption, and the attention of the two words for which the image counts most."""
+class Region(NamedTuple):
+    """A word, where it is in the image, `(grid height, grid width)`, and how much it counts."""
+
+    word: str
+    weights: np.ndarray
+    share: str
+
+
+def found_regions(finder: PhotoFinder, picture: np.ndarray, text: str) -> list[Region]:
+    """Those of two telling words: the one that counts most in the match, and the one that lies elsewhere."""
+    match = finder.match(picture, [text])[0]
+    total = sum(max(0.0, word.score) for word in match.words)
+    first = max(match.telling, key=lambda word: word.score)
+    second = min(match.telling, key=lambda word: np.corrcoef(word.fit.ravel(), first.fit.ravel())[0, 1])
+    chosen = (word for word in match.words if word is first or word is second)
+    return [Region(word.word, word.fit.clip(0), f"{word.score / total:.0%} of match") for word in chosen]
+
+
+def attended_regions(caption: Caption) -> list[Region]:
+    """Those of the two words, articles apart, for which the image counts most."""
+    order = (index for index in np.argsort(caption.sentinel) if len(caption.tokens[index]) > 2)
+    return [
+        Region(caption.tokens[index], caption.attention[index], f"{1 - caption.sentinel[index]:.0%} image")
+        for index in sorted(islice(order, 2))
+    ]
+
+
+def draw_captioner(axes: Axes, captioner: ImageCaptioner, finder: PhotoFinder | None, picture: np.ndarray) -> None:
+    """The image, its caption, and the regions of two words, by the finder if there is one, else by attention."""
     caption = captioner([picture])[0][0]
     bottom, height, small = 1.05, 1.59, 1.19
     width = height * picture.shape[1] / picture.shape[0]
     inset(axes, 0.25, bottom, width, height).imshow(picture, aspect="auto")
-    for index, position in enumerate(np.sort(np.argsort(caption.sentinel)[:2])):
+    regions = found_regions(finder, picture, caption.text) if finder else attended_regions(caption)
+    for index, region in enumerate(regions):
         left = 0.25 + width + 0.16 + index * (small + 0.09)
         panel = inset(axes, left, bottom, small, small * height / width)
-        panel.imshow(lit(picture, caption.attention[position]), aspect="auto")
-        word, share = caption.tokens[position], f"{1 - caption.sentinel[position]:.0%} image"
-        axes.text(left + small / 2, bottom + height - 0.13, word, fontsize=13, color=INK, ha="center", va="center")
-        axes.text(left + small / 2, bottom + height - 0.42, share, fontsize=11, color=SOFT, ha="center", va="center")
+        panel.imshow(lit(picture, region.weights), aspect="auto")
+        middle, top = left + small / 2, bottom + height
+        axes.text(middle, top - 0.13, region.word, fontsize=13, color=INK, ha="center", va="center")
+        axes.text(middle, top - 0.42, region.share, fontsize=11, color=SOFT, ha="center", va="center")
     axes.text(0.25, 0.68, caption.text, fontsize=min(16, 740 / len(caption.text)), color=INK, va="center")
-    note(axes, "attention of two words; the rest comes from the words before")
+    note(axes, "where the finder sees two of the words" if finder else "attention of two words")
 
 
 def spread(words: list[str], left: float, right: float) -> np.ndarray:
@@ -137,10 +168,11 @@ def draw_language_model(axes: Axes) -> None:
     note(axes, "surprisal in bits: -log₂ p(word | words before it)")
 
 
-def draw(path: Path, captioner: ImageCaptioner, picture: np.ndarray) -> None:
+def draw(path: Path, captioner: ImageCaptioner, finder: PhotoFinder | None, picture: np.ndarray) -> None:
     """Draw all tasks into a PNG file: a captioner with a picture, and the released models of the others."""
     figure = Figure(figsize=SIZE, facecolor=PAGE)
-    draw_captioner(card(figure, 0, 0, "Captioner", "an image in, a caption out", ORANGE), captioner, picture)
+    first = card(figure, 0, 0, "Captioner", "an image in, a caption out", ORANGE)
+    draw_captioner(first, captioner, finder, picture)
     draw_translator(card(figure, 1, 0, "Translator", "a sentence in, a translation out", GREEN))
     draw_recognizer(card(figure, 0, 1, "Phoneme recognizer", "a sound in, timed phones out", BLUE))
     draw_language_model(card(figure, 1, 1, "Language model", "a text in, probabilities out", RED))
@@ -148,4 +180,4 @@ def draw(path: Path, captioner: ImageCaptioner, picture: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    draw(FOLDER / "overview.png", ImageCaptioner.load(), read_image(FOLDER / "dog.jpg"))
+    draw(FOLDER / "overview.png", ImageCaptioner.load(), PhotoFinder.load(), read_image(FOLDER / "dog.jpg"))
