@@ -49,6 +49,7 @@ loops: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.recurrent
+	$(BIN)/python -m tests.benchmarks.growth
 	$(BIN)/python -m tests.benchmarks.language_model
 	$(BIN)/python -m tests.benchmarks.translator
 

@@ -43,6 +43,19 @@ def layer(cell: str, ours: bool, units: int, dtype: str = "float32") -> keras.la
 KINDS = ("train", "infer")
 
 
+def timed(run: Callable[[], Any]) -> Callable[[], float]:
+    """A step that returns its duration in seconds, after two that warm it up."""
+
+    def step() -> float:
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+    for _ in range(2):
+        step()
+    return step
+
+
 def steps_of(
     made: keras.layers.Layer, batch: int, length: int, units: int, kinds: Sequence[str] = KINDS
 ) -> dict[str, Callable[[], float]]:
@@ -61,16 +74,6 @@ def steps_of(
         return tape.gradient(loss, [x, *weights])
 
     infer = tf.function(lambda x: made(x, training=False)[0, 0, 0], jit_compile=False)
-
-    def timed(run: Callable[[], Any]) -> Callable[[], float]:
-        def step() -> float:
-            start = time.perf_counter()
-            run()
-            return time.perf_counter() - start
-
-        for _ in range(2):
-            step()
-        return step
 
     runs = {"train": lambda: train(x, y), "infer": lambda: infer(x).numpy()}
     return {kind: timed(runs[kind]) for kind in kinds}
