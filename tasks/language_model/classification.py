@@ -1,4 +1,7 @@
-"""Classifying texts with a model that is loaded once; keras is imported when it is loaded."""
+"""Classifying texts with a model that is loaded once; keras is imported when it is loaded.
+
+With the runtimes `graph` and `onnx` it needs no Keras, after the first use of a run: see `shared.kept`.
+"""
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shared.calibration import log_softmax
 from shared.errors import check_list
+from shared.kept import Runtime, kept_function, runs_on_keras
 from shared.text import tidy
 from shared.vocabulary import WordVocabulary
 from tasks.language_model.config import Config, find_run
+from tasks.language_model.inference import initial_states
+from tasks.language_model.labels import load_labels
 from tasks.language_model.plain_words import Word, as_read, words_of
-from tasks.language_model.tokenisation import Tokenisation
+from tasks.language_model.tokenisation import Tokenisation, load_without_model
 
 if TYPE_CHECKING:
     from shared.loaded import Loaded
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 CHUNK = 64  # texts that are read ahead, to batch texts of similar length
 PART = 256  # tokens of a text per call
 TOKENS = 4096  # per call, padding included
+BELOW = -1e9  # any state
 
 NO_WORDS = "no words in it; a text was expected"
 NONE_KNOWN = "the model knows none of its words; a text like those that it was trained on was expected"
@@ -78,19 +84,27 @@ class TextClassifier:
 
     Args:
         loaded: a classifier.
+        labels: those of the classifier, if the model is None.
+        reader: `classifier.TextPartReader` from `shared.kept`; the model is None then.
     """
 
-    def __init__(self, loaded: "Loaded[Config, Vocabulary, Classifier]"):
-        from tasks.language_model.classifier import TextPartReader
-
-        self.vocabulary, self.model, self.labels = loaded.vocabulary, loaded.model, loaded.model.labels
+    def __init__(
+        self, loaded: "Loaded[Config, Vocabulary, Classifier] | Loaded[Config, Vocabulary, None]",
+        labels: Sequence[str] = (), reader: Any = None,
+    ):  # fmt: skip
+        self.config, self.vocabulary = loaded.config, loaded.vocabulary
+        self.model: Any = loaded.model
+        self.labels = list(labels or self.model.labels)
         self._tokenisation = Tokenisation(loaded.vocabulary)
-        self.reader = TextPartReader(loaded.model)
+        self.reader = reader or _part_reader(loaded.model)
 
     @classmethod
-    def load(cls, model: str | None = None) -> "TextClassifier":
+    def load(cls, model: str | None = None, runtime: Runtime = "keras") -> "TextClassifier":
         """The classifier of a run, by name or folder; default: the released one, else the newest run."""
         run = find_run(model, "for a label")
+        if not runs_on_keras(runtime):
+            reader = kept_function(run, "classify", {}, lambda: cls.load(str(run.path)).reader, runtime)
+            return cls(load_without_model(run), load_labels(run), reader)
         from tasks.language_model.classifier import load_classifier
 
         return cls(load_classifier(run))
@@ -100,9 +114,8 @@ class TextClassifier:
         check_list(texts, "texts")
         readings = [self.read(text) for text in texts]
         errors = [self.error(reading) for reading in readings]
-        rows = iter(
-            self.probabilities(self._logits([r.token_ids for r, e in zip(readings, errors, strict=True) if not e]))
-        )
+        ids = [reading.token_ids for reading, error in zip(readings, errors, strict=True) if not error]
+        rows = iter(np.exp(self._outputs(ids)[1]))
         return [
             self._classification(reading, error, None if error else next(rows))
             for reading, error in zip(readings, errors, strict=True)
@@ -139,31 +152,30 @@ class TextClassifier:
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Logits of any texts, before the temperature, `(texts, labels)`."""
-        return self._logits([self.read(text).token_ids for text in texts])
+        return self._outputs([self.read(text).token_ids for text in texts])[0]
 
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Probabilities `(texts, labels)` of logits."""
-        return np.exp(log_softmax(logits / float(np.asarray(self.model.temperature))))
+    def log_probs(self, texts: Sequence[str]) -> np.ndarray:
+        """Log-probabilities of any texts, `(texts, labels)`."""
+        return self._outputs([self.read(text).token_ids for text in texts])[1]
 
-    def _logits(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
-        found = np.zeros((len(ids), len(self.labels)), np.float32)
+    def _outputs(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
+        """Logits and log-probabilities of texts, `(2, texts, labels)`."""
+        found = np.zeros((2, len(ids), len(self.labels)), np.float32)
         for indices in self.reader.batches([len(text) for text in ids], TOKENS):
-            found[indices] = self._read([ids[i] for i in indices])
+            found[:, indices] = self._read([ids[i] for i in indices])
         return found
 
     def _read(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
-        """The logits of texts of similar length, which are read in parts."""
+        """The same of texts of similar length, which are read in parts."""
         from shared.packing import pad
 
-        initial = self.model.initial_memory(len(ids))
-        memory: list[Any] = [np.asarray(x) for x in (*initial.states, *initial[1:])]
-        logits = np.zeros((len(ids), len(self.labels)), np.float32)
+        memory, found = initial_memory(self.config, len(ids)), []
         for first in range(0, max(map(len, ids)), PART):
             parts = [text[first : first + PART] for text in ids]
             lengths = np.array([len(part) for part in parts], np.int32)
             inputs = {"token_ids": pad(parts), "lengths": lengths, "memory": memory}
-            memory, logits = self.reader.predict_on_batch(inputs)
-        return logits
+            memory, *found = self.reader.predict_on_batch(inputs)
+        return np.stack(found)
 
     def _classification(self, reading: Reading, error: str, probabilities: np.ndarray | None) -> Classification:
         pairs = zip(self.labels, [] if probabilities is None else probabilities.tolist(), strict=False)
@@ -180,3 +192,15 @@ class TextClassifier:
             unknown_words=unknown,
             error=error,
         )
+
+
+def initial_memory(config: Config, rows: int) -> list[np.ndarray]:
+    """A `classifier.Memory` before the first token, as a list: its states, then its other items."""
+    zeros = np.zeros((rows, config.widths[-1]), np.float32)
+    return [*initial_states(config, rows), zeros, zeros + np.float32(BELOW), zeros, zeros[:, :1]]
+
+
+def _part_reader(model: Any) -> Any:
+    from tasks.language_model.classifier import TextPartReader
+
+    return TextPartReader(model)

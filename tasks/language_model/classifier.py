@@ -16,26 +16,24 @@ import keras
 import numpy as np
 
 from shared.any_size import AnySize
-from shared.bounds import MAX_LABELS
-from shared.errors import shown
 from shared.fine_tuning import pieces
 from shared.loaded import Loaded
 from shared.masks import is_real
-from shared.runs import Run, RunError, read_json, write_json
+from shared.runs import Run
 from shared.training import assign_weights, build_bounded, build_trained, weights_as_arrays
 from shared.views import consistency, repeat_batch
 from shared.vocabulary import SPECIALS, Vocabulary
+from tasks.language_model.classification import BELOW, initial_memory
 from tasks.language_model.config import Config
-from tasks.language_model.model import WordModel
+from tasks.language_model.labels import load_labels
+from tasks.language_model.model import WordModel, example_tokens
 from tasks.language_model.model import load_model as load_language_model
 from tasks.language_model.tokenisation import load_tokens
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
-LABELS = "labels.json"
 HEAD = "hidden/", "output/"  # of the names of its weights
 WORD_AXES = {"embedding/embeddings": 0, "projection/kernel": 1, "bias": 0}
-BELOW = -1e9  # any state
 
 
 class Memory(NamedTuple):
@@ -168,15 +166,28 @@ class TextPartReader(AnySize):
         super().__init__(**kwargs)
         self.model = model
 
-    def call(self, inputs, training=False):
-        """`token_ids` int32 `(batch, time)`, `lengths` int32 `(batch,)`, `memory` -> memory, logits `(batch, labels)`.
+    def examples(self):
+        return [
+            {**texts, "memory": initial_memory(self.model.config, len(texts["lengths"]))}
+            for texts in example_tokens(self.model)
+        ]
 
-        A memory is a list: that of the states, then its other items.
+    def call(self, inputs, training=False):
+        """The memory after a part of each text, and what the label is if it ends there.
+
+        Args:
+            inputs: `token_ids` int32 `(batch, time)`; `lengths` int32 `(batch,)`; `memory`, a list: that of the states,
+                then the other items of a `Memory`.
+
+        Returns:
+            The memory; logits `(batch, labels)`; log-probabilities `(batch, labels)`, by the model's temperature.
         """
         *states, last, highest, total, count = inputs["memory"]
         memory = Memory(states, last, highest, total, count)
         memory = self.model.read(self.model.embed(inputs["token_ids"]), inputs["lengths"], memory, training)
-        return [*memory.states, *memory[1:]], self.model.logits(memory, training)
+        logits = self.model.logits(memory, training)
+        log_probs = ops.log_softmax(logits / ops.convert_to_tensor(self.model.temperature), axis=-1)
+        return [*memory.states, *memory[1:]], logits, log_probs
 
 
 def build_classifier(config: Config, vocabulary: Vocabulary, labels: Sequence[str]) -> Classifier:
@@ -221,24 +232,6 @@ def _chosen(tensor: np.ndarray, axis: int, chosen: list[list[int]]) -> np.ndarra
     parts = np.moveaxis(tensor, axis, 0)
     mean = parts[len(SPECIALS) :].mean(axis=0)
     return np.moveaxis(np.stack([parts[ids].mean(axis=0) if ids else mean for ids in chosen]), 0, axis)
-
-
-def save_labels(run: Run, labels: Sequence[str]) -> None:
-    """Writes the labels into a run."""
-    write_json(run.path / LABELS, {"labels": list(labels)})
-
-
-def load_labels(run: Run) -> list[str]:
-    """The labels of a run; raises RunError if the file is missing or damaged."""
-    path = run.path / LABELS
-    labels = read_json(path).get("labels")
-    if (
-        not isinstance(labels, list)
-        or not all(isinstance(label, str) and label for label in labels)
-        or not 2 <= len(set(labels)) == len(labels) <= MAX_LABELS
-    ):
-        raise RunError(f"{path}: a list of 2 to {MAX_LABELS:,} different labels was expected, received {shown(labels)}")
-    return labels
 
 
 def load_classifier(run: Run) -> Loaded[Config, Vocabulary, Classifier]:

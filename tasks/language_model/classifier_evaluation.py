@@ -64,7 +64,7 @@ def scores(classifier: TextClassifier, texts: Sequence[str], labels: Sequence[st
     """The metrics of texts with their true labels; a text without words gets the label that the model has for none."""
     names = classifier.labels
     index_of = {label: index for index, label in enumerate(names)}
-    probabilities = classifier.probabilities(classifier.logits(texts))
+    probabilities = np.exp(classifier.log_probs(texts))
     found, highest = probabilities.argmax(axis=-1), probabilities.max(axis=-1)
     targets = np.array([index_of.get(label, -1) for label in labels])  # -1: a label that the model does not have
     is_right = found == targets

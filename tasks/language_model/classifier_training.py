@@ -31,7 +31,6 @@ from tasks.language_model.classifier import (
     build_classifier,
     keeps_head,
     load_initial_model,
-    save_labels,
     start_from,
 )
 from tasks.language_model.classifier_evaluation import measure_labels
@@ -48,6 +47,7 @@ from tasks.language_model.labelled import (
     load_texts,
     training_batches,
 )
+from tasks.language_model.labels import save_labels
 from tasks.language_model.model import StreamReader, build_model
 from tasks.language_model.plain_words import as_read
 

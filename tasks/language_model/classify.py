@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from shared.cli import USAGE, ModelOptions, OutputOptions, Results, command, parse, print_error
+from shared.cli import (
+    USAGE,
+    ModelOptions,
+    OutputOptions,
+    Results,
+    RuntimeOptions,
+    command,
+    parse,
+    print_error,
+    say_loading,
+)
 from shared.errors import UserError, shortened
 from shared.files import FileKind
 from shared.inputs import Input, Reader, find_inputs
@@ -45,7 +55,7 @@ DOCUMENT = FileKind(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(ModelOptions, OutputOptions):
+class Arguments(ModelOptions, RuntimeOptions, OutputOptions):
     texts: tyro.conf.Positional[tuple[str, ...]] = ()
     """Texts."""
     file: str | None = None
@@ -159,6 +169,7 @@ def explained(
 def main(arguments: list[str]) -> int:
     options = parse(Arguments, arguments, "tasks.language_model.classify", __doc__)
     check(options)
+    runtime = options.runtime_for({"--explain": options.explain, "--html": options.html})
     run = find_run(options.model, "for a label")
     documents = find_inputs(DOCUMENT, options.documents)
     check_outputs(
@@ -171,7 +182,8 @@ def main(arguments: list[str]) -> int:
     )
     from tasks.language_model.classification import TextClassifier
 
-    classifier, explainer = TextClassifier.load(str(run.path)), None
+    say_loading("classifier")
+    classifier, explainer = TextClassifier.load(str(run.path), runtime), None
     if options.explain or options.html:
         from tasks.language_model.explanation import Explainer, page, paragraph
 

@@ -67,10 +67,15 @@ class Explainer:
     """Explains the labels of a classifier.
 
     Args:
-        classifier: the classifier.
+        classifier: the classifier, on Keras.
+
+    Raises:
+        UserError: it is on another runtime.
     """
 
     def __init__(self, classifier: TextClassifier):
+        if classifier.model is None:
+            raise UserError("explanations are those of a model on Keras; the runtime keras was expected")
         self.classifier, self.model = classifier, classifier.model
         self.embeddings = ops.convert_to_numpy(self.model.embedding.embeddings)
         unknown = self.embeddings[classifier.vocabulary.unknown_id]

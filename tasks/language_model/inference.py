@@ -147,7 +147,7 @@ class TextScorer:
         self.config, self.vocabulary, self.carry = loaded.config, loaded.vocabulary, carry
         self.reader = reader or _text_reader(loaded.model)
         self.last_id: int = self.vocabulary.end_id  # of the text so far, and the state before it, if it is carried
-        self.states = _initial_states(self.config, 1)
+        self.states = initial_states(self.config, 1)
 
     @classmethod
     def load(
@@ -195,7 +195,7 @@ class TextScorer:
         nats: dict[int, np.ndarray] = {}
         for indices in self.reader.batches([len(line_ids) for line_ids in ids], TOKENS):
             start_ids = np.full(len(indices), self.vocabulary.end_id, np.int32)
-            rows, _ = self._read(pad([ids[i] for i in indices]), start_ids, _initial_states(self.config, len(indices)))
+            rows, _ = self._read(pad([ids[i] for i in indices]), start_ids, initial_states(self.config, len(indices)))
             nats |= {i: row[: len(ids[i])] for i, row in zip(indices, rows, strict=True)}
         return [nats[i] for i in range(len(ids))]
 
@@ -223,7 +223,7 @@ class TextScorer:
         return np.concatenate(nats, axis=1), states
 
 
-def _initial_states(config: Config, rows: int) -> list[np.ndarray]:
+def initial_states(config: Config, rows: int) -> list[np.ndarray]:
     """The zero state before the first token, a list of `(rows, units)`."""
     return [np.zeros((rows, size), np.float32) for size in config.state_sizes]
 
@@ -309,7 +309,7 @@ class TextGenerator:
         self.tokenisation = Tokenisation(loaded.vocabulary)
         self.model: Any = loaded.model
         self.vocabulary = loaded.vocabulary
-        self.states: list[Any] = _initial_states(loaded.config, 1)
+        self.states: list[Any] = initial_states(loaded.config, 1)
         self.token: int = self.vocabulary.end_id
         self.line: list[str] = []
         self.is_spaced = False

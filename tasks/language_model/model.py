@@ -314,7 +314,7 @@ class BlankPredictor(WordFunction):
     def examples(self):
         return [
             {**texts, "blank_indices": np.array([[1, 3], [2, 1]], np.int32)[: len(texts["lengths"])]}
-            for texts in _example_tokens(self.model)
+            for texts in example_tokens(self.model)
         ]
 
     def call(self, inputs, training=False):
@@ -323,7 +323,7 @@ class BlankPredictor(WordFunction):
         return self.model.logits(outputs)
 
 
-def _example_tokens(model: Any) -> list[dict[str, np.ndarray]]:
+def example_tokens(model: Any) -> list[dict[str, np.ndarray]]:
     """Random `token_ids` and their `lengths`, in batches of two sizes."""
     rng = np.random.default_rng(0)
     return [
@@ -339,7 +339,7 @@ def example_texts(model: Any) -> list[tuple[dict[str, np.ndarray], list[np.ndarr
     """The same, and the state before each."""
     return [
         (texts, [np.asarray(state) for state in model.initial_state(len(texts["lengths"]))])
-        for texts in _example_tokens(model)
+        for texts in example_tokens(model)
     ]
 
 

@@ -1,11 +1,13 @@
-"""Scores, continuations and blanks by a graph of TensorFlow and by onnxruntime: those of Keras, without Keras."""
+"""Scores, continuations, blanks and labels by a graph of TensorFlow and by onnxruntime: those of Keras, without it."""
 
 import json
 
 import pytest
 
 from shared.errors import UserError
-from tasks.language_model import fill, generate, score
+from tasks.language_model import classify, fill, generate, score
+from tasks.language_model.classification import TextClassifier
+from tasks.language_model.explanation import Explainer
 from tasks.language_model.inference import TextGenerator
 from tests.runtimes import cache, run_without  # noqa: F401, a fixture
 
@@ -62,6 +64,28 @@ def test_blanks_are_those_of_keras(runtime, not_needed, bidirectional, capsys):
     done = run_without(not_needed, "tasks.language_model.fill", bidirectional, *arguments, "--runtime", runtime)
     assert (done.returncode, done.stderr) == (0, "")
     assert words(records(done.stdout)) == words(expected)
+
+
+@RUNTIMES
+def test_labels_are_those_of_keras(runtime, not_needed, classifier, capsys):
+    long = " ".join(["the cat hugs the dog"] * 60)  # is read in two parts
+    arguments = ["The cat hugs the dog.", long, " ", "--json", "--model", "labels"]
+    assert classify.main([*arguments, "--runtime", "keras"]) == 1  # one text has no words
+    expected = records(capsys.readouterr().out)
+    assert classify.main([*arguments, "--runtime", runtime]) == 1  # makes the function
+    done = run_without(not_needed, "tasks.language_model.classify", classifier.run, *arguments, "--runtime", runtime)
+    assert (done.returncode, done.stderr) == (1, "error: ' ': no words in it; a text was expected\n")
+    for output in (capsys.readouterr().out, done.stdout):
+        for one, other in zip(records(output), expected, strict=True):
+            assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-3)
+            assert (one["label"], one["unknown_words"]) == (other["label"], other["unknown_words"])
+
+
+def test_explanations_need_keras(classifier, capsys):
+    assert classify.main(["the cat", "--explain", "--model", "labels", "--runtime", "onnx"]) == 2
+    assert "--explain needs parts of the model that run on Keras" in capsys.readouterr().err
+    with pytest.raises(UserError, match="the runtime keras was expected"):
+        Explainer(TextClassifier.load(str(classifier.run.path), runtime="graph"))
 
 
 def records(output: str) -> list[dict]:
