@@ -144,6 +144,12 @@ def build_encoder(config: Config, image_size: int | None = None) -> keras.Sequen
     return encoder
 
 
+def example_images(size: int) -> np.ndarray:
+    """Images of coloured squares, float32 `(3, size, size, 3)`, for which an export must have the model's outputs."""
+    images = np.random.default_rng(0).integers(0, 256, (3, size // 8, size // 8, 3)).astype(np.float32)
+    return np.kron(images, np.ones((1, 8, 8, 1), np.float32))
+
+
 def load_encoder(run: Run, config: Config, image_size: int | None = None) -> keras.Sequential:
     """The encoder of a run; raises RunError if its weights are missing or do not fit."""
     specs, tensors = run.weight_specs("encoder"), run.load_weights("encoder")

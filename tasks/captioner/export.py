@@ -4,7 +4,8 @@
     python -m tasks.captioner.export [RUN] [--beam 3] --format onnx
 
 With --format onnx, `caption.onnx` takes prepared images, float32 (batch, size, size, 3), and returns the tokens of the
-captions as indices of the vocabulary. Endpoints of the SavedModel, for any batch size:
+captions as indices of the vocabulary; of a run with a finder, `embed_image.onnx` takes the same, and `embed_text.onnx`
+words as indices of the vocabulary. Endpoints of the SavedModel, for any batch size:
 
     serving_default   image_bytes `(batch,)` string: the bytes of JPEG, PNG, BMP or GIF files
                       -> text, log_prob and error, as below
@@ -65,27 +66,27 @@ def export(model: str | None = None, beam: int | None = None, format: ExportForm
         RunError: there is no such run, or its files do not fit together.
         ParityError: what is exported and the Python model caption an image differently.
     """
+    from tasks.captioner.finder import load_finder
+    from tasks.captioner.finding import PhotoFinder
+    from tasks.captioner.inference import ImageCaptioner
+
     run = find_run(model)
+    captioner, finder = ImageCaptioner.load(str(run.path), beam), None
+    if has_finder(run):
+        config, vocabulary = captioner.config, captioner.vocabulary
+        finder = PhotoFinder(load_finder(run, config, vocabulary), captioner.encoder, config, vocabulary)
     if format == "onnx":
         from shared.onnx.files import write_onnx
-        from tasks.captioner.inference import ImageCaptioner
 
-        return write_onnx(run, {"caption": ImageCaptioner.load(str(run.path), beam).search})
+        embed = {"embed_image": finder.image_function, "embed_text": finder.text_function} if finder else {}
+        return write_onnx(run, {"caption": captioner.search, **embed})
     import tensorflow as tf
 
     from shared.export import write_saved_model
     from shared.media import read_image
-    from tasks.captioner.finder import load_finder
     from tasks.captioner.finder_export import EmbeddingEndpoints
-    from tasks.captioner.finding import PhotoFinder
-    from tasks.captioner.inference import ImageCaptioner
 
-    captioner = ImageCaptioner.load(str(run.path), beam)
-    embedding = None
-    if has_finder(run):
-        config, vocabulary = captioner.config, captioner.vocabulary
-        finder = load_finder(run, config, vocabulary)
-        embedding = EmbeddingEndpoints(PhotoFinder(finder, captioner.encoder, config, vocabulary))
+    embedding = EmbeddingEndpoints(finder) if finder else None
     files = example_files()
     images = [read_image(file) for file in files]
     expected = captioner(images)

@@ -17,14 +17,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 
 from shared.any_size import AnySize
 from shared.recurrent import Stack
 from shared.runs import Run, RunError
 from shared.training import assign_weights, build_bounded, check_types
-from shared.vocabulary import WordVocabulary
+from shared.vocabulary import SPECIALS, WordVocabulary
 from tasks.captioner.config import FINDER, Config, check_finder
-from tasks.captioner.encoder import grid_shape
+from tasks.captioner.encoder import example_images, grid_shape
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -106,7 +107,12 @@ class ImageFunction(AnySize):
 
     def __init__(self, finder: Finder, encoder: keras.Model | None):
         super().__init__()
-        self.finder, self.encoder = finder, encoder
+        self.finder = finder
+        self.encoder: Any = encoder
+
+    def examples(self):
+        images = example_images(self.encoder.input_shape[1])
+        return [images[:2], images[2:]]
 
     def call(self, inputs: Any) -> dict[str, Any]:
         grid = inputs if self.encoder is None else self.encoder(inputs)
@@ -125,6 +131,11 @@ class TextFunction(AnySize):
     def __init__(self, finder: Finder):
         super().__init__()
         self.finder = finder
+
+    def examples(self):
+        ids = np.random.default_rng(0).integers(len(SPECIALS), self.finder.embedding.input_dim, (2, 7), np.int32)
+        ids[1, 5:] = WordVocabulary.pad_id
+        return [{"token_ids": ids}, {"token_ids": ids[:1, :3]}]
 
     def call(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         words = shares(self.finder.words(inputs["token_ids"]))

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from shared.any_size import AnySize
 from shared.attention import AdaptiveAttention
@@ -34,7 +33,7 @@ from shared.runs import Run, current_fields
 from shared.training import build_bounded, build_trained
 from shared.vocabulary import Vocabulary, WordVocabulary, load_vocabulary
 from tasks.captioner.config import Config
-from tasks.captioner.encoder import grid_shape
+from tasks.captioner.encoder import example_images, grid_shape
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -208,9 +207,7 @@ class CaptionSearch(AnySize):
         check_product("scores of an image", MAX_SCORES, *sizes)
 
     def examples(self):
-        size = self.config.image_size
-        images = np.random.default_rng(0).integers(0, 256, (3, size // 8, size // 8, 3)).astype(np.float32)
-        images = np.kron(images, np.ones((1, 8, 8, 1), np.float32))  # coloured squares
+        images = example_images(self.config.image_size)
         return [images[:2], images[2:]]
 
     def call(self, inputs):

@@ -4,8 +4,8 @@
     python -m tasks.language_model.export [RUN] --format onnx
 
 With --format onnx, `score.onnx`, `read.onnx` and `sample.onnx` of a causal model take tokens as indices of the
-vocabulary, and states; `fill.onnx` is that of one which reads both ways. Endpoints of a causal model in a
-SavedModel, all for any batch size:
+vocabulary, and states; `fill.onnx` is that of one which reads both ways, `classify.onnx` that of a classifier, which
+reads long texts in parts. Endpoints of a causal model in a SavedModel, all for any batch size:
 
     serving_default  text (batch,) string
                      -> log_prob and error, as of score
@@ -42,7 +42,7 @@ from shared.cli import command
 from shared.errors import UserError
 from shared.onnx import ExportFormat
 from shared.runs import Run
-from tasks.language_model.config import Config, find_run
+from tasks.language_model.config import Config, Reads, find_run
 
 if TYPE_CHECKING:
     from shared.export import Endpoint
@@ -63,20 +63,20 @@ def export(model: str | None = None, beam: int | None = None, format: ExportForm
     """Exports a run or folder; returns the folder that was written.
 
     Raises:
-        UserError: a beam is given, or ONNX is wanted of a classifier.
+        UserError: a beam is given.
         RunError: there is no such run, or its files do not fit together.
         ParityError: what is exported and the Python model differ.
     """
     if beam is not None:
         raise UserError(f"--beam {beam}: no beam was expected, because a language model samples and does not search")
-    if model is not None and (run := find_run(model, reads=None)).read_config(Config).reads == "for a label":
+    run = find_run(model, reads=None) if model is not None else find_run()
+    reads = run.read_config(Config).reads
+    if format == "onnx":
+        return _export_onnx(run, reads)
+    if reads == "for a label":
         from tasks.language_model.classifier_export import export_classifier
 
-        if format == "onnx":
-            raise UserError(f"--format onnx: {run.path} is a classifier, which is exported as a SavedModel alone")
         return export_classifier(run)
-    if format == "onnx":
-        return _export_onnx(find_run(model, reads=None) if model is not None else find_run())
     run = find_run(model)
     from shared.export import write_saved_model
     from shared.text_in_graph import text_table
@@ -87,13 +87,18 @@ def export(model: str | None = None, beam: int | None = None, format: ExportForm
     return write_saved_model(run, loaded.model, endpoints(loaded, table), parity_check(loaded), table.resources)
 
 
-def _export_onnx(run: Run) -> Path:
-    """Writes what reads and continues texts, or fills blanks if the model reads both ways."""
+def _export_onnx(run: Run, reads: Reads) -> Path:
+    """Writes what reads and continues texts, what fills blanks, or what finds labels."""
     from shared.onnx.files import write_onnx
+
+    if reads == "for a label":
+        from tasks.language_model.classification import TextClassifier
+
+        return write_onnx(run, {"classify": TextClassifier.load(str(run.path)).reader})
     from tasks.language_model.model import BlankPredictor, PromptReader, TextReader, TokenSampler, load_model
 
-    config, vocabulary, model = load_model(run)
-    if config.reads != "forwards":
+    _, vocabulary, model = load_model(run)
+    if reads == "both ways":
         return write_onnx(run, {"fill": BlankPredictor(model)})
     never = [vocabulary.pad_id, vocabulary.start_id, vocabulary.unknown_id]
     sampler = TokenSampler(model, never)

@@ -157,6 +157,20 @@ def test_images_and_texts_are_embedded_as_in_python(loaded, finder):
     assert loaded.embed_text(tf.zeros([0], tf.string))["embedding"].shape == (0, WIDTH)
 
 
+def test_onnx_files_embed_as_in_python(found, finder):
+    from shared.onnx.runtime import OnnxFunction
+
+    folder = export("found", format="onnx")
+    assert {path.stem for path in folder.glob("*.onnx")} == {"caption", "embed_image", "embed_text"}
+    embed = {name: OnnxFunction((folder / f"{name}.onnx").read_bytes()) for name in ("embed_image", "embed_text")}
+    ids = np.array([finder.encode("a small red circle .")], np.int32)
+    sentence = embed["embed_text"].predict_on_batch({"token_ids": ids})["sentence"]
+    np.testing.assert_allclose(sentence, finder.of_texts(["a small red circle ."]), atol=1e-4)
+    image = picture()
+    photo = embed["embed_image"].predict_on_batch(prepare(image[None], 32))["photo"]
+    np.testing.assert_allclose(photo, finder.of_images([image]), atol=1e-4)
+
+
 def test_examples_are_drawn_and_of_several_sizes(monkeypatch):
     monkeypatch.setenv("QUATRAIN_PREPARED", "/nonexistent")  # no corpus is read
     images = [read_image(file) for file in example_files()]

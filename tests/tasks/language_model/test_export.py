@@ -220,11 +220,9 @@ def test_a_beam_is_refused():
         export("tiny", 3)
 
 
-def test_onnx_files_of_both_kinds_of_models(trained, bidirectional):
-    causal, filling = ({path.stem for path in export(name, format="onnx").glob("*.onnx")} for name in ("tiny", "fill"))
-    assert (causal, filling) == ({"score", "read", "sample"}, {"fill"})
-
-
-def test_a_classifier_is_no_onnx_file(classifier):
-    with pytest.raises(UserError, match="a classifier, which is exported as a SavedModel alone"):
-        export(str(classifier.run.path), format="onnx")
+def test_onnx_files_of_all_kinds_of_models(trained, bidirectional, classifier):
+    names = "tiny", "fill", str(classifier.run.path)
+    causal, filling, labels = (export(name, format="onnx") for name in names)
+    files = [{path.stem for path in folder.glob("*.onnx")} for folder in (causal, filling, labels)]
+    assert files == [{"score", "read", "sample"}, {"fill"}, {"classify"}]
+    assert (labels / "labels.json").is_file()
