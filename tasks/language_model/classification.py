@@ -16,9 +16,9 @@ from shared.kept import Runtime, kept_function, runs_on_keras
 from shared.text import tidy
 from shared.vocabulary import WordVocabulary
 from tasks.language_model.config import Config, find_run
-from tasks.language_model.inference import initial_states
 from tasks.language_model.labels import load_labels
 from tasks.language_model.plain_words import Word, as_read, words_of
+from tasks.language_model.states import initial_memory
 from tasks.language_model.tokenisation import Tokenisation, load_without_model
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 CHUNK = 64  # texts that are read ahead, to batch texts of similar length
 PART = 256  # tokens of a text per call
 TOKENS = 4096  # per call, padding included
-BELOW = -1e9  # any state
 
 NO_WORDS = "no words in it; a text was expected"
 NONE_KNOWN = "the model knows none of its words; a text like those that it was trained on was expected"
@@ -192,12 +191,6 @@ class TextClassifier:
             unknown_words=unknown,
             error=error,
         )
-
-
-def initial_memory(config: Config, rows: int) -> list[np.ndarray]:
-    """A `classifier.Memory` before the first token, as a list: its states, then its other items."""
-    zeros = np.zeros((rows, config.widths[-1]), np.float32)
-    return [*initial_states(config, rows), zeros, zeros + np.float32(BELOW), zeros, zeros[:, :1]]
 
 
 def _part_reader(model: Any) -> Any:

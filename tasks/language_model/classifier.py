@@ -23,11 +23,11 @@ from shared.runs import Run
 from shared.training import assign_weights, build_bounded, build_trained, weights_as_arrays
 from shared.views import consistency, repeat_batch
 from shared.vocabulary import SPECIALS, Vocabulary
-from tasks.language_model.classification import BELOW, initial_memory
 from tasks.language_model.config import Config
 from tasks.language_model.labels import load_labels
 from tasks.language_model.model import WordModel, example_tokens
 from tasks.language_model.model import load_model as load_language_model
+from tasks.language_model.states import BELOW, initial_memory
 from tasks.language_model.tokenisation import load_tokens
 
 ops: Any = keras.ops  # Keras declares no result types for its operations

@@ -23,6 +23,7 @@ from shared.outputs import write_output
 from shared.runs import Tensors, as_safetensors, parse_tensors, read_tensors
 from tasks.language_model.config import Config, Form, MinP, Punctuation, Temperature, TopK, TopP, find_run
 from tasks.language_model.continuations import Writer
+from tasks.language_model.states import initial_states
 from tasks.language_model.tokenisation import Part, Tokenisation, load_without_model, signs_apart
 
 if TYPE_CHECKING:
@@ -221,11 +222,6 @@ class TextScorer:
             part_nats, states = self.reader.predict_on_batch(batch)
             nats.append(part_nats[:, : targets[:, part].shape[1]])
         return np.concatenate(nats, axis=1), states
-
-
-def initial_states(config: Config, rows: int) -> list[np.ndarray]:
-    """The zero state before the first token, a list of `(rows, units)`."""
-    return [np.zeros((rows, size), np.float32) for size in config.state_sizes]
 
 
 def _text_reader(model: Any) -> Any:
