@@ -19,6 +19,7 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 MIN_ROUNDS, ROUNDS, SECONDS = 5, 25, 5  # minimum and maximum number of alternating rounds, and seconds for the latter
 REST = 0.05  # seconds before a step: the threads of the peer before it spin for some milliseconds after its own
+WARM_UP = 0.1  # seconds of steps after the rest, before one that takes less is timed, as in the middle of a training
 
 HERE = Path(__file__).parent
 TORCH_ENVIRONMENT = HERE.parents[1] / ".venv-torch"
@@ -81,6 +82,10 @@ def medians(
             break
         for name, step in steps.items():
             time.sleep(REST)
+            if not taken[name] or taken[name][-1] < WARM_UP:
+                until = time.monotonic() + WARM_UP
+                while time.monotonic() < until:
+                    step()
             taken[name].append(step())
     return {name: float(np.median(seconds)) for name, seconds in taken.items()}
 
