@@ -65,11 +65,14 @@ def demo(folder: Path) -> Path:
 def draw_overview(path: Path, pictures: Path) -> None:
     """Draw the picture of all tasks; with the captioner of this demo if there are no ImageNet weights for photos."""
     from docs import overview
-    from quatrain import ImageCaptioner, PhotoFinder, read_image
+    from quatrain import ImageCaptioner, read_image
+    from tasks.captioner.caption import finder_of
+    from tasks.captioner.config import find_run
 
     picture = overview.FOLDER / "dog.jpg"
     try:
-        captioner, finder = ImageCaptioner.load(), PhotoFinder.load()
+        captioner = ImageCaptioner.load()
+        finder = finder_of(captioner, find_run())
     except UserError as error:
         print(f"{error}; the picture shows the captioner of step 1 instead")
         captioner, finder, picture = ImageCaptioner.load(RUN), None, min(pictures.iterdir())

@@ -17,6 +17,8 @@ from PIL import Image
 from quatrain import ImageCaptioner, PhotoFinder, SoundRecognizer, TextScorer, Translator, read_image, read_sound
 from shared.features import log_mel
 from shared.frames import FRAMES_PER_SECOND
+from tasks.captioner.caption import finder_of
+from tasks.captioner.config import find_run
 from tasks.captioner.inference import Caption
 
 FOLDER = Path(__file__).parent
@@ -180,4 +182,5 @@ def draw(path: Path, captioner: ImageCaptioner, finder: PhotoFinder | None, pict
 
 
 if __name__ == "__main__":
-    draw(FOLDER / "overview.png", ImageCaptioner.load(), PhotoFinder.load(), read_image(FOLDER / "dog.jpg"))
+    released = ImageCaptioner.load()
+    draw(FOLDER / "overview.png", released, finder_of(released, find_run()), read_image(FOLDER / "dog.jpg"))

@@ -127,6 +127,10 @@ class Classifier(WordModel):
         hidden = self.hidden(self.feature_dropout(features, training=training))
         return ops.cast(self.output_layer(self.hidden_dropout(hidden, training=training)), "float32")
 
+    def calibrated(self, logits):
+        """Logits divided by the temperature, those of the probabilities that the model states."""
+        return logits / ops.convert_to_tensor(self.temperature)
+
     def call(self, inputs, training=False):
         """Logits `(batch, labels)`; inputs: `token_ids` int32 `(batch, time)`, `lengths` int32 `(batch,)`."""
         memory = self.initial_memory(ops.shape(inputs["token_ids"])[0])
@@ -186,7 +190,7 @@ class TextPartReader(AnySize):
         memory = Memory(states, last, highest, total, count)
         memory = self.model.read(self.model.embed(inputs["token_ids"]), inputs["lengths"], memory, training)
         logits = self.model.logits(memory, training)
-        log_probs = ops.log_softmax(logits / ops.convert_to_tensor(self.model.temperature), axis=-1)
+        log_probs = ops.log_softmax(self.model.calibrated(logits), axis=-1)
         return [*memory.states, *memory[1:]], logits, log_probs
 
 

@@ -101,7 +101,7 @@ def endpoints(loaded: Loaded[Any, Any, Classifier], table: Any, words: WordsInGr
         is_empty = ids.row_lengths() == 0 if words else tf.strings.regex_full_match(text, f"({SPACE})?")
         knows = tf.reduce_any(ids != vocabulary.unknown_id, axis=-1)
         ids = tf.concat([tf.fill([tf.shape(text)[0], 1], vocabulary.end_id), ids], axis=1)
-        probabilities = tf.nn.softmax(model.logits(memory_of(ids)) / tf.convert_to_tensor(model.temperature.value))
+        probabilities = tf.nn.softmax(model.calibrated(model.logits(memory_of(ids))))
         return {
             "label": tf.gather(labels, tf.argmax(probabilities, axis=-1)),
             "probability": tf.reduce_max(probabilities, axis=-1),

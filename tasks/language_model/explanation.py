@@ -141,7 +141,7 @@ class Explainer:
     def _log_odds(self, embedded: Any, lengths: Any, label: Any) -> Any:
         model = self.model
         memory = model.read(embedded, lengths, model.initial_memory(ops.shape(embedded)[0]))
-        logits = model.logits(memory) / ops.convert_to_tensor(model.temperature)
+        logits = model.calibrated(model.logits(memory))
         is_label = ops.arange(len(model.labels)) == label
         chosen = ops.sum(ops.where(is_label, logits, 0.0), axis=-1)
         return chosen - ops.logsumexp(ops.where(is_label, -1e9, logits), axis=-1)
