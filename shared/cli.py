@@ -25,7 +25,7 @@ from shared.kept import Runtime
 from shared.onnx import ExportFormat
 from shared.outputs import Output
 from shared.repetition import join_repeated
-from shared.runs import Run
+from shared.runs import Run, check_name
 from shared.streams import flush_output, repair_streams, stopped_in_order
 
 Parameters = ParamSpec("Parameters")
@@ -230,7 +230,8 @@ def training_arguments(
     With `--from RUN` the preset has the sizes and the vocabulary of that run, which `find_run` finds; without a preset
     the configuration is that of the run. Then joins the other processes of the training, if there are any.
 
-    Raises UserError if the preset does not exist, if an option contradicts the run of `--from`, or as `join`.
+    Raises UserError if the preset does not exist, if an option contradicts the run of `--from`, if the name of the run
+    is invalid, or as `join`.
     """
     is_named = bool(arguments) and not arguments[0].startswith("-")
     preset = arguments[0] if is_named else default
@@ -251,6 +252,8 @@ def training_arguments(
         except FieldError as error:
             raise error.of_option() from None
         parsed.config = dataclasses.replace(parsed.config, initial_run=run.reference)
+    if parsed.options.run is not None:
+        check_name(parsed.options.run)  # before the corpus is read
     join()  # before anything uses JAX
     return parsed.config, parsed.options
 

@@ -117,6 +117,12 @@ def test_options_override_a_preset():
     assert options == TrainingOptions(run="r1", data_dir=Path("somewhere"))
 
 
+@pytest.mark.parametrize("name", ["", "folder/r1"])
+def test_an_invalid_name_of_a_run_is_refused_before_the_corpus_is_read(name):
+    with pytest.raises(UserError, match=f"run name '{name}' is invalid"):
+        arguments("--run", name)
+
+
 def test_an_unknown_preset_is_refused():
     with pytest.raises(UserError, match="preset 'huge' does not exist; the presets are small, large"):
         arguments("huge")
