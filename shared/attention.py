@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from shared.dense import Dense
+
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 MASKED_SCORE = -1e9  # the score of a masked position before the softmax
@@ -33,9 +35,9 @@ class AdaptiveAttention(keras.layers.Layer):
     def __init__(self, units: int, **kwargs):
         super().__init__(**kwargs)
         self.units = units
-        self.query_projection = keras.layers.Dense(units, use_bias=False, name="query")
-        self.key_projection = keras.layers.Dense(units, use_bias=False, name="key")
-        self.sentinel_projection = keras.layers.Dense(units, use_bias=False, name="sentinel")
+        self.query_projection = Dense(units, use_bias=False, name="query")
+        self.key_projection = Dense(units, use_bias=False, name="key")
+        self.sentinel_projection = Dense(units, use_bias=False, name="sentinel")
 
     def build(self, queries_shape, memory_shape, keys_shape, sentinels_shape):
         self.query_projection.build(queries_shape)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from shared.gathering import take, take_each
 from shared.labels import BLANK, LOG_ZERO
 from shared.masks import is_real
 from shared.ngrams import NGrams
@@ -60,7 +61,7 @@ def best_path(log_probs: Any, lengths: Any) -> tuple[Any, Any]:
     previous = ops.pad(ids[:, :-1], ((0, 0), (1, 0)))
     kept = (ids != BLANK) & (ids != previous) & (frames < lengths[:, None])
     order, count = _kept_first(kept)
-    return ops.take_along_axis(ops.where(kept, ids, 0), order, axis=-1), count
+    return take_each(ops.where(kept, ids, 0), order), count
 
 
 def trimmed(x: Any, lengths: Any) -> Any:
@@ -105,7 +106,7 @@ def align(
     emitting = ops.pad(ops.repeat(labels, 2, axis=1), ((0, 0), (1, 0)))  # _ a a b b
     emitting = ops.where(states % 2 == 1, emitting, BLANK)
     can_skip = (states % 2 == 1) & (emitting != ops.pad(emitting[:, :-2], ((0, 0), (2, 0))))
-    emissions = ops.transpose(ops.take_along_axis(log_probs, emitting[:, None, :], axis=-1), (1, 0, 2))  # time first
+    emissions = ops.transpose(take_each(ops.transpose(log_probs, (0, 2, 1)), emitting, axis=1), (2, 0, 1))  # time first
     if outside is not None:
         first, after = (ops.pad(ops.repeat(x, 2, axis=1), ((0, 0), (1, 0))) for x in outside[:2])
         frame = ops.arange(ops.shape(log_probs)[1])[:, None, None]
@@ -138,7 +139,7 @@ def align(
     final = ops.argmax(ops.where(is_final, best, 2 * LOG_ZERO), axis=-1, keepdims=True)
 
     def backward(state, frame):
-        return state - ops.cast(ops.take_along_axis(moves[frame], state, axis=-1), state.dtype), state
+        return state - ops.cast(take_each(moves[frame], state), state.dtype), state
 
     _, path = ops.scan(backward, final, frames, reverse=True)  # (time, batch, 1)
     on_label = (ops.cast(path, "int32") == states[1::2]) & real  # (time, batch, target)
@@ -161,10 +162,10 @@ def label_log_probs(log_probs: Any, lengths: Any, labels: Any, alignment: Alignm
     window = ops.minimum(window, ops.shape(labels)[1] - 1)
     windows = ops.transpose(window)
     is_first = ops.pad(windows[1:] != windows[:-1], ((1, 0), (0, 0)), constant_values=True)  # (time, batch)
-    label = ops.take_along_axis(log_probs, ops.take_along_axis(labels, window, axis=-1)[:, :, None], axis=-1)[..., 0]
+    label = take_each(log_probs, take_each(labels, window))
     blank = log_probs[:, :, BLANK]
     if margin is not None:
-        starts, stops = (ops.take_along_axis(x, window, axis=-1) for x in (alignment.starts, alignment.ends))
+        starts, stops = (take_each(x, window) for x in (alignment.starts, alignment.ends))
         is_near = (frames >= starts - margin) & (frames < stops + margin)
         label, blank = ops.where(is_near, label, LOG_ZERO), ops.where(is_near, blank, 0.0)
 
@@ -180,7 +181,7 @@ def label_log_probs(log_probs: Any, lengths: Any, labels: Any, alignment: Alignm
     by_time = ops.transpose(blank), ops.transpose(label), is_first
     _, (_, within, after) = ops.scan(step, (zeros, zeros, zeros), frames)
     totals = ops.transpose(ops.logaddexp(within, after))
-    at_end = ops.take_along_axis(totals, ops.maximum(ends - 1, 0), axis=-1)
+    at_end = take_each(totals, ops.maximum(ends - 1, 0))
     return ops.where(labels != BLANK, at_end, 0.0)
 
 
@@ -222,9 +223,9 @@ def beam_search(
     def step(frame, state):
         emission, is_within = log_probs[:, frame], (frame < lengths)[:, None]  # (batch, vocab), (batch, 1)
         prefix, length, key, parent_key, in_blank, in_label, lm, context = state
-        last = ops.take_along_axis(prefix, ops.maximum(length - 1, 0)[:, :, None], axis=-1)[..., 0]
+        last = take_each(prefix, ops.maximum(length - 1, 0))
         total = ops.logaddexp(in_blank, in_label)  # paths that end in a blank, and in the last label
-        repeated = ops.where(length > 0, in_label + ops.take_along_axis(emission, last, axis=-1), LOG_ZERO)
+        repeated = ops.where(length > 0, in_label + take_each(emission, last), LOG_ZERO)
         is_last = ops.arange(vocab) == last[:, :, None]
         extended = ops.where(is_last, in_blank[:, :, None], total[:, :, None]) + emission[:, None, :]
         extended = ops.where(ops.arange(vocab) == BLANK, LOG_ZERO, extended)  # (batch, beam, vocab)
@@ -233,14 +234,13 @@ def beam_search(
         is_parent = ops.all(parent_key[:, :, None] == key[:, None, :], axis=-1)  # child x parent
         is_parent = is_parent & (total[:, :, None] > LOG_ZERO / 2)
         parent = ops.cast(ops.argmax(is_parent, axis=-1), "int32")
-        of_parent = ops.take_along_axis(extended, parent[:, :, None], axis=1)
-        of_parent = ops.take_along_axis(of_parent, last[:, :, None], axis=-1)[..., 0]
+        of_parent = take_each(take_each(extended, parent, axis=1), last)
         repeated = ops.where(ops.any(is_parent, axis=-1), ops.logaddexp(repeated, of_parent), repeated)
         is_duplicate = ops.any(is_parent[:, :, :, None] & is_last[:, :, None, :], axis=1)
         extended = ops.where(is_duplicate, LOG_ZERO, extended)
 
         paused = total + emission[:, None, BLANK]
-        extended_lm = lm[:, :, None] + ops.take(label_scores, context, axis=0)
+        extended_lm = lm[:, :, None] + take(label_scores, context)
         kept_scores, extended_scores = ops.logaddexp(paused, repeated) + lm, flat(extended + extended_lm)
         _, chosen = ops.top_k(ops.concatenate([kept_scores, extended_scores], axis=1), beam)
         chosen = ops.cast(chosen, "int32")
@@ -249,10 +249,10 @@ def beam_search(
         label = ops.where(grows, (chosen - beam) % vocab, 0)
 
         def pick(x):
-            return ops.take_along_axis(x, _expanded(origin, x), axis=1)
+            return take_each(x, origin, axis=1)
 
         def pick_extended(x):
-            return ops.take_along_axis(flat(x), ops.maximum(chosen - beam, 0), axis=1)
+            return take_each(flat(x), ops.maximum(chosen - beam, 0))
 
         at_end = (positions == pick(length)[:, :, None]) & grows[:, :, None]
         new = (
@@ -263,7 +263,7 @@ def beam_search(
             ops.where(grows, LOG_ZERO, pick(paused)),
             ops.where(grows, pick_extended(extended), pick(repeated)),
             ops.where(grows, pick_extended(extended_lm), pick(lm)),
-            ops.where(grows, ops.take(following, pick(context) * vocab + label), pick(context)),
+            ops.where(grows, take(following, pick(context) * vocab + label), pick(context)),
         )
         state = zip(new, state, strict=True)
         return frame + 1, tuple(ops.where(_expanded(is_within, x), x, before) for x, before in state)
@@ -289,7 +289,7 @@ def _without_pauses(log_probs: Any, lengths: Any) -> tuple[Any, Any, Any]:
     order, lengths = _kept_first(kept)
     order = trimmed(order, lengths)
     pauses = ops.sum(ops.where(real & ~kept, blank, 0.0), axis=1)
-    return ops.take_along_axis(log_probs, order[:, :, None], axis=1), lengths, pauses
+    return take_each(log_probs, order, axis=1), lengths, pauses
 
 
 def _expanded(x: Any, like: Any) -> Any:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from shared.gathering import take, take_each
 from shared.repeats import Recent, Repeats
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -88,7 +89,7 @@ def _within_prefix(log_probs: Any, allowed: Any, prefix_ids: Any, t: Any, pad_id
     """`allowed` `(batch, beam, vocab)` after the prefix; within it that of its token alone, whatever is allowed."""
     if isinstance(prefix_ids, tuple):
         return allowed
-    token_ids = ops.take(prefix_ids, t, axis=1)[:, None, None]
+    token_ids = take(prefix_ids, t, axis=1)[:, None, None]
     of_prefix = ops.where(ops.arange(log_probs.shape[-1]) == token_ids, ops.cast(log_probs, "float32"), -np.inf)
     return ops.where(token_ids == pad_id, allowed, of_prefix)
 
@@ -105,20 +106,13 @@ def _top_k(x: Any, k: int) -> tuple[Any, Any]:
     blocks = ops.reshape(x, (-1, width // block, block))
     _, chosen = ops.top_k(ops.max(blocks, axis=-1), k)
     chosen = ops.sort(chosen, axis=-1)  # so that of equal values the first is taken, as by `top_k` itself
-    values, indices = ops.top_k(ops.reshape(_gather(blocks, chosen), (-1, k * block)), k)
-    return values, ops.take_along_axis(chosen, indices // block, axis=-1) * block + indices % block
+    values, indices = ops.top_k(ops.reshape(take_each(blocks, chosen, axis=1), (-1, k * block)), k)
+    return values, take_each(chosen, indices // block) * block + indices % block
 
 
 def _with_beam(state: Any, beam: int) -> Any:
     """`(batch, ...)` -> `(batch, beam, ...)`, repeated."""
     return map_structure(lambda x: ops.repeat(ops.expand_dims(x, 1), beam, axis=1), state)
-
-
-def _gather(x: Any, indices: Any) -> Any:
-    """`x` `(batch, width, ...)` at `indices` `(batch, beam)` of its second axis -> `(batch, beam, ...)`."""
-    batch, width, *rest = ops.shape(x)
-    rows = ops.arange(batch)[:, None] * width + indices
-    return ops.take(ops.reshape(x, (-1, *rest)), rows, axis=0)
 
 
 def _empty_records(x: Any, max_length: Any) -> Any:
@@ -150,7 +144,7 @@ def _roll_out(space: SearchSpace, next_token: Callable[[Any, Any], Any], rows: i
         log_probs = _within_prefix(log_probs, _allowed(log_probs, forbidden_ids), prefix_ids, t, pad_id)
         is_open = lengths == t  # no end token yet
         chosen = ops.cast(next_token(log_probs, t), "int32")
-        token_log_probs = ops.squeeze(ops.take_along_axis(log_probs, chosen[:, :, None], axis=-1), -1)
+        token_log_probs = take_each(log_probs, chosen)
         tokens = ops.where(is_open, chosen, pad_id)
         values = tokens, ops.where(is_open, token_log_probs, 0.0), map_structure(lambda x: _masked(x, is_open), extras)
         records = map_structure(lambda x, value: _write(x, t, value), records, values)
@@ -207,7 +201,7 @@ def choose(
         by_p = ops.sum(ops.cast(ops.cumsum(descending, axis=-1) - descending < top_p, "int32"), axis=-1)
         by_p = ops.where(ops.equal(top_p, 1), vocab, by_p)  # rounded sums reach 1 before the last token
         last = ops.maximum(ops.minimum(by_p, ops.cast(by_k, "int32")), 1) - 1
-        threshold = ops.take_along_axis(descending, last[:, None], axis=-1)
+        threshold = take_each(descending, last[:, None])
         threshold = ops.maximum(threshold, ops.cast(min_p, "float32") * descending[:, :1])
         probability = ops.where(probability >= threshold, probability, 0.0)
     cumulative = ops.cumsum(probability, axis=-1)
@@ -396,8 +390,8 @@ class _BeamSearch:
             log_probs=_write(records.log_probs, t, chosen.log_probs) if self.keeps_tree else (),
             extras=map_structure(lambda x, value: _write(x, t, value), records.extras, extras),
         )
-        state = map_structure(lambda x: _gather(x, chosen.parents), state)
-        recent: Any = map_structure(lambda x: _gather(x, chosen.parents), open_.recent)
+        state = map_structure(lambda x: take_each(x, chosen.parents, axis=1), state)
+        recent: Any = map_structure(lambda x: take_each(x, chosen.parents, axis=1), open_.recent)
         recent = recent.after(chosen.tokens) if self.repeats else recent
         open_ = _Open(chosen.tokens, chosen.log_probs, state, open_.max_lengths, recent, open_.prefix_ids)
         return open_, complete, records
@@ -422,7 +416,7 @@ class _BeamSearch:
             log_probs=totals,
             parents=chosen // vocab,
             tokens=tokens,
-            token_log_probs=_gather(ops.reshape(log_probs, (-1, beam * vocab)), chosen),
+            token_log_probs=take_each(ops.reshape(log_probs, (-1, beam * vocab)), chosen),
             is_end=tokens == self.space.end_id,
         )
 
@@ -441,15 +435,15 @@ class _BeamSearch:
         )
         both = [ops.concatenate(pair, axis=1) for pair in zip(complete, ended, strict=True)]
         _, order = ops.top_k(both[0], self.beam)
-        return _Complete(*(_gather(x, order) for x in both))
+        return _Complete(*(take_each(x, order) for x in both))
 
     def select(self, open_: _Open, complete: _Complete, candidates: _Candidates) -> _Candidates:
         """The `beam` best candidates that do not end; none (-inf) in an example that is finished."""
         log_probs, order = ops.top_k(ops.where(candidates.is_end, -np.inf, candidates.log_probs), self.beam)
         is_promising = self.is_promising(log_probs, complete, open_.max_lengths)
-        parents, tokens = _gather(candidates.parents, order), _gather(candidates.tokens, order)
+        parents, tokens = take_each(candidates.parents, order), take_each(candidates.tokens, order)
         log_probs = ops.where(is_promising[:, None], log_probs, -np.inf)
-        return _Candidates(log_probs, parents, tokens, _gather(candidates.token_log_probs, order), is_end=None)
+        return _Candidates(log_probs, parents, tokens, take_each(candidates.token_log_probs, order), is_end=None)
 
     def is_promising(self, log_probs: Any, complete: _Complete, max_lengths: Any) -> Any:
         """Whether an open hypothesis of each example may still change the best `num_exact` results, `(batch,)`.
@@ -487,18 +481,18 @@ class _BeamSearch:
             unfinished = ops.sum(ops.cast(self.has_open(open_), "int32"))
             return ops.logical_and(t < self.space.max_length, 4 * unfinished > 3 * count)
 
-        def take(nest, axis=0):
-            return map_structure(lambda x: ops.take(x, kept, axis=axis), nest)
+        def take_out(nest, axis=0):
+            return map_structure(lambda x: take(x, kept, axis), nest)
 
         def put_back(nest, values, axis=0):
             rank = ops.cumsum(ops.cast(is_kept, "int32")) - 1
             rows = ops.where(is_kept, self.space.batch_size + rank, ops.arange(self.space.batch_size))
             return map_structure(
-                lambda x, value: ops.take(ops.concatenate([x, value], axis=axis), rows, axis=axis), nest, values
+                lambda x, value: take(ops.concatenate([x, value], axis=axis), rows, axis), nest, values
             )
 
         step = step_for_subset(kept)
-        t, *found = self.loop(step, condition, (t, take(open_), take(complete), take(records, axis=1)))
+        t, *found = self.loop(step, condition, (t, take_out(open_), take_out(complete), take_out(records, axis=1)))
         return t, put_back(open_, found[0]), put_back(complete, found[1]), put_back(records, found[2], axis=1)
 
     def with_cut_off(self, open_: _Open, complete: _Complete) -> tuple[_Complete, Any]:
@@ -514,7 +508,7 @@ class _BeamSearch:
         count = ops.sum(ops.cast(complete.scores > -np.inf, "int32"), axis=1, keepdims=True)
         order = ops.where(index < count, index, self.beam + index - count)
         both = [ops.concatenate(pair, axis=1) for pair in zip(complete, cut_off, strict=True)]
-        return _Complete(*(_gather(x, order) for x in both)), index < count
+        return _Complete(*(take_each(x, order) for x in both)), index < count
 
     def trace_back(self, best: _Complete, ended: Any, records: _Records) -> Hypotheses:
         """Follows each hypothesis from its last token to its first."""
@@ -523,10 +517,10 @@ class _BeamSearch:
             """`indices` `(batch, beam)`: the entry of each hypothesis after step t."""
             inside = t < best.lengths
             at_end = ops.logical_and(ended, t == best.lengths - 1)
-            tokens = ops.where(at_end, self.space.end_id, _gather(records.tokens[t], indices))
-            token_log_probs = ops.where(at_end, best.end_log_probs, _gather(records.token_log_probs[t], indices))
+            tokens = ops.where(at_end, self.space.end_id, take_each(records.tokens[t], indices))
+            token_log_probs = ops.where(at_end, best.end_log_probs, take_each(records.token_log_probs[t], indices))
             moves = ops.logical_and(inside, ops.logical_not(at_end))
-            indices = ops.where(moves, _gather(records.parents[t], indices), indices)
+            indices = ops.where(moves, take_each(records.parents[t], indices), indices)
             values = ops.where(inside, tokens, self.space.pad_id), ops.where(inside, token_log_probs, 0.0), indices
             return t - 1, indices, tuple(_write(x, t, value) for x, value in zip(path, values, strict=True))
 
@@ -541,7 +535,7 @@ class _BeamSearch:
             """`(max_length, batch, beam, ...)` -> `(batch, beam, max_length, ...)` along each hypothesis."""
             time, batch, beam, *rest = ops.shape(extra)
             rows = (ops.arange(time) * batch + ops.arange(batch)[:, None, None]) * beam + indices
-            along = ops.take(ops.reshape(extra, (-1, *rest)), rows, axis=0)
+            along = take(ops.reshape(extra, (-1, *rest)), rows)
             mask = ops.reshape(inside, (batch, beam, time, *(1 for _ in rest)))
             return ops.where(mask, along, ops.zeros_like(along))
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from shared.audio import SAMPLE_RATE
+from shared.dense import product
 from shared.frames import HOP, TRANSFORM, WINDOW, at_least_zero, frame_count
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -27,7 +28,7 @@ def log_mel(samples: Any, mels: int) -> Any:
     edge = (TRANSFORM - WINDOW) // 2  # the window is centred in the transform
     padded = ops.pad(samples, [[0, 0], [edge, edge + missing]])  # to one window at least: `stft` needs a frame
     real, imaginary = ops.stft(padded, WINDOW, HOP, TRANSFORM, window="hann", center=False)
-    energy = ops.matmul(ops.square(real) + ops.square(imaginary), mel_filters(mels))
+    energy = product(ops.square(real) + ops.square(imaginary), mel_filters(mels))
     frames = ops.log(ops.maximum(energy, FLOOR))
     return frames[:, : frame_count(ops.shape(samples)[1])]
 

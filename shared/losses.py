@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from shared.gathering import take
+
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 
@@ -34,7 +36,7 @@ def token_nats(token_ids: Any, logits: Any, smoothing: float = 0.0) -> Any:
         top = ops.max(logits, axis=-1, keepdims=True)
         powers = ops.exp(logits - top)
         total = ops.sum(powers, axis=-1, keepdims=True)
-        chosen = ops.reshape(ops.take(ops.reshape(logits, (-1,)), indices), shape[:-1])
+        chosen = ops.reshape(take(ops.reshape(logits, (-1,)), indices), shape[:-1])
         losses = (ops.log(total) + top)[..., 0] - (1 - smoothing) * chosen
         if smoothing:
             losses = losses - smoothing * ops.mean(logits, axis=-1)
@@ -45,7 +47,7 @@ def token_nats(token_ids: Any, logits: Any, smoothing: float = 0.0) -> Any:
             if smoothing:
                 gradients = gradients - upstream * (smoothing / vocab)
             gradients = ops.reshape(gradients, (-1,))
-            of_tokens = ops.take(gradients, indices) - (1 - smoothing) * ops.reshape(upstream, (-1,))
+            of_tokens = take(gradients, indices) - (1 - smoothing) * ops.reshape(upstream, (-1,))
             return ops.reshape(ops.scatter_update(gradients, indices[:, None], of_tokens), shape)
 
         return losses, gradient

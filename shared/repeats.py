@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from shared.gathering import take
+
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
 MAX_TOKENS = 12  # of a phrase
@@ -49,7 +51,7 @@ class Recent(NamedTuple):
         is_direct = ops.logical_and(self.runs >= distances - 1, is_phrase)  # all of the phrase but its last token
         between = ops.concatenate([ops.full_like(self.tokens[:, :, :1], -1), self.tokens[:, :, :-1]], axis=-1)
         joints = np.isin(np.arange(-1, vocab), list(repeats.joint_ids))
-        is_joint = ops.logical_and(ops.take(joints, between + 1, axis=0), distances > repeats.shortest)
+        is_joint = ops.logical_and(take(joints, between + 1), distances > repeats.shortest)
         is_joined = ops.logical_and(self.runs >= distances - 2, is_joint)
         completes = ops.logical_and(ops.logical_or(is_direct, is_joined), self.tokens >= 0)
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import keras
 
 from shared.attention import MASKED_SCORE
+from shared.dense import product
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -67,11 +68,11 @@ class ConditionalGRU(keras.layers.Layer):
 
     def keys(self, memory: Any) -> Any:
         """K, `(batch, source, attention_units)`, computed once."""
-        return ops.matmul(memory, self.key_kernel)
+        return product(memory, self.key_kernel)
 
     def project(self, memory: Any) -> Any:
         """H times the second GRU's kernel, `(batch, source, 3 * units)`, which a search computes once."""
-        return ops.matmul(memory, self.context_kernel)
+        return product(memory, self.context_kernel)
 
     def call(
         self, inputs: Any, memory: Any, keys: Any, mask: Any, state: Any, training: bool = False
@@ -85,7 +86,7 @@ class ConditionalGRU(keras.layers.Layer):
             mask: bool `(batch, source)`, True = real; each row has at least one real position.
             state: s before the first step, `(batch, units)`.
         """
-        projected = ops.matmul(inputs, self.kernel) + self.bias_1
+        projected = product(inputs, self.kernel) + self.bias_1
         if not self.is_fused:
             return self._scan(projected, memory, keys, mask, state)
         from shared.recurrent.kernels import conditional_gru
@@ -132,7 +133,7 @@ class ConditionalGRU(keras.layers.Layer):
         Returns:
             `(batch, beam, ...)`.
         """
-        return self._step(ops.matmul(inputs, self.kernel) + self.bias_1, state, memory, keys, mask, projected_memory)
+        return self._step(product(inputs, self.kernel) + self.bias_1, state, memory, keys, mask, projected_memory)
 
     def _weights(self):
         """In the order of the arguments of `kernels.conditional_gru`."""
@@ -151,13 +152,13 @@ class ConditionalGRU(keras.layers.Layer):
     def _step(self, projected, state, memory, keys, mask, projected_memory=None) -> AttentionOutputs:
         kernel_1, bias_1, query_kernel, query_bias, score, context_kernel, bias, kernel_2, bias_2 = self._weights()
         middle = gru_step(projected, state, kernel_1, bias_1)
-        queries = ops.matmul(middle, query_kernel) + query_bias
+        queries = product(middle, query_kernel) + query_bias
         energy = ops.tanh(keys[:, None] + queries[:, :, None])  # (batch, beam, source, attention_units)
-        scores = ops.where(mask[:, None], ops.matmul(energy, score[:, None])[..., 0], MASKED_SCORE)
+        scores = ops.where(mask[:, None], product(energy, score[:, None])[..., 0], MASKED_SCORE)
         weights = ops.softmax(scores, axis=-1)
         contexts = ops.matmul(weights, memory)
         if projected_memory is None:
-            projected = ops.matmul(contexts, context_kernel)
+            projected = product(contexts, context_kernel)
         else:
             projected = ops.matmul(weights, projected_memory)
         return AttentionOutputs(gru_step(projected + bias, middle, kernel_2, bias_2), contexts, weights)
@@ -179,7 +180,7 @@ def gru_step(projected: Any, state: Any, recurrent_kernel: Any, candidate_bias: 
         recurrent_kernel, candidate_bias: `(units, 3 * units)`, `(units,)`.
     """
     u, r, g = ops.split(projected, 3, axis=-1)
-    product_u, product_r, product = ops.split(ops.matmul(state, recurrent_kernel), 3, axis=-1)
+    product_u, product_r, product_g = ops.split(product(state, recurrent_kernel), 3, axis=-1)
     u, r = ops.sigmoid(u + product_u), ops.sigmoid(r + product_r)
-    g = ops.tanh(g + r * (product + candidate_bias))
+    g = ops.tanh(g + r * (product_g + candidate_bias))
     return g + u * (state - g)

@@ -16,6 +16,7 @@ import numpy as np
 from shared.any_size import AnySize
 from shared.decoding import Hypotheses, SearchTree, beam_search, beam_search_with_tree
 from shared.errors import UserError
+from shared.gathering import take_each
 from shared.media import prepared
 from shared.packing import pad
 from shared.search_trees import Node, read_tree
@@ -67,8 +68,8 @@ class NextWords(AnySize):
     def call(self, inputs: dict[str, Any]) -> Any:
         """`grid`, `token_ids` `(batch, tokens)` with the start token, `lengths` `(batch,)` -> `(batch, vocab)`."""
         logits, _, _ = self.captioner.decode(self.captioner.encode(inputs["grid"]), inputs["token_ids"][:, None])
-        last = ops.take_along_axis(logits[:, 0], inputs["lengths"][:, None, None] - 1, axis=1)
-        return ops.log_softmax(last[:, 0], axis=-1)
+        last = take_each(logits[:, 0], inputs["lengths"] - 1, axis=1)
+        return ops.log_softmax(last, axis=-1)
 
 
 class PrefixSearch(CaptionSearch):

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from shared.any_size import AnySize
+from shared.dense import Dense
 from shared.recurrent import Stack
 from shared.runs import Run, RunError
 from shared.training import assign_weights, build_bounded, check_types
@@ -43,9 +44,9 @@ class Finder(keras.Model):
         self.channels = channels
         self.embedding = keras.layers.Embedding(vocab_size, EMBEDDING_UNITS, name="embedding")
         self.stack = Stack("gru", UNITS, 1, bidirectional=True, name="stack")
-        self.of_states = keras.layers.Dense(WIDTH, use_bias=False, name="of_states")
-        self.of_embeddings = keras.layers.Dense(WIDTH, use_bias=False, name="of_embeddings")
-        self.of_cells = keras.layers.Dense(WIDTH, use_bias=False, name="of_cells")
+        self.of_states = Dense(WIDTH, use_bias=False, name="of_states")
+        self.of_embeddings = Dense(WIDTH, use_bias=False, name="of_embeddings")
+        self.of_cells = Dense(WIDTH, use_bias=False, name="of_cells")
         self.word_dropout = keras.layers.Dropout(WORD_DROPOUT, name="word_dropout")
         self.cell_dropout = keras.layers.Dropout(CELL_DROPOUT, name="cell_dropout")
         initial: Any = keras.initializers.Constant(-math.log(TEMPERATURE))

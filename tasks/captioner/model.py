@@ -25,6 +25,7 @@ from shared.any_size import AnySize
 from shared.attention import AdaptiveAttention
 from shared.bounds import check_product
 from shared.decoding import SearchSpace, beam_search
+from shared.dense import Dense
 from shared.fine_tuning import WordWeights, transfer
 from shared.loaded import Loaded
 from shared.recurrent import LSTM
@@ -73,18 +74,18 @@ class Captioner(keras.Model):
         self.vocab_size, self.units, self.embedding_stddev = vocab_size, units, embedding_stddev
         self.sum_pooling, self.dropout = sum_pooling, dropout
         self.disable_dropout = False  # if True, training computes the same function as inference
-        self.values = keras.layers.Dense(units, activation="relu", name="values")
-        self.summary = keras.layers.Dense(units, activation="relu", name="summary")
+        self.values = Dense(units, activation="relu", name="values")
+        self.summary = Dense(units, activation="relu", name="summary")
         initializer: Any = keras.initializers.RandomNormal(stddev=embedding_stddev)
         self.embedding = keras.layers.Embedding(vocab_size, units, embeddings_initializer=initializer, name="embedding")
         self.lstm = LSTM(units, return_sequences=True, return_state=True, return_cells=True, name="lstm")
-        self.sentinel_gate = keras.layers.Dense(units, activation="sigmoid", name="sentinel_gate")
+        self.sentinel_gate = Dense(units, activation="sigmoid", name="sentinel_gate")
         self.attention = AdaptiveAttention(units, name="attention")
         self.language_lstm = (
             LSTM(units, return_sequences=True, return_state=True, name="language_lstm") if language_lstm else None
         )
         self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout")
-        self.output_projection = keras.layers.Dense(vocab_size, name="output")
+        self.output_projection = Dense(vocab_size, name="output")
 
     def build(self, input_shape):
         """Build every layer, which names its weights; `input_shape` has the keys of `call`'s inputs."""
@@ -143,7 +144,7 @@ class Captioner(keras.Model):
         previous = ops.concatenate([first_hidden[:, None], hidden[:, :-1]], axis=1)
         sentinels = self.sentinel_gate(ops.concatenate([inputs, previous], axis=-1)) * ops.tanh(cells)
 
-        per_image = (batch, captions * target, -1)  # all captions of an image query one memory
+        per_image = (batch, captions * target, self.units)  # all captions of an image query one memory
         queries, sentinels = ops.reshape(hidden, per_image), ops.reshape(sentinels, per_image)
         contexts, attention = self.attention(queries, memory.values, memory.keys, sentinels)
         contexts = ops.reshape(contexts, (sequences, target, self.units))

@@ -13,6 +13,7 @@ import numpy as np
 
 from datasets.scenes.world import COLOURS, SHAPES, SIZES
 from shared.batching import BucketedBatches
+from shared.gathering import take_each
 from shared.training import TrainingError, cosine_factor, warmup_factor
 from tasks.captioner.config import Config
 from tasks.captioner.encoder import split_logits
@@ -55,7 +56,7 @@ class CellCrossEntropy(keras.losses.Loss):
         nats = []
         for i, logits in enumerate(split_logits(y_pred)):
             classes = ops.maximum(labels[..., i], EMPTY)
-            nats.append(-ops.take_along_axis(ops.log_softmax(logits, axis=-1), classes[..., None], axis=-1)[..., 0])
+            nats.append(-take_each(ops.log_softmax(logits, axis=-1), classes))
         nats = ops.stack(nats, axis=-1)
         masks = (ops.cast(mask, nats.dtype) for mask in (labels > EMPTY, ops.equal(labels, EMPTY)))
         return sum(ops.sum(nats * mask) / ops.maximum(ops.sum(mask), 1) for mask in masks)

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from shared.gathering import take_each
 from shared.losses import mean_nats
 from shared.vocabulary import Vocabulary
 from tasks.language_model.config import Config
@@ -76,7 +77,7 @@ def fit_temperature(model: LanguageModel, outputs: np.ndarray, targets: np.ndarr
             probabilities = ops.softmax(inverse * logits)
             mean = ops.sum(probabilities * logits, axis=-1)
             variance = ops.sum(probabilities * ops.square(logits - mean[:, None]), axis=-1)
-            target_logits = ops.take_along_axis(logits, part_targets[:, None], axis=-1)[:, 0]
+            target_logits = take_each(logits, part_targets)
             slope += float(ops.sum(mean - target_logits))
             curvature += float(ops.sum(variance))
         step = slope / max(curvature, 1e-6)

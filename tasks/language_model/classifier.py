@@ -16,7 +16,9 @@ import keras
 import numpy as np
 
 from shared.any_size import AnySize
+from shared.dense import Dense
 from shared.fine_tuning import pieces
+from shared.gathering import take_each
 from shared.loaded import Loaded
 from shared.masks import is_real
 from shared.runs import Run
@@ -74,9 +76,9 @@ class Classifier(WordModel):
         super().__init__(config, vocabulary_size, name, **kwargs)
         self.labels = list(labels)
         self.feature_dropout = keras.layers.Dropout(self.config.output_dropout, name="feature_dropout")
-        self.hidden = keras.layers.Dense(self.config.head_units, activation="relu", name="hidden")
+        self.hidden = Dense(self.config.head_units, activation="relu", name="hidden")
         self.hidden_dropout = keras.layers.Dropout(self.config.output_dropout, name="hidden_dropout")
-        self.output_layer = keras.layers.Dense(len(self.labels), name="output")
+        self.output_layer = Dense(len(self.labels), name="output")
 
     def build(self, input_shape=None):
         del input_shape
@@ -109,8 +111,7 @@ class Classifier(WordModel):
         mask = is_real(embedded, lengths)
         outputs, states = self.stack(embedded, initial_state=memory.states, mask=mask, training=training)
         outputs, real = ops.cast(outputs, "float32"), mask[..., None]
-        index = ops.maximum(lengths - 1, 0)[:, None, None]
-        last = ops.take_along_axis(outputs, index, axis=1)[:, 0]
+        last = take_each(outputs, ops.maximum(lengths - 1, 0), axis=1)
         highest = ops.max(ops.where(real, outputs, BELOW), axis=1)
         return Memory(
             states,

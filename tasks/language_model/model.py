@@ -16,7 +16,9 @@ import numpy as np
 
 from shared.any_size import AnySize
 from shared.decoding import choose
+from shared.dense import Dense, product
 from shared.fine_tuning import WordWeights, transfer
+from shared.gathering import take, take_each
 from shared.loaded import Loaded
 from shared.recurrent import Stack
 from shared.runs import Run, current_fields
@@ -42,7 +44,7 @@ class WordDropout(keras.layers.Layer):
             return embedded
         ones = ops.ones((self.vocabulary_size, 1), embedded.dtype)
         kept = keras.random.dropout(ones, self.rate, seed=self.seed_generator)
-        return embedded * ops.take(kept, token_ids, axis=0)
+        return embedded * take(kept, token_ids)
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate, "vocabulary_size": self.vocabulary_size}
@@ -81,9 +83,7 @@ class WordModel(keras.Model):
             name="stack",
         )
         self.output_dropout = keras.layers.SpatialDropout1D(config.output_dropout, name="output_dropout")
-        self.projection = (
-            None if config.tied else keras.layers.Dense(vocabulary_size, use_bias=False, name="projection")
-        )
+        self.projection = None if config.tied else Dense(vocabulary_size, use_bias=False, name="projection")
 
     def build(self, input_shape=None):
         del input_shape
@@ -100,7 +100,7 @@ class WordModel(keras.Model):
         if self.projection is not None:
             return self.projection(outputs) + self.bias
         embeddings = ops.cast(self.embedding.embeddings, outputs.dtype)
-        return ops.matmul(outputs, ops.transpose(embeddings)) + self.bias
+        return product(outputs, ops.transpose(embeddings)) + self.bias
 
     def nats(self, outputs, inputs, training):
         """-log p of each of the `target_ids`, in nats; by sampled softmax in training if the batch has samples."""
@@ -128,10 +128,10 @@ class WordModel(keras.Model):
         else:
             weights = ops.transpose(self.projection.kernel)
         weights = ops.cast(weights, outputs.dtype)
-        targets = ops.sum(ops.cast(outputs * ops.take(weights, target_ids, axis=0), "float32"), axis=-1)
-        targets = targets + ops.take(self.bias, target_ids)
-        logits = ops.cast(ops.matmul(outputs, ops.transpose(ops.take(weights, sampled_ids, axis=0))), "float32")
-        logits = logits + ops.take(self.bias, sampled_ids) - ops.log(sampling_probabilities)
+        targets = ops.sum(ops.cast(outputs * take(weights, target_ids), "float32"), axis=-1)
+        targets = targets + take(self.bias, target_ids)
+        logits = ops.cast(product(outputs, ops.transpose(take(weights, sampled_ids))), "float32")
+        logits = logits + take(self.bias, sampled_ids) - ops.log(sampling_probabilities)
         logits = ops.where(sampled_ids == target_ids[..., None], -1e9, logits)
         return ops.logaddexp(targets, ops.logsumexp(logits, axis=-1)) - targets
 
@@ -178,7 +178,7 @@ class FillModel(WordModel):
     def __init__(self, config: Config | dict[str, Any], vocabulary_size: int, name: str = "fill_model", **kwargs):
         super().__init__(config, vocabulary_size, name, **kwargs)
         width = self.config.embedding_units if self.config.tied else self.config.widths[-1]
-        self.head = keras.layers.Dense(width, activation="tanh", name="head")
+        self.head = Dense(width, activation="tanh", name="head")
 
     def build(self, input_shape=None):
         super().build(input_shape)
@@ -188,7 +188,7 @@ class FillModel(WordModel):
         """Inputs of the softmax at each blank, `(batch, blanks, units)`; `mask` as in the causal model."""
         embedded = self.word_dropout(self.embedding(token_ids), token_ids, training=training)
         both, _ = self.stack(embedded, mask=mask, training=training)
-        at_blanks = ops.take_along_axis(both, blank_indices[..., None], axis=1)
+        at_blanks = take_each(both, blank_indices, axis=1)
         return self.output_dropout(self.head(at_blanks), training=training)
 
     def call(self, inputs, training=False):
@@ -401,7 +401,7 @@ class TokenSampler(WordFunction):
         log_probs = ops.log_softmax(ops.cast(logits[:, 0], "float32"))
         allowed = ops.where(self.is_forbidden, -np.inf, log_probs)
         token_ids = choose(allowed, inputs["uniform"], **inputs["sampling"])
-        return token_ids, ops.take_along_axis(log_probs, token_ids[:, None], axis=-1)[:, 0], states
+        return token_ids, take_each(log_probs, token_ids), states
 
 
 def build_model(config: Config, vocabulary: Vocabulary) -> LanguageModel | FillModel:

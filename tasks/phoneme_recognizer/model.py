@@ -25,6 +25,7 @@ import numpy as np
 from shared import ctc
 from shared.any_size import AnySize
 from shared.audio import SAMPLE_RATE
+from shared.dense import Dense
 from shared.features import log_mel
 from shared.fine_tuning import transfer
 from shared.frames import HOP, WINDOW, frame_count
@@ -111,9 +112,9 @@ class PhonemeRecognizer(keras.Model):
         self.stack = Stack(config.cell, config.units, config.num_layers, name="stack", **options)
         self.output_dropout = keras.layers.Dropout(config.dropout, name="output_dropout")
         initializer = "zeros" if config.frame_weight else "glorot_uniform"
-        self.ctc_head = keras.layers.Dense(num_classes, kernel_initializer=initializer, name="ctc_head")
+        self.ctc_head = Dense(num_classes, kernel_initializer=initializer, name="ctc_head")
         by_frame, trainable = config.frames * num_classes, config.frame_weight > 0
-        self.frame_head = keras.layers.Dense(by_frame, name="frame_head", trainable=trainable)
+        self.frame_head = Dense(by_frame, name="frame_head", trainable=trainable)
         self.mean = self.add_weight(shape=(config.mels,), initializer="zeros", trainable=False, name="mean")
         self.deviation = self.add_weight(shape=(config.mels,), initializer="ones", trainable=False, name="deviation")
         self.temperature = self.add_weight(shape=(), initializer="ones", trainable=False, name="temperature")

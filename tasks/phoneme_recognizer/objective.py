@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from shared import ctc
+from shared.gathering import take_each
 from shared.masks import is_real
 from shared.views import consistency, repeat_batch
 from tasks.phoneme_recognizer.model import Logits, PhonemeRecognizer
@@ -46,6 +47,6 @@ class CTCTrainingModel(keras.Model):
             nats = ops.where(self.steps > config.frame_only_steps, nats, ops.stop_gradient(nats))
             known = ops.cast(frame_ids >= 0, "float32")
             log_probs = ops.log_softmax(logits.frame_logits, axis=-1)
-            of_frames = ops.take_along_axis(log_probs, ops.maximum(frame_ids, 0)[:, :, None], axis=-1)[:, :, 0]
+            of_frames = take_each(log_probs, ops.maximum(frame_ids, 0))
             self.add_loss(-config.frame_weight * ops.sum(of_frames * known) / ops.maximum(ops.sum(known), 1))
         return ops.broadcast_to(ops.sum(nats) / labels, ops.shape(nats))

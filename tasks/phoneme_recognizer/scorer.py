@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from shared.audio import SAMPLE_RATE
+from shared.dense import Dense
 from shared.frames import HOP, WINDOW
 from shared.labels import BLANK, LOG_ZERO
 from shared.recurrent import Stack
@@ -124,10 +125,10 @@ class PhoneScorer(keras.Model):
         super().__init__(name=name, dtype="float32", **kwargs)
         self.vocab = vocab
         self.embedding = keras.layers.Embedding(vocab, EMBEDDING_UNITS, name="embedding")
-        self.dense = keras.layers.Dense(2 * UNITS, activation="relu", name="dense")
+        self.dense = Dense(2 * UNITS, activation="relu", name="dense")
         self.stack = Stack("gru", UNITS, 1, bidirectional=True, dropout=DROPOUT, name="stack")
         self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
-        self.head = keras.layers.Dense(1, name="head")
+        self.head = Dense(1, name="head")
         count = feature_count(vocab)
         self.mean = self.add_weight(shape=(count,), initializer="zeros", trainable=False, name="mean")
         self.deviation = self.add_weight(shape=(count,), initializer="ones", trainable=False, name="deviation")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 
 from shared.attention import MASKED_SCORE
+from shared.dense import Dense
 from shared.recurrent import LSTM, ConditionalGRU
 from shared.recurrent.conditional import AttentionOutputs
 
@@ -42,9 +43,9 @@ class InsideDecoder(keras.layers.Layer):
     def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.gru = ConditionalGRU(units, units, name="gru")
-        self.by_state = keras.layers.Dense(units, use_bias=False, name="by_state")
-        self.by_token = keras.layers.Dense(units, use_bias=False, name="by_token")
-        self.by_context = keras.layers.Dense(units, name="by_context")
+        self.by_state = Dense(units, use_bias=False, name="by_state")
+        self.by_token = Dense(units, use_bias=False, name="by_token")
+        self.by_context = Dense(units, name="by_context")
 
     def build(self, inputs_shape: Any, values_shape: Any) -> None:
         self.gru.build(inputs_shape, values_shape)
@@ -114,9 +115,9 @@ class BetweenDecoder(LSTMDecoder):
     def __init__(self, units: int, hops: int, **kwargs: Any):
         super().__init__(units, **kwargs)
         self.lower, self.upper = self._lstm("lower"), self._lstm("upper")
-        self.to_keys = keras.layers.Dense(units, use_bias=False, name="keys")
-        self.queries = [keras.layers.Dense(units, use_bias=False, name=f"query_{i}") for i in range(hops)]
-        self.answers = [keras.layers.Dense(units, name=f"answer_{i}") for i in range(hops)]
+        self.to_keys = Dense(units, use_bias=False, name="keys")
+        self.queries = [Dense(units, use_bias=False, name=f"query_{i}") for i in range(hops)]
+        self.answers = [Dense(units, name=f"answer_{i}") for i in range(hops)]
         self.norms = [keras.layers.LayerNormalization(name=f"norm_{i}") for i in range(hops)]
 
     def build(self, inputs_shape: Any, values_shape: Any) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from shared.any_size import AnySize
 from shared.decoding import Hypotheses, SearchTree, beam_search, beam_search_with_tree
 from shared.errors import UserError
+from shared.gathering import take_each
 from shared.packing import pad
 from shared.search_trees import Node, read_tree
 from shared.vocabulary import Vocabulary
@@ -61,8 +62,8 @@ class NextTokens(AnySize):
     def call(self, inputs: dict[str, Any]) -> Any:
         """`source_ids`, `token_ids` `(batch, tokens)` from the start token on, `lengths` -> `(batch, vocab)`."""
         logits, _ = self.model.logits_and_attention(inputs["source_ids"], inputs["token_ids"])
-        last = ops.take_along_axis(logits, inputs["lengths"][:, None, None] - 1, axis=1)
-        return ops.log_softmax(ops.cast(last[:, 0], "float32"), axis=-1)
+        last = take_each(logits, inputs["lengths"] - 1, axis=1)
+        return ops.log_softmax(ops.cast(last, "float32"), axis=-1)
 
 
 class PrefixSearch(AnySize):

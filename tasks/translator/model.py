@@ -20,7 +20,9 @@ import numpy as np
 
 from shared.any_size import AnySize
 from shared.decoding import Hypotheses, SearchSpace, Step, beam_search
+from shared.dense import Dense, product
 from shared.fine_tuning import WordWeights, transfer
+from shared.gathering import take, take_each
 from shared.loaded import Loaded
 from shared.losses import token_nats
 from shared.recurrent import Stack
@@ -65,12 +67,12 @@ class EncoderDecoder(keras.Model):
         kind: Any = {"inside": InsideDecoder, "between": BetweenDecoder, "fixed": FixedDecoder}[config.decoder]
         hops = {"hops": config.attention_hops} if config.decoder == "between" else {}
         self.decoder = kind(config.units, **hops, name="decoder")
-        self.first_state = keras.layers.Dense(kind.num_states * config.units, activation="tanh", name="first_state")
-        self.to_embedding = keras.layers.Dense(config.embedding_units, name="to_embedding")
+        self.first_state = Dense(kind.num_states * config.units, activation="tanh", name="first_state")
+        self.to_embedding = Dense(config.embedding_units, name="to_embedding")
         # W_l: from the embeddings of the attended words to the output, past the encoder; it guides attention too.
         self.lexicon = None
         if config.decoder != "fixed":
-            self.lexicon = keras.layers.Dense(config.embedding_units, activation="tanh", name="lexicon")
+            self.lexicon = Dense(config.embedding_units, activation="tanh", name="lexicon")
         self.output_dropout = keras.layers.SpatialDropout1D(config.output_dropout, name="output_dropout")
         self.bias = self.add_weight(shape=(target_size,), initializer="zeros", name="bias")
         shape = config.embedding_units, target_size
@@ -116,7 +118,7 @@ class EncoderDecoder(keras.Model):
             lexical = ops.tanh(ops.matmul(decoded.attention, memory.embeddings))
             outputs = outputs + lexical + self.lexicon(lexical)
         outputs = self.output_dropout(outputs, training=training)
-        return ops.matmul(outputs, kernel) + self.bias
+        return product(outputs, kernel) + self.bias
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
         """Logits `(batch, target, vocab)` by teacher forcing; inputs as described in `data`."""
@@ -220,7 +222,7 @@ def search_space(
         return ensemble_step([model.step(memory) for model, memory in zip(models, memories, strict=True)])
 
     def step_for_subset(indices) -> Step:
-        return step(keras.tree.map_structure(lambda x: ops.take(x, indices, axis=0), memories))
+        return step(keras.tree.map_structure(lambda x: take(x, indices), memories))
 
     forbidden_ids = [Vocabulary.pad_id, Vocabulary.start_id]
     if config.vocabulary == "subwords":  # any text has a spelling
@@ -257,9 +259,9 @@ def copied_indices(hypotheses: Hypotheses, source_ids: Any) -> Any:
     attention = ops.where(is_word, hypotheses.extras, 0.0)
     source = ops.cast(ops.argmax(attention, axis=-1), "int32")  # of each target token, (batch, beam, target)
     target = ops.cast(ops.argmax(attention, axis=-2), "int32")  # of each source token, (batch, beam, source)
-    is_mutual = ops.take_along_axis(target, source, axis=-1) == ops.arange(ops.shape(source)[-1])
+    is_mutual = take_each(target, source) == ops.arange(ops.shape(source)[-1])
     unknown = ops.cast(source_ids == Vocabulary.unknown_id, "int32")[:, None] * ops.ones_like(target)
-    of_unknown = (ops.take_along_axis(unknown, source, axis=-1) > 0) & (hypotheses.token_ids > Vocabulary.unknown_id)
+    of_unknown = (take_each(unknown, source) > 0) & (hypotheses.token_ids > Vocabulary.unknown_id)
     is_copied = (hypotheses.token_ids == Vocabulary.unknown_id) | (of_unknown & is_mutual)
     return ops.where(is_copied & (ops.max(attention, axis=-1) > 0), source, -1)
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from shared.any_size import AnySize
 from shared.export import ParityError
+from shared.gathering import take_each
 from shared.onnx.files import as_onnx, check_parity
 from shared.onnx.graph import OPSET, ConversionError, Graph
 from shared.onnx.runtime import OnnxFunction
@@ -67,7 +68,7 @@ FUNCTIONS = {
     "gathering": lambda x, n: [
         ops.take(ops.arange(10.0), n + 4), ops.take(x, [2, 0], axis=1), ops.take_along_axis(x, abs(n)[:, :, None], -1),
         ops.scatter(abs(n)[0, :, None], x[0, :, 0], (5,)), ops.scatter_update(x, [[0, 1]], x[:1, 0]),
-        ops.stack(ops.nonzero(n > 0)),
+        ops.stack(ops.nonzero(n > 0)), take_each(x, abs(n) % 2, axis=1), take_each(n, abs(n[:, 0]) % 2),
     ],
     "products": lambda x, n: [
         ops.matmul(x, ops.transpose(x, (0, 2, 1))), ops.matmul(x, np.ones((6, 4), np.float32)),
