@@ -44,6 +44,7 @@ EXAMPLES = {
 }
 OTHER = {
     "serve": "tasks.serve.__main__",
+    "static_page": "tasks.serve.static_page",
     "release": "tasks.release",
     "doctor": "tasks.doctor",
     "datasets": "datasets.__main__",

@@ -66,10 +66,14 @@ class Calibration(NamedTuple):
     caption: Confidence  # from the score of the search
     word: Confidence | None  # from the `log_odds` of the word; None for runs that were calibrated before there was one
 
+    def as_json(self) -> dict[str, float]:
+        """The content of `calibration.json`."""
+        words = {} if self.word is None else {f"word_{name}": value for name, value in asdict(self.word).items()}
+        return asdict(self.caption) | words
+
     def save(self, run: Run) -> None:
         """Write `calibration.json`."""
-        words = {} if self.word is None else {f"word_{name}": value for name, value in asdict(self.word).items()}
-        write_json(run.path / FILE, asdict(self.caption) | words)
+        write_json(run.path / FILE, self.as_json())
 
     @classmethod
     def load(cls, run: Run) -> "Calibration | None":

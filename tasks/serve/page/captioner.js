@@ -3,7 +3,7 @@
 import { announce, bar, h, percent, roving } from "./dom.js";
 import { photoOf, photos, takeFiles, takeWithCamera } from "./photos.js";
 import { Stage } from "./regions.js";
-import { ask, latest, ServerError } from "./server.js";
+import { ask, isStatic, latest, ServerError } from "./server.js";
 import { treeCard } from "./tree.js";
 import { alternatives, wordRow } from "./words.js";
 
@@ -32,23 +32,23 @@ export function mount(panel, state) {
 
   panel.append(
     h("header", {}, h("h2", {}, "What does the photo show?"),
-      h("p", {}, "An LSTM writes the caption word by word. Hover a word to see where it is in the photo; choose it for the words that might stand there, and write on from one.")),
+      h("p", {}, "An LSTM writes the caption word by word. Hover a word to see where it is in the photo", isStatic ? "." : "; choose it for the words that might stand there, and write on from one.")),
     h("div", { class: "columns" },
       h("div", { class: "column" },
         h("section", { class: "card drop", "aria-label": "Photo" },
           stage.element,
           h("div", { class: "row" }, fileButton(), h("button", { type: "button", class: "action", onclick: camera }, "Take a photo"),
-            h("span", { class: "muted small" }, "or drop or paste one; it goes to this server only")),
+            h("span", { class: "muted small" }, isStatic ? "or drop or paste one; it stays in this browser" : "or drop or paste one; it goes to this server only")),
           shelf)),
       h("div", { class: "column" },
         h("section", { class: "card", "aria-label": "Caption" }, notice, result, choice,
-          h("form", { class: "row begin", onsubmit: (event) => { event.preventDefault(); writeOn(begin.value); } },
+          h("form", { class: "row begin needs-server", onsubmit: (event) => { event.preventDefault(); writeOn(begin.value); } },
             h("label", { class: "field" }, "Write the beginning yourself", begin),
             h("button", { class: "action" }, "Write on"),
             h("button", { type: "button", class: "action", onclick: () => writeOn("") }, "From the start")),
           h("label", { class: "row small muted" }, "Lit up:", where)),
         others)),
-    tree.element,
+    isStatic ? "" : tree.element,
     gallery.element);
 
   where.value = state.get("where", "region");
@@ -145,7 +145,7 @@ export function mount(panel, state) {
         note: `${percent(word.probability)} after the words before it${word.confidence === null ? "" : `; ${percent(word.confidence)} that people would say it`}`,
       })),
       onlight: light,
-      onchoose: (i) => openWord(i),
+      onchoose: isStatic ? null : (i) => openWord(i),
     });
     result.replaceChildren(row.element, h("p", { class: "muted small" },
       confidence === null ? "" : `${percent(confidence)} sure that the caption is right. `, "A line below a word: the model doubts it."));

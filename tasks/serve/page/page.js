@@ -4,16 +4,17 @@
 // what the tab shows, in the address. What the server answers comes by `ask` and `events` of server.js.
 
 import { announce, h, roving } from "./dom.js";
+import { isStatic } from "./server.js";
 import { State, tabOfAddress } from "./state.js";
 
 const TABS = [
-  { name: "captioner", title: "Captioner", load: () => import("./captioner.js") },
+  { name: "captioner", title: "Captioner", load: () => import("./captioner.js"), isLocal: true },
   { name: "translator", title: "Translator", load: () => import("./translator.js") },
-  { name: "recognizer", title: "Recognizer", load: () => import("./recognizer.js") },
+  { name: "recognizer", title: "Recognizer", load: () => import("./recognizer.js"), isLocal: true },
   { name: "language-model", title: "Language model", load: () => import("./language_model.js") },
   { name: "chain", title: "Chain", load: () => import("./chain.js") },
   { name: "inside", title: "Inside", load: () => import("./inside.js") },
-];
+].filter((tab) => tab.isLocal || !isStatic);
 
 const bar = document.querySelector("[role=tablist]");
 const main = document.querySelector("main");

@@ -1,7 +1,7 @@
 // Recognizer: a sound, its phones on a time axis, to be played one by one; and how well a text was said.
 
 import { announce, bar, h, roving } from "./dom.js";
-import { ask, decoded, encoded, latest, ServerError } from "./server.js";
+import { ask, decoded, encoded, isStatic, latest, ServerError } from "./server.js";
 import { asWav, fitting, LONGEST, Player, record } from "./sounds.js";
 import { drawTimeline } from "./timeline.js";
 
@@ -23,12 +23,12 @@ export function mount(panel, state) {
   const from = h("p", { class: "muted small" });
   panel.append(
     h("header", {}, h("h2", {}, "Which sounds were said, and when?"),
-      h("p", {}, "A bidirectional LSTM reads the sound every 10 ms and finds its phones. Choose one to hear it. Type what is said, and each sound is scored.")),
+      h("p", {}, "A bidirectional LSTM reads the sound every 10 ms and finds its phones. Choose one to hear it.", isStatic ? "" : " Type what is said, and each sound is scored.")),
     h("section", { class: "card stack", "aria-label": "Sound" },
       h("div", { class: "row" }, recording, fileButton(), h("button", { type: "button", class: "action", onclick: example }, "Example"),
         h("button", { type: "button", class: "action", name: "play", onclick: () => play(0, answer?.seconds ?? 0) }, "Play all"), letters),
       from,
-      h("form", { class: "row begin", onsubmit: (event) => { event.preventDefault(); score(); } },
+      h("form", { class: "row begin needs-server", onsubmit: (event) => { event.preventDefault(); score(); } },
         h("label", { class: "field" }, "What is said; then every sound is scored", text), h("button", { class: "action main" }, "Score"))),
     notice,
     h("section", { class: "card", "aria-label": "Phones" }, h("div", { class: "head" }, h("h3", {}, "Phones")), summary, drawn),

@@ -1,4 +1,7 @@
-// Questions to the server of the page; nothing goes anywhere else.
+// Questions to the server of the page, or to models in the browser; nothing goes anywhere else.
+
+/** Whether the page has no server: `static_page.py` has written it. */
+export const isStatic = document.documentElement.dataset.models !== undefined;
 
 /** What went wrong, in a sentence that is shown as it is. */
 export class ServerError extends Error {}
@@ -29,6 +32,7 @@ function authorization() {
 
 /** The answer to a request. */
 export async function ask(path, body, { signal } = {}) {
+  if (isStatic) return (await import("./local.js")).answer(path, body, signal);
   return (await send(path, body, signal)).json();
 }
 

@@ -1,6 +1,6 @@
 // Sounds that the page records, reads and plays; they go to the server of the page alone.
 
-const RATE = 16000; // of what the model reads
+export const RATE = 16000; // of what the model reads
 const MOST_BYTES = 8_000_000; // of a file that is sent as it is
 export const LONGEST = 30; // seconds of a recording
 
@@ -17,16 +17,20 @@ export async function fitting(file) {
   return file.size > MOST_BYTES ? asWav(file) : file;
 }
 
-/** A WAV file with the samples of a sound that the browser can read, one channel at the rate of the model. */
-export async function asWav(blob) {
+/** The samples of a sound that the browser can read, one channel at the rate of the model. */
+export async function samplesOf(blob) {
   const read = await audio().decodeAudioData(await blob.arrayBuffer());
   const offline = new OfflineAudioContext(1, Math.max(1, Math.round(read.duration * RATE)), RATE);
   const source = offline.createBufferSource();
   source.buffer = read;
   source.connect(offline.destination);
   source.start();
-  const samples = (await offline.startRendering()).getChannelData(0);
-  const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
+  return (await offline.startRendering()).getChannelData(0);
+}
+
+/** A WAV file with the same. */
+export async function asWav(blob) {
+  const samples = await samplesOf(blob), view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
   const letters = (at, text) => [...text].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
   letters(0, "RIFF"); view.setUint32(4, 36 + 2 * samples.length, true); letters(8, "WAVEfmt ");
   view.setUint32(16, 16, true); view.setUint16(20, 1, true); view.setUint16(22, 1, true);
