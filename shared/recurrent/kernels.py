@@ -180,7 +180,7 @@ def lstm(
             projected = _where_real(mask, projected, (-_SATURATED, _SATURATED, 0, -_SATURATED), hidden.shape[-1])
 
         def forward(num_outputs):
-            products_by = on.products_by(kernel, 4, gate)
+            products_by = on.products_by(kernel, 4, gate, projected.shape[0])
 
             def step(state, z, *real):
                 before, cell = state
@@ -284,7 +284,8 @@ def gru(
         kernel_gates, kernel_g = kernel[:, : num_factors * units], kernel[:, 2 * units :]
 
         def forward(num_outputs):
-            products_by, product_by = on.products_by(kernel_gates, num_factors, gate), on.products_by(kernel_g, 1, gate)
+            products_by = on.products_by(kernel_gates, num_factors, gate, projected.shape[0])
+            product_by = on.products_by(kernel_g, 1, gate)
 
             def step(state, z):
                 (before,) = state
@@ -387,7 +388,7 @@ def mogrifier_lstm(
             return pairs
 
         def forward(keep):
-            products_by = on.products_by(both_kernels, 4, gate)
+            products_by = on.products_by(both_kernels, 4, gate, inputs.shape[0])
             gatings = [[on.products_by(matrix, 1, gate) for matrix in matrices] for matrices in factors]
 
             def step(state, x, *real):

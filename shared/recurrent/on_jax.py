@@ -25,7 +25,7 @@ def stack(output: Any) -> Any:
     return output
 
 
-def products_by(kernel: Any, gates: int, dtype: str) -> Callable[[Any], Sequence[Any]]:
+def products_by(kernel: Any, gates: int, dtype: str, time: int | None = None) -> Callable[[Any], Sequence[Any]]:
     def products(x):
         return jnp.split(jnp.matmul(x.astype(kernel.dtype), kernel, preferred_element_type=dtype), gates, axis=-1)
 

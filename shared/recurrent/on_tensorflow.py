@@ -1,7 +1,7 @@
 """The operations of the kernels that TensorFlow computes faster in a form of its own; `on_jax` has the same functions.
 
 The forms are those of a graph on a CPU. TensorFlow computes a small product on one core, but several products in
-parallel, so a step multiplies each gate's part of a recurrent kernel separately.
+parallel, so a step of a loop multiplies each gate's part of a recurrent kernel separately.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,8 +61,13 @@ def stack(output: Any) -> Any:
     return output.stack() if isinstance(output, tf.TensorArray) else output
 
 
-def products_by(kernel: Any, gates: int, dtype: str) -> Callable[[Any], Sequence[Any]]:
-    """The function x -> the products of x and each gate's part of `kernel`, `(units, gates * units)`, in `dtype`."""
+def products_by(kernel: Any, gates: int, dtype: str, time: int | None = None) -> Callable[[Any], Sequence[Any]]:
+    """The function x -> the products of x and each gate's part of `kernel`, `(units, gates * units)`, in `dtype`.
+
+    `time` is the number of steps, if it is known: for one, as in a search, parts of a kernel cost more than they save.
+    """
+    if time == 1:
+        return lambda x: tf.split(tf.cast(tf.matmul(tf.cast(x, kernel.dtype), kernel), dtype), gates, axis=-1)
     kernels = tf.split(kernel, gates, axis=-1)
     return lambda x: [tf.cast(tf.matmul(tf.cast(x, kernel.dtype), kernel), dtype) for kernel in kernels]
 
