@@ -190,7 +190,15 @@ class Client:
 
     async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
         """Status and body of the answer; status 0 if the connection ends before it."""
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self.host, self.port)
+        while self._idle:
+            status, content = await self._post(*self._idle.pop(), path, body)
+            if status:  # else the server has closed the connection, which nobody used for a while
+                return status, content
+        return await self._post(*await asyncio.open_connection(self.host, self.port), path, body)
+
+    async def _post(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes
+    ) -> tuple[int, bytes]:
         try:
             writer.write(
                 b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % (path.encode(), len(body)) + body
