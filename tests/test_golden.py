@@ -31,7 +31,7 @@ def same(output: Any, recorded: Any) -> bool:
     return bool(isinstance(recorded, str) and DIGEST.fullmatch(recorded)) or output == recorded
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("model", MODELS)
 def test_outputs_are_those_recorded(model):
     if model == "captioner" and not has_imagenet_weights():

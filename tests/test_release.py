@@ -196,7 +196,7 @@ def fail(*_: object) -> None:
     raise OSError("not supported")
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("exchanges", [True, False], ids=["exchange", "two steps"])
 def test_a_release_killed_at_any_moment_can_be_repeated(run, exchanges, tmp_path, monkeypatch):

@@ -200,7 +200,7 @@ print(json.dumps([[len(each.content) for each in batch] for batch in b.batches(i
 
 
 @needs_beam
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_pixels_are_those_of_the_header(tmp_path, in_beam):
     for kind in ("JPEG", "PNG", "GIF", "BMP"):
         (tmp_path / kind).write_bytes(encoded(picture(7, 12), kind))
@@ -274,7 +274,7 @@ def assert_like(found: Any, expected: Any) -> None:
 
 
 @needs_beam
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_images(tmp_path, infer_in_beam):
     captioner, model = export("captioner", tmp_path)
     photos = tmp_path / "photos"
@@ -305,7 +305,7 @@ def test_images(tmp_path, infer_in_beam):
 
 
 @needs_beam
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_sounds(tmp_path, infer_in_beam):
     recognizer, model = export("phoneme_recognizer", tmp_path)
     words = ["aims", "mi", "s a"]
@@ -324,7 +324,7 @@ def test_sounds(tmp_path, infer_in_beam):
 
 
 @needs_beam
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_sentences(tmp_path, infer_in_beam):
     translator, model = export("translator", tmp_path)
     sentences = ["a red circle .", "", "ein roter kreis", "above " * 19, "left of the square"]
@@ -345,7 +345,7 @@ def test_sentences(tmp_path, infer_in_beam):
 
 
 @needs_beam
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_texts(tmp_path, infer_in_beam):
     scorer, model = export("language_model", tmp_path)
     texts = ["the red square", "", "a large circle left of the square ."]

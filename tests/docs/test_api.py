@@ -36,7 +36,7 @@ def run(code: str) -> str:
     return output.getvalue()
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("title", EXAMPLES)
 def test_example(title):
     if reason := MISSING.get(title):

@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^\$ quatrain (.+)\n(.+)$", README, re.M)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize(("command", "output"), EXAMPLES, ids=[command.split()[0] for command, _ in EXAMPLES])
 def test_example(command, output, capsys, monkeypatch):
     if command.startswith("caption") and not has_imagenet_weights():
