@@ -32,6 +32,7 @@ TASKS = "captioner", "translator", "phoneme_recognizer", "language_model"
 MAX_TOKEN = 1000  # characters
 STOP_SECONDS = 30  # in which answers that were begun may end
 CONNECTIONS = 1000  # at a time
+SWITCH_SECONDS = 0.0005  # a thread that computes waits that long, not 5 ms, for one that reads or writes requests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +130,7 @@ def main(arguments: list[str]) -> int:
     from tasks.serve.models import served_models
     from tasks.serve.registry import all_endpoints
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     models = served_models(options.tasks, named_models(options))
     with listen(options.host, options.port) as listener:
         log_to(sys.stderr)

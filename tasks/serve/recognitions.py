@@ -268,6 +268,5 @@ def endpoints(models: Models) -> list[Endpoint]:
             key=answers.key,
             decode=decode,
             answer=answers.answer,
-            max_batch=8,
         )
     ]

@@ -152,6 +152,7 @@ class ServedLanguageModel:
 
         loaded = load_model(run)
         self.scorer, self.generator = TextScorer(loaded, carry=True), TextGenerator(loaded)
+        self.lines = TextScorer(loaded, reader=self.scorer.reader)
         self._start = self.generator.position
 
     def begin(self, state: Encoded | None) -> "TextGenerator":
@@ -196,9 +197,11 @@ class TextAnswers:
         return self.find(request.model, "for a label").name
 
     def score(self, key: Any, items: Sequence[Item]) -> list[BaseModel | UserError]:
-        """Words, next words and states."""
+        """Words, next words and states; all texts at once of which the words alone are asked for."""
         served = self.models.load(ServedLanguageModel, self.find(key, "forwards"))
-        return [_answered(_scored, key, served, item.request) for item in items]
+        plain = [i for i, item in enumerate(items) if not _goes_on(item.request) and item.request.state is None]
+        scores = dict(zip(plain, served.lines([_line(items[i].request.text) for i in plain]), strict=True))
+        return [_answered(_scored, key, served, item.request, scores.get(i)) for i, item in enumerate(items)]
 
     def generate(self, item: Item) -> Iterator[BaseModel]:
         """The pieces of a continuation."""
@@ -257,10 +260,18 @@ def _line(text: str) -> str:
     return text.replace("\r\n", " ").replace("\n", " ")
 
 
-def _scored(name: str, served: ServedLanguageModel, request: ScoreRequest) -> Scored:
-    generator, text = served.begin(request.state), _line(request.text)
-    score = served.scores(text, generator)
-    generator.read(text)
+def _goes_on(request: ScoreRequest) -> bool:
+    """Whether the state after the text is needed."""
+    return bool(request.next or request.keep)
+
+
+def _scored(name: str, served: ServedLanguageModel, request: ScoreRequest, score: Any) -> Scored:
+    """The answer to a request; `score` is that of its text, or None if it is not known yet."""
+    generator, text = served.generator, _line(request.text)
+    if score is None:
+        score = served.scores(text, served.begin(request.state))
+    if _goes_on(request):
+        generator.read(text)
     found = generator.next_words(request.next) if request.next else []
     end = generator.vocabulary.table[generator.vocabulary.end_id]
     return Scored(

@@ -171,8 +171,7 @@ class TranslationExplainer:
         """The results of a row of a search, with the numbers, names and addresses of the sentence."""
         translator, source = self.translator, self.vocabulary.source
         ids, tokens = source.encode(written), source.pieces(written)
-        ranks = np.flatnonzero(found["lengths"][row]).tolist()
-        best = [translator.translation(found, row, rank, ids, tokens) for rank in ranks]
+        best = translator.translations(found, row, ids, tokens)
         if spans := translator.spans(sentence):
             best = [
                 kept.restored(one, sentence, spans, None) or one if kept.lost(spans, one) else kept.by_model(one, spans)

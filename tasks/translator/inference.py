@@ -196,9 +196,7 @@ class Translator:
             result = self.search.predict_on_batch({"source_ids": source_batch([encoded[i] for i in indices])})
             for row, i in enumerate(indices):
                 tokens = self.vocabulary.source.pieces(sentences[i])
-                ranks = np.flatnonzero(result["lengths"][row]).tolist()  # length 0 is an unused entry of the beam
-                best = [self.translation(result, row, rank, encoded[i], tokens) for rank in ranks]
-                translations[i] = self._rescored(best)
+                translations[i] = self._rescored(self.translations(result, row, encoded[i], tokens))
         return [translations[i] for i in range(len(sentences))]
 
     @property
@@ -225,11 +223,29 @@ class Translator:
         check_list(sentences, "sentences")
         return ["" if self.refusal(sentence) else sentence for sentence in sentences]
 
-    def translation(
-        self, result: dict[str, Any], row: int, rank: int, source_ids: list[int], source_tokens: list[str]
+    def translations(
+        self, result: dict[str, Any], row: int, source_ids: list[int], source_tokens: list[str]
+    ) -> list[Translation]:
+        """The hypotheses of a row of a search, best first."""
+        source = self.vocabulary.source
+        of_source = {
+            "source_words": join_words(source, source_ids, source_tokens),
+            "unknown": [token for token, i in zip(source_tokens, source_ids, strict=True) if i == source.unknown_id],
+        }
+        indices = word_indices(source, source_ids)
+        ranks = np.flatnonzero(result["lengths"][row]).tolist()  # length 0 is an unused entry of the beam
+        return [self._translation(result, row, rank, source_tokens, indices, of_source) for rank in ranks]
+
+    def _translation(
+        self,
+        result: dict[str, Any],
+        row: int,
+        rank: int,
+        source_tokens: list[str],
+        source_indices: np.ndarray,
+        of_source: Mapping[str, Any],
     ) -> Translation:
-        """One hypothesis of the search."""
-        source, target = self.vocabulary
+        target = self.vocabulary.target
         values: dict[str, Any] = {name: value[row, rank] for name, value in result.items()}
         ids = [i for i in values["token_ids"][: values["lengths"]].tolist() if i != target.end_id]
         copied = zip(values["copied"][: len(ids)], target.tokens(ids), strict=True)
@@ -238,7 +254,7 @@ class Translator:
         indices = word_indices(target, ids)
         log_probs, attention = (
             values["token_log_probs"][: len(ids)],
-            values["extras"][: len(ids), : len(source_ids) + 1],
+            values["extras"][: len(ids), : len(source_tokens) + 1],
         )
         return Translation(
             text=" ".join(words) if isinstance(target, WordVocabulary) else without_entities(target.decode(ids)),
@@ -248,10 +264,9 @@ class Translator:
             token_log_probs=log_probs,
             words=words,
             probabilities=np.exp(np.bincount(indices, log_probs, len(words))),
-            source_words=join_words(source, source_ids, source_tokens),
-            attentions=[word_attention(attention, word_indices(source, source_ids), indices)],
-            unknown=[token for token, i in zip(source_tokens, source_ids, strict=True) if i == source.unknown_id],
+            attentions=[word_attention(attention, source_indices, indices)],
             is_complete=target.end_id in values["token_ids"][: values["lengths"]],
+            **of_source,
         )
 
     def _rescored(self, translations: list[Translation]) -> list[Translation]:

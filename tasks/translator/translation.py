@@ -67,9 +67,9 @@ def hard_alignment(attention: np.ndarray) -> list[tuple[int, int]]:
 
     Each target word is aligned with the source word of highest attention; with none if that is the end of the source.
     """
-    end = attention.shape[-1] - 1
-    highest = enumerate(attention.argmax(-1).tolist())
-    return [(source, target) for target, source in highest if source != end and attention[target, source] > 0]
+    sources = attention.argmax(-1)
+    is_aligned = (sources != attention.shape[-1] - 1) & (attention.max(-1) > 0)
+    return list(zip(sources[is_aligned].tolist(), np.flatnonzero(is_aligned).tolist(), strict=True))
 
 
 def word_indices(vocabulary: Vocabulary, ids: Sequence[int]) -> np.ndarray:

@@ -2,14 +2,14 @@
 
     python -m tests.benchmarks.serving                          one task after the other, then all at a time
     python -m tests.benchmarks.serving --seconds 5 --task caption
-    python -m tests.benchmarks.serving --overload 600           10 minutes at twice the capacity
+    python -m tests.benchmarks.serving --overload 600           10 minutes at twice the capacity; writes SERVING.md
     python -m tests.benchmarks.serving --address http://127.0.0.1:8000
 
 Starts `quatrain serve` with the released models, unless an address is given. Client, server and command line share the
-machine. `ratio` is the server's throughput over that of the command line without its start: (time of many inputs - time
-of few) of two commands. Under overload requests come at fixed times, whether or not others were answered; one of a
-hundred has a hostile body; every minute a decoder is killed. Each answer is compared with the one that its input had
-alone: `wrong` would be that of another request.
+machine. `ratio` is the server's throughput over that of the command line without its start: of two commands, the time
+of many inputs less that of few. Under overload requests come at fixed times, whether or not others were answered; one
+of a hundred has a hostile body; every minute a decoder is killed. Each answer is compared with the one that its input
+had alone: `wrong` would be that of another request.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import asyncio
 import base64
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,18 +40,22 @@ from tests.robustness.requests import hostile, serving
 
 ROOT = Path(__file__).parents[2]
 COUNT = 48  # different inputs of a task
-FEW, MANY = 8, 3  # inputs of the short command; the long one has all of them, many times
-CLIENTS = 16  # at a time
+FEW, SECONDS = 8, 5.0  # inputs of the short command; the long one takes so much longer, or has all inputs
+MOST = 768  # inputs of the long command: fewer than there are sentences
+CLIENTS = 64  # at a time: two batches
 HOSTILE = 100  # one request of this number has a hostile body
 GERMAN = (
-    ("Ein Mann", "Eine junge Frau", "Zwei Hunde", "Ein kleines Kind mit einem roten Hut"),
-    ("in einem blauen Hemd", "am Strand", "auf der Straße"),
-    ("spielt mit einem Ball.", "läuft über eine Wiese.", "sitzt auf einer Bank und liest.", "springt ins Wasser."),
+    ("Ein Mann", "Eine junge Frau", "Mein Bruder", "Ein kleines Kind mit einem roten Hut", "Die Lehrerin", "Der Hund"),
+    ("in einem blauen Hemd", "am Strand", "auf der Straße", "vor dem Haus", "in der Stadt", "aus Berlin", "im Garten"),
+    ("spielt", "schläft", "wartet", "arbeitet", "singt", "isst"),
+    ("mit einem Freund.", "seit drei Stunden.", "und liest ein Buch.", "jeden Morgen.", "heute nicht."),
 )
 ENGLISH = (
-    ("The river", "A large part of the city", "The first album of the band", "The old road to the north"),
-    ("was built in 1901", "is known for its history", "was one of the most important works of the time"),
-    ("and remained in use until the war .", "in the United States .", ".", "; it has been restored since then ."),
+    ("The river", "A large part of the city", "The first album of the band", "The old road to the north", "His house"),
+    ("was built in 1901", "is known for its history", "was one of the most important works of the time", "is there"),
+    ("and remained in use", "and was described by many", "near the village", "beside the new station", "as before"),
+    ("until the war .", "in the United States .", ".", "; it has been restored since then .", "for ten years ."),
+    ("Nobody knows why .", "There are two others .", "It was new .", "That has changed ."),
 )
 
 
@@ -89,9 +94,9 @@ def sounds() -> list[bytes]:
 
 
 def sentences(parts: Sequence[Sequence[str]]) -> list[str]:
-    """Sentences of 5 to 12 words: each has one of each part."""
+    """Different sentences, each of which has one of each part."""
     found = [" ".join(words) for words in product(*parts)]
-    return [found[i] for i in np.random.default_rng(0).permutation(len(found))[:COUNT]]
+    return [found[i] for i in np.random.default_rng(0).permutation(len(found))]
 
 
 def loads() -> dict[str, Load]:
@@ -106,11 +111,11 @@ def loads() -> dict[str, Load]:
 
     def lines(folder: Path, count: int, texts: list[str]) -> list[str]:
         path = folder / "lines.txt"
-        path.write_text("".join(f"{text}\n" for text, _ in zip(cycle(texts), range(count), strict=False)))
+        path.write_text("".join(f"{text}\n" for text in texts[:count]))  # a command does not compute a line twice
         return ["--file", str(path)]
 
     def as_bodies(name: str, values: list[Any]) -> list[bytes]:
-        return [json.dumps({name: value}).encode() for value in values]
+        return [json.dumps({name: value}).encode() for value in values[:COUNT]]
 
     def b64(contents: list[bytes]) -> list[dict[str, str]]:
         return [{"b64": base64.b64encode(content).decode()} for content in contents]
@@ -157,8 +162,10 @@ def command_rate(load: Load) -> float:
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             return time.perf_counter() - start
 
-    few, many = (min(seconds(count) for _ in range(2)) for count in (FEW, MANY * COUNT))
-    return (MANY * COUNT - FEW) / max(many - few, 1e-9)
+    few, count = min(seconds(FEW) for _ in range(2)), COUNT
+    while (many := seconds(count)) < few + SECONDS and count < MOST:
+        count *= 2
+    return (count - FEW) / (min(many, seconds(count)) - few)
 
 
 # --- the client -----------------------------------------------------------------------------------------------------
@@ -293,32 +300,46 @@ def memory(pid: int) -> float:
     return sum(process.memory_info().rss for process in (server, *server.children(recursive=True))) / 2**20
 
 
-async def measure(address: str, pid: int | None, options: argparse.Namespace) -> None:
-    client, chosen = Client(address), loads()
+async def measure(address: str, pid: int | None, options: argparse.Namespace) -> list[str]:
+    """The lines of the results, which are printed as they come."""
+    client, chosen, lines = Client(address), loads(), []
+
+    def report(line: str) -> None:
+        lines.append(line)
+        print(line, flush=True)
+
     chosen = {name: load for name, load in chosen.items() if options.task in (None, name)}
     expected = {name: await answers_alone(client, load) for name, load in chosen.items()}
-    capacity = {}
     for name, load in chosen.items():
         alone, _ = await closed_loop(client, [load], [expected[name]], 1, options.seconds)
-        print(f"{name:10} idle      {alone.row}", flush=True)
+        report(f"{name:10} idle      {alone.row}")
         together, rate = await closed_loop(client, [load], [expected[name]], CLIENTS, options.seconds)
-        capacity[name] = rate
         line = f"{name:10} {rate:7.1f}/s {together.row}"
         if not options.server_only:
             command = await asyncio.to_thread(command_rate, load)
             line += f"  command line {command:.1f}/s  ratio {rate / command:.2f}"
-        print(line, flush=True)
+        report(line)
     mixed = list(chosen.values()), list(expected.values())
     together, rate = await closed_loop(client, *mixed, CLIENTS, options.seconds)
-    print(f"{'mixed':10} {rate:7.1f}/s {together.row}", flush=True)
+    report(f"{'mixed':10} {rate:7.1f}/s {together.row}")
     if options.overload:
         before = memory(pid) if pid else 0
         outcome = await overload(client, *mixed, 2 * rate, options.overload, pid)
-        print(f"{'overload':10} {2 * rate:7.1f}/s {outcome.row}", flush=True)
+        report(f"{'overload':10} {2 * rate:7.1f}/s {outcome.row}")
         if pid:
-            print(f"memory {before:.0f} MB before, {memory(pid):.0f} MB after")
+            report(f"memory {before:.0f} MB before, {memory(pid):.0f} MB after")
         status, _ = await client.post(mixed[0][0].path, mixed[0][0].bodies[0])
-        print(f"afterwards: status {status}")
+        report(f"afterwards: status {status}")
+    return lines
+
+
+def write(lines: Sequence[str]) -> None:
+    """Writes the section of this processor into SERVING.md."""
+    from tests.benchmarks.side_by_side import HERE, write_results
+
+    command = "python -m tests.benchmarks.serving --overload 600"
+    how = f"By `{command}`, client, server and command line on {os.cpu_count()} cores."
+    write_results(HERE / "SERVING.md", "The server under load", [how, "", "```text", *lines, "```"])
 
 
 def main() -> None:
@@ -334,7 +355,9 @@ def main() -> None:
         asyncio.run(measure(options.address, options.pid, options))
     else:
         with serving() as (address, pid):
-            asyncio.run(measure(address, pid, options))
+            lines = asyncio.run(measure(address, pid, options))
+        if options.overload and not options.task:
+            write(lines)
 
 
 if __name__ == "__main__":
