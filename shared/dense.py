@@ -14,10 +14,11 @@ def product(x: Any, matrix: Any) -> Any:
 
 
 class Dense(keras.layers.Dense):
-    """`keras.layers.Dense`."""
+    """`keras.layers.Dense`, computed as one product of all rows."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return _of_rows(lambda rows: keras.layers.Dense.call(self, rows, training), inputs, self.kernel.shape[0])
+        kernel: Any = self.kernel
+        return _of_rows(lambda rows: keras.layers.Dense.call(self, rows, training), inputs, kernel.shape[0])
 
 
 def _of_rows(function: Callable[[Any], Any], x: Any, size: int) -> Any:

@@ -14,7 +14,11 @@ ops: Any = keras.ops  # Keras declares no result types for its operations
 
 
 def take(x: Any, indices: Any, axis: int = 0) -> Any:
-    """`x` at indices of an axis, the same along all other axes; the axes of `indices` replace that axis."""
+    """`x` at indices of an axis, the same along all other axes; the axes of `indices` replace that axis.
+
+    On TensorFlow the gradient of a variable has a row for each index, and equal indices stay apart in an optimizer;
+    that of a tensor is dense.
+    """
     if not ON_TENSORFLOW:
         return ops.take(x, indices, axis=axis)
     import tensorflow as tf

@@ -292,9 +292,7 @@ def gather(c: Graph, op: Any, x: Values) -> Name:
     if not count:
         return c.add("Gather", x[0], x[1], axis=axis)
     if count != axis:
-        raise ConversionError(
-            f"GatherV2 {op.name} has {count} axes of batches before axis {axis}; as many were expected"
-        )
+        raise ConversionError(f"GatherV2 {op.name} has batch_dims={count} for axis {axis}; equal numbers were expected")
     if axis == axes - 1 == rank(op.inputs[1]) - 1:
         return c.add("GatherElements", x[0], x[1], axis=axis)
     return c.add("GatherND", x[0], c.add("Unsqueeze", c.wide(x[1]), c.constant([-1], np.int64)), batch_dims=count)

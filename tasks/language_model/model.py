@@ -127,11 +127,11 @@ class WordModel(keras.Model):
             weights = 1.0 * ops.convert_to_tensor(self.embedding.embeddings)  # one dense gradient for both takes
         else:
             weights = ops.transpose(self.projection.kernel)
-        weights = ops.cast(weights, outputs.dtype)
+        weights, bias = ops.cast(weights, outputs.dtype), 1.0 * ops.convert_to_tensor(self.bias)
         targets = ops.sum(ops.cast(outputs * take(weights, target_ids), "float32"), axis=-1)
-        targets = targets + take(self.bias, target_ids)
+        targets = targets + take(bias, target_ids)
         logits = ops.cast(product(outputs, ops.transpose(take(weights, sampled_ids))), "float32")
-        logits = logits + take(self.bias, sampled_ids) - ops.log(sampling_probabilities)
+        logits = logits + take(bias, sampled_ids) - ops.log(sampling_probabilities)
         logits = ops.where(sampled_ids == target_ids[..., None], -1e9, logits)
         return ops.logaddexp(targets, ops.logsumexp(logits, axis=-1)) - targets
 

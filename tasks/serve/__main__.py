@@ -32,7 +32,7 @@ TASKS = "captioner", "translator", "phoneme_recognizer", "language_model"
 MAX_TOKEN = 1000  # characters
 STOP_SECONDS = 30  # in which answers that were begun may end
 CONNECTIONS = 1000  # at a time
-SWITCH_SECONDS = 0.0005  # a thread that computes waits that long, not 5 ms, for one that reads or writes requests
+SWITCH_SECONDS = 0.0005  # in which a thread of Python gives way to another, such as one that reads requests; not 5 ms
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Writes a copy of the page that needs no server: the captioner and the recognizer run in the browser.
 
-    npm install onnxruntime-web
+    npm install onnxruntime-web@1.30
     python -m tasks.serve.static_page site
     python -m http.server --directory site
 
@@ -12,7 +12,7 @@ onnxruntime-web, Microsoft's package on npm, of which three files are copied.
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -55,13 +55,13 @@ def write_page(folder: Path, package: Path, captioner: str | None = None, recogn
 
     Raises:
         UserError: the folder exists, the package has not the files, or there is no such run.
-        ParityError: a model and its ONNX file give different results.
+        ParityError: a model and its ONNX file, before its weights are rounded, give different results.
     """
     if folder.exists():
         raise UserError(f"{folder} exists; the name of a new folder was expected")
     for name in RUNTIME:
         if not (package / "dist" / name).is_file():
-            problem = f"{package} has no dist/{name}; the folder of the npm package onnxruntime-web was expected"
+            problem = f"{package} has no dist/{name}; run npm install onnxruntime-web, or name the package's folder"
             raise UserError(f"--onnxruntime-web: {problem}")
     from shared.onnx.files import as_onnx
 
@@ -80,7 +80,7 @@ def write_page(folder: Path, package: Path, captioner: str | None = None, recogn
             for function_name, function in functions.items():
                 name = f"{task}/{function_name}"
                 print(f"converting {name} ...", file=sys.stderr, flush=True)
-                content = in_16_bits(as_onnx(function))
+                content = in_16_bits(as_onnx(function), function.weights)
                 (written / "models" / f"{name}.onnx").write_bytes(content)
                 about["bytes"][name] = len(content)
         (written / "models" / "models.json").write_text(json.dumps(about, ensure_ascii=False), "utf-8")
@@ -149,30 +149,28 @@ def log_mel_function(mels: int) -> "AnySize":
     return LogMel()
 
 
-def in_16_bits(content: bytes) -> bytes:
-    """An ONNX file with large weights of float32 stored as float16, and converted when it is loaded."""
+def in_16_bits(content: bytes, weights: Sequence[Any]) -> bytes:
+    """An ONNX file with large weights of float32 stored as float16, and converted when it is loaded.
+
+    Other constants, such as those of a Fourier transform, stay. `weights` are those of the model.
+    """
     import numpy as np
     from onnx import TensorProto, helper, load_model_from_string, numpy_helper
 
     model = load_model_from_string(content)
+    sizes = {tuple(sorted(weight.shape)) for weight in weights}  # some are transposed
     casts = []
-    for weights in _weights(model.graph):
-        array = numpy_helper.to_array(weights)
-        name = weights.name
-        weights.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}_16"))
+    for tensor in model.graph.initializer:
+        array, name = numpy_helper.to_array(tensor), tensor.name
+        is_weight = array.dtype == np.float32 and tuple(sorted(array.shape)) in sizes
+        if not is_weight or array.size < SMALLEST or np.abs(array).max() > np.finfo(np.float16).max:
+            continue
+        tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}_16"))
         casts.append(helper.make_node("Cast", [f"{name}_16"], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model.SerializeToString()
-
-
-def _weights(graph: Any) -> Iterator[Any]:
-    from onnx import TensorProto, numpy_helper
-
-    for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and numpy_helper.to_array(tensor).size >= SMALLEST:
-            yield tensor
 
 
 @command

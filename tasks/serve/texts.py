@@ -199,9 +199,10 @@ class TextAnswers:
     def score(self, key: Any, items: Sequence[Item]) -> list[BaseModel | UserError]:
         """Words, next words and states; all texts at once of which the words alone are asked for."""
         served = self.models.load(ServedLanguageModel, self.find(key, "forwards"))
-        plain = [i for i, item in enumerate(items) if not _goes_on(item.request) and item.request.state is None]
-        scores = dict(zip(plain, served.lines([_line(items[i].request.text) for i in plain]), strict=True))
-        return [_answered(_scored, key, served, item.request, scores.get(i)) for i, item in enumerate(items)]
+        requests = [item.request for item in items]
+        plain = [i for i, request in enumerate(requests) if not _goes_on(request) and request.state is None]
+        scores = dict(zip(plain, served.lines([_line(requests[i].text) for i in plain]), strict=True))
+        return [_answered(_scored, key, served, request, scores.get(i)) for i, request in enumerate(requests)]
 
     def generate(self, item: Item) -> Iterator[BaseModel]:
         """The pieces of a continuation."""
@@ -267,10 +268,10 @@ def _goes_on(request: ScoreRequest) -> bool:
 
 def _scored(name: str, served: ServedLanguageModel, request: ScoreRequest, score: Any) -> Scored:
     """The answer to a request; `score` is that of its text, or None if it is not known yet."""
-    generator, text = served.generator, _line(request.text)
+    generator = served.generator
     if score is None:
+        text = _line(request.text)
         score = served.scores(text, served.begin(request.state))
-    if _goes_on(request):
         generator.read(text)
     found = generator.next_words(request.next) if request.next else []
     end = generator.vocabulary.table[generator.vocabulary.end_id]

@@ -300,7 +300,6 @@ def endpoints(models: Models) -> list[Endpoint]:
             example=TranslateRequest(text="Ein Hund.", prefix="A", alternatives=2, tree=True),
             key=answers.key,
             answer=answers.answer,
-            max_batch=128,  # sentences are short
         ),
         Endpoint(
             path="/api/directions",

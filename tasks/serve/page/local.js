@@ -8,13 +8,24 @@ const root = new URL(document.documentElement.dataset.models, location.href);
 const sessions = new Map();
 let last = Promise.resolve(); // the work before, one at a time: onnxruntime-web cannot do two
 
-const about = fetch(new URL("models.json", root)).then((response) => response.json());
-const runtime = import(new URL("../ort/ort.wasm.bundle.min.mjs", root)).then((ort) => {
+const about = once(async () => {
+  const response = await fetch(new URL("models.json", root));
+  if (!response.ok) throw new ServerError("The models of this page are not where it looks for them.");
+  return response.json();
+});
+const runtime = once(async () => {
+  const ort = await import(new URL("../ort/ort.wasm.bundle.min.mjs", root));
   ort.env.wasm.wasmPaths = new URL("../ort/", root).href;
   ort.env.wasm.proxy = true; // in a worker, so that the page answers meanwhile
   ort.env.logLevel = "error";
   return ort;
 });
+
+/** A function that returns the result of the first call which does not fail. */
+function once(make) {
+  let made = null;
+  return () => (made ??= make().catch((error) => { made = null; throw error; }));
+}
 
 const ANSWERS = {
   "/api/caption": async (...given) => (await import("./local_captioner.js")).caption(...given),
@@ -26,7 +37,7 @@ const ANSWERS = {
 export async function answer(path, body, signal) {
   const work = last.then(async () => {
     signal?.throwIfAborted();
-    return ANSWERS[path](await about, body);
+    return ANSWERS[path](await about(), body);
   });
   last = work.catch(() => {});
   try {
@@ -45,7 +56,7 @@ export async function answer(path, body, signal) {
  * inputs   { name: [array, ...sizes] }; the type of the array is that of the input
  */
 export async function run(name, inputs) {
-  const ort = await runtime;
+  const ort = await runtime();
   if (!sessions.has(name)) sessions.set(name, await loaded(ort, name));
   const session = sessions.get(name);
   const tensors = Object.entries(inputs).map(([input, [array, ...sizes]]) => {
@@ -56,7 +67,7 @@ export async function run(name, inputs) {
 }
 
 async function loaded(ort, name) {
-  const size = ((await about).bytes[name] / 1e6).toFixed(0);
+  const size = ((await about()).bytes[name] / 1e6).toFixed(0);
   const notice = h("p", { class: "loading", role: "status" }, `Loading a model of ${size} MB into the browser, once.`);
   document.body.append(notice);
   try {

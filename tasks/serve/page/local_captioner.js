@@ -5,6 +5,7 @@ import { asGrid, run } from "./local.js";
 import { decoded, ServerError } from "./server.js";
 
 const END = 2, UNKNOWN = 3; // of every vocabulary
+const LONGEST = 1600; // pixels of a larger photo, as in `photos.js`
 const MAX_LOG_ODDS = 7, SHORTEST = 0.25, IN_REGION = 0.5; // as in `confidence.py` and `finding.py`
 
 // `caption_tokens` of `shared/metrics.py`
@@ -22,13 +23,14 @@ export async function caption({ captioner }, { image }) {
 }
 
 export async function find({ captioner }, { image, sentence }) {
+  if (!captioner.fine_size) throw new ServerError("This captioner finds no photos by sentences.");
   const answer = { model: captioner.name, photo: null, sentence: null, unknown: [], score: null, words: [] };
   if (image) {
     const { photo } = await run("captioner/embed_image", { input: prepared(await pictureOf(image), captioner.image_size) });
     answer.photo = [...photo.data];
   }
   if (sentence) {
-    const words = sentence.normalize("NFC").toLowerCase().replaceAll("\u2019", "'").match(TOKEN)?.filter((word) => /[\p{L}\p{N}]/u.test(word)) ?? [];
+    const words = sentence.normalize("NFC").toLowerCase().replaceAll("\u2019", "'").match(TOKEN)?.filter((word) => /[\p{L}\p{N}]|^[$%&#+=]$/u.test(word)) ?? [];
     const ids = words.map((word) => Math.max(captioner.words.indexOf(word), UNKNOWN));
     if (ids.every((id) => id === UNKNOWN)) throw new ServerError("The sentence has no word that the model knows; a sentence like a caption was expected.");
     answer.unknown = [...new Set(words.filter((_, i) => ids[i] === UNKNOWN))];
@@ -104,12 +106,14 @@ function regionOf(fit, rows, columns) {
 /** The pixels of an image file, over white, upright. */
 async function pictureOf({ b64 }) {
   const bitmap = await createImageBitmap(new Blob([decoded(b64)])).catch(() => { throw new ServerError("The browser cannot read this image."); });
-  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height), pen = canvas.getContext("2d");
+  const scale = Math.min(1, LONGEST / Math.max(bitmap.width, bitmap.height));
+  const width = Math.max(1, Math.round(bitmap.width * scale)), height = Math.max(1, Math.round(bitmap.height * scale));
+  const pen = new OffscreenCanvas(width, height).getContext("2d");
   pen.fillStyle = "white";
-  pen.fillRect(0, 0, bitmap.width, bitmap.height);
-  pen.drawImage(bitmap, 0, 0);
-  const { data, width, height } = pen.getImageData(0, 0, bitmap.width, bitmap.height);
-  const pixels = new Float32Array(3 * width * height);
+  pen.fillRect(0, 0, width, height);
+  pen.drawImage(bitmap, 0, 0, width, height);
+  const { data } = pen.getImageData(0, 0, width, height);
+  const pixels = new Uint8ClampedArray(3 * width * height);
   for (let i = 0; i < width * height; i++) for (let k = 0; k < 3; k++) pixels[3 * i + k] = data[4 * i + k];
   return { pixels, width, height };
 }
@@ -117,7 +121,13 @@ async function pictureOf({ b64 }) {
 /** A picture as the models read it, `prepared` of `shared/media.py`. */
 function prepared({ pixels, width, height }, size) {
   const narrow = transposed(resized(pixels, height, size), size, width);
-  return [transposed(resized(narrow, width, size), size, size).map(Math.round), 1, size, size, 3];
+  return [transposed(resized(narrow, width, size), size, size).map(rounded), 1, size, size, 3];
+}
+
+/** The nearest integer, the even one of two, as NumPy rounds. */
+function rounded(value) {
+  const up = Math.round(value);
+  return up - value === 0.5 && up % 2 ? up - 1 : up;
 }
 
 /** Rows of numbers -> `size` rows, each the mean of those around it, weighted by a triangle of two rows. */

@@ -10,7 +10,7 @@ const FRAME_SECONDS = 0.01;
 
 export async function recognize({ recognizer }, { sound }) {
   const samples = await samplesOf(new Blob([decoded(sound.b64)])).catch(() => { throw new ServerError("The browser cannot read this sound."); });
-  if (samples.length > LONGEST * RATE) throw new ServerError(`The sound lasts ${Math.round(samples.length / RATE)} s; at most ${LONGEST} were expected.`);
+  if (samples.length > (LONGEST + 1) * RATE) throw new ServerError(`The sound lasts ${Math.round(samples.length / RATE)} s; at most ${LONGEST} were expected.`);
   const answer = {
     model: recognizer.name, seconds: samples.length / RATE, log_prob: 0, phones: [], aligned: null, symbols: recognizer.phones, symbols_ipa: recognizer.ipa,
     frame_seconds: FRAME_SECONDS, posteriors: null, spectrogram: null, samples: { rate: RATE, b64: as16Bits(samples) },

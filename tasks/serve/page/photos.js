@@ -1,5 +1,5 @@
 // Photos that the page knows: drawn examples, and those that the user gives, which stay in the browser and go to the
-// server of the page alone.
+// server of the page alone, if it has one.
 
 import { h } from "./dom.js";
 import { encoded } from "./server.js";

@@ -1,4 +1,4 @@
-// Sounds that the page records, reads and plays; they go to the server of the page alone.
+// Sounds that the page records, reads and plays; they go to the server of the page alone, if it has one.
 
 export const RATE = 16000; // of what the model reads
 const MOST_BYTES = 8_000_000; // of a file that is sent as it is

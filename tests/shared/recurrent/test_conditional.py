@@ -55,8 +55,8 @@ def scanned(layer, inputs, memory, state):
     return layer._scan(projected, memory, layer.keys(memory), MASK, state)
 
 
-def results(function, layer, sources) -> list[np.ndarray]:
-    return outputs_and_gradients(lambda *sources: function(layer, *sources), sources, layer.trainable_weights)
+def results(function, layer, sources, in_graph=False) -> list[np.ndarray]:
+    return outputs_and_gradients(lambda *sources: function(layer, *sources), sources, layer.trainable_weights, in_graph)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def expected(layer, sources) -> list[np.ndarray]:
 @any_backend
 @pytest.mark.parametrize("function", [all_steps(training=True), all_steps(training=False), scanned])
 def test_outputs_and_gradients_are_those_of_single_steps(function, layer, sources, expected):
-    tested = results(function, layer, sources)
+    tested = results(function, layer, sources, in_graph=True)
     assert_all_close(tested, expected)
     assert len(tested) == 3 + 3 + 12
     assert all(np.abs(gradient).max() > 1e-3 for gradient in tested[3:])

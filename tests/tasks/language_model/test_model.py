@@ -226,6 +226,23 @@ def test_the_sampled_softmax_over_all_words_equals_the_softmax(tied):
     np.testing.assert_allclose(nats, expected, rtol=1e-5)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="gradients of JAX are dense")
+@pytest.mark.parametrize("tied", [True, False])
+def test_gradients_of_the_sampled_softmax_are_dense(tied):
+    """An optimizer would take the squares of rows of one word apart."""
+    import tensorflow as tf
+
+    model = build_model(replace(PLAIN, tied=tied), VOCABULARY)
+    outputs, _, _ = model.outputs(token_ids(), model.initial_state(3))
+    sampled = np.arange(0, SIZE, 2, dtype=np.int32)
+    with tf.GradientTape() as tape:
+        nats = model.sampled_nats(outputs, token_ids(seed=1), sampled, np.full(len(sampled), 0.5, np.float32))
+    kernel = model.embedding.embeddings if tied else model.projection.kernel
+    gradients = tape.gradient(nats, [model.bias.value, kernel.value])
+    assert all(gradient is not None for gradient in gradients)
+    assert not any(isinstance(gradient, tf.IndexedSlices) for gradient in gradients)
+
+
 def test_the_sampled_normaliser_is_unbiased(model):
     targets = token_ids(seed=1)
     outputs, _, _ = model.outputs(token_ids(), model.initial_state(3))
