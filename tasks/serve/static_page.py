@@ -159,6 +159,8 @@ def in_16_bits(content: bytes, weights: Sequence[Any]) -> bytes:
 
     model = load_model_from_string(content)
     sizes = {tuple(sorted(weight.shape)) for weight in weights}  # some are transposed
+    matrices = [weight.shape for weight in weights if len(weight.shape) == 2]
+    sizes |= {tuple(sorted((rows, columns // gates))) for rows, columns in matrices for gates in (3, 4)}  # their parts
     casts = []
     for tensor in model.graph.initializer:
         array, name = numpy_helper.to_array(tensor), tensor.name

@@ -133,7 +133,8 @@ def test_captions_regions_and_scores_are_those_of_python(page):
     assert best["confidence"] == pytest.approx(expected[0].confidence, abs=0.01)
     assert [word["probability"] for word in best["words"]] == pytest.approx(expected[0].probabilities, abs=0.01)
     np.testing.assert_allclose([word["attention"] for word in best["words"]], expected[0].attention, atol=0.01)
-    assert best["words"][2]["region"]["box"] == pytest.approx(words[2].region)
+    cell = 1 / len(words[2].fit)  # one at the edge may fit nearly half as well as the best one
+    assert best["words"][2]["region"]["box"] == pytest.approx(words[2].region, abs=cell + 1e-6)
 
     sentence = "A dog's tail, in the quatrain"
     by_text = answer(page, "/api/find", {"sentence": sentence})
