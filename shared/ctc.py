@@ -106,7 +106,7 @@ def align(
     emitting = ops.pad(ops.repeat(labels, 2, axis=1), ((0, 0), (1, 0)))  # _ a a b b
     emitting = ops.where(states % 2 == 1, emitting, BLANK)
     can_skip = (states % 2 == 1) & (emitting != ops.pad(emitting[:, :-2], ((0, 0), (2, 0))))
-    emissions = ops.transpose(take_each(ops.transpose(log_probs, (0, 2, 1)), emitting, axis=1), (2, 0, 1))  # time first
+    emissions = emissions_of(log_probs, emitting)
     if outside is not None:
         first, after = (ops.pad(ops.repeat(x, 2, axis=1), ((0, 0), (1, 0))) for x in outside[:2])
         frame = ops.arange(ops.shape(log_probs)[1])[:, None, None]
@@ -147,6 +147,11 @@ def align(
     starts = ends - ops.sum(ops.cast(on_label, "int32"), axis=0)
     finals = ops.where(is_final, total[0] if sums else best, LOG_ZERO)
     return Alignment(starts, ends, ops.logsumexp(finals, axis=-1) if sums else ops.max(finals, axis=-1))
+
+
+def emissions_of(log_probs: Any, labels: Any) -> Any:
+    """The log-probabilities `(time, batch, states)` of the labels of states `(batch, states)` in every frame."""
+    return ops.transpose(take_each(ops.transpose(log_probs, (0, 2, 1)), labels, axis=1), (2, 0, 1))
 
 
 def label_log_probs(log_probs: Any, lengths: Any, labels: Any, alignment: Alignment, margin: int | None = None) -> Any:

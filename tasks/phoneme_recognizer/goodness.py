@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from shared.gathering import take_each
+from shared.ctc import emissions_of
 from shared.labels import BLANK, LOG_ZERO
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
@@ -92,7 +92,7 @@ def _lattice(log_probs: Any, lengths: Any, labels: Any) -> _Lattice:
     states = ops.arange(2 * ops.shape(labels)[1] + 1)
     emitting = ops.where(states % 2 == 1, ops.pad(ops.repeat(labels, 2, axis=1), ((0, 0), (1, 0))), BLANK)
     skips = (states % 2 == 1) & (emitting != ops.pad(emitting[:, :-2], ((0, 0), (2, 0))))
-    emissions = ops.transpose(take_each(ops.transpose(log_probs, (0, 2, 1)), emitting, axis=1), (2, 0, 1))
+    emissions = emissions_of(log_probs, emitting)
     return _Lattice(states, emissions, skips, ops.arange(ops.shape(log_probs)[1])[:, None] < lengths)
 
 

@@ -272,7 +272,8 @@ def _scored(name: str, served: ServedLanguageModel, request: ScoreRequest, score
     if score is None:
         text = _line(request.text)
         score = served.scores(text, served.begin(request.state))
-        generator.read(text)
+        if _goes_on(request):
+            generator.read(text)
     found = generator.next_words(request.next) if request.next else []
     end = generator.vocabulary.table[generator.vocabulary.end_id]
     return Scored(

@@ -2,7 +2,7 @@
 // (`static_page.py`). They have the fields of the server's answers; what needs a server is hidden.
 
 import { h } from "./dom.js";
-import { ServerError } from "./server.js";
+import { asBase64, ServerError } from "./server.js";
 
 const root = new URL(document.documentElement.dataset.models, location.href);
 const sessions = new Map();
@@ -79,7 +79,5 @@ async function loaded(ort, name) {
 
 /** Numbers from 0 to 1 as a grid of the server. */
 export function asGrid(values, rows, columns) {
-  let bytes = "";
-  values.forEach((value) => { bytes += String.fromCharCode(Math.round(255 * Math.min(1, Math.max(0, value)))); });
-  return { rows, columns, b64: btoa(bytes) };
+  return { rows, columns, b64: asBase64(Uint8Array.from(values, (value) => Math.round(255 * Math.min(1, Math.max(0, value))))) };
 }

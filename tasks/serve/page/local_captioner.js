@@ -2,10 +2,10 @@
 // JavaScript, around its compiled functions.
 
 import { asGrid, run } from "./local.js";
+import { LONGEST } from "./photos.js";
 import { decoded, ServerError } from "./server.js";
 
 const END = 2, UNKNOWN = 3; // of every vocabulary
-const LONGEST = 1600; // pixels of a larger photo, as in `photos.js`
 const MAX_LOG_ODDS = 7, SHORTEST = 0.25, IN_REGION = 0.5; // as in `confidence.py` and `finding.py`
 
 // `caption_tokens` of `shared/metrics.py`

@@ -1,7 +1,7 @@
 // Phones of sounds in the browser: `tasks/phoneme_recognizer` in JavaScript, around its compiled functions.
 
 import { asGrid, run } from "./local.js";
-import { decoded, ServerError } from "./server.js";
+import { asBase64, decoded, ServerError } from "./server.js";
 import { LONGEST, RATE, samplesOf } from "./sounds.js";
 
 const WINDOW = 400; // samples of a frame, as in `shared/frames.py`
@@ -38,8 +38,5 @@ function gridOf({ dims: [, frames, width], data }, shade) {
 }
 
 function as16Bits(samples) {
-  const bytes = new Uint8Array(Int16Array.from(samples, (value) => Math.round(32767 * Math.min(1, Math.max(-1, value)))).buffer);
-  let text = "";
-  bytes.forEach((byte) => { text += String.fromCharCode(byte); });
-  return btoa(text);
+  return asBase64(new Uint8Array(Int16Array.from(samples, (value) => Math.round(32767 * Math.min(1, Math.max(-1, value)))).buffer));
 }

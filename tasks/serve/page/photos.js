@@ -10,7 +10,7 @@ const EXAMPLES = [
   { name: "snow", title: "A drawn dog in the snow" },
 ];
 const MOST_BYTES = 3_000_000; // of a file that is sent as it is
-const LONGEST = 1600; // pixels of a larger one
+export const LONGEST = 1600; // pixels of a larger one
 
 /** A photo: its name, a title, an address to show it by, and its body for the server. */
 class Photo {

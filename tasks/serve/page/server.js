@@ -84,6 +84,13 @@ export async function encoded(blob) {
   return { b64: url.slice(url.indexOf(",") + 1) };
 }
 
+/** Bytes in memory as a base64 text. */
+export function asBase64(bytes) {
+  let text = "";
+  bytes.forEach((byte) => { text += String.fromCharCode(byte); });
+  return btoa(text);
+}
+
 /** The bytes of a base64 text. */
 export function decoded(b64) {
   return Uint8Array.from(atob(b64), (letter) => letter.charCodeAt(0));

@@ -1,7 +1,7 @@
 // A sound on one time axis: waveform, spectrogram, what speaks for each phone, the phones and the words.
 
 import { h, percent, roving } from "./dom.js";
-import { decoded } from "./server.js";
+import { asBase64, decoded } from "./server.js";
 
 const SECOND = 280; // pixels, at least
 const ACTIVE = 0.3; // a symbol is shown if it is as probable as that somewhere
@@ -115,7 +115,7 @@ export function drawTimeline({ answer, samples, width: room, spell, onplay }) {
     const [red, green, blue] = hue("--accent").match(/\d+/g).map(Number);
     const height = 15, chart = canvas(width, Math.max(1, active.length) * height, "Probability of each phone at every moment");
     active.forEach((row, i) => {
-      const one = { rows: 1, columns, b64: btoa(String.fromCharCode(...bytes.subarray(row * columns, (row + 1) * columns))) };
+      const one = { rows: 1, columns, b64: asBase64(bytes.subarray(row * columns, (row + 1) * columns)) };
       chart.pen.drawImage(picture(one, (value) => [red, green, blue, 255 * value]), 0, i * height + 1, x(columns * answer.frame_seconds), height - 2);
     });
     const names = h("div", { class: "symbols", "aria-hidden": "true" }, active.map((row) => h("span", {}, spell({ phone: answer.symbols[row], ipa: answer.symbols_ipa[row] }))));
