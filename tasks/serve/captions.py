@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from shared.errors import UserError
 from shared.runs import Run
-from tasks.serve.endpoint import Beam, Encoded, Endpoint, Item, ModelName, Request, Response, Text
+from tasks.serve.endpoint import Beam, Encoded, Endpoint, Item, ModelName, NBest, Request, Response, Text
 from tasks.serve.media import decode_image
 from tasks.serve.models import Models
 from tasks.serve.shapes import Grid, TreeNode, as_grid, as_tree, example_image, rounded
@@ -27,7 +27,9 @@ class CaptionRequest(Request):
     model: ModelName | None = None
     image: Encoded
     beam: Beam | None = None
-    """Width of the search, and number of captions; default: that of the model."""
+    """Width of the search; default: that of the model."""
+    n_best: NBest = 1
+    """Number of captions; not more than the width of the search."""
     prefix: Text = ""
     """Words that the captions begin with."""
     alternatives: Count = 0
@@ -188,7 +190,7 @@ class CaptionAnswers:
             height=image.shape[0],
             width=image.shape[1],
             prefix=prefix,
-            captions=_texts(image, captions, served.finder if request.regions else None),
+            captions=_texts(image, captions[: request.n_best], served.finder if request.regions else None),
             alternatives=[
                 CaptionAlternative(word=one.word, probability=round(one.probability, 6), text=one.caption.text)
                 for one in alternatives

@@ -27,6 +27,7 @@ MAX_BATCH = 32  # items
 
 Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]
 Beam = Annotated[int, Field(ge=1, le=MAX_BEAM)]
+NBest = Beam  # results wanted of a search, the best ones
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=100)]  # of a run that is served
 
 

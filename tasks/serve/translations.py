@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from shared.errors import UserError
 from shared.languages import is_known, language_name, primary_language
 from shared.runs import Run
-from tasks.serve.endpoint import Beam, Endpoint, Item, ModelName, Request, Response, Text
+from tasks.serve.endpoint import Beam, Endpoint, Item, ModelName, NBest, Request, Response, Text
 from tasks.serve.models import Models
 from tasks.serve.shapes import TreeNode, as_tree, rounded
 from tasks.translator.config import Config
@@ -30,7 +30,9 @@ class TranslateRequest(Request):
     target: Language | None = None
     text: Text
     beam: Beam | None = None
-    """Width of the search, and number of translations of each sentence; default: that of the model."""
+    """Width of the search; default: that of the model."""
+    n_best: NBest = 1
+    """Number of translations of each sentence; not more than the width of the search."""
     prefix: Text = ""
     """The beginning of the translation; for a single sentence. Its last word may go on."""
     alternatives: Count = 0
@@ -191,8 +193,9 @@ class TranslationAnswers:
                 if i in refused:
                     raise UserError(f"the text {refused[i]}")
                 if i in found:
-                    parts = [_part(source, best) for source, best in found[i]]
-                    answers.append(_response(name, translate, parts, translate.whole([best for _, best in found[i]])))
+                    best, wanted = translate.whole([best for _, best in found[i]]), item.request.n_best
+                    parts = [_part(source, translations[:wanted]) for source, translations in found[i]]
+                    answers.append(_response(name, translate, parts, best))
                 else:
                     answers.append(_explained(name, served, width, item.request))
             except UserError as error:
@@ -228,7 +231,7 @@ def _explained(name: str, served: ServedTranslator, beam: int, request: Translat
         explained = [(request.text, explain(request.text, request.prefix))]
     else:
         explained = explain.by_part(request.text)
-    parts = [_part(source, one.translations, as_tree(one.tree, target)) for source, one in explained]
+    parts = [_part(source, one.translations[: request.n_best], as_tree(one.tree, target)) for source, one in explained]
     whole = translate.whole([one.translations for _, one in explained])
     found = explain.alternatives(request.text, request.prefix, request.alternatives) if request.alternatives else []
     alternatives = [

@@ -92,8 +92,12 @@ def join_words(vocabulary: Vocabulary, ids: Sequence[int], tokens: Sequence[str]
     """The words that tokens form; with a vocabulary of words the tokens themselves."""
     if isinstance(vocabulary, WordVocabulary):
         return list(tokens)
-    starts = np.flatnonzero(np.diff(word_indices(vocabulary, ids))) + 1
-    return [vocabulary.decode(word.tolist()) for word in np.split(np.asarray(ids, int), starts)] if ids else []
+    words: list[list[int]] = []
+    for i in ids:
+        if not words or vocabulary.begins_word(i):
+            words.append([])
+        words[-1].append(i)
+    return [vocabulary.decode(word) for word in words]
 
 
 def empty_translation() -> Translation:

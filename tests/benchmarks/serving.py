@@ -266,10 +266,14 @@ async def closed_loop(client: Client, mixed: list[Load], expected: list[list[Any
 
 async def overload(
     client: Client, mixed: list[Load], expected: list[list[Any]], rate: float, seconds: float, pid: int | None
-) -> Outcome:
-    """The outcome of requests that come at a rate, some hostile; each minute a decoder is killed."""
+) -> tuple[Outcome, list[float]]:
+    """The outcome of requests that come at a rate, some hostile, and the server's memory before and after each minute.
+
+    Each minute a decoder is killed.
+    """
     outcome, rng, tasks = Outcome(), np.random.default_rng(1), set()
-    start, kill, number = time.perf_counter(), 60.0, 0
+    start, minute, number = time.perf_counter(), 60.0, 0
+    megabytes = [memory(pid)] if pid else []
     turns = cycle((i, j) for j in range(COUNT) for i in range(len(mixed)))
 
     async def attack(load: Load, body: bytes) -> None:
@@ -277,8 +281,9 @@ async def overload(
         outcome.statuses["hostile", status] += 1
 
     while (now := time.perf_counter() - start) < seconds:
-        if pid is not None and now > kill:
-            kill += 60
+        if pid is not None and now > minute:
+            minute += 60
+            megabytes.append(memory(pid))
             if decoders := [p for p in psutil.Process(pid).children(recursive=True) if not p.children()]:
                 decoders[int(rng.integers(len(decoders)))].kill()
         while number < now * rate:
@@ -293,7 +298,7 @@ async def overload(
             number += 1
         await asyncio.sleep(0.005)
     await asyncio.gather(*tasks)
-    return outcome
+    return outcome, megabytes + ([memory(pid)] if pid else [])
 
 
 def memory(pid: int) -> float:
@@ -325,11 +330,10 @@ async def measure(address: str, pid: int | None, options: argparse.Namespace) ->
     together, rate = await closed_loop(client, *mixed, CLIENTS, options.seconds)
     report(f"{'mixed':10} {rate:7.1f}/s {together.row}")
     if options.overload:
-        before = memory(pid) if pid else 0
-        outcome = await overload(client, *mixed, 2 * rate, options.overload, pid)
+        outcome, megabytes = await overload(client, *mixed, 2 * rate, options.overload, pid)
         report(f"{'overload':10} {2 * rate:7.1f}/s {outcome.row}")
         if pid:
-            report(f"memory {before:.0f} MB before, {memory(pid):.0f} MB after")
+            report(f"memory, each minute: {' '.join(f'{size:.0f}' for size in megabytes)} MB")
         status, _ = await client.post(mixed[0][0].path, mixed[0][0].bodies[0])
         report(f"afterwards: status {status}")
     return lines

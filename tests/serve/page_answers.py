@@ -71,7 +71,7 @@ def answer_caption(request: captions.CaptionRequest) -> captions.Captions:
         width=40,
         height=30,
         prefix=given,
-        captions=[caption(tokens, -1.0), caption(others, -2.0)],
+        captions=[caption(tokens, -1.0), caption(others, -2.0)][: request.n_best],
         alternatives=[
             captions.CaptionAlternative(word="dog", probability=0.75, text=" ".join([*given, "dog runs"])),
             captions.CaptionAlternative(word="cat", probability=0.25, text=" ".join([*given, "cat sleeps"])),
@@ -119,7 +119,7 @@ def answer_translate(request: translations.TranslateRequest) -> translations.Tra
             for tokens, score in ((words, -1.0), (words[:2], -2.0))
         ]
         return translations.TranslatedPart(
-            source=source, source_words=sources, translations=best, tree=tree(words, words[:2])
+            source=source, source_words=sources, translations=best[: request.n_best], tree=tree(words, words[:2])
         )
 
     parts = [part(sentence.strip()) for sentence in request.text.split(".") if sentence.strip()]

@@ -123,7 +123,7 @@ def test_captions_regions_and_scores_are_those_of_python(page):
     assert not page.locator(".needs-server").first.is_visible()
     path = EXAMPLES / "beach.webp"
     image, encoded = read_image(path), {"b64": as_base64(path.read_bytes())}
-    found = answer(page, "/api/caption", {"image": encoded, "tree": True, "regions": True})
+    found = answer(page, "/api/caption", {"image": encoded, "tree": True, "regions": True, "n_best": 10})
     captioner = ImageCaptioner.load()
     finder = finder_of(captioner, find_run(None))
     expected = captioner([image])[0]

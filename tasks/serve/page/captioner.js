@@ -3,7 +3,7 @@
 import { announce, bar, h, percent, roving } from "./dom.js";
 import { photoOf, photos, takeFiles, takeWithCamera } from "./photos.js";
 import { Stage } from "./regions.js";
-import { ask, isStatic, latest, ServerError } from "./server.js";
+import { ask, isStatic, latest, MAX_BEAM, ServerError } from "./server.js";
 import { treeCard } from "./tree.js";
 import { alternatives, wordRow } from "./words.js";
 
@@ -115,7 +115,7 @@ export function mount(panel, state) {
     choice.replaceChildren();
     result.classList.add("busy");
     try {
-      const found = await question(shown(), { prefix: state.get("begin", ""), tree: true, regions: true, ...(beam ? { beam } : {}) });
+      const found = await question(shown(), { prefix: state.get("begin", ""), tree: true, regions: true, n_best: MAX_BEAM, ...(beam ? { beam } : {}) });
       if (!found) return;
       answer = found;
       tell(null);

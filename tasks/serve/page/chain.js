@@ -100,7 +100,7 @@ export async function mount(panel, state) {
 
   const work = {
     async caption(signal) {
-      chain.captions = await ask("/api/caption", { image: await chain.photo.body(), beam: BEAM }, { signal });
+      chain.captions = await ask("/api/caption", { image: await chain.photo.body(), beam: BEAM, n_best: BEAM }, { signal });
       showCaptions();
     },
     async translation(signal) {

@@ -13,10 +13,10 @@ const LETTER = "[\\p{L}\\p{N}_]", CLITIC = `(?:n't|'(?:s|m|d|re|ll|ve))(?!${LETT
 const TOKEN = new RegExp(`${CLITIC}|\\p{Nd}+(?:[.,:/]\\p{Nd}+)+|(?:\\p{L}\\.){2,}|${LETTER}(?:-?(?!${CLITIC})${LETTER})*|\\S`, "gu");
 const SPLIT_OFF = / ((?:'s|'m|'d|'re|'ll|'ve|n't)\b|[.,:;?!])/g;
 
-export async function caption({ captioner }, { image }) {
+export async function caption({ captioner }, { image, n_best = 1 }) {
   const picture = await pictureOf(image);
   const found = await run("captioner/caption", { input: prepared(picture, captioner.image_size) });
-  const captions = readCaptions(captioner, found);
+  const captions = readCaptions(captioner, found).slice(0, n_best);
   if (captioner.fine_size) await addRegions(captioner, picture, captions);
   for (const each of captions) delete each.ids;
   return { model: captioner.name, width: picture.width, height: picture.height, prefix: [], captions, alternatives: [], tree: [] };

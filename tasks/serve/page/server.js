@@ -3,6 +3,9 @@
 /** Whether the page has no server: `static_page.py` has written it. */
 export const isStatic = document.documentElement.dataset.models !== undefined;
 
+/** The widest search of the server: no more results can be wanted. */
+export const MAX_BEAM = 10;
+
 /** What went wrong, in a sentence that is shown as it is. */
 export class ServerError extends Error {}
 

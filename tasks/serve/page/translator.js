@@ -2,7 +2,7 @@
 // second model beside the first.
 
 import { announce, h, percent, roving, svg } from "./dom.js";
-import { ask, latest, ServerError } from "./server.js";
+import { ask, latest, MAX_BEAM, ServerError } from "./server.js";
 import { treeCard } from "./tree.js";
 import { alternatives, wordRow } from "./words.js";
 
@@ -137,7 +137,7 @@ class Column {
     this.choice.replaceChildren();
     this.parts.classList.add("busy");
     try {
-      const found = await this.question({ ...this.common, text, tree: true });
+      const found = await this.question({ ...this.common, text, n_best: MAX_BEAM, tree: true });
       if (!found) return;
       this.answer = found;
       this.notice.hidden = true;
@@ -166,7 +166,7 @@ class Column {
   /** Replaces a part by one that begins with given words. */
   async continue(index, begin) {
     const part = this.answer.parts[index];
-    const found = await this.wordsAsked({ ...this.common, text: part.source, prefix: begin, tree: true });
+    const found = await this.wordsAsked({ ...this.common, text: part.source, prefix: begin, n_best: MAX_BEAM, tree: true });
     if (!found) return;
     this.answer.parts[index] = { ...found.parts[0], given: begin };
     if (index === 0) this.begin.value = begin;

@@ -1,0 +1,87 @@
+"""How many results of a search an answer has: the best one, or as many as the request wants."""
+
+import numpy as np
+import pytest
+
+from shared.runs import Run
+from tasks.captioner.inference import Caption
+from tasks.serve.captions import CaptionAnswers, CaptionRequest
+from tasks.serve.endpoint import Encoded, Item
+from tasks.serve.models import Models
+from tasks.serve.translations import TranslateRequest, TranslationAnswers
+from tasks.translator.config import PRESETS
+from tasks.translator.translation import Translation
+
+WIDTH = 3
+
+
+def translation(text: str, score: float) -> Translation:
+    words = text.split()
+    ones = np.ones(len(words))
+    return Translation(
+        text=text, log_prob=score, score=score, tokens=words, token_log_probs=-ones, words=words,
+        probabilities=ones / 2, source_words=["ein", "Hund"], attentions=[np.eye(len(words), 3)], unknown=[],
+    )  # fmt: skip
+
+
+def caption(text: str, score: float) -> Caption:
+    tokens = text.split()
+    ones = np.ones(len(tokens))
+    return Caption(
+        text=text, tokens=tokens, log_prob=score, score=score, confidence=None, probabilities=ones / 2,
+        word_confidences=None, attention=np.ones((len(tokens), 4, 5)), sentinel=0 * ones,
+    )  # fmt: skip
+
+
+class Found:
+    """What is loaded of a run: a search of width 3, whatever the beam."""
+
+    config = PRESETS["multi30k-de-en"]
+    finder = None
+
+    def width(self, beam: int | None) -> int:
+        return beam or WIDTH
+
+    def translations(self, beam: int) -> "Found":
+        return self
+
+    def captions(self, beam: int):
+        return lambda images: [[caption(f"a dog {i}", -i - 1.0) for i in range(WIDTH)] for _ in images]
+
+    def refusal(self, text: str) -> None:
+        return None
+
+    def by_part(self, texts):
+        found = [translation("a dog", -1.0), translation("one dog", -2.0), translation("the dog runs", -3.0)]
+        return [[("ein Hund", found)] for _ in texts]
+
+    def whole(self, parts):
+        return parts[0]
+
+
+@pytest.fixture
+def models(monkeypatch, tmp_path):
+    runs = {
+        "translator": [Run.create("translator", "de-en", Found.config, {}, tmp_path)],
+        "captioner": [Run(tmp_path / "captioner" / "flickr8k")],
+    }
+    monkeypatch.setattr(Models, "load", lambda self, load, run, key=None: Found())
+    return Models(runs)
+
+
+@pytest.mark.parametrize(("options", "texts"), [({}, ["a dog"]), ({"n_best": 2}, ["a dog", "one dog"])])
+def test_translations(models, options, texts):
+    request = TranslateRequest(text="ein Hund", **options)
+    answers = TranslationAnswers(models)
+    (answer,) = answers.answer(answers.key(request), [Item(request, None)])
+    assert answer.text == "a dog"
+    assert [one.text for one in answer.parts[0].translations] == texts
+
+
+@pytest.mark.parametrize(("options", "count"), [({}, 1), ({"n_best": 2}, 2), ({"n_best": 10}, WIDTH)])
+def test_captions(models, options, count):
+    request = CaptionRequest(image=Encoded.of(b"x"), **options)
+    answers = CaptionAnswers(models)
+    (answer,) = answers.answer(answers.key(request), [Item(request, np.zeros((8, 6, 3), np.uint8))])
+    assert [one.text for one in answer.captions] == ["a dog 0", "a dog 1", "a dog 2"][:count]
+    assert np.shape(answer.captions[0].words[0].attention) == (4, 5)
