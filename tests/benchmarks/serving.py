@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle, product
 from pathlib import Path
@@ -303,8 +304,11 @@ async def overload(
 
 def memory(pid: int) -> float:
     """Megabytes of the server and its processes."""
-    server = psutil.Process(pid)
-    return sum(process.memory_info().rss for process in (server, *server.children(recursive=True))) / 2**20
+    server, size = psutil.Process(pid), 0
+    for process in (server, *server.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # a decoder has ended meanwhile
+            size += process.memory_info().rss
+    return size / 2**20
 
 
 async def measure(address: str, pid: int | None, options: argparse.Namespace) -> list[str]:
