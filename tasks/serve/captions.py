@@ -1,43 +1,31 @@
 """Captions of images: where each word is, what else it might have been, and how the search found it."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from shared.errors import UserError
 from shared.runs import Run
-from tasks.serve.endpoint import Beam, Encoded, Endpoint, Item, ModelName, NBest, Request, Response, Text
+from tasks.serve.endpoint import Encoded, Endpoint, Item, ModelName, Response
 from tasks.serve.media import decode_image
 from tasks.serve.models import Models
+from tasks.serve.searches import Searches, SearchRequest
 from tasks.serve.shapes import Grid, TreeNode, as_grid, as_tree, example_image, rounded
 
 if TYPE_CHECKING:
-    from tasks.captioner.explanation import CaptionExplainer
     from tasks.captioner.finding import FoundWord, PhotoFinder
-    from tasks.captioner.inference import Caption, ImageCaptioner
-
-Count = Annotated[int, Field(ge=0, le=20)]
+    from tasks.captioner.inference import Caption
 
 
-class CaptionRequest(Request):
+class CaptionRequest(SearchRequest):
     """Captions of an image: JPEG, PNG, WebP, BMP, GIF, TIFF or AVIF."""
 
     model: ModelName | None = None
     image: Encoded
-    beam: Beam | None = None
-    """Width of the search; default: that of the model."""
-    n_best: NBest = 1
-    """Number of captions; not more than the width of the search."""
-    prefix: Text = ""
-    """Words that the captions begin with."""
-    alternatives: Count = 0
-    """Number of words that may follow the prefix, each with the best caption that has it."""
     regions: bool = False
     """Whether to find where in the image each word is."""
-    tree: bool = False
-    """Whether to return all beginnings that the search has kept."""
 
 
 class Region(Response):
@@ -99,36 +87,21 @@ class Captions(Response):
 
 
 class ServedCaptioner:
-    """A captioner with beams of several widths, and the finder of its run."""
+    """A captioner, its searches, and the finder of its run."""
 
     def __init__(self, run: Run):
+        from tasks.captioner.explanation import CaptionExplainer
         from tasks.captioner.inference import ImageCaptioner
 
         self.run, self.captioner = run, ImageCaptioner.load(str(run.path))
-        self._captioners: dict[int, ImageCaptioner] = {self.captioner.config.beam: self.captioner}
-        self._explainers: dict[int, CaptionExplainer] = {}
+        loaded, encoder, confidence = self.captioner.loaded, self.captioner.encoder, self.captioner.confidence
+        self.searches: Searches[ImageCaptioner, CaptionExplainer] = Searches(
+            self.captioner,
+            self.captioner.config.beam,
+            lambda beam: ImageCaptioner(loaded, encoder, beam, confidence=confidence),
+            CaptionExplainer,
+        )
         self._finder: PhotoFinder | None = None
-
-    def width(self, beam: int | None) -> int:
-        """The width of a beam."""
-        return beam or self.captioner.config.beam
-
-    def captions(self, beam: int) -> "ImageCaptioner":
-        """The captioner with this beam."""
-        if beam not in self._captioners:
-            from tasks.captioner.inference import ImageCaptioner
-
-            loaded = self.captioner
-            self._captioners[beam] = ImageCaptioner(loaded.loaded, loaded.encoder, beam, 1, loaded.confidence)
-        return self._captioners[beam]
-
-    def explainer(self, beam: int) -> "CaptionExplainer":
-        """What explains its captions."""
-        if beam not in self._explainers:
-            from tasks.captioner.explanation import CaptionExplainer
-
-            self._explainers[beam] = CaptionExplainer(self.captions(beam))
-        return self._explainers[beam]
 
     @property
     def finder(self) -> "PhotoFinder | None":
@@ -160,27 +133,25 @@ class CaptionAnswers:
         """Captions of images; those that are to be explained one by one."""
         name, beam = key
         served = self.models.load(ServedCaptioner, self.models.find("captioner", name))
-        width = served.width(beam)
-        plain = [i for i, item in enumerate(items) if not _is_explained(item.request)]
-        found = (
-            dict(zip(plain, served.captions(width)([items[i].decoded for i in plain]), strict=True)) if plain else {}
-        )
+        plain = [i for i, item in enumerate(items) if not item.request.is_explained]
+        captions = served.searches.search(beam)([items[i].decoded for i in plain]) if plain else []
+        found = dict(zip(plain, captions, strict=True))
         answers: list[BaseModel | UserError] = []
         for i, item in enumerate(items):
             try:
-                answers.append(self._response(name, served, width, item, found.get(i)))
+                answers.append(self._response(name, served, beam, item, found.get(i)))
             except UserError as error:
                 answers.append(error)
         return answers
 
     def _response(
-        self, name: str, served: ServedCaptioner, beam: int, item: Item, captions: "list[Caption] | None"
+        self, name: str, served: ServedCaptioner, beam: int | None, item: Item, captions: "list[Caption] | None"
     ) -> Captions:
         request, image = item
         tree: list[TreeNode] = []
         prefix, alternatives = [], []
         if captions is None:
-            explain = served.explainer(beam)
+            explain = served.searches.explainer(beam)
             prefix, explained = explain.words(request.prefix), explain(image, request.prefix)
             captions, tree = explained.captions, as_tree(explained.tree, explain.vocabulary, prefix)
             if request.alternatives:
@@ -197,10 +168,6 @@ class CaptionAnswers:
             ],
             tree=tree if request.tree else [],
         )
-
-
-def _is_explained(request: CaptionRequest) -> bool:
-    return bool(request.prefix or request.alternatives or request.tree)
 
 
 def _texts(image: np.ndarray, captions: "Sequence[Caption]", finder: "PhotoFinder | None") -> list[CaptionText]:

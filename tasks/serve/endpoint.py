@@ -16,18 +16,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, EncodedBytes, EncoderProtocol, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, EncodedBytes, EncoderProtocol, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from shared.errors import UserError
 
 MAX_CHARACTERS = 2000  # of a text
-MAX_BEAM = 10
 MAX_BATCH = 32  # items
 
 Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]
-Beam = Annotated[int, Field(ge=1, le=MAX_BEAM)]
-NBest = Beam  # results wanted of a search, the best ones
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=100)]  # of a run that is served
 
 

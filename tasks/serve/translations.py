@@ -8,37 +8,29 @@ from pydantic import BaseModel, Field
 from shared.errors import UserError
 from shared.languages import is_known, language_name, primary_language
 from shared.runs import Run
-from tasks.serve.endpoint import Beam, Endpoint, Item, ModelName, NBest, Request, Response, Text
+from tasks.serve.endpoint import Endpoint, Item, ModelName, Request, Response, Text
 from tasks.serve.models import Models
+from tasks.serve.searches import Searches, SearchRequest
 from tasks.serve.shapes import TreeNode, as_tree, rounded
 from tasks.translator.config import Config
 
 if TYPE_CHECKING:
-    from tasks.translator.explanation import TranslationExplainer
     from tasks.translator.inference import Translator
     from tasks.translator.translation import Translation
 
 Language = Annotated[str, Field(min_length=1, max_length=40)]  # code or name in English
-Count = Annotated[int, Field(ge=0, le=20)]
 
 
-class TranslateRequest(Request):
-    """Translations of a text, by a model or in a direction; default: the first model that is served."""
+class TranslateRequest(SearchRequest):
+    """Translations of a text, by a model or in a direction; default: the first model that is served.
+
+    `n_best` counts those of each sentence. A prefix is for a single sentence; its last word may go on.
+    """
 
     model: ModelName | None = None
     source: Language | None = None
     target: Language | None = None
     text: Text
-    beam: Beam | None = None
-    """Width of the search; default: that of the model."""
-    n_best: NBest = 1
-    """Number of translations of each sentence; not more than the width of the search."""
-    prefix: Text = ""
-    """The beginning of the translation; for a single sentence. Its last word may go on."""
-    alternatives: Count = 0
-    """Number of tokens that may follow the prefix, each with the best translation that has it."""
-    tree: bool = False
-    """Whether to return all beginnings that the search has kept."""
 
 
 class TargetWord(Response):
@@ -126,34 +118,20 @@ class Directions(Response):
 
 
 class ServedTranslator:
-    """A translator with beams of several widths."""
+    """A translator and its searches."""
 
     def __init__(self, run: Run):
+        from tasks.translator.explanation import TranslationExplainer
         from tasks.translator.inference import Translator
 
         self.translator = Translator.load(str(run.path))
-        self._translators: dict[int, Translator] = {self.translator.config.beam: self.translator}
-        self._explainers: dict[int, TranslationExplainer] = {}
-
-    def width(self, beam: int | None) -> int:
-        """The width of a beam."""
-        return beam or self.translator.config.beam
-
-    def translations(self, beam: int) -> "Translator":
-        """The translator with this beam."""
-        if beam not in self._translators:
-            from tasks.translator.inference import Translator
-
-            self._translators[beam] = Translator(*self.translator.loaded, beam=beam)
-        return self._translators[beam]
-
-    def explainer(self, beam: int) -> "TranslationExplainer":
-        """What explains its translations."""
-        if beam not in self._explainers:
-            from tasks.translator.explanation import TranslationExplainer
-
-            self._explainers[beam] = TranslationExplainer(self.translations(beam))
-        return self._explainers[beam]
+        loaded = self.translator.loaded
+        self.searches: Searches[Translator, TranslationExplainer] = Searches(
+            self.translator,
+            self.translator.config.beam,
+            lambda beam: Translator(*loaded, beam=beam),
+            TranslationExplainer,
+        )
 
 
 class TranslationAnswers:
@@ -182,10 +160,9 @@ class TranslationAnswers:
         """Translations of texts; those that are to be explained one by one."""
         name, beam = key
         served = self.models.load(ServedTranslator, self.models.find("translator", name))
-        width = served.width(beam)
-        translate = served.translations(width)
+        translate = served.searches.search(beam)
         refused = {i: reason for i, item in enumerate(items) if (reason := translate.refusal(item.request.text))}
-        plain = [i for i, item in enumerate(items) if i not in refused and not _is_explained(item.request)]
+        plain = [i for i, item in enumerate(items) if i not in refused and not item.request.is_explained]
         found = dict(zip(plain, translate.by_part([items[i].request.text for i in plain]), strict=True))
         answers: list[BaseModel | UserError] = []
         for i, item in enumerate(items):
@@ -197,7 +174,7 @@ class TranslationAnswers:
                     parts = [_part(source, translations[:wanted]) for source, translations in found[i]]
                     answers.append(_response(name, translate, parts, best))
                 else:
-                    answers.append(_explained(name, served, width, item.request))
+                    answers.append(_explained(name, served, beam, item.request))
             except UserError as error:
                 answers.append(error)
         return answers
@@ -220,12 +197,8 @@ class TranslationAnswers:
         return [Directions(directions=directions) for _ in items]
 
 
-def _is_explained(request: TranslateRequest) -> bool:
-    return bool(request.prefix.strip() or request.alternatives or request.tree)
-
-
-def _explained(name: str, served: ServedTranslator, beam: int, request: TranslateRequest) -> Translations:
-    explain = served.explainer(beam)
+def _explained(name: str, served: ServedTranslator, beam: int | None, request: TranslateRequest) -> Translations:
+    explain = served.searches.explainer(beam)
     translate, target = explain.translator, explain.vocabulary.target
     if request.prefix.strip() or request.alternatives:
         explained = [(request.text, explain(request.text, request.prefix))]

@@ -8,6 +8,7 @@ from tasks.captioner.inference import Caption
 from tasks.serve.captions import CaptionAnswers, CaptionRequest
 from tasks.serve.endpoint import Encoded, Item
 from tasks.serve.models import Models
+from tasks.serve.searches import Searches
 from tasks.serve.translations import TranslateRequest, TranslationAnswers
 from tasks.translator.config import PRESETS
 from tasks.translator.translation import Translation
@@ -39,14 +40,12 @@ class Found:
     config = PRESETS["multi30k-de-en"]
     finder = None
 
-    def width(self, beam: int | None) -> int:
-        return beam or WIDTH
+    @property
+    def searches(self) -> Searches:
+        return Searches(self, WIDTH, lambda beam: self, lambda search: None)
 
-    def translations(self, beam: int) -> "Found":
-        return self
-
-    def captions(self, beam: int):
-        return lambda images: [[caption(f"a dog {i}", -i - 1.0) for i in range(WIDTH)] for _ in images]
+    def __call__(self, images):
+        return [[caption(f"a dog {i}", -i - 1.0) for i in range(WIDTH)] for _ in images]
 
     def refusal(self, text: str) -> None:
         return None
