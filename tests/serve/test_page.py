@@ -296,6 +296,12 @@ def test_captioner_from_an_address(visit):
 # --- translator ----------------------------------------------------------------------------------------------------
 
 
+@at("#translator?text=Wer bellt?")
+def test_an_address_that_was_typed_may_have_a_question_mark(visit):
+    visit.page.wait_for_selector(".pair .word")
+    assert visit.page.input_value("textarea[name=text]") == "Wer bellt?"
+
+
 @at("#translator?text=Ein+Hund+bellt.")
 def test_source_and_target_light_up_each_other(visit):
     page = visit.page

@@ -1,8 +1,8 @@
 // What the page shows, in the address: #tab?name=value&... A link to it, and the way back, show the same.
 
 function parse() {
-  const [tab, query = ""] = location.hash.slice(1).split("?");
-  return { tab, values: new URLSearchParams(query) };
+  const [tab, ...query] = location.hash.slice(1).split("?"); // a text may have another question mark
+  return { tab, values: new URLSearchParams(query.join("?")) };
 }
 
 const kept = new Map(); // the values of tabs that are not shown

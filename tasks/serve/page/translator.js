@@ -8,9 +8,9 @@ import { alternatives, wordRow } from "./words.js";
 
 const CHOICES = 8; // that are shown for a position
 const EXAMPLES = {
-  de: ["Ein brauner Hund läuft über eine grüne Wiese.", "Zwei Kinder spielen am Strand mit einem roten Ball.", "Eine Frau mit Hut liest auf einer Bank ein Buch."],
-  en: ["A brown dog runs across a green meadow.", "Two children play with a red ball on the beach.", "A woman in a hat is reading a book on a bench."],
-  fr: ["Un chien brun court dans un pré vert.", "Deux enfants jouent sur la plage avec un ballon rouge."],
+  de: ["Ein brauner Hund läuft über eine grüne Wiese.", "Können Sie mir bitte sagen, wo der Bahnhof ist?", "Ich habe gestern 12,50 Euro für zwei Bücher bezahlt."],
+  en: ["A brown dog runs across a green meadow.", "Can you tell me where the station is, please?", "Yesterday I paid 12.50 euros for two books."],
+  fr: ["Un chien brun court dans un pré vert.", "Pouvez-vous me dire où est la gare ?"],
 };
 const WEAK = 0.08; // attention below it is not drawn
 
