@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from importlib import import_module
 from itertools import chain, combinations
@@ -11,6 +12,8 @@ from shared.errors import UserError, shown
 from shared.runs import Run, RunError
 
 Loaded = TypeVar("Loaded")
+
+RETRY_SECONDS = 60.0  # after which a model that could not be loaded is tried again
 
 FOLDERS = re.compile(r"(?<![\w./:])(?:/[^\s/:;,]+)+/(?=[^\s/])")  # of an absolute path; not those of an address
 
@@ -26,12 +29,13 @@ class NotLoaded(UserError):
 
     Attributes:
         is_named: whether it is one that `--model` names.
+        time: seconds of `time.monotonic` when it was tried.
     """
 
     def __init__(self, what: str, reason: object, *, is_named: bool = False):
         sentence = FOLDERS.sub("", " ".join(str(reason).split()))  # of the server
         super().__init__(f"{what} is not served: {sentence}")
-        self.is_named = is_named
+        self.is_named, self.time = is_named, time.monotonic()
 
 
 def served_models(tasks: Sequence[str], named: Mapping[str, Sequence[str]]) -> "Models":
@@ -140,13 +144,16 @@ class Models:
     def load(self, load: Callable[[Run], Loaded], run: Run, key: Hashable = None) -> Loaded:
         """`load(run)`, called once for a run and a key, by default `load` itself, a function of a module.
 
-        Raises NotLoaded, also when it is called again, if that raises UserError.
+        Raises NotLoaded if that raises UserError, and for the next RETRY_SECONDS; then it is tried again: weights that
+        could not be downloaded may be there.
         """
         part = key or load, str(run.path)
         with self._lock:
             lock = self._locks.setdefault(part, threading.RLock())
         with lock:  # another run may be loaded meanwhile
-            if part not in self._loaded:
+            failed = self._loaded.get(part)
+            is_old = isinstance(failed, NotLoaded) and time.monotonic() - failed.time > RETRY_SECONDS
+            if part not in self._loaded or is_old:
                 try:
                     self._loaded[part] = load(run)
                 except UserError as error:

@@ -77,6 +77,27 @@ def test_other_tasks_are_served(tmp_path):
         assert error(predict) == (503, no_run)
 
 
+def test_a_model_is_tried_again_after_a_while(tmp_path, monkeypatch):
+    calls: list[str] = []
+
+    def load_when_there(run: Run) -> str:
+        calls.append(run.name)
+        if len(calls) < 3:
+            raise UserError("no weights")
+        return "loaded"
+
+    models, run = Models({}), Run(tmp_path / "flickr")
+    for now, count in [(0.0, 1), (59.0, 1), (61.0, 2), (100.0, 2)]:
+        monkeypatch.setattr("time.monotonic", lambda now=now: now)
+        with pytest.raises(NotLoaded, match="no weights"):
+            models.load(load_when_there, run)
+        assert len(calls) == count
+    for now in (122.0, 1000.0):
+        monkeypatch.setattr("time.monotonic", lambda now=now: now)
+        assert models.load(load_when_there, run) == "loaded"
+    assert len(calls) == 3
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_a_server_stops_without_a_model(tmp_path, named):
     """Also where others are there, if the one that cannot be loaded was named."""
