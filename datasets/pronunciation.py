@@ -11,6 +11,7 @@ from datasets.spoken_forms import Form, parts, tokens
 from shared.phones import SpokenWord
 
 MAX_PRONUNCIATIONS = 8  # of a word
+MAX_SPELLED = 10_000  # words that no dictionary has are remembered
 LETTERS = {
     "a": "ey", "b": "b iy", "c": "s iy", "d": "d iy", "e": "iy", "f": "eh f", "g": "jh iy", "h": "ey ch", "i": "ay",
     "j": "jh ey", "k": "k ey", "l": "eh l", "m": "eh m", "n": "eh n", "o": "ow", "p": "p iy", "q": "k y uw",
@@ -65,6 +66,8 @@ class Pronouncer:
 
     def all(self, texts: Sequence[str]) -> list[Pronounced]:
         """Return the words of each text; words that are spelled are pronounced together."""
+        if len(self._spelled) > MAX_SPELLED:
+            self._spelled.clear()
         forms = [[(word, self._forms(word, own, text)) for word, own in tokens(text)] for text in texts]
         needed = {part for of_text in forms for _, own in of_text for form in own for part in form}
         self._spell_all(sorted(part for part in needed if not self._known(part) and part not in self._spelled))

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,18 @@ from tasks.serve.batching import TaskQueue
 from tasks.serve.decoding import DecodingPool
 from tasks.serve.description import Description
 from tasks.serve.endpoint import Endpoint, Item
-from tasks.serve.gate import PRIVATE, Gate, Refusal, read_body, refusals, sentence_of, unless_client_leaves
+from tasks.serve.gate import (
+    PRIVATE,
+    ClientLeft,
+    Gate,
+    Refusal,
+    client_left,
+    failed,
+    read_body,
+    refusals,
+    sentence_of,
+    unless_client_leaves,
+)
 from tasks.serve.limits import Limits
 from tasks.serve.metrics import LOGGER, Metrics
 from tasks.serve.models import Models, NotLoaded
@@ -111,6 +122,13 @@ class Server:
                 continue
             with suppress(UserError):  # a request may need one of its options
                 await self._try(endpoint, without_options(endpoint.example))
+            for name in self.models.named(endpoint.task) if "model" in endpoint.request.model_fields else ():
+                try:
+                    await self._try(endpoint, endpoint.example.model_copy(update={"model": name}))
+                except NotLoaded:
+                    raise
+                except UserError:
+                    continue  # it is not for this endpoint
 
     def _leave_out(self, error: NotLoaded) -> None:
         sentence = str(error)
@@ -136,7 +154,8 @@ class Server:
         key = endpoint.key(request)
         item = await self.item(endpoint, request)
         answer = partial(endpoint.answer, key)
-        found = await self.queue(endpoint.task).submit((endpoint.path, key), answer, item, endpoint.max_batch)
+        group = endpoint.path, key, object() if endpoint.is_alone(request) else None
+        found = await self.queue(endpoint.task).submit(group, answer, item, endpoint.max_batch)
         if isinstance(found, Exception):
             raise found
         return found
@@ -188,6 +207,8 @@ def build_app(server: Server, token: str | None = None) -> Gate:
     app = FastAPI(title="Quatrain", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_exception_handler(Refusal, lambda request, error: error.response())
     app.add_exception_handler(HTTPException, _as_refusal)
+    app.add_exception_handler(ClientLeft, client_left)
+    app.add_exception_handler(Exception, failed)
 
     description = Description(server.endpoints)
     for endpoint in server.endpoints:
@@ -232,14 +253,15 @@ def build_app(server: Server, token: str | None = None) -> Gate:
 def _handler(server: Server, endpoint: Endpoint) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
         server.check_ready()
-        with refusals(UNUSABLE), server.queue(endpoint.task).admitted():
+        with refusals(UNUSABLE), ExitStack() as held:
+            held.enter_context(server.queue(endpoint.task).admitted())
             body = await read_body(request, server.limits.max_body)
             try:
                 parsed = endpoint.request.model_validate_json(body)
             except ValidationError as error:
                 raise Refusal(WRONG, sentence_of(error)) from None
             if endpoint.stream:
-                return await _stream(server, endpoint, request, parsed)
+                return await _stream(server, endpoint, request, parsed, held)
             work = server.answer(endpoint, parsed)
             found = await unless_client_leaves(request, server.limits.timeout, work)
             return Response(found.model_dump_json(), media_type="application/json")
@@ -247,8 +269,23 @@ def _handler(server: Server, endpoint: Endpoint) -> Callable[[Request], Any]:
     return handle
 
 
-async def _stream(server: Server, endpoint: Endpoint, request: Request, parsed: Any) -> Response:
-    """Server-sent events: one for each event of the endpoint, or `event: error` at the end."""
+class Events(StreamingResponse):
+    """A stream that releases what it holds at its end, also if it has never begun."""
+
+    def __init__(self, body: AsyncIterator[str], held: ExitStack):
+        super().__init__(body, media_type="text/event-stream", headers={"cache-control": "no-store"})
+        self._held = held
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        with self._held:
+            await super().__call__(scope, receive, send)
+
+
+async def _stream(server: Server, endpoint: Endpoint, request: Request, parsed: Any, held: ExitStack) -> Response:
+    """Server-sent events: one for each event of the endpoint, or `event: error` at the end.
+
+    The response takes over what the request holds: its turn in the queue.
+    """
 
     async def first() -> tuple[AsyncIterator[Any], Any]:
         endpoint.key(parsed)
@@ -259,18 +296,17 @@ async def _stream(server: Server, endpoint: Endpoint, request: Request, parsed: 
 
     async def body() -> AsyncIterator[str]:
         nonlocal event
-        with server.queue(endpoint.task).admitted():
-            try:
-                async with asyncio.timeout(server.limits.timeout):
-                    while event is not None:
-                        yield f"data: {event.model_dump_json()}\n\n"
-                        event = await anext(events, None)
-            except TimeoutError:
-                yield 'event: error\ndata: {"error": "the time of the server for one stream is over"}\n\n'
-            finally:
-                await events.aclose()
+        try:
+            async with asyncio.timeout(server.limits.timeout):
+                while event is not None:
+                    yield f"data: {event.model_dump_json()}\n\n"
+                    event = await anext(events, None)
+        except TimeoutError:
+            yield 'event: error\ndata: {"error": "the time of the server for one stream is over"}\n\n'
+        finally:
+            await events.aclose()
 
-    return StreamingResponse(body(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+    return Events(body(), held.pop_all())
 
 
 async def _as_refusal(request: Request, error: Any) -> Response:

@@ -229,5 +229,6 @@ def endpoints(models: Models) -> list[Endpoint]:
             key=answers.key,
             decode=decode,
             answer=answers.answer,
+            is_alone=lambda request: request.is_explained,
         )
     ]

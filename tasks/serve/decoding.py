@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
+from multiprocessing import ProcessError
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -40,7 +41,7 @@ ENOUGH = 2  # workers that a request may end
 
 
 class DecodingError(UserError):
-    """Bytes could not be decoded within the limits."""
+    """Bytes could not be decoded within the limits, or have more pixels or seconds than the server takes."""
 
 
 class _Ended(Exception):
@@ -134,8 +135,10 @@ class Worker:
             self._connection.send_bytes(json.dumps(names).encode())
             self._connection.send_bytes(request.model_dump_json().encode())
             return self._receive()
-        except (EOFError, OSError):
-            self.end()
+        except (EOFError, OSError, ProcessError, LookupError, TypeError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise  # of the function
+            self.end()  # the rest of what is no answer of ours would be read as the next one
             if is_late.is_set():
                 raise DecodingError(f"takes more than {self._limits.decoding_seconds:g} s to be decoded") from None
             raise _Ended from None
@@ -197,6 +200,7 @@ class DecodingPool:
         self._own = threading.local()
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
+        self._is_closed = False
 
     async def decode(self, function: Callable[[Any], Decoded], request: BaseModel) -> Decoded:
         """What the function returns for the request.
@@ -223,8 +227,10 @@ class DecodingPool:
     def _worker(self) -> Worker:
         """The worker of this thread; a new one if it has ended."""
         if getattr(self._own, "worker", None) is None:
-            self._own.worker = Worker(self._context, self._limits, self._modules)
             with self._lock:
+                if self._is_closed:
+                    raise DecodingError("is not decoded any more: the server stops")
+                self._own.worker = Worker(self._context, self._limits, self._modules)
                 self._workers.add(self._own.worker)
         return self._own.worker
 
@@ -249,6 +255,7 @@ class DecodingPool:
         """Ends the workers, also those that decode."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
+            self._is_closed = True
             for worker in self._workers:
                 worker.end()
             self._workers.clear()

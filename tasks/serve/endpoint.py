@@ -116,3 +116,6 @@ class Endpoint:
     neither Keras nor a backend. Raises UserError."""
     max_batch: int = MAX_BATCH
     """Items of a batch."""
+    is_alone: Callable[[Any], bool] = lambda request: False
+    """Whether a request takes as long as many others, so that they should not wait for its answer: it has a batch for
+    itself."""

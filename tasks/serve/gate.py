@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from shared.errors import UserError
 from tasks.serve.batching import Busy
@@ -19,6 +19,7 @@ from tasks.serve.models import NotLoaded
 
 OPEN = "/healthz", "/readyz"  # without a token; and files of the page, which hold nothing of the user's
 PRIVATE = "/api/", "/v1/", "/metrics", "/openapi.json"
+CLIENT_LEFT = 499  # nginx' status of a request whose client has left
 MUCH = 8  # times the limit of a body are read before a connection is closed
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; "
@@ -44,7 +45,8 @@ class Refusal(Exception):
 
     def response(self) -> JSONResponse:
         """The answer, in the form that TensorFlow Serving has too."""
-        return JSONResponse({"error": str(self)}, self.status, self.headers)
+        sentence = str(self).encode("utf-8", "replace").decode()  # it may quote half of a character
+        return JSONResponse({"error": sentence}, self.status, self.headers)
 
 
 @contextmanager
@@ -81,6 +83,7 @@ class Gate:
             await self.app(scope, receive, send)
             return
         start, status, number = time.perf_counter(), 0, secrets.token_hex(8)
+        scope["state"] = {**scope.get("state", {}), "number": number}
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -97,13 +100,8 @@ class Gate:
                 headers = {"www-authenticate": "Bearer"}
                 refusal = Refusal(401, "a token was expected, as the header Authorization: Bearer TOKEN", headers)
                 await refusal.response()(scope, receive, send_and_note)
-        except ClientLeft:
-            self.metrics.left.labels(_path(scope)).inc()
-        except Exception:
+        except Exception:  # which `failed` has answered
             LOGGER.exception("failure", extra={"id": number, "path": scope["path"]})
-            if not status:
-                refusal = Refusal(500, f"the server failed; its log has more about {number}")
-                await refusal.response()(scope, receive, send_and_note)
         finally:
             self._note(scope, number, status, time.perf_counter() - start)
 
@@ -114,12 +112,26 @@ class Gate:
         return secrets.compare_digest(sent, b"Bearer " + self.token.encode())
 
     def _note(self, scope: Message, number: str, status: int, seconds: float) -> None:
-        path = _path(scope)
-        self.metrics.requests.labels(path, str(status or 499)).inc()  # 499: nginx' code for a client that has left
+        path, status = _path(scope), status or CLIENT_LEFT
+        if status == CLIENT_LEFT:
+            self.metrics.left.labels(path).inc()
+        self.metrics.requests.labels(path, str(status)).inc()
         self.metrics.seconds.labels(path).observe(seconds)
         if path not in (*OPEN, "/metrics"):
-            fields = {"id": number, "method": scope["method"], "path": scope["path"], "status": status or 499}
+            fields = {"id": number, "method": scope["method"], "path": scope["path"], "status": status}
             LOGGER.info("request", extra=fields | {"seconds": round(seconds, 4)})
+
+
+def client_left(request: Request, error: Exception) -> Response:
+    """What is noted of a request whose client has left; nobody reads it."""
+    del request, error
+    return Response(status_code=CLIENT_LEFT)
+
+
+def failed(request: Request, error: Exception) -> Response:
+    """The answer to a request that has failed for no reason of its own."""
+    del error
+    return Refusal(500, f"the server failed; its log has more about {request.state.number}").response()
 
 
 def _path(scope: Message) -> str:

@@ -11,7 +11,7 @@ from shared.errors import UserError
 from shared.runs import Run
 from tasks.language_model.config import TASK, Config
 from tasks.serve.endpoint import Endpoint, Item, ModelName, Request, Response
-from tasks.serve.models import Models
+from tasks.serve.models import Models, NotLoaded
 
 MAX_LETTERS = 200
 MAX_STEPS = 256  # a letter that a model does not know is spelt in bytes, a step each
@@ -149,7 +149,15 @@ def endpoints(models: Models) -> list[Endpoint]:
     def describe_all(key: Any, items: Sequence[Item]) -> list[InsideModels]:
         del key
         models.find(TASK, None, suits)
-        return [InsideModels(models=[describe(run, inside_of(run)) for run in models.runs(TASK, suits)])] * len(items)
+        found, refused = [], None
+        for run in models.runs(TASK, suits):
+            try:
+                found.append(describe(run, inside_of(run)))
+            except NotLoaded as error:
+                refused = error
+        if refused and not found:
+            raise refused
+        return [InsideModels(models=found)] * len(items)
 
     def read(key: tuple[str, bool], items: Sequence[Item]) -> list[ReadResponse | UserError]:
         name, trained = key

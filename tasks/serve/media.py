@@ -6,23 +6,29 @@ For the functions `decode` of endpoints: they run in a worker process, which loa
 import numpy as np
 
 from shared.audio import SAMPLE_RATE, duration, read_sound
-from shared.files import MediaError
 from shared.media import read_image
+from tasks.serve.decoding import DecodingError
 from tasks.serve.limits import MAX_PIXELS, MAX_SECONDS
 
 
 def decode_image(content: bytes) -> np.ndarray:
-    """The pixels of an image file, uint8 `(height, width, 3)`; raises MediaError as `read_image`."""
+    """The pixels of an image file, uint8 `(height, width, 3)`.
+
+    Raises MediaError as `read_image`, or DecodingError.
+    """
     image = read_image(content)
     height, width = image.shape[:2]
     if height * width > MAX_PIXELS:
-        raise MediaError(f"has {width} x {height} pixels, the limit is {MAX_PIXELS:,}; scale it down first")
+        raise DecodingError(f"has {width} x {height} pixels, the limit is {MAX_PIXELS:,}; scale it down first")
     return image
 
 
 def decode_sound(content: bytes) -> np.ndarray:
-    """The samples of a sound file, float32 `(samples,)` at 16,000 Hz; raises MediaError as `read_sound`."""
+    """The samples of a sound file, float32 `(samples,)` at 16,000 Hz.
+
+    Raises MediaError as `read_sound`, or DecodingError.
+    """
     samples = read_sound(content)
     if len(samples) > MAX_SECONDS * SAMPLE_RATE:
-        raise MediaError(f"lasts {duration(len(samples) / SAMPLE_RATE)}, the limit is {duration(MAX_SECONDS)}")
+        raise DecodingError(f"lasts {duration(len(samples) / SAMPLE_RATE)}, the limit is {duration(MAX_SECONDS)}")
     return samples

@@ -37,6 +37,12 @@ class NotLoaded(UserError):
         super().__init__(f"{what} is not served: {sentence}")
         self.is_named, self.time = is_named, time.monotonic()
 
+    def again(self) -> "NotLoaded":
+        """A copy to raise: one that is raised for many requests would keep the frames, and so the bodies, of all."""
+        copied = NotLoaded.__new__(NotLoaded, *self.args)
+        copied.is_named, copied.time = self.is_named, self.time
+        return copied
+
 
 def served_models(tasks: Sequence[str], named: Mapping[str, Sequence[str]]) -> "Models":
     """The runs of each task: those that are named, by run or folder, then the released ones, else the newest one.
@@ -90,7 +96,7 @@ class Models:
     Args:
         runs: of each task, the default first; their names differ within a task.
         named: folders of the runs that `--model` names.
-        refused: why a task has no runs, by its name, and why a run was left out.
+        refused: why a task has no runs, by its name, and why a run was left out, by "task run".
     """
 
     def __init__(
@@ -119,6 +125,10 @@ class Models:
         """Whether any model was loaded."""
         return any(not isinstance(loaded, NotLoaded) for loaded in self._loaded.values())
 
+    def named(self, task: str) -> list[str]:
+        """The names of the runs of a task that `--model` names."""
+        return [run.name for run in self.runs(task, lambda run: str(run.path) in self._named)]
+
     def names(self) -> dict[str, list[str]]:
         """The names of the runs of each task, the default first."""
         return {task: [run.name for run in runs] for task, runs in self._runs.items()}
@@ -127,11 +137,12 @@ class Models:
         """The run of a name, by default the first that suits; a client never names a path.
 
         Raises:
-            NotLoaded: no run of the task can be served.
+            NotLoaded: no run of the task, or not this one, can be served.
             UserError: no such run is served.
         """
-        if task in self.refused:
-            raise self.refused[task]
+        for what in (task, f"{task} {name}"):
+            if what in self.refused:
+                raise self.refused[what].again()
         runs = {run.name: run for run in self.runs(task, suits)}
         if not runs:
             raise UserError(f"no such model of {task} is served")
@@ -160,5 +171,5 @@ class Models:
                     self._loaded[part] = NotLoaded(f"model {run.name}", error, is_named=str(run.path) in self._named)
             loaded = self._loaded[part]
             if isinstance(loaded, NotLoaded):
-                raise loaded
+                raise loaded.again()
             return loaded

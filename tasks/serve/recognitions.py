@@ -131,7 +131,7 @@ class ServedRecognizer:
 
 @cache
 def pronouncer() -> "Pronouncer":
-    """How words are said: CMUdict where there is a copy, else their spelling."""
+    """How words are said: CMUdict where there is a copy, else their spelling. It remembers a bounded number of them."""
     from datasets.pronunciation import Pronouncer
     from tasks.phoneme_recognizer.spelling import Speller
 

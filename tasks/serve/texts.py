@@ -346,6 +346,7 @@ def of_answers(answers: TextAnswers) -> list[Endpoint]:
                 example=ScoreRequest(text="the river", next=3, keep=True),
                 key=answers.causal,
                 answer=answers.score,
+                is_alone=_goes_on,
             ),
             Endpoint(
                 path="/api/generate",
@@ -367,6 +368,7 @@ def of_answers(answers: TextAnswers) -> list[Endpoint]:
                 example=FillRequest(text="the ___ of the city", top=3),
                 key=answers.filler,
                 answer=answers.fill,
+                max_batch=1,
             )
         )
     if answers.has("for a label"):
@@ -379,6 +381,7 @@ def of_answers(answers: TextAnswers) -> list[Endpoint]:
                 example=ClassifyRequest(text="A warm and funny film.", explain=True),
                 key=answers.classifier,
                 answer=answers.classify,
+                is_alone=lambda request: request.explain,
             )
         )
     return found

@@ -276,6 +276,7 @@ def endpoints(models: Models) -> list[Endpoint]:
             example=TranslateRequest(text="Ein Hund.", prefix="A", alternatives=2, tree=True),
             key=answers.key,
             answer=answers.answer,
+            is_alone=lambda request: request.is_explained,
         ),
         Endpoint(
             path="/api/directions",

@@ -16,6 +16,10 @@ WORDS = {"a": (0.9, 0.0, 0.0), "dog": (0.8, 0.25, 0.25), "cat": (0.1, 0.0, 0.5),
 """Of captions: probability, and top and left of a region of half the height and the width."""
 
 
+BROKEN = b"no photo"
+"""The file of a photo that cannot be read."""
+
+
 class Asked(list[Any]):
     """The requests so far."""
 
@@ -61,8 +65,8 @@ def tree(first: Sequence[str], second: Sequence[str]) -> list[TreeNode]:
 
 
 def answer_caption(request: captions.CaptionRequest) -> captions.Captions:
-    if not request.image.b64:
-        raise UserError("is empty (0 bytes); an image file was expected")
+    if request.image.b64 == BROKEN:
+        raise UserError("an image file was expected")
     given = request.prefix.split()
     tokens = [*given, *["a", "dog", "runs"][len(given) :]]
     others = [*given, *["a", "cat"][len(given) :]]
@@ -83,6 +87,8 @@ def answer_caption(request: captions.CaptionRequest) -> captions.Captions:
 
 def answer_find(request: finds.FindRequest) -> finds.Found:
     """The vector of a photo depends on its size, so that the sentence "small" finds the smallest."""
+    if request.image is not None and request.image.b64 == BROKEN:
+        raise UserError("an image file was expected")
     size = 0.0 if request.image is None else len(request.image.b64) / 1e6
     return finds.Found(
         model="tiny",

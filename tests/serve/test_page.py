@@ -13,7 +13,7 @@ from tasks.serve.limits import Limits
 from tasks.serve.models import Models
 from tests.serve.chromium import until
 from tests.serve.conftest import run
-from tests.serve.page_answers import Asked, page_endpoints
+from tests.serve.page_answers import BROKEN, Asked, page_endpoints
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = Path("/usr/bin/chromium")
@@ -74,6 +74,28 @@ def text_of(page: Any, selector: str) -> list[str]:
 
 def lit(page: Any, selector: str = ".word.lit") -> list[str]:
     return text_of(page, selector)
+
+
+class Held(list[Any]):
+    """Requests to a path that wait for `release`: those whose body has a text."""
+
+    def __init__(self, page: Any, path: str, text: str):
+        self.page = page
+        page.route(
+            f"**{path}", lambda route: self.append(route) if text in route.request.post_data else route.continue_()
+        )
+
+    def wait(self) -> None:
+        until(self.page, lambda: bool(self))
+
+    def release(self) -> None:
+        for route in self:
+            route.continue_()
+        self.page.wait_for_timeout(400)  # for what should not come
+
+
+def focused(page: Any) -> str:
+    return page.evaluate("document.activeElement.innerText").split("\n")[0]
 
 
 # --- the frame -----------------------------------------------------------------------------------------------------
@@ -163,6 +185,55 @@ def test_a_tab_says_why_its_model_is_not_served(visit):
         notice = page.locator(f"#panel-{tab} .notice:visible").first
         notice.wait_for()
         assert notice.inner_text() == "Model flickr8k is not served: no ImageNet weights"
+
+
+def test_a_tab_waits_while_the_server_loads_its_models(visit):
+    page, tries = visit.page, []
+
+    def loading(route: Any) -> None:
+        tries.append(route)
+        if len(tries) > 2:
+            return route.continue_()
+        why = {"error": "the server is loading its models"}
+        return route.fulfill(status=503, headers={"retry-after": "1"}, json=why)
+
+    page.route("**/api/directions", loading)
+    page.get_by_role("tab", name="Translator").click()
+    page.locator(".loading", has_text="The server is loading its models.").wait_for()
+    page.wait_for_selector(".pair .word")
+    assert page.locator(".loading").count() == 0
+
+
+def test_an_answer_that_breaks_off_is_told(visit):
+    page = visit.page
+    page.route("**/api/directions", lambda route: route.fulfill(body='{"directions": ['))
+    page.get_by_role("tab", name="Translator").click()
+    page.wait_for_selector("text=The connection broke off.")
+    page.evaluate("document.querySelector('#panel-translator button.action').click()")
+    page.evaluate("location.hash = '#translator?text=Eins'")
+    page.wait_for_timeout(100)  # for an error, which `visit` would report
+
+
+@pytest.mark.parametrize(
+    ("visit", "path", "choose", "other"),
+    [
+        (("#captioner", 1400), "/api/caption", "#panel-captioner .words .word >> nth=1", ".thumb >> nth=2"),
+        (("#translator", 1400), "/api/translate", ".pair > .words:last-child .word >> nth=1", ".chip >> nth=1"),
+    ],
+    indirect=["visit"],
+)
+def test_other_words_of_what_was_shown_before_do_not_come(visit, path, choose, other):
+    page, asked = visit
+    page.wait_for_selector(choose)
+    held = Held(page, path, '"alternatives":')
+    page.click(choose)
+    held.wait()
+    page.wait_for_selector(".alternatives.busy")
+    count = len(asked)
+    page.click(other)
+    until(page, lambda: len(asked) > count)
+    held.release()
+    assert page.locator(".alternatives").count() == 0
 
 
 # --- captioner -----------------------------------------------------------------------------------------------------
@@ -283,6 +354,55 @@ def test_search_among_photos(visit):
     assert "photo=" in page.url or page.locator(".thumb[aria-pressed=true]").count() == 1
 
 
+def test_a_photo_that_cannot_be_read_is_left_out_of_a_search(visit):
+    page = visit.page
+    page.wait_for_selector(".words .word")
+    page.set_input_files("input[name=photos]", {"name": "no.jpg", "mimeType": "image/jpeg", "buffer": BROKEN})
+    until(page, "document.querySelectorAll('.thumb').length === 4")
+    page.fill("input[name=find]", "a small one")
+    page.wait_for_selector("text=3 photos, the best first.")
+    assert page.locator(".found .hit").count() == 3
+
+
+def test_a_search_that_is_taken_back_finds_nothing(visit):
+    page = visit.page
+    held = Held(page, "/api/find", '"sentence":')
+    page.fill("input[name=find]", "a small one")
+    held.wait()
+    page.fill("input[name=find]", "")
+    until(page, "!location.hash.includes('find=')")
+    held.release()
+    assert page.locator(".found .hit").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("visit", "shown"),
+    [
+        (("#captioner?caption=x", 1400), ["a", "dog", "runs"]),
+        (("#captioner?caption=-1", 1400), ["a", "dog", "runs"]),
+        (("#captioner?caption=0.5", 1400), ["a", "dog", "runs"]),
+        (("#captioner?caption=1", 1400), ["a", "cat"]),
+    ],
+    indirect=["visit"],
+)
+def test_a_caption_that_the_address_names(visit, shown):
+    visit.page.wait_for_selector(".words .word")
+    assert text_of(visit.page, ".words .word") == shown
+
+
+def test_the_focus_stays_in_a_list_that_is_drawn_again(visit):
+    page = visit.page
+    page.wait_for_selector(".option.wide")
+    page.locator(".option.wide").nth(1).focus()
+    page.keyboard.press("Enter")
+    until(page, "document.querySelectorAll('.option.wide')[1].ariaCurrent === 'true'")
+    assert focused(page) == "a cat"
+    page.locator(".thumb").nth(1).focus()
+    page.keyboard.press("Enter")
+    until(page, "location.hash.includes('photo=beach')")
+    assert page.evaluate("document.activeElement.title") == "A drawn dog on a beach"
+
+
 @at("#captioner?photo=snow&begin=two&beam=4&where=attention&find=small")
 def test_captioner_from_an_address(visit):
     page, asked = visit
@@ -355,6 +475,22 @@ def test_two_models_side_by_side_and_several_sentences(visit):
     page.wait_for_selector("text=The text has 999 tokens; split it")
 
 
+@at("#translator?text=Eins.&begin=one")
+def test_a_beginning_of_the_text_before_does_not_come(visit):
+    """The first answer waits for the second, which goes on from the beginning."""
+    page = visit.page
+    page.wait_for_selector(".word.given")
+    held = Held(page, "/api/translate", '"prefix":"two"')
+    page.fill(".begin input", "two")
+    page.keyboard.press("Enter")
+    held.wait()
+    page.fill("textarea[name=text]", "Zwei.")
+    page.wait_for_selector(".pair .word >> text=Zwei")
+    held.release()
+    assert text_of(page, ".pair .word") == ["Zwei", "a", "dog", "runs"]
+    assert "begin" not in page.url
+
+
 # --- recognizer ----------------------------------------------------------------------------------------------------
 
 
@@ -417,6 +553,76 @@ def test_sounds_are_recorded_chosen_and_dropped(visit):
     recorded = asked.of(recognitions.RecognizeRequest)[1].sound.b64
     assert int.from_bytes(recorded[24:28], "little") == 16000
     assert len(recorded) > 44 + 2 * 1600
+
+
+@at("#recognizer?text=dog")
+def test_the_tab_chain_leaves_the_look_of_others_alone(visit):
+    page = visit.page
+    page.wait_for_selector(".option.score")
+    look = """() => [".phones", ".phones .phone", ".option.score"].map((name) => {
+      const style = getComputedStyle(document.querySelector(`#panel-recognizer ${name}`));
+      return [style.display, style.position, style.height, style.borderTopWidth];
+    })"""
+    before = page.evaluate(look)
+    page.get_by_role("tab", name="Chain").click()
+    page.locator("#step-phones[data-state=done]").wait_for()
+    until(page, "[...document.styleSheets].some((sheet) => sheet.href?.endsWith('chain.css'))")
+    page.get_by_role("tab", name="Recognizer").click()
+    assert page.evaluate(look) == before
+
+
+@at("#recognizer?text=dog")
+def test_the_example_has_no_text_of_another_sound(visit):
+    page, asked = visit
+    page.wait_for_selector(".option.score")
+    page.click("button >> text=Example")
+    until(page, "!document.querySelector('.option.score')")
+    assert page.input_value("input[name=text]") == ""
+    assert asked.of(recognitions.RecognizeRequest)[-1].text == ""
+    assert "text=" not in page.url
+
+
+@at("#captioner")
+def test_pictures_of_a_long_sound_are_not_wider_than_a_browser_draws(visit):
+    page = visit.page
+
+    def long(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "seconds": 120.0})
+
+    page.route("**/api/recognize", long)
+    page.get_by_role("tab", name="Recognizer").click()
+    page.wait_for_selector(".phones .phone")
+    widths = page.locator(".tier canvas").evaluate_all("all => all.map((one) => [one.width, one.style.width])")
+    assert [tuple(each) for each in widths] == [(16000, "33600px")] * 3
+
+
+@at("#recognizer")
+def test_one_recording_at_a_time_and_an_empty_one(visit):
+    page, asked = visit
+    page.wait_for_selector(".phones .phone")
+    page.evaluate(
+        """() => {
+          const devices = navigator.mediaDevices, real = devices.getUserMedia.bind(devices);
+          window.count = 0;
+          devices.getUserMedia = async (wanted) => {
+            window.count += 1;
+            await new Promise((resolve) => setTimeout(resolve, 300));
+            return real(wanted);
+          };
+          AudioContext.prototype.decodeAudioData = () => Promise.reject(new Error("nothing"));
+        }"""
+    )
+    page.click("button >> text=Record")
+    page.click("button >> text=Record")
+    page.wait_for_selector("button.recording")
+    page.wait_for_timeout(400)
+    assert page.evaluate("window.count") == 1
+    page.click("button >> text=Stop")
+    page.wait_for_selector("text=The recording is empty.")
+    page.wait_for_timeout(300)
+    assert page.locator("text=The recording is empty.").is_visible()
+    assert len(asked.of(recognitions.RecognizeRequest)) == 1
 
 
 # --- language model ------------------------------------------------------------------------------------------------

@@ -104,6 +104,32 @@ def test_into_one_language_only(page, site):
     assert "by=de-en" in page.url
 
 
+@pytest.mark.parametrize("page", ["?by=xx"], indirect=True)
+def test_languages_that_the_address_does_not_have(page, site):
+    """Those of no model, and none at all, are the first."""
+    languages = page.get_by_label("Languages")
+    assert languages.input_value() == "de-en"
+    page.evaluate("location.hash = '#chain?by=fr'")
+    until(page, lambda: last(site.asked, TranslateRequest).model == "en-fr")
+    page.evaluate("location.hash = '#chain'")
+    until(page, lambda: last(site.asked, TranslateRequest).model == "de-en")
+    assert languages.input_value() == "de-en"
+    is_complete(page)
+
+
+def test_the_focus_stays_where_it_was(page, site):
+    page.locator(".caption-option").nth(1).focus()
+    page.keyboard.press("Enter")
+    until(page, lambda: len(site.asked.of(SpeakRequest)) == 2)
+    is_complete(page)
+    assert page.evaluate("document.activeElement.innerText").startswith("a cat")
+    page.get_by_label("Languages").focus()
+    page.get_by_label("Languages").select_option("fr")
+    page.locator("#step-phones[data-state=waiting]").wait_for()
+    is_complete(page)
+    assert page.evaluate("document.activeElement.ariaLabel") == "Languages"
+
+
 def test_a_photo_is_chosen_and_a_phone_played(page, site):
     page.evaluate(
         """() => {

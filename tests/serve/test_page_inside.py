@@ -152,6 +152,23 @@ def test_arrow_keys_move_over_letters_and_units(page):
     assert page.locator("#status").text_content().startswith("After a space: unit 3, state ")
 
 
+def test_an_arrow_key_at_the_border_keeps_what_it_has_kept(page):
+    page.get_by_role("button", name="as stored").click()
+    page.locator(".map-sheet").focus()
+    for _ in range(len(TEXT) + 3):
+        page.keyboard.press("ArrowLeft")
+    assert page.locator(".where").text_content().endswith("letter 0kept")
+    assert "step=0" in page.url
+
+
+@pytest.mark.parametrize(("step", "shown"), [("-5", 0), ("1.5", 1), ("x", 0), ("9999", len(TEXT) + 1)])
+def test_a_letter_of_the_address_that_there_is_not(browser, served, step, shown):
+    with opened(browser, f"{served.address}/#inside?text=a+cat+sat&step={step}&unit=1.5") as page:
+        page.wait_for_selector(".inside-stage:not(.busy) .pin")
+        assert page.locator(".where").text_content().startswith("Unit 1, after ")
+        assert page.locator(".where").text_content().endswith(f", letter {shown}kept")
+
+
 def test_another_sentence_is_read_and_kept_in_the_address(page):
     page.locator("#inside-text").fill("the mat")
     page.wait_for_selector(".map-letters span:nth-child(9):last-child")

@@ -1,6 +1,6 @@
 // Captioner: a photo, its caption, where each word is, other words, the beam, and photos found by a sentence.
 
-import { announce, bar, h, percent, roving } from "./dom.js";
+import { announce, bar, h, percent, redraw, roving } from "./dom.js";
 import { photoOf, photos, takeFiles, takeWithCamera } from "./photos.js";
 import { Stage } from "./regions.js";
 import { ask, isStatic, latest, MAX_BEAM, ServerError } from "./server.js";
@@ -93,7 +93,7 @@ export function mount(panel, state) {
   function show() {
     const photo = shown();
     stage.show(photo);
-    shelf.replaceChildren(...photos.map((each) => h("button", { type: "button", class: "thumb", "aria-pressed": String(each === photo), "aria-label": each.title, title: each.title, onclick: () => open(each) }, h("img", { src: each.url, alt: "", loading: "lazy" }))));
+    redraw(shelf, ...photos.map((each) => h("button", { type: "button", class: "thumb", "aria-pressed": String(each === photo), "aria-label": each.title, title: each.title, onclick: () => open(each) }, h("img", { src: each.url, alt: "", loading: "lazy" }))));
     roving(shelf, ".thumb");
     begin.value = state.get("begin", "");
     caption();
@@ -112,14 +112,14 @@ export function mount(panel, state) {
 
   async function caption() {
     const beam = Number(state.get("beam")) || null;
-    choice.replaceChildren();
+    closeChoice();
     result.classList.add("busy");
     try {
       const found = await question(shown(), { prefix: state.get("begin", ""), tree: true, regions: true, n_best: MAX_BEAM, ...(beam ? { beam } : {}) });
       if (!found) return;
       answer = found;
       tell(null);
-      choose(Math.min(Number(state.get("caption", "0")), answer.captions.length - 1));
+      choose(state.index("caption", answer.captions.length - 1));
       tree.show(answer.tree);
       announce(`Caption: ${answer.captions[0].text}`);
     } catch (error) {
@@ -134,9 +134,15 @@ export function mount(panel, state) {
     }
   }
 
+  function closeChoice() {
+    wordsAsked.cancel();
+    choice.replaceChildren();
+  }
+
   /** Shows one of the captions. */
   function choose(index) {
     rank = index;
+    closeChoice();
     const { words, confidence } = answer.captions[rank];
     row = wordRow({
       label: "Words of the caption",
@@ -154,11 +160,11 @@ export function mount(panel, state) {
   }
 
   function drawOthers() {
-    others.replaceChildren(answer.captions.length < 2 ? "" : h("section", { class: "card" }, h("h3", {}, "Captions of the beam"),
+    redraw(others, answer.captions.length < 2 ? "" : h("section", { class: "card" }, h("h3", {}, "Captions of the beam"),
       h("ol", { class: "options" }, answer.captions.map((each, i) => h("li", {}, h("button", {
         type: "button", class: "option wide", "aria-current": i === rank ? "true" : null,
         onpointerenter: () => tree.light(i), onpointerleave: () => tree.light(null), onfocus: () => tree.light(i),
-        onclick: () => { state.set({ caption: i || null }); choice.replaceChildren(); choose(i); },
+        onclick: () => { state.set({ caption: i || null }); choose(i); },
       }, h("span", {}, each.text), each.confidence === null ? null : bar(each.confidence), h("span", { class: "figures" }, each.confidence === null ? "" : percent(each.confidence))))))));
     roving(others, ".option");
   }
@@ -215,21 +221,37 @@ function search({ state, open }) {
   let timer = 0;
   field.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(find, 250); });
 
-  const vectorOf = latest((sentence, signal) => ask("/api/find", { sentence }, { signal }));
+  const asked = latest(async (sentence, signal) => {
+    const answer = await ask("/api/find", { sentence }, { signal });
+    let refusal = null;
+    for (const photo of photos) {
+      try {
+        photo.vector ??= (await ask("/api/find", { image: await photo.body() }, { signal })).photo;
+      } catch (error) {
+        if (!(error instanceof ServerError)) throw error;
+        refusal = error; // of one photo; the others can be found
+      }
+    }
+    const known = photos.filter((photo) => photo.vector);
+    if (refusal && !known.length) throw refusal;
+    return { ...answer, known };
+  });
 
   async function find() {
     const sentence = field.value.trim();
     state.set({ find: sentence || null });
-    if (!sentence) return found.replaceChildren();
+    if (!sentence) {
+      asked.cancel();
+      return found.replaceChildren();
+    }
     found.classList.add("busy");
     try {
-      const answer = await vectorOf(sentence);
+      const answer = await asked(sentence);
       if (!answer) return;
-      for (const photo of photos) photo.vector ??= (await ask("/api/find", { image: await photo.body() })).photo;
-      const scored = photos.map((photo) => ({ photo, score: photo.vector.reduce((sum, value, i) => sum + value * answer.sentence[i], 0) }));
+      const scored = answer.known.map((photo) => ({ photo, score: photo.vector.reduce((sum, value, i) => sum + value * answer.sentence[i], 0) }));
       scored.sort((a, b) => b.score - a.score);
       const most = Math.max(...scored.map((each) => each.score), 1e-9);
-      notice.textContent = answer.unknown.length ? `Unknown to the model: ${answer.unknown.join(", ")}.` : `${photos.length} photos, the best first.`;
+      notice.textContent = answer.unknown.length ? `Unknown to the model: ${answer.unknown.join(", ")}.` : `${scored.length} photos, the best first.`;
       found.replaceChildren(...scored.map(({ photo, score }) => h("li", {}, h("button", { type: "button", class: "hit", onclick: () => { open(photo); scrollTo({ top: 0, behavior: "smooth" }); }, "aria-label": `${photo.title}, score ${score.toFixed(2)}` },
         h("img", { src: photo.url, alt: "" }), bar(Math.max(0, score), most), h("span", { class: "figures small" }, score.toFixed(2))))));
       roving(found, ".hit");

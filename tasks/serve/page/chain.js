@@ -1,7 +1,7 @@
 // Chain: a photo becomes a caption, the caption a translation, the translation speech, and the speech phones. Each step
 // takes what the step before gives, and all later ones follow when the reader changes one.
 
-import { announce, h, percent } from "./dom.js";
+import { announce, h, percent, redraw } from "./dom.js";
 import { Sound } from "./chain_sound.js";
 import { photoOf, photos, takeFiles, takeWithCamera } from "./photos.js";
 import { ask, latest } from "./server.js";
@@ -68,6 +68,7 @@ export async function mount(panel, state) {
   const list = Object.values(steps);
   const notice = h("p", { class: "notice", role: "alert", hidden: true });
   const route = h("select", { "aria-label": "Languages", onchange: () => { state.set({ by: route.value }); from("translation"); } });
+  const routeLabel = h("label", { class: "row small muted" }, "Translate ", route);
   panel.append(
     h("header", {}, h("h2", {}, "From a photo to sounds"),
       h("p", {}, "Four recurrent networks in a row. Each is given only what the one before has written, so a mistake is carried on; the confidences say where it might have been made.")),
@@ -86,8 +87,6 @@ export async function mount(panel, state) {
     if (modelOf(one.target, "en")) route.append(h("option", { value: `${one.target}-en` }, `into ${one.target_name} and back`));
     route.append(h("option", { value: one.target }, `into ${one.target_name}`));
   }
-  route.value = state.get("by") ?? route.options[0]?.value ?? "";
-  if (route.selectedIndex < 0) route.selectedIndex = 0;
 
   const chain = { photo: null, captions: null, text: "", spoken: null, sound: null };
   const shelf = h("div", { class: "shelf", role: "group", "aria-label": "Photos" });
@@ -107,8 +106,7 @@ export async function mount(panel, state) {
       const [target, back] = route.value.split("-");
       if (!target) throw new Error("No translator from English is served; the chain ends here.");
       const answer = await ask("/api/translate", { text: chain.text, model: modelOf("en", target).model }, { signal });
-      showTranslation(steps.translation, answer, modelOf("en", target), chain.text);
-      steps.translation.body.prepend(h("label", { class: "row small muted" }, "Translate ", route));
+      showTranslation(steps.translation, answer, modelOf("en", target), routeLabel);
       chain.spoken = { text: answer.text, language: target };
       steps.back.element.hidden = steps.back.knot.hidden = !back;
     },
@@ -116,7 +114,7 @@ export async function mount(panel, state) {
       const [target, back] = route.value.split("-");
       if (!back) return;
       const answer = await ask("/api/translate", { text: chain.spoken.text, model: modelOf(target, back).model }, { signal });
-      showTranslation(steps.back, answer, modelOf(target, back), chain.spoken.text);
+      showTranslation(steps.back, answer, modelOf(target, back));
       chain.spoken = { text: answer.text, language: back };
     },
     async speech(signal) {
@@ -172,7 +170,8 @@ export async function mount(panel, state) {
   fromAddress();
 
   function fromAddress() {
-    if (state.get("by")) route.value = state.get("by");
+    route.value = state.get("by") ?? "";
+    if (route.selectedIndex < 0) route.selectedIndex = 0;
     open(photoOf(state.get("photo")) ?? photos[0]);
   }
 
@@ -201,7 +200,7 @@ export async function mount(panel, state) {
     picture.src = photo.url;
     picture.alt = photo.title;
     steps.photo.body.querySelector(".notice")?.remove();
-    shelf.replaceChildren(...photos.map((each) => h("button", { class: "thumb", type: "button", "aria-pressed": String(each === photo), onclick: () => choosePhoto(each) },
+    redraw(shelf, ...photos.map((each) => h("button", { class: "thumb", type: "button", "aria-pressed": String(each === photo), onclick: () => choosePhoto(each) },
       h("img", { src: each.url, alt: each.title }))));
     steps.photo.set("done");
     from("caption");
@@ -220,7 +219,7 @@ export async function mount(panel, state) {
     const given = state.get("text"), chosen = given === null ? captions[0] : captions.find(({ text }) => text === given);
     chain.text = given ?? captions[0]?.text ?? "";
     steps.caption.model.textContent = chosen ? model : "yours";
-    steps.caption.body.replaceChildren(
+    redraw(steps.caption.body,
       chosen ? wordsOf(chosen.words, "Caption").element : h("p", { class: "words" }, chain.text),
       h("div", { class: "options", role: "group", "aria-label": "Captions" }, captions.map((caption, i) => h("button", {
         class: "option caption-option", type: "button", "aria-current": caption === chosen ? "true" : null,
@@ -230,7 +229,7 @@ export async function mount(panel, state) {
     steps.caption.set("done", chosen ? chosen.confidence ?? certainty(chosen.words) : null, chosen ? null : "yours");
   }
 
-  function showTranslation(step, answer, { source, target, source_name: from_, target_name: to, model }) {
+  function showTranslation(step, answer, { source, target, source_name: from_, target_name: to, model }, head = "") {
     step.model.textContent = model;
     const rows = answer.parts.map((part) => {
       const best = part.translations[0];
@@ -244,7 +243,7 @@ export async function mount(panel, state) {
       targetRow.element.lang = target;
       return [h("p", { class: "small muted" }, from_), sourceRow.element, h("p", { class: "small muted" }, to), targetRow.element];
     });
-    step.body.replaceChildren(...rows.flat());
+    redraw(step.body, head, ...rows.flat());
     step.set("done", certainty(answer.parts.flatMap((part) => part.translations[0].words)));
   }
 }

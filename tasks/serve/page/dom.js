@@ -25,6 +25,17 @@ export function svg(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/** Replaces what `container` has; the focus stays on what is in the same place among its kind. */
+export function redraw(container, ...children) {
+  const focused = container.contains(document.activeElement) ? document.activeElement : null;
+  const alike = () => [...container.querySelectorAll(`${focused.tagName}${focused.className && `.${focused.classList[0]}`}:enabled`)];
+  const at = focused && alike().indexOf(focused);
+  container.replaceChildren(...children);
+  if (!focused) return;
+  const now = alike();
+  now[Math.min(at, now.length - 1)]?.focus({ preventScroll: true });
+}
+
 /** Says a sentence to a screen reader. */
 export function announce(text) {
   document.getElementById("status").textContent = text;

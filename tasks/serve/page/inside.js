@@ -83,10 +83,10 @@ export async function mount(panel, state) {
   const cell = () => (names.includes(state.get("cell")) ? state.get("cell") : names.includes("lstm") ? "lstm" : names[0]);
   const isTrained = () => state.get("trained", "true") === "true";
 
-  /** Marks what the reader points at; a click keeps it until the next click. */
-  function choose({ step = chosen.step, unit = chosen.unit, line = chosen.line, pinned }) {
+  /** Marks what the reader points at; a click keeps it until the next click, a key until it is clicked. */
+  function choose({ step = chosen.step, unit = chosen.unit, line = chosen.line, pinned, byKey = false }) {
     if (!pinned && chosen.isPinned) return;
-    if (pinned) chosen.isPinned = !(chosen.isPinned && step === chosen.step && unit === chosen.unit);
+    if (pinned) chosen.isPinned = byKey || !(chosen.isPinned && step === chosen.step && unit === chosen.unit);
     Object.assign(chosen, { step, unit, line });
     mark();
     if (pinned) state.set({ step: chosen.isPinned ? step : null, unit: chosen.isPinned ? unit : null });
@@ -193,8 +193,8 @@ export async function mount(panel, state) {
   function fromAddress() {
     input.value = state.get("text", EXAMPLE);
     chosen.isPinned = state.get("step") !== null;
-    chosen.step = Number(state.get("step", 0)) || 0;
-    chosen.unit = Number(state.get("unit", 0)) || 0;
+    chosen.step = state.index("step");
+    chosen.unit = state.index("unit");
     readAll(input.value);
   }
   state.onchange(fromAddress);

@@ -43,7 +43,7 @@ function bySpeed(matrix) {
 }
 
 export class Maps {
-  /** @param choose called with {step, unit} when the reader points at something, and `pinned` if by a click. */
+  /** @param choose called with {step, unit} when the reader points at something, `pinned` if by a click or, with `byKey`, a key. */
   constructor(choose) {
     this.choose = choose;
     this.equations = h("div", { class: "equations" });
@@ -190,7 +190,7 @@ export class Maps {
     const [x, y] = moves[event.key];
     const step = Math.max(0, Math.min(this.answer.read.length - 1, this.step + x));
     const row = Math.max(0, Math.min(this.order.length - 1, this.rowOf[this.unit] + y));
-    this.choose({ step, unit: this.order[row], line: this.line ?? "h", pinned: true });
+    this.choose({ step, unit: this.order[row], line: this.line ?? "h", pinned: true, byKey: true });
     const values = valuesAt(this.answer, step, this.unit);
     announce(`After ${spoken(this.answer.read[step])}: unit ${this.unit}, state ${signed(values.state("h"))}`);
   }

@@ -1,7 +1,7 @@
 // Language model: how surprising each word is, what may come next, texts that go on, states to branch from; blanks and
 // labels by its kin.
 
-import { announce, bar, h, percent, roving } from "./dom.js";
+import { announce, bar, h, percent, redraw, roving } from "./dom.js";
 import { ask, events, latest, ServerError } from "./server.js";
 import { alternatives, wordRow } from "./words.js";
 
@@ -73,8 +73,13 @@ function reading(state) {
     read();
   }
 
-  async function read() {
+  function closeChoice() {
+    wordsAsked.cancel();
     choice.replaceChildren();
+  }
+
+  async function read() {
+    closeChoice();
     words.classList.add("busy");
     try {
       const found = await question({ text: text.value, next: NEXT, ...from() });
@@ -95,6 +100,7 @@ function reading(state) {
   }
 
   function draw(found) {
+    closeChoice();
     const row = wordRow({
       label: "Words and their surprisal in bits",
       words: found.words.map((word) => ({
@@ -107,7 +113,7 @@ function reading(state) {
     words.replaceChildren(found.words.length ? row.element : h("p", { class: "muted" }, "Type something."));
     figures.textContent = found.perplexity === null ? "" : `Perplexity ${found.perplexity.toFixed(0)} a token; the end of the line after it would have ${found.end_bits.toFixed(1)} bits.`;
     const most = Math.max(...found.next.map((one) => one.probability), 1e-9);
-    next.replaceChildren(h("div", { class: "options", role: "group", "aria-label": "Next words" }, found.next.map((one) => h("button", {
+    redraw(next, h("div", { class: "options", role: "group", "aria-label": "Next words" }, found.next.map((one) => h("button", {
       type: "button", class: "option", onclick: () => append(one), disabled: !one.word, "aria-label": `${one.word || "end of the line"}, ${percent(one.probability)}`,
     }, h("b", {}, one.word || "end of the line"), bar(one.probability, most), h("span", { class: "figures" }, percent(one.probability))))),
     h("p", { class: "muted small" }, "Choose one to go on with it."));
@@ -144,7 +150,7 @@ function reading(state) {
     if (stopper) return stopper.abort();
     const own = stopper = new AbortController();
     write.textContent = "Stop";
-    choice.replaceChildren();
+    closeChoice();
     try {
       const body = { text: text.value, max_words: 30, temperature: Number(temperature.value) || 0.7, top_p: Number(topP.value) || 0.9, seed: Number(seed.value) || 0, ...from() };
       for await (const piece of events("/api/generate", body, { signal: own.signal })) {
@@ -191,7 +197,7 @@ function reading(state) {
         h("span", {}, one ? `${one.parent ? "… " : ""}${one.parent ? one.said.slice(one.parent.said.length).trim() : one.said}` : "the beginning")),
       ...states.filter((each) => each.parent === one).map((each) => item(each, depth + 1)),
     ];
-    saved.replaceChildren(
+    redraw(saved,
       h("p", { class: "muted small" }, "A state is all that the network remembers of what it has read. Save one, and start several texts from it."),
       h("div", { class: "options", role: "group", "aria-label": "Saved states" }, item(null, 0)));
     roving(saved, ".state");
@@ -216,7 +222,7 @@ function filling(state) {
     try {
       const found = /__/.test(field.value) ? await question(field.value) : { blanks: [] };
       if (!found) return;
-      place.replaceChildren(...found.blanks.map((blank, i) => h("div", { class: "options", role: "group", "aria-label": `Blank ${i + 1}` }, blank.map((one) => h("button", {
+      redraw(place, ...found.blanks.map((blank, i) => h("div", { class: "options", role: "group", "aria-label": `Blank ${i + 1}` }, blank.map((one) => h("button", {
         type: "button", class: "option", onclick: () => { let at = -1; field.value = field.value.replace(/__+/g, (whole) => (++at === i ? one.word : whole)); fill(); }, "aria-label": `${one.word}, ${percent(one.probability)}`,
       }, h("b", {}, one.word), bar(one.probability, blank[0].probability), h("span", { class: "figures" }, percent(one.probability)))))));
       place.querySelectorAll(".options").forEach((list) => roving(list, ".option"));

@@ -18,14 +18,14 @@ export function mount(panel, state) {
   const text = h("input", { type: "text", name: "text", autocomplete: "off", maxLength: 300, placeholder: EXAMPLE.text });
   const letters = h("select", { "aria-label": "Spelling of phones", onchange: () => { state.set({ letters: letters.value === "ipa" ? null : letters.value }); draw(); } },
     h("option", { value: "ipa" }, "phonetic alphabet"), h("option", { value: "arpabet" }, "ARPAbet"));
-  let blob = null, title = EXAMPLE.title, answer = null, samples = null, running = null, timeline = null;
+  let blob = null, title = EXAMPLE.title, answer = null, samples = null, running = null, isAsked = false, timeline = null;
 
   const from = h("p", { class: "muted small" });
   panel.append(
     h("header", {}, h("h2", {}, "Which sounds were said, and when?"),
       h("p", {}, "A bidirectional LSTM reads the sound every 10 ms and finds its phones. Choose one to hear it.", isStatic ? "" : " Type what is said, and each sound is scored.")),
     h("section", { class: "card stack", "aria-label": "Sound" },
-      h("div", { class: "row" }, recording, fileButton(), h("button", { type: "button", class: "action", onclick: example }, "Example"),
+      h("div", { class: "row" }, recording, fileButton(), h("button", { type: "button", class: "action", onclick: () => { forget(); example(); } }, "Example"),
         h("button", { type: "button", class: "action", name: "play", onclick: () => play(0, answer?.seconds ?? 0) }, "Play all"), letters),
       from,
       h("form", { class: "row begin needs-server", onsubmit: (event) => { event.preventDefault(); score(); } },
@@ -75,10 +75,14 @@ export function mount(panel, state) {
 
   async function toggle() {
     if (running) return running.stop();
+    if (isAsked) return undefined; // the browser still asks for permission
+    isAsked = true;
     try {
       running = await record();
     } catch {
       return tell("There is no microphone here, or the browser may not use it.");
+    } finally {
+      isAsked = false;
     }
     recording.textContent = "Stop";
     recording.classList.add("recording");
@@ -88,7 +92,7 @@ export function mount(panel, state) {
       title = "Your recording";
       forget();
     } catch {
-      tell("The recording is empty.");
+      return tell("The recording is empty.");
     } finally {
       running = null;
       recording.textContent = "Record";

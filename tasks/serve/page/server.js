@@ -1,29 +1,51 @@
 // Questions to the server of the page, or to models in the browser; nothing goes anywhere else.
 
+import { h } from "./dom.js";
+
 /** Whether the page has no server: `static_page.py` has written it. */
 export const isStatic = document.documentElement.dataset.models !== undefined;
 
 /** The widest search of the server: no more results can be wanted. */
 export const MAX_BEAM = 10;
 
+const TRIES = 12; // of a server that is loading its models, which says when to come back
+
 /** What went wrong, in a sentence that is shown as it is. */
 export class ServerError extends Error {}
 
-async function send(path, body, signal) {
-  let response;
+/** What the network gives; a failure is a ServerError, unless the request was aborted. */
+async function received(work, failure = "The connection broke off.") {
   try {
-    response = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json", ...authorization() }, body: JSON.stringify(body), signal });
+    return await work;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ServerError("The server does not answer. Is `quatrain serve` running?");
+    throw new ServerError(failure);
   }
-  if (response.ok) return response;
-  throw new ServerError(await reason(response, path));
+}
+
+async function send(path, body, signal) {
+  const request = { method: "POST", headers: { "Content-Type": "application/json", ...authorization() }, body: JSON.stringify(body), signal };
+  for (let tries = 1; ; tries++) {
+    const response = await received(fetch(path, request), "The server does not answer. Is `quatrain serve` running?");
+    if (response.ok) return response;
+    const why = await reason(response, path), seconds = Number(response.headers.get("retry-after"));
+    if (response.status !== 503 || !seconds || !why.includes("is loading its models") || tries === TRIES) throw new ServerError(why);
+    const notice = h("p", { class: "loading", role: "status" }, `${why}.`);
+    document.body.append(notice);
+    await pause(seconds, signal).finally(() => notice.remove());
+  }
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, 1000 * seconds);
+    signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); });
+  });
 }
 
 async function reason(response, path) {
   if (response.status === 401) return "This server asks for a token: add ?token=… to the address, before the #.";
-  const { error: text } = await response.json().catch(() => ({}));
+  const { error: text } = await response.json().catch((error) => { if (error.name === "AbortError") throw error; return {}; });
   if (response.status === 404) return `This server does not answer ${path}: the models that it needs are not served.`;
   return text ? text[0].toUpperCase() + text.slice(1) : `The server answered with status ${response.status}.`;
 }
@@ -36,7 +58,7 @@ function authorization() {
 /** The answer to a request. */
 export async function ask(path, body, { signal } = {}) {
   if (isStatic) return (await import("./local.js")).answer(path, body, signal);
-  return (await send(path, body, signal)).json();
+  return received((await send(path, body, signal)).json());
 }
 
 /** The events of an answer, as they come. */
@@ -44,7 +66,7 @@ export async function* events(path, body, { signal } = {}) {
   const response = await send(path, body, signal);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = ""; ;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await received(reader.read());
     if (done) return;
     const parts = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
     rest = parts.pop();
@@ -59,11 +81,12 @@ export async function* events(path, body, { signal } = {}) {
   }
 }
 
-/** A function that keeps only the last of its calls: one that is asked again drops the answer before. */
+/** A function that keeps only the last of its calls: one that is asked again drops the answer before,
+ *  and `cancel` drops the last. */
 export function latest(work) {
   let running;
-  return async (...values) => {
-    running?.abort();
+  const call = async (...values) => {
+    call.cancel();
     const own = running = new AbortController();
     try {
       return await work(...values, own.signal);
@@ -74,6 +97,8 @@ export function latest(work) {
       if (running === own) running = undefined;
     }
   };
+  call.cancel = () => running?.abort();
+  return call;
 }
 
 /** Bytes as base64, for a field `{"b64": ...}`. */

@@ -26,6 +26,11 @@ export class State {
     return this.values.get(name) ?? otherwise;
   }
 
+  /** The whole number of a name, made to lie between 0 and `most`; 0 without one. */
+  index(name, most = Infinity) {
+    return Math.min(most, Math.max(0, Math.trunc(Number(this.get(name))) || 0));
+  }
+
   /** Sets some values; null removes one. With `push` the way back leads to what was before. */
   set(changes, { push = false } = {}) {
     const values = new URLSearchParams(this.values);

@@ -4,6 +4,7 @@ import { h, percent, roving } from "./dom.js";
 import { asBase64, decoded } from "./server.js";
 
 const SECOND = 280; // pixels, at least
+const WIDEST = 16_000; // pixels of a canvas; browsers leave a much wider one blank
 const ACTIVE = 0.3; // a symbol is shown if it is as probable as that somewhere
 const COLOURS = [[13, 8, 34], [66, 20, 96], [140, 41, 99], [213, 84, 52], [249, 164, 63], [252, 246, 190]];
 
@@ -13,12 +14,12 @@ function colour(value) {
 }
 
 function canvas(width, height, label) {
-  const ratio = Math.min(2, devicePixelRatio || 1);
-  const element = h("canvas", { width: Math.round(width * ratio), height: Math.round(height * ratio), role: "img", "aria-label": label });
+  const ratio = Math.min(2, devicePixelRatio || 1), across = Math.min(ratio, WIDEST / width);
+  const element = h("canvas", { width: Math.round(width * across), height: Math.round(height * ratio), role: "img", "aria-label": label });
   element.style.width = `${width}px`;
   element.style.height = `${height}px`;
   const pen = element.getContext("2d");
-  pen.scale(ratio, ratio);
+  pen.scale(across, ratio);
   return { element, pen };
 }
 

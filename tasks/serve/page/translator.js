@@ -1,7 +1,7 @@
 // Translator: a text and its translation light up each other; words are shaded by doubt, changed, and written on from; a
 // second model beside the first.
 
-import { announce, h, percent, roving, svg } from "./dom.js";
+import { announce, h, percent, redraw, roving, svg } from "./dom.js";
 import { ask, latest, MAX_BEAM, ServerError } from "./server.js";
 import { treeCard } from "./tree.js";
 import { alternatives, wordRow } from "./words.js";
@@ -50,6 +50,7 @@ export function mount(panel, state) {
   }
 
   function restore() {
+    if (!directions.length) return;
     const first = modelOf("model") ?? directions[0];
     text.value = state.get("text") ?? (EXAMPLES[first.source] ?? [""])[0];
     arrange();
@@ -77,11 +78,12 @@ export function mount(panel, state) {
     compare.textContent = isCompared ? "Close the comparison" : "Compare two models";
     compare.setAttribute("aria-pressed", String(isCompared));
     columns.className = isCompared ? "columns even" : "alone";
-    columns.replaceChildren(...shown.map((each) => each.element));
-    chips.replaceChildren(...(EXAMPLES[first.source] ?? []).map((example) => h("button", { type: "button", class: "chip", onclick: () => { text.value = example; state.set({ text: example, begin: null, begin2: null }, { push: true }); translate(); } }, example)));
+    redraw(columns, ...shown.map((each) => each.element));
+    redraw(chips, ...(EXAMPLES[first.source] ?? []).map((example) => h("button", { type: "button", class: "chip", onclick: () => { text.value = example; state.set({ text: example, begin: null, begin2: null }, { push: true }); translate(); } }, example)));
   }
 
   function toggle() {
+    if (!directions.length) return;
     state.set({ compare: state.get("compare") === null ? "1" : null, model2: null, begin2: null }, { push: true });
     arrange();
     translate();
@@ -134,17 +136,18 @@ class Column {
 
   async translate(text) {
     this.text = text;
-    this.choice.replaceChildren();
+    this.answer = null; // what is still shown belongs to another text
+    this.closeChoice();
     this.parts.classList.add("busy");
     try {
       const found = await this.question({ ...this.common, text, n_best: MAX_BEAM, tree: true });
       if (!found) return;
-      this.answer = found;
       this.notice.hidden = true;
       const begin = this.value("begin");
       this.begun.hidden = found.parts.length !== 1;
       this.begin.value = "";
-      if (begin && found.parts.length === 1) await this.continue(0, begin);
+      if (begin && found.parts.length === 1 && !(await this.continue(found, 0, begin))) return;
+      this.answer = found;
       this.draw();
       announce(`Translation: ${found.text}`);
     } catch (error) {
@@ -152,6 +155,11 @@ class Column {
     } finally {
       this.parts.classList.remove("busy");
     }
+  }
+
+  closeChoice() {
+    this.wordsAsked.cancel();
+    this.choice.replaceChildren();
   }
 
   fail(error) {
@@ -163,22 +171,23 @@ class Column {
     this.notice.hidden = false;
   }
 
-  /** Replaces a part by one that begins with given words. */
-  async continue(index, begin) {
-    const part = this.answer.parts[index];
-    const found = await this.wordsAsked({ ...this.common, text: part.source, prefix: begin, n_best: MAX_BEAM, tree: true });
-    if (!found) return;
-    this.answer.parts[index] = { ...found.parts[0], given: begin };
+  /** Replaces a part by one that begins with given words; false if something else was asked meanwhile. */
+  async continue(answer, index, begin) {
+    const part = answer.parts[index];
+    const found = await this.question({ ...this.common, text: part.source, prefix: begin, n_best: MAX_BEAM, tree: true });
+    if (!found) return false;
+    answer.parts[index] = { ...found.parts[0], given: begin };
     if (index === 0) this.begin.value = begin;
+    return true;
   }
 
   async writeOn(index, words) {
     const begin = words.trim();
-    if (this.answer?.parts.length === 1) this.set({ begin: begin || null });
-    this.choice.replaceChildren();
-    if (!begin) return this.translate(this.text);
+    if (!this.answer || this.answer.parts.length === 1) this.set({ begin: begin || null });
+    this.closeChoice();
+    if (!begin || !this.answer) return this.translate(this.text);
     try {
-      await this.continue(index, begin);
+      if (!(await this.continue(this.answer, index, begin))) return undefined;
       this.draw();
       announce(this.answer.parts[index].translations[0].text);
     } catch (error) {
@@ -189,6 +198,7 @@ class Column {
 
   draw() {
     const { parts } = this.answer;
+    this.closeChoice();
     this.rows = parts.map((part, i) => this.drawPart(part, i, 0));
     this.parts.replaceChildren(...this.rows.map((row) => row.element), parts.some((part) => part.translations[0]?.words.length)
       ? h("p", { class: "muted small" }, "A line below a word: the model doubts it.") : "");
@@ -202,7 +212,7 @@ class Column {
         onclick: (event) => {
           this.best.querySelectorAll(".option").forEach((one) => one.toggleAttribute("aria-current", false));
           event.currentTarget.setAttribute("aria-current", "true");
-          this.choice.replaceChildren();
+          this.closeChoice();
           this.rows = [this.drawPart(only, 0, rank)];
           this.parts.replaceChildren(this.rows[0].element);
         },
@@ -242,6 +252,7 @@ class Column {
   }
 
   async openWord(index, rank, at) {
+    if (!this.answer) return;
     const part = this.answer.parts[index], words = part.translations[rank].words.map((word) => word.text), before = words.slice(0, at).join(" ");
     const row = this.rows[index] ?? this.rows[0];
     const close = () => { this.choice.replaceChildren(); row.targets.choose(null); row.targets.buttons[at]?.focus(); };
