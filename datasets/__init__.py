@@ -305,7 +305,8 @@ def _locked(folder: Path) -> Iterator[None]:
     """Lock a folder for one process; the others wait. The lock ends with its process, also when that is killed."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -378,11 +379,6 @@ def location(name: str) -> str:
 def has_feature(name: str, key: str) -> bool:
     """Whether the records of a corpus, prepared or not, have a key such as "image" or "audio"."""
     return key in _builder(name, None).info.features
-
-
-def is_at_hand(name: str, data_dir: str | Path | None = None) -> bool:
-    """Whether a corpus can be loaded without a download."""
-    return not find_corpus(name).urls or _user_dir(name, data_dir) is not None or _is_prepared(_builder(name, data_dir))
 
 
 def load(name: str, split: str, data_dir: str | Path | None = None) -> Records:

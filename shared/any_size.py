@@ -60,14 +60,15 @@ class AnySize(keras.Model):
         import tensorflow as tf
 
         from shared.recurrent import infers_in_machine_code
+        from shared.recurrent.layers import uses_cudnn_of_keras
 
-        in_machine_code = infers_in_machine_code()
-        if in_machine_code not in self._functions:
+        kind = infers_in_machine_code(), uses_cudnn_of_keras()
+        if kind not in self._functions:
             specs = self._map(lambda a, least: tf.TensorSpec(_unknown(a.shape, least), a.dtype), x)
             function = tf.function(lambda x: self(x, training=False), [specs], autograph=False)
             # `function` itself would warn of retracing across models.
-            self._functions[in_machine_code] = function.get_concrete_function()
-        return self._functions[in_machine_code]
+            self._functions[kind] = function.get_concrete_function()
+        return self._functions[kind]
 
     def batches(self, lengths: Sequence[int], max_size: int) -> Iterator[list[int]]:
         """Indices of sequences in batches of similar length, the shortest first, of at most `max_size` elements.

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from shared.errors import UserError
+from shared.machine import keras_folder
 
 BACKENDS = ("tensorflow", "jax")
 INSTALL = "pip install -e '.[{}]'"
@@ -57,9 +57,8 @@ def choose() -> str:
 
 def _saved() -> str | None:
     """The backend in Keras' file of settings."""
-    folder = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
     with suppress(OSError, ValueError, AttributeError):
-        return json.loads(Path(folder, "keras.json").read_text(encoding="utf-8")).get("backend")
+        return json.loads(keras_folder().joinpath("keras.json").read_text(encoding="utf-8")).get("backend")
     return None
 
 

@@ -141,6 +141,9 @@ def command(main: Callable[Parameters, int | None]) -> Callable[Parameters, int]
         except UserError as error:
             print_error(str(error))
             code = USAGE
+        except MemoryError:
+            print_error("this needs more memory than there is")
+            code = USAGE
         except OSError as error:  # such as a full disk or a folder without write permission
             code = _end(0)
             if not code:  # not an error of standard output

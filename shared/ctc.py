@@ -34,6 +34,7 @@ def loss(labels: Any, label_lengths: Any, logits: Any, lengths: Any) -> Any:
     """
     # Neither operation takes a sequence without labels, whose paths have blanks alone.
     is_empty = label_lengths == 0
+    labels = ops.pad(labels, ((0, 0), (0, 1)))  # a column for the label that they are given, if none has any
     real = is_real(logits, lengths)
     blanks = ops.where(real, ops.log_softmax(ops.cast(logits, "float32"), axis=-1)[:, :, BLANK], 0.0)
     first = ops.cast(ops.arange(ops.shape(labels)[1]) == 0, labels.dtype)

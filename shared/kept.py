@@ -8,6 +8,7 @@ changes one of these changes the key. A file that is not as its SHA-256 says is 
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -31,7 +32,7 @@ Runtime = Literal["keras", "graph", "onnx"]
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MAX_BYTES = 2**31  # of a file, which protocol buffers cannot exceed
-MAX_KEPT = 16  # functions, of up to 100 MB each
+MAX_KEPT = 32  # functions, of up to 100 MB each; the released models alone have 20
 
 
 def runs_on_keras(runtime: Runtime) -> bool:
@@ -108,7 +109,7 @@ def _on_onnxruntime(path: Path | None, run: Run, build: "Callable[[], AnySize]")
 
 
 def _write(path: Path | None, content: bytes) -> None:
-    """Writes a file of the cache, and removes the oldest folders beyond `MAX_KEPT`."""
+    """Writes a file of the cache, and removes the folders that were not used for longest, beyond `MAX_KEPT`."""
     if path is None:
         return
     with suppress(OSError):  # a full disk, or a folder without write permission: the next use makes it again
@@ -125,7 +126,10 @@ def _read(path: Path | None) -> bytes | None:
         return None
     with suppress(OSError, UserError):
         content, expected = read_file(path, MAX_BYTES), read_file(path.with_suffix(".sha256"), 64)
-        return content if _sha256(content) == expected.decode(errors="replace") else None
+        if _sha256(content) == expected.decode(errors="replace"):
+            with suppress(OSError):  # a cache that cannot be written
+                os.utime(path.parent)
+            return content
     return None
 
 

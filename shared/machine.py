@@ -9,9 +9,14 @@ from pathlib import Path
 VECTOR_INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")
 
 
+def keras_folder() -> Path:
+    """Keras' own folder, also for a user without a home."""
+    return Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
+
+
 def imagenet_folder() -> Path:
     """The folder where Keras keeps pretrained weights."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+    return keras_folder() / "models"
 
 
 def has_imagenet_weights() -> bool:

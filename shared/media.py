@@ -19,6 +19,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 HEIC = frozenset({".heic", ".heif", ".hif"})
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 reads_heic = find_spec("pillow_heif") is not None  # the extra heic
+MAX_SIDE = 65_535  # pixels, as of a JPEG
 MAX_PIXELS = 50_000_000  # 150 MB decoded; phone cameras have 12 to 50 million
 ROWS_AT_ONCE = 16  # of a resized image: their sums stay in the processor's cache
 IMAGES = FileKind(
@@ -131,6 +132,8 @@ def _open(encoded: bytes) -> Image.Image:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise MediaError(f"has {width} x {height} pixels, the limit is {MAX_PIXELS:,}; scale it down first")
+    if max(width, height) > MAX_SIDE:  # one of a single row would become as many columns before it is scaled down
+        raise MediaError(f"has {width} x {height} pixels; at most {MAX_SIDE:,} on a side were expected")
     if width < 1 or height < 1:
         raise MediaError(f"has {width} x {height} pixels; at least 1 x 1 was expected")
     if image.mode in ("I", "F"):

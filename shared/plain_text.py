@@ -17,6 +17,7 @@ from shared.files import MediaError
 BLOCK = 65536  # bytes read at a time
 PART = 4096  # compressed bytes at a time
 SMALL = 2**26  # bytes of text that any archive may become
+XZ_MEMORY = 2**27  # bytes that an xz file may ask for; `xz -9` needs half of them
 MAX_RATIO = 100  # of the bytes of a text and its archive; text is compressed to a tenth
 HEAD = 16  # bytes that tell encodings and compressions apart
 WANTED = "plain text in UTF-8 was expected"
@@ -24,7 +25,7 @@ WANTED = "plain text in UTF-8 was expected"
 DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     "gzip": lambda: zlib.decompressobj(16 + zlib.MAX_WBITS),
     "bzip2": bz2.BZ2Decompressor,
-    "xz": lzma.LZMADecompressor,
+    "xz": lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY),
 }
 COMPRESSIONS = {
     re.compile(rb"\x1f\x8b"): "gzip",

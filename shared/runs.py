@@ -493,7 +493,8 @@ class Run:
     def results(self) -> Iterator[bool]:
         """Yields whether the block may write metrics, plots and the card.
 
-        Not for a released run, nor while another process trains the run, which is reported on standard error.
+        Not for a released run, nor while another process trains the run or if its folder cannot be written, which is
+        reported on standard error.
         """
         with ExitStack() as stack:
             may_write = not self.is_released
@@ -504,6 +505,9 @@ class Run:
                     may_write = False
                     message = "another process trains it; the metrics of its current weights are not saved with it"
                     print(f"run {self.path}: {message}", file=sys.stderr)
+                except OSError as error:  # such as a read-only file system
+                    may_write = False
+                    print(f"run {self.path}: {error.strerror}; the metrics are not saved with it", file=sys.stderr)
             yield may_write
 
     def _holds(self, lock: typing.IO[bytes]) -> bool:

@@ -9,13 +9,18 @@ import signal
 import sys
 from types import FrameType
 
+PACKAGES = "tasks", "datasets", "shared", "quatrain", "docs", "tests"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def is_command() -> bool:
     """Whether this process is a command: `quatrain ...`, or `python -m ...` whose module is being found."""
     name = os.path.basename(sys.argv[0]) if sys.argv else ""
-    return name == "-m" or os.path.splitext(name)[0] == "quatrain"
+    if name != "-m":
+        return os.path.splitext(name)[0] == "quatrain"
+    pairs = zip(sys.orig_argv[1:], [*sys.orig_argv[2:], ""], strict=True)
+    module = next((option[2:] or value for option, value in pairs if option.startswith("-m")), "")
+    return module.partition(".")[0] in PACKAGES  # a program of the user's that imports this has signals of its own
 
 
 def end(number: int, frame: FrameType | None) -> None:

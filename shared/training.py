@@ -595,11 +595,6 @@ class Trainer:
             yield lambda done, speed: bar.update(task, completed=done, speed=speed)
 
 
-def _merged(*shapes: tuple[int | None, ...]) -> tuple[int | None, ...]:
-    """The sizes that the shapes have in common; None where they differ."""
-    return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*shapes, strict=True))
-
-
 def _summary_writer(run: Run):
     try:
         from tensorboard.summary import Writer

@@ -49,10 +49,19 @@ def test_a_signal_in_the_command(tmp_path, number, error):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("-m", True), ("/usr/bin/quatrain", True), ("train.py", False), ("", False)]
+    ("name", "options", "expected"),
+    [
+        ("-m", ["-m", "tasks.translator.translate"], True),
+        ("-m", ["-X", "dev", "-mdocs.demo", "x"], True),
+        ("-m", ["-m", "own.app"], False),
+        ("/usr/bin/quatrain", ["/usr/bin/quatrain"], True),
+        ("train.py", ["train.py"], False),
+        ("", [], False),
+    ],
 )
-def test_a_program_that_imports_the_packages_keeps_its_handlers(monkeypatch, name, expected):
+def test_a_program_that_imports_the_packages_keeps_its_handlers(monkeypatch, name, options, expected):
     monkeypatch.setattr(sys, "argv", [name])
+    monkeypatch.setattr(sys, "orig_argv", ["python", *options])
     assert starting.is_command() == expected
     monkeypatch.setattr(sys, "argv", [])
     assert not starting.is_command()

@@ -11,7 +11,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from shared.backend import choose
+from shared.backend import choose, installed_version
 from shared.machine import instructions, user_cache
 
 SOURCES = "products.py", "loops.py"
@@ -24,10 +24,11 @@ _processes: list[subprocess.Popen] = []
 def cache_folder() -> Path:
     """The folder of the compiled loops, which is made: among the user's caches or, if that is read-only, beside here.
 
-    Numba checks a function's own file only, so the name depends on all sources.
+    Numba checks a function's own file only, so the name depends on all sources; and on what else its files are for.
     """
     sources = b"".join(Path(__file__).with_name(name).read_bytes() for name in SOURCES)
-    name = f"loops-{hashlib.sha256(sources + instructions().encode()).hexdigest()[:16]}"
+    made_for = f"{instructions()} {sys.implementation.cache_tag} {installed_version('numba')}"
+    name = f"loops-{hashlib.sha256(sources + made_for.encode()).hexdigest()[:16]}"
     try:
         folder = user_cache() / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,10 +53,11 @@ def compile_ahead(cell: str) -> None:
         cell: as for `shared.recurrent.Stack`.
     """
     if cell in CELLS and choose() == "tensorflow" and not is_compiled(cell):
-        # Not with -m: the cache is found by the name of the module.
+        # Not with -m: the cache is found by the name of the module. The installed command runs in any folder.
         command = [sys.executable, "-c", f"from shared.native import passes; passes.compile_loops({cell!r})"]
         silent = subprocess.DEVNULL
-        process = subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent)
+        checkout = Path(__file__).resolve().parents[2]
+        process = subprocess.Popen(command, cwd=checkout, stdin=silent, stdout=silent, stderr=silent)
         atexit.register(process.kill)
         _processes.append(process)
 

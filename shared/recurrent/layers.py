@@ -25,8 +25,9 @@ def _on_gpu() -> bool:
     return any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
 
 
-def _keras_has_cudnn() -> bool:
-    return keras.backend.backend() == "tensorflow" and _on_gpu()
+def uses_cudnn_of_keras() -> bool:
+    """Whether layers that are traced here are those of Keras with cuDNN's operation, which no CPU has."""
+    return keras.backend.backend() == "tensorflow" and _on_gpu() and not _operations_only.get()
 
 
 _infers_in_machine_code = False
@@ -119,7 +120,7 @@ class Fused(keras.layers.Layer):
     @property
     def is_fused(self) -> bool:
         """Whether a fused kernel computes this layer, on this machine and with its options."""
-        return not self._keras_only and not _keras_has_cudnn()
+        return not self._keras_only and not uses_cudnn_of_keras()
 
     @property
     def _keras_only(self) -> str:

@@ -163,13 +163,14 @@ def train_finder(
         UserError: a run is in training, or its corpus cannot be read.
         TrainingError: the loss is not finite.
     """
-    keras.utils.set_random_seed(seed)  # before the layers that draw dropout are made
     config, vocabulary, _ = load_model(run)
     encoder = load_encoder(run, config)
     train, dev = (with_grids(load_split(config, name, data_dir), encoder) for name in ("train", "dev"))
     if not written.path.exists():  # only now, so that what cannot be trained leaves no copy
         _copy_model(run, written)
     with written.training():
+        # Not earlier: the layers that compute grids, which may be cached, draw random numbers.
+        keras.utils.set_random_seed(seed)
         finder, is_new = build_finder(config, vocabulary), False  # before another one is, for the same seed's weights
         best: dict[str, float] = {}
         if has_finder(written) and not replace:

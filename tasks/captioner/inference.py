@@ -127,6 +127,8 @@ class ImageCaptioner:
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Caption]]:
         """The captions, best first, of each image, uint8 `(height, width, 3)`; ListError for one image."""
         check_list(images, "images", axes=3)
+        if not len(images):
+            return []
         batch = np.stack([prepared(image, self.config.image_size) for image in images])
         return read_captions(self.search.predict_on_batch(batch), self.vocabulary, self.config.grid, self.confidence)
 

@@ -18,6 +18,7 @@ from tasks.translator.forms import (
     coded_price_forms,
     decade_forms,
     duration_forms,
+    folded,
     number_forms,
     ordinal_forms,
     percent_forms,
@@ -120,7 +121,8 @@ def _number_forms(text: str, source: str, target: str, is_thousands: bool = Fals
         return ()
     digits, decimals = re.sub(r"\D", "", match[1]), match[2] or ""
     if is_thousands:
-        return number_forms(digits + decimals[:3].ljust(3, "0"), decimals[3:], True, target)
+        thousands = (digits + decimals[:3].ljust(3, "0")).lstrip("0") or "0"
+        return number_forms(thousands, decimals[3:], True, target)
     if digits[0] == "0" and len(digits) > 1:  # of a telephone number or a code
         return (text,)
     return number_forms(digits, decimals, digits != match[1], target)
@@ -181,16 +183,16 @@ def _number_rule(source: str) -> Rule:
 def _amount_rule(source: str) -> Rule:
     """A percentage, a price or a quantity: a number or a range, with what is before or after it."""
     number = rf"{_NUMBER[source]}(?: ?{DASH} ?(?:{_SYMBOLS})?{_NUMBER[source]})?"
-    words = {word.lower(): symbol for word, symbol in _WORDS[source].items()}
+    words = {folded(word): symbol for word, symbol in _WORDS[source].items()}
 
     def forms(match: Match, target: str) -> Forms:
-        scale = match["scale"] and _SCALES[source][match["scale"].strip(" .").lower()]
+        scale = match["scale"] and _SCALES[source][folded(match["scale"].strip(" ."))]
         text = re.sub(_SYMBOLS, "", match["number"])
         numbers = _value_forms(text, source, target, is_thousands=scale == 3)
         if not numbers:
             return ()
         unit = match["before"] or match["after"]
-        unit = words.get(unit.lower(), unit)
+        unit = words.get(folded(unit), unit)
         if scale and scale > 3:
             if unit not in CURRENCIES:
                 return ()

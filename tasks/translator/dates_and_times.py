@@ -16,6 +16,7 @@ from tasks.translator.forms import (
     clock_forms,
     date_forms,
     duration_forms,
+    folded,
     named_date_forms,
     range_forms,
 )
@@ -91,7 +92,7 @@ def _of_named_date(language: str, match: Match, target: str) -> Forms:
     days = tuple(int(re.sub(r"\D", "", day)) for day in (found["first"], found["day"]) if day)
     if not all(1 <= day <= 31 for day in days):
         return ()
-    month = _MONTH_INDICES[language][name.casefold()]
+    month = _MONTH_INDICES[language][folded(name)]
     forms = named_date_forms(days, month, year, found["dash"] or "", target)
     usual = date_forms(days[0], month, int(year), target) if year and len(days) == 1 else ()
     return (*usual, *forms)

@@ -76,6 +76,11 @@ _ORDINALS = {  # in words, from 1 on; of German without their endings
 }  # fmt: skip
 
 
+def folded(text: str) -> str:
+    """The text in lower case, as a pattern that ignores case compares it: with an i for ı and İ, an s for ſ."""
+    return text.casefold().replace("\u0307", "").replace("\u0131", "i")
+
+
 def are_known(source: str, target: str) -> bool:
     """Whether these are two different languages of `LANGUAGES`, by any of their codes."""
     languages = {primary_language(source), primary_language(target)}

@@ -57,6 +57,14 @@ def test_loss_equals_the_sum_over_all_paths():
         np.testing.assert_allclose(np.exp(-losses[row]), expected, rtol=1e-5)
 
 
+def test_a_batch_without_labels_has_the_loss_of_blanks():
+    logits = np.random.default_rng(1).normal(size=(2, 4, 3)).astype(np.float32)
+    labels, none = np.zeros((2, 0), np.int32), np.zeros(2, np.int32)
+    nats = ctc.loss(labels, none, logits, np.array([4, 2], np.int32))
+    blanks = np.asarray(keras.ops.log_softmax(logits, axis=-1)[:, :, ctc.BLANK])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(nats), [-blanks[0].sum(), -blanks[1, :2].sum()], rtol=1e-5)
+
+
 def test_loss_equals_keras():
     logits = random_logits()
     loss = ctc.loss(LABELS[:2], LABEL_LENGTHS[:2], logits[:2], LENGTHS[:2])

@@ -272,6 +272,7 @@ BAD = {
     "gif without its end": (encode(photo(), "GIF")[:-300], "damaged or truncated GIF file"),
     "bmp without its end": (encode(photo(), "BMP")[:-300], "damaged or truncated BMP file"),
     "webp without its end": (encode(photo(), "WEBP")[:-300], "is not an image|damaged or truncated WEBP"),
+    "a side that is too long": (header_only_png(70_000, 1), "70000 x 1 pixels; at most 65,535 on a side"),
     "slightly too many pixels": (header_only_png(10_000, MAX_PIXELS // 10_000 + 1), "10000 x 5001 pixels, the limit"),
     "a bomb that Pillow warns of": (header_only_png(10_000, 9_500), "more pixels than the limit"),
     "a bomb that Pillow refuses": (header_only_png(60_000, 60_000), "more pixels than the limit"),

@@ -11,6 +11,11 @@ STREETS = {
 }
 
 
+def test_a_long_number_that_is_no_telephone_number_takes_no_time():
+    code = "0" * 400 + "x"
+    assert found(code, "en", "de") == [(code, code)]
+
+
 @pytest.mark.parametrize("language", STREETS)
 def test_streets_of_the_language_of_the_sentence(language):
     target = "de" if language == "en" else "en"
