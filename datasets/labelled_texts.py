@@ -252,7 +252,7 @@ def _of_file(path: Path, text: str) -> list[Row]:
 def _of_fasttext(path: Path, text: str) -> list[Row]:
     rows: list[Row] = []
     for number, line in enumerate(as_lines(text), 1):
-        label, _, rest = line.strip().partition(" ")
+        label, rest = [*line.split(maxsplit=1), "", ""][:2]
         if rest.startswith(FASTTEXT):
             raise CorpusError(f"{path}: line {number} has several labels; one for each text was expected")
         if line.strip():

@@ -45,4 +45,4 @@ def _span(word: Word) -> str:
 
 def page(summary: str, paragraphs: Iterable[str]) -> bytes:
     """The page in UTF-8, with a one-line summary above the paragraphs."""
-    return PAGE.format(summary=summary, lines="\n".join(paragraphs)).encode(errors="replace")
+    return PAGE.format(summary=html.escape(summary), lines="\n".join(paragraphs)).encode(errors="replace")

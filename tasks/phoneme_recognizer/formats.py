@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tasks.phoneme_recognizer.pronunciation import PhoneScore, Pronunciation
 
 Spelling = Callable[[str], str]  # of a phone of ARPAbet
+SHORTEST = 1e-3  # seconds of an empty interval; readers of TextGrid refuse one without length
 NO_SPEECH = "(no-speech)"  # instead of phones; one word, as a phone is
 Interval = tuple[float, float, str]  # start and end in seconds, text; empty between words and in silences
 
@@ -145,14 +146,16 @@ def as_textgrid(recognition: "Recognition", spell: Spelling, pronunciation: "Pro
 
 
 def _filled(intervals: list[Interval], end: float) -> list[Interval]:
-    """The intervals and empty ones between them, from 0 to the end."""
+    """The intervals and empty ones between them, from 0 to the end; none is there for a rounded time alone."""
     filled, before = [], 0.0
     for interval in intervals:
-        if interval[0] > before:
+        if interval[0] - before > SHORTEST:
             filled.append((before, interval[0], ""))
         filled.append(interval)
         before = interval[1]
-    return [*filled, (before, end, "")] if end > before else filled
+    if end - before > SHORTEST:
+        return [*filled, (before, end, "")]
+    return [*filled[:-1], (filled[-1][0], end, filled[-1][2])] if filled else []
 
 
 def _tier(name: str, intervals: list[Interval], end: float) -> list[str]:
