@@ -34,6 +34,7 @@ TABLES = {
     "JSON arrays": "".join(json.dumps([i, text, label]) + "\n" for i, (text, label) in enumerate(ROWS)),
     "an array of arrays": json.dumps(ROWS, indent=1),
     "fastText": "".join(f"__label__{label} {text}\n" for text, label in ROWS),
+    "fastText with tabs": "".join(f"__label__{label}\t{text}\n" for text, label in ROWS),
 }
 
 
