@@ -38,7 +38,7 @@ def recognizer(page: Any) -> None:
 
 
 def language_model(page: Any) -> None:
-    """The surprisal of a text, and other words for one of it."""
+    """The surprisal of a text, and its next words."""
     page.wait_for_selector("section[aria-label='Next words'] .option")
 
 

@@ -146,7 +146,7 @@ def as_textgrid(recognition: "Recognition", spell: Spelling, pronunciation: "Pro
 
 
 def _filled(intervals: list[Interval], end: float) -> list[Interval]:
-    """The intervals and empty ones between them, from 0 to the end; none is there for a rounded time alone."""
+    """The intervals and empty ones between them, from 0 to the end; gaps that are due to rounding are closed."""
     filled, before = [], 0.0
     for interval in intervals:
         if interval[0] - before > SHORTEST:

@@ -122,7 +122,9 @@ class Server:
                 continue
             with suppress(UserError):  # a request may need one of its options
                 await self._try(endpoint, without_options(endpoint.example))
-            for name in self.models.named(endpoint.task) if "model" in endpoint.request.model_fields else ():
+            if "model" not in endpoint.request.model_fields:
+                continue
+            for name in self.models.named(endpoint.task)[1:]:  # the first is the default, if it is for this endpoint
                 try:
                     await self._try(endpoint, endpoint.example.model_copy(update={"model": name}))
                 except NotLoaded:

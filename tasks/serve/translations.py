@@ -170,9 +170,8 @@ class TranslationAnswers:
                 if i in refused:
                     raise UserError(f"the text {refused[i]}")
                 if i in found:
-                    best, wanted = translate.whole([best for _, best in found[i]]), item.request.n_best
-                    parts = [_part(source, translations[:wanted]) for source, translations in found[i]]
-                    answers.append(_response(name, translate, parts, best))
+                    parts = [_part(source, best[: item.request.n_best]) for source, best in found[i]]
+                    answers.append(_response(name, translate, parts, translate.whole([best for _, best in found[i]])))
                 else:
                     answers.append(_explained(name, served, beam, item.request))
             except UserError as error:

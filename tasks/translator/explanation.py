@@ -109,8 +109,7 @@ class TranslationExplainer:
         A last word of the prefix may go on. Numbers, names and addresses that the search loses are put where their
         attention is. Raises UserError for several sentences, or if the sentence or the prefix is too long.
         """
-        sentence = clean(sentence)
-        written, ids = self._checked(sentence, prefix)
+        sentence, written, ids = self._checked(sentence, prefix)
         found, tree = self.search.predict_on_batch(self._inputs(written, [ids]))
         nodes = read_tree(SearchTree(**tree), Hypotheses(**{name: found[name] for name in Hypotheses._fields}), 0)
         return Explained(translations=self._translations(found, 0, sentence, written), tree=nodes)
@@ -120,8 +119,7 @@ class TranslationExplainer:
 
         The first word of that, up to white space, is its `word`. Raises UserError as a call does.
         """
-        sentence = clean(sentence)
-        written, ids = self._checked(sentence, prefix)
+        sentence, written, ids = self._checked(sentence, prefix)
         best = self._next(written, ids, count)
         found, _ = self.search_of_many.predict_on_batch(self._inputs(written, [[*ids, i] for i in best]))
         others: dict[str, Alternative] = {}
@@ -156,8 +154,9 @@ class TranslationExplainer:
         sources = [self.vocabulary.source.encode(written)] * len(prefixes)
         return {"source_ids": source_batch(sources), "prefix_ids": pad(prefixes)}
 
-    def _checked(self, sentence: str, prefix: str) -> tuple[str, list[int]]:
-        """The clean sentence as training writes it, and the ids of the prefix."""
+    def _checked(self, sentence: str, prefix: str) -> tuple[str, str, list[int]]:
+        """The clean sentence, the same as training writes it, and the ids of the prefix."""
+        sentence = clean(sentence)
         if not sentence.strip():
             raise UserError("the sentence is empty; one to translate was expected")
         if reason := self.translator.refusal(sentence):
@@ -167,7 +166,7 @@ class TranslationExplainer:
         ids, most = self.vocabulary.target.encode(prefix) if prefix.strip() else [], self.translator.config.max_length
         if len(ids) > most:
             raise UserError(f"the beginning has {len(ids)} tokens; at most {most} were expected")
-        return as_trained(sentence, self.vocabulary.source), ids
+        return sentence, as_trained(sentence, self.vocabulary.source), ids
 
     def _translations(self, found: dict[str, np.ndarray], row: int, sentence: str, written: str) -> list[Translation]:
         """The results of a row of a search, with the numbers, names and addresses of the sentence."""
