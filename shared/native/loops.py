@@ -10,6 +10,7 @@ the bias, is overwritten by the gates. Arguments that the loops have in common:
     scratch: `(num_threads, numbers)`, of `scratch_shape`.
     hidden, cell: h and c before the first step, `(batch, units)`.
     backwards: whether the steps are taken from the last to the first.
+    bfloat16: whether factors of products are rounded to it; what else there is remains float32.
     hiddens, cells: h and c after each step, `(batch, time, units)`.
 """
 
@@ -26,6 +27,9 @@ from shared.native.products import (
     panel_width,
     partition,
     product,
+    round_row,
+    whole_tiles,
+    words_of,
 )
 
 wait_for_compilation()
@@ -120,21 +124,21 @@ def _split_4(row, start, end):
 
 
 @native
-def _thread_range(thread, num_threads, batch, units):
+def _thread_range(thread, num_threads, batch, units, bfloat16):
     """What a thread computes: its first panel, their number and width; its first unit, and the one after its last."""
-    width = panel_width(batch)
+    width = panel_width(batch, bfloat16)
     first_panel, end_panel = partition(-(-units // width), thread, num_threads)
     num_panels = end_panel - first_panel
     return first_panel, num_panels, width, min(first_panel * width, units), min(end_panel * width, units)
 
 
 @native
-def _pack_gates(kernel, gates, first_panel, num_panels, width, scratch):
+def _pack_gates(kernel, gates, first_panel, num_panels, width, bfloat16, scratch):
     """A thread's panels of each gate's recurrent kernel."""
     units = kernel.shape[0]
-    size = units * num_panels * width
+    size = words_of(units, bfloat16) * num_panels * width
     return [
-        pack(kernel, gate * units, units, first_panel, num_panels, width, scratch[gate * size :])
+        pack(kernel, gate * units, units, first_panel, num_panels, width, bfloat16, scratch[gate * size :])
         for gate in range(gates)
     ]
 
@@ -163,21 +167,46 @@ def _rows(x):
 
 
 @native
-def _multiply_step(x, t, start, panels, panel, end_panel, out):
-    """`multiply` for x[:, t, start:]."""
-    batch, time, width = x.shape
-    multiply(_flatten(x), t * width + start, time * width, batch, panels, panel, end_panel, out)
+def _words(batch, depth, bfloat16):
+    """The memory for the bfloat16 words of a step, `(batch, words)` in whole tiles; empty without `bfloat16`."""
+    return np.zeros((whole_tiles(batch) if bfloat16 else 0, words_of(depth, True)), np.float32)
 
 
 @native
-def _multiply_state(states, initial_state, t, backwards, panels, panel, end_panel, out):
-    """`multiply` for the states before step t."""
+def _round_step(x, t, start, end, words):
+    """Writes x[:, t, start:end] as bfloat16 words, if there is memory for them."""
+    if words.size:
+        for row in range(x.shape[0]):
+            round_row(x[row, t, start:end], words[row])
+
+
+@native
+def _multiply_step(x, t, start, words, panels, panel, end_panel, out):
+    """`multiply` for x[:, t, start:] or, if there are, its bfloat16 words."""
+    batch, time, width = x.shape
+    if words.size:
+        multiply(_flatten(words), 0, words.shape[1], batch, panels, panel, end_panel, True, out)
+    else:
+        multiply(_flatten(x), t * width + start, time * width, batch, panels, panel, end_panel, False, out)
+
+
+@native
+def _round_state(states, initial_state, t, backwards, words):
+    """Writes the states before step t as bfloat16 words."""
+    if words.size:
+        for row in range(states.shape[0]):
+            round_row(_state_before(states, initial_state, row, t, backwards, 0, states.shape[2]), words[row])
+
+
+@native
+def _multiply_state(states, initial_state, t, backwards, words, panels, panel, end_panel, out):
+    """`multiply` for the states before step t or, if there are, their bfloat16 words."""
     batch, time, units = states.shape
     first, _, increment = _order(time, backwards)
-    if t == first:
-        multiply(_flatten(initial_state), 0, units, batch, panels, panel, end_panel, out)
+    if t == first and not words.size:
+        multiply(_flatten(initial_state), 0, units, batch, panels, panel, end_panel, False, out)
     else:
-        _multiply_step(states, t - increment, 0, panels, panel, end_panel, out)
+        _multiply_step(states, t - increment, 0, words, panels, panel, end_panel, out)
 
 
 @native
@@ -197,7 +226,7 @@ def _copy_masked(mask, t, d_h, d_before):
 
 
 @native
-def _project(thread, num_threads, counter, scratch, inputs, kernel, bias, z):
+def _project(thread, num_threads, counter, scratch, inputs, kernel, bias, bfloat16, z):
     """z = x W + b for all steps."""
     start, end = partition(bias.size, thread, num_threads)
     for row in range(z.shape[0]):
@@ -205,13 +234,14 @@ def _project(thread, num_threads, counter, scratch, inputs, kernel, bias, z):
             _copy(bias[start:end], z[row, t, start:end])
     barrier(counter, num_threads)
     product(
-        thread, num_threads, scratch, _rows(inputs), False, _all_rows(), kernel, False, 0, bias.size, _rows(z), True
-    )
+        thread, num_threads, scratch, _rows(inputs), False, _all_rows(), kernel, False, 0, bias.size, bfloat16,
+        _rows(z), True,
+    )  # fmt: skip
     barrier(counter, num_threads)
 
 
 @native
-def _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, d_sums, backwards, columns, out):
+def _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, d_sums, backwards, columns, bfloat16, out):
     """dL/dU from dL/d(h U): the first `columns` of both."""
     batch, time, _ = hiddens.shape
     first, _, increment = _order(time, backwards)
@@ -220,20 +250,24 @@ def _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, d_sums, b
         for t in range(time):
             before[row, t] = ZERO_ROW if t == first else row * time + t - increment
     indices = _flatten(before)
-    product(thread, num_threads, scratch, _rows(hiddens), True, indices, _rows(d_sums), False, 0, columns, out, False)
+    product(
+        thread, num_threads, scratch, _rows(hiddens), True, indices, _rows(d_sums), False, 0, columns, bfloat16, out,
+        False,
+    )  # fmt: skip
     d_first = np.empty((batch, d_sums.shape[2]), np.float32)
     for row in range(batch):
         _copy(d_sums[row, first], d_first[row])
-    product(thread, num_threads, scratch, hidden, True, _all_rows(), d_first, False, 0, columns, out, True)
+    product(thread, num_threads, scratch, hidden, True, _all_rows(), d_first, False, 0, columns, bfloat16, out, True)
 
 
 @native
-def _kernel_gradient(thread, num_threads, scratch, inputs, dz, d_kernel, d_bias):
+def _kernel_gradient(thread, num_threads, scratch, inputs, dz, bfloat16, d_kernel, d_bias):
     """dL/dW and dL/db from dL/dz."""
     columns = d_bias.size
     product(
-        thread, num_threads, scratch, _rows(inputs), True, _all_rows(), _rows(dz), False, 0, columns, d_kernel, False
-    )
+        thread, num_threads, scratch, _rows(inputs), True, _all_rows(), _rows(dz), False, 0, columns, bfloat16,
+        d_kernel, False,
+    )  # fmt: skip
     start, end = partition(columns, thread, num_threads)
     sums = np.empty(end - start, np.float32)
     d_bias[start:end] = 0
@@ -245,27 +279,31 @@ def _kernel_gradient(thread, num_threads, scratch, inputs, dz, d_kernel, d_bias)
 
 
 @native
-def inputs_gradient(thread, num_threads, counter, scratch, dz, kernel, d_inputs):
+def inputs_gradient(thread, num_threads, counter, scratch, dz, kernel, bfloat16, d_inputs):
     """dL/dx from dL/dz."""
     columns = d_inputs.shape[2]
     product(
-        thread, num_threads, scratch, _rows(dz), False, _all_rows(), kernel, True, 0, columns, _rows(d_inputs), False
-    )
+        thread, num_threads, scratch, _rows(dz), False, _all_rows(), kernel, True, 0, columns, bfloat16,
+        _rows(d_inputs), False,
+    )  # fmt: skip
 
 
 @native
 def simple_rnn_forward(
-    thread, num_threads, counter, scratch, inputs, input_kernel, bias, hidden, mask, kernel, backwards, relu, hiddens
-):
+    thread, num_threads, counter, scratch, inputs, input_kernel, bias, hidden, mask, kernel, backwards, bfloat16, relu,
+    hiddens,
+):  # fmt: skip
     """Computes `hiddens`, which holds z at first; `relu`: instead of tanh."""
-    _project(thread, num_threads, counter, scratch, inputs, input_kernel, bias, hiddens)
+    _project(thread, num_threads, counter, scratch, inputs, input_kernel, bias, bfloat16, hiddens)
     batch, time, units = hiddens.shape
-    first_panel, num_panels, width, start, end = _thread_range(thread, num_threads, batch, units)
-    panels = pack(kernel, 0, units, first_panel, num_panels, width, scratch[thread])
-    sums = np.empty((batch, num_panels * width), np.float32)
+    first_panel, num_panels, width, start, end = _thread_range(thread, num_threads, batch, units, bfloat16)
+    panels = pack(kernel, 0, units, first_panel, num_panels, width, bfloat16, scratch[thread])
+    sums = np.empty((whole_tiles(batch), num_panels * width), np.float32)
+    words = _words(batch, units, bfloat16)
     first, last, increment = _order(time, backwards)
     for t in range(first, last + increment, increment):
-        _multiply_state(hiddens, hidden, t, backwards, panels, 0, num_panels, sums)
+        _round_state(hiddens, hidden, t, backwards, words)
+        _multiply_state(hiddens, hidden, t, backwards, words, panels, 0, num_panels, sums)
         for row in range(batch):
             h = hiddens[row, t, start:end]
             if mask.size and not mask[row, t]:
@@ -281,14 +319,14 @@ def simple_rnn_forward(
 
 @native
 def simple_rnn_backward(
-    thread, num_threads, counter, scratch, d_hiddens, inputs, hidden, mask, kernel, backwards, relu, hiddens, dz,
-    d_kernel, d_recurrent, d_bias, d_hidden,
+    thread, num_threads, counter, scratch, d_hiddens, inputs, hidden, mask, kernel, backwards, bfloat16, relu, hiddens,
+    dz, d_kernel, d_recurrent, d_bias, d_hidden,
 ):  # fmt: skip
     batch, time, units = hiddens.shape
-    first_panel, num_panels, width, start, end = _thread_range(thread, num_threads, batch, units)
-    panels = pack_transposed(kernel, 0, units, first_panel, num_panels, width, scratch[thread])
-    d_before = np.zeros((batch, num_panels * width), np.float32)
-    d_h = np.empty((batch, end - start), np.float32)
+    first_panel, num_panels, width, start, end = _thread_range(thread, num_threads, batch, units, bfloat16)
+    panels = pack_transposed(kernel, 0, units, first_panel, num_panels, width, bfloat16, scratch[thread])
+    d_before = np.zeros((whole_tiles(batch), num_panels * width), np.float32)
+    d_h, words = np.empty((batch, end - start), np.float32), _words(batch, units, bfloat16)
     first, last, increment = _order(time, backwards)
     for t in range(last, first - increment, -increment):
         for row in range(batch):
@@ -303,31 +341,34 @@ def simple_rnn_backward(
                 _copy(h, d_z)
                 _tanh_gradient(d_z, d_h[row])
         barrier(counter, num_threads)
-        _multiply_step(dz, t, 0, panels, 0, num_panels, d_before)
+        _round_step(dz, t, 0, units, words)
+        _multiply_step(dz, t, 0, words, panels, 0, num_panels, d_before)
         _copy_masked(mask, t, d_h, d_before[:, : end - start])
-    d_hidden[:, start:end] = d_before[:, : end - start]
-    _kernel_gradient(thread, num_threads, scratch, inputs, dz, d_kernel, d_bias)
-    _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, dz, backwards, units, d_recurrent)
+    d_hidden[:, start:end] = d_before[:batch, : end - start]
+    _kernel_gradient(thread, num_threads, scratch, inputs, dz, bfloat16, d_kernel, d_bias)
+    _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, dz, backwards, units, bfloat16, d_recurrent)
 
 
 @native
 def lstm_forward(
-    thread, num_threads, counter, scratch, inputs, input_kernel, bias, hidden, cell, mask, kernel, backwards, hiddens,
-    cells, gates,
+    thread, num_threads, counter, scratch, inputs, input_kernel, bias, hidden, cell, mask, kernel, backwards, bfloat16,
+    hiddens, cells, gates,
 ):  # fmt: skip
     """`gates` `(batch, time, 4 units)`: z at first, then i, f, g, o after their activations."""
-    _project(thread, num_threads, counter, scratch, inputs, input_kernel, bias, gates)
+    _project(thread, num_threads, counter, scratch, inputs, input_kernel, bias, bfloat16, gates)
     batch, time, units = hiddens.shape
-    first_panel, num_panels, width, _, units_end = _thread_range(thread, num_threads, batch, units)
-    panels = _pack_gates(kernel, 4, first_panel, num_panels, width, scratch[thread])
-    sums = np.empty((4, batch, _PANELS_AT_ONCE * width), np.float32)
+    first_panel, num_panels, width, _, units_end = _thread_range(thread, num_threads, batch, units, bfloat16)
+    panels = _pack_gates(kernel, 4, first_panel, num_panels, width, bfloat16, scratch[thread])
+    sums = np.empty((4, whole_tiles(batch), _PANELS_AT_ONCE * width), np.float32)
+    words = _words(batch, units, bfloat16)
     first, last, increment = _order(time, backwards)
     for t in range(first, last + increment, increment):
+        _round_state(hiddens, hidden, t, backwards, words)
         for panel in range(0, num_panels, _PANELS_AT_ONCE):
             next_panel = min(panel + _PANELS_AT_ONCE, num_panels)
             start, end = (first_panel + panel) * width, min((first_panel + next_panel) * width, units_end)
             for gate in range(4):
-                _multiply_state(hiddens, hidden, t, backwards, panels[gate], panel, next_panel, sums[gate])
+                _multiply_state(hiddens, hidden, t, backwards, words, panels[gate], panel, next_panel, sums[gate])
             for row in range(batch):
                 h, c = hiddens[row, t, start:end], cells[row, t, start:end]
                 c_before = _state_before(cells, cell, row, t, backwards, start, end)
@@ -349,22 +390,23 @@ def lstm_forward(
 
 @native
 def lstm_backward(
-    thread, num_threads, counter, scratch, d_hiddens, d_cells, inputs, hidden, cell, mask, kernel, backwards, hiddens,
-    cells, dz, d_kernel, d_recurrent, d_bias, d_hidden, d_cell,
+    thread, num_threads, counter, scratch, d_hiddens, d_cells, inputs, hidden, cell, mask, kernel, backwards, bfloat16,
+    hiddens, cells, dz, d_kernel, d_recurrent, d_bias, d_hidden, d_cell,
 ):  # fmt: skip
     """`d_cells` `(batch, time or 1, units)`: dL/dc after every step, or after the last one only. `dz`: the gates; each
     step is overwritten with its derivatives.
     """
     batch, time, units = cells.shape
-    first_panel, num_panels, width, start, end = _thread_range(thread, num_threads, batch, units)
-    panels = pack_transposed(kernel, 0, 4 * units, first_panel, num_panels, width, scratch[thread])
-    d_before = np.zeros((batch, num_panels * width), np.float32)
+    first_panel, num_panels, width, start, end = _thread_range(thread, num_threads, batch, units, bfloat16)
+    panels = pack_transposed(kernel, 0, 4 * units, first_panel, num_panels, width, bfloat16, scratch[thread])
+    d_before = np.zeros((whole_tiles(batch), num_panels * width), np.float32)
     d_h, squashed = np.empty((batch, end - start), np.float32), np.empty(end - start, np.float32)
     d_f, d_g, d_i = (
         np.empty(end - start, np.float32),
         np.empty(end - start, np.float32),
         np.empty(end - start, np.float32),
     )
+    words = _words(batch, 4 * units, bfloat16)
     d_cell[:, start:end] = 0
     first, last, increment = _order(time, backwards)
     for t in range(last, first - increment, -increment):
@@ -396,30 +438,33 @@ def lstm_backward(
             _tanh_gradient(g, d_g)
             _sigmoid_gradient(o, squashed)
         barrier(counter, num_threads)
-        _multiply_step(dz, t, 0, panels, 0, num_panels, d_before)
+        _round_step(dz, t, 0, 4 * units, words)
+        _multiply_step(dz, t, 0, words, panels, 0, num_panels, d_before)
         _copy_masked(mask, t, d_h, d_before[:, : end - start])
-    d_hidden[:, start:end] = d_before[:, : end - start]
-    _kernel_gradient(thread, num_threads, scratch, inputs, dz, d_kernel, d_bias)
-    _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, dz, backwards, 4 * units, d_recurrent)
+    d_hidden[:, start:end] = d_before[:batch, : end - start]
+    _kernel_gradient(thread, num_threads, scratch, inputs, dz, bfloat16, d_kernel, d_bias)
+    _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, dz, backwards, 4 * units, bfloat16, d_recurrent)
 
 
 @native
 def gru_forward(
     thread, num_threads, counter, scratch, inputs, input_kernel, bias, hidden, mask, kernel, candidate_bias, backwards,
-    reset_after, hiddens, gates, factors,
+    bfloat16, reset_after, hiddens, gates, factors,
 ):  # fmt: skip
     """`gates` `(batch, time, 3 units)`: as in `lstm_forward`. `factors` `(batch, time, units)`: h U_g + b' with
     `reset_after`, r h without.
     """
-    _project(thread, num_threads, counter, scratch, inputs, input_kernel, bias, gates)
+    _project(thread, num_threads, counter, scratch, inputs, input_kernel, bias, bfloat16, gates)
     batch, time, units = hiddens.shape
-    first_panel, num_panels, width, start, end = _thread_range(thread, num_threads, batch, units)
-    panels = _pack_gates(kernel, 3, first_panel, num_panels, width, scratch[thread])
-    sums = np.empty((3, batch, num_panels * width), np.float32)
+    first_panel, num_panels, width, start, end = _thread_range(thread, num_threads, batch, units, bfloat16)
+    panels = _pack_gates(kernel, 3, first_panel, num_panels, width, bfloat16, scratch[thread])
+    sums = np.empty((3, whole_tiles(batch), num_panels * width), np.float32)
+    words = _words(batch, units, bfloat16)
     first, last, increment = _order(time, backwards)
     for t in range(first, last + increment, increment):
+        _round_state(hiddens, hidden, t, backwards, words)
         for gate in range(3 if reset_after else 2):
-            _multiply_state(hiddens, hidden, t, backwards, panels[gate], 0, num_panels, sums[gate])
+            _multiply_state(hiddens, hidden, t, backwards, words, panels[gate], 0, num_panels, sums[gate])
         for row in range(batch):
             factor = factors[row, t, start:end]
             if mask.size and not mask[row, t]:
@@ -435,7 +480,8 @@ def gru_forward(
                 _times(r, _state_before(hiddens, hidden, row, t, backwards, start, end), factor)
         if not reset_after:
             barrier(counter, num_threads)
-            _multiply_step(factors, t, 0, panels[2], 0, num_panels, sums[2])
+            _round_step(factors, t, 0, units, words)
+            _multiply_step(factors, t, 0, words, panels[2], 0, num_panels, sums[2])
         for row in range(batch):
             h, h_before = hiddens[row, t, start:end], _state_before(hiddens, hidden, row, t, backwards, start, end)
             if mask.size and not mask[row, t]:
@@ -450,20 +496,23 @@ def gru_forward(
 
 @native
 def gru_backward(
-    thread, num_threads, counter, scratch, d_hiddens, inputs, hidden, mask, kernel, backwards, reset_after, hiddens,
-    factors, dz, d_sums, d_kernel, d_recurrent, d_bias, d_hidden,
+    thread, num_threads, counter, scratch, d_hiddens, inputs, hidden, mask, kernel, backwards, bfloat16, reset_after,
+    hiddens, factors, dz, d_sums, d_kernel, d_recurrent, d_bias, d_hidden,
 ):  # fmt: skip
     """`dz`: as in `lstm_backward`. `d_sums` `(batch, time, 3 units)`: dL/d(h U), computed with `reset_after` only."""
     batch, time, units = hiddens.shape
-    first_panel, num_panels, width, start, end = _thread_range(thread, num_threads, batch, units)
+    first_panel, num_panels, width, start, end = _thread_range(thread, num_threads, batch, units, bfloat16)
     depth, candidate_depth = (3 * units, 0) if reset_after else (2 * units, units)
-    panels = pack_transposed(kernel, 0, depth, first_panel, num_panels, width, scratch[thread])
+    panels = pack_transposed(kernel, 0, depth, first_panel, num_panels, width, bfloat16, scratch[thread])
     rest = scratch[thread, panels.size :]
-    candidate_panels = pack_transposed(kernel, 2 * units, candidate_depth, first_panel, num_panels, width, rest)
-    d_before = np.zeros((batch, num_panels * width), np.float32)
+    candidate_panels = pack_transposed(
+        kernel, 2 * units, candidate_depth, first_panel, num_panels, width, bfloat16, rest
+    )
+    d_before = np.zeros((whole_tiles(batch), num_panels * width), np.float32)
     d_reset = np.empty_like(d_before)
     d_h, d_carried = np.empty((batch, end - start), np.float32), np.zeros((batch, end - start), np.float32)
     d_gate, d_g = np.empty(end - start, np.float32), np.empty(end - start, np.float32)
+    words, candidate_words = _words(batch, depth, bfloat16), _words(batch, candidate_depth, bfloat16)
     first, last, increment = _order(time, backwards)
     for t in range(last, first - increment, -increment):
         for row in range(batch):
@@ -493,9 +542,11 @@ def gru_backward(
                 _copy(r, d_sums[row, t, units + start : units + end])
         barrier(counter, num_threads)
         if reset_after:
-            _multiply_step(d_sums, t, 0, panels, 0, num_panels, d_before)
+            _round_step(d_sums, t, 0, depth, words)
+            _multiply_step(d_sums, t, 0, words, panels, 0, num_panels, d_before)
         else:
-            _multiply_step(dz, t, 2 * units, candidate_panels, 0, num_panels, d_reset)
+            _round_step(dz, t, 2 * units, 3 * units, candidate_words)
+            _multiply_step(dz, t, 2 * units, candidate_words, candidate_panels, 0, num_panels, d_reset)
             for row in range(batch):
                 if mask.size and not mask[row, t]:
                     continue
@@ -505,17 +556,22 @@ def gru_backward(
                 _times(d_reset[row], _state_before(hiddens, hidden, row, t, backwards, start, end), d_gate)
                 _sigmoid_gradient(r, d_gate)
             barrier(counter, num_threads)
-            _multiply_step(dz, t, 0, panels, 0, num_panels, d_before)
+            _round_step(dz, t, 0, depth, words)
+            _multiply_step(dz, t, 0, words, panels, 0, num_panels, d_before)
         for row in range(batch):
             _add(d_before[row], d_carried[row], d_before[row, : end - start])
         _copy_masked(mask, t, d_h, d_before[:, : end - start])
-    d_hidden[:, start:end] = d_before[:, : end - start]
-    _kernel_gradient(thread, num_threads, scratch, inputs, dz, d_kernel, d_bias)
+    d_hidden[:, start:end] = d_before[:batch, : end - start]
+    _kernel_gradient(thread, num_threads, scratch, inputs, dz, bfloat16, d_kernel, d_bias)
     if reset_after:
-        _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, d_sums, backwards, 3 * units, d_recurrent)
+        _recurrent_gradient(
+            thread, num_threads, scratch, hidden, hiddens, d_sums, backwards, 3 * units, bfloat16, d_recurrent
+        )
     else:
-        _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, dz, backwards, 2 * units, d_recurrent)
+        _recurrent_gradient(
+            thread, num_threads, scratch, hidden, hiddens, dz, backwards, 2 * units, bfloat16, d_recurrent
+        )
         product(
             thread, num_threads, scratch, _rows(factors), True, _all_rows(), _rows(dz), False, 2 * units, units,
-            d_recurrent, False,
+            bfloat16, d_recurrent, False,
         )  # fmt: skip

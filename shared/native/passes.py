@@ -2,7 +2,8 @@
 
 Arrays are C-contiguous float32, or bool for masks. Arguments are those of the functions of the same names in
 `shared.recurrent.kernels`, except: biases are always given; an empty mask means none; `num_concurrent` is the number of
-calls that run at the same time, each on its part of the cores. Gradients also take what the forward pass returned.
+calls that run at the same time, each on its part of the cores. With `bfloat16` factors of products are rounded to it,
+which needs a processor that multiplies such numbers. Gradients also take what the forward pass returned.
 """
 
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from shared.native import bfloat16 as bfloat16_products
 from shared.native import loops
 from shared.native.buffers import BufferPool
 from shared.native.products import run_on_threads, scratch_shape, thread_count
@@ -20,12 +22,18 @@ Array = np.ndarray
 _pool = BufferPool()
 
 
-def _run(loop: Callable, hidden: Array, columns: int, num_concurrent: int, *arguments: Any) -> None:
+def _run(loop: Callable, hidden: Array, columns: int, bfloat16: bool, num_concurrent: int, *arguments: Any) -> None:
     """Runs a recurrent loop, whose recurrent kernel is `(units, columns)`."""
+    _check_products(bfloat16)
     batch, units = hidden.shape
-    num_threads = thread_count(batch, units, num_concurrent)
-    scratch = _pool.empty(*scratch_shape(num_threads, batch, units, columns))
+    num_threads = thread_count(units, num_concurrent)
+    scratch = _pool.empty(*scratch_shape(num_threads, batch, units, columns, bool(bfloat16)))
     run_on_threads(loop, num_threads, scratch, *arguments)
+
+
+def _check_products(bfloat16: bool) -> None:
+    if bfloat16 and not bfloat16_products.is_available():
+        raise ValueError("this process has no instructions for products of bfloat16 numbers")
 
 
 def _check(inputs: Array, kernel: Array, bias: Array, mask: Array, recurrent_kernel: Array, gates: int, *states: Array):
@@ -59,74 +67,78 @@ def _sequences(inputs: Array, *widths: int) -> list[Array]:
 
 def simple_rnn(
     inputs: Array, kernel: Array, bias: Array, hidden: Array, mask: Array, recurrent_kernel: Array, backwards: bool,
-    relu: bool, num_concurrent: int,
+    bfloat16: bool, relu: bool, num_concurrent: int,
 ) -> Array:  # fmt: skip
     """h after each step, `(batch, time, units)`."""
     _check(inputs, kernel, bias, mask, recurrent_kernel, 1, hidden)
     (hiddens,) = _sequences(inputs, len(recurrent_kernel))
-    arguments = inputs, kernel, bias, hidden, mask, recurrent_kernel, bool(backwards), bool(relu), hiddens
-    _run(loops.simple_rnn_forward, hidden, bias.size, num_concurrent, *arguments)
+    options = map(bool, (backwards, bfloat16, relu))
+    arguments = inputs, kernel, bias, hidden, mask, recurrent_kernel, *options, hiddens
+    _run(loops.simple_rnn_forward, hidden, bias.size, bfloat16, num_concurrent, *arguments)
     return hiddens
 
 
 def simple_rnn_gradient(
     d_hiddens: Array, inputs: Array, kernel: Array, bias: Array, hidden: Array, mask: Array, recurrent_kernel: Array,
-    backwards: bool, relu: bool, num_concurrent: int, hiddens: Array,
+    backwards: bool, bfloat16: bool, relu: bool, num_concurrent: int, hiddens: Array,
 ) -> list[Array]:  # fmt: skip
     """The gradients of z `(batch, time, units)`, W, U, b and the initial h, from dL/dh after every step."""
     results = _like(hiddens, kernel, recurrent_kernel, bias, hidden)
-    arguments = d_hiddens, inputs, hidden, mask, recurrent_kernel, bool(backwards), bool(relu), hiddens
-    _run(loops.simple_rnn_backward, hidden, bias.size, num_concurrent, *arguments, *results)
+    options = map(bool, (backwards, bfloat16, relu))
+    arguments = d_hiddens, inputs, hidden, mask, recurrent_kernel, *options, hiddens
+    _run(loops.simple_rnn_backward, hidden, bias.size, bfloat16, num_concurrent, *arguments, *results)
     return results
 
 
 def lstm(
     inputs: Array, kernel: Array, bias: Array, hidden: Array, cell: Array, mask: Array, recurrent_kernel: Array,
-    backwards: bool, num_concurrent: int,
+    backwards: bool, bfloat16: bool, num_concurrent: int,
 ) -> list[Array]:  # fmt: skip
     """h and c after each step, `(batch, time, units)`; the gates, `(batch, time, 4 units)`; `(1,)`, see `_claim`."""
     _check(inputs, kernel, bias, mask, recurrent_kernel, 4, hidden, cell)
     units = len(recurrent_kernel)
     results = _sequences(inputs, units, units, 4 * units)
-    arguments = inputs, kernel, bias, hidden, cell, mask, recurrent_kernel, bool(backwards)
-    _run(loops.lstm_forward, hidden, bias.size, num_concurrent, *arguments, *results)
+    arguments = inputs, kernel, bias, hidden, cell, mask, recurrent_kernel, bool(backwards), bool(bfloat16)
+    _run(loops.lstm_forward, hidden, bias.size, bfloat16, num_concurrent, *arguments, *results)
     return [*results, np.zeros(1, np.float32)]
 
 
 def lstm_gradient(
     d_hiddens: Array, d_cells: Array, inputs: Array, kernel: Array, bias: Array, hidden: Array, cell: Array,
-    mask: Array, recurrent_kernel: Array, backwards: bool, num_concurrent: int, hiddens: Array, cells: Array,
-    gates: Array, claimed: Array,
+    mask: Array, recurrent_kernel: Array, backwards: bool, bfloat16: bool, num_concurrent: int, hiddens: Array,
+    cells: Array, gates: Array, claimed: Array,
 ) -> list[Array]:  # fmt: skip
     """The gradients of z `(batch, time, 4 units)`, W, U, b, the initial h and the initial c.
 
     `d_hiddens`: dL/dh after every step. `d_cells`: dL/dc after every step, or after the last one, `(batch, 1, units)`.
     """
     if not _claim(claimed):
-        gates = lstm(inputs, kernel, bias, hidden, cell, mask, recurrent_kernel, backwards, num_concurrent)[2]
+        gates = lstm(inputs, kernel, bias, hidden, cell, mask, recurrent_kernel, backwards, bfloat16, num_concurrent)[2]
     results = _like(kernel, recurrent_kernel, bias, hidden, cell)
-    arguments = d_hiddens, d_cells, inputs, hidden, cell, mask, recurrent_kernel, bool(backwards), hiddens, cells
-    _run(loops.lstm_backward, hidden, bias.size, num_concurrent, *arguments, gates, *results)
+    arguments = d_hiddens, d_cells, inputs, hidden, cell, mask, recurrent_kernel, bool(backwards), bool(bfloat16)
+    kept = hiddens, cells, gates
+    _run(loops.lstm_backward, hidden, bias.size, bfloat16, num_concurrent, *arguments, *kept, *results)
     return [gates, *results]
 
 
 def gru(
     inputs: Array, kernel: Array, bias: Array, hidden: Array, mask: Array, recurrent_kernel: Array,
-    candidate_bias: Array, backwards: bool, reset_after: bool, num_concurrent: int,
+    candidate_bias: Array, backwards: bool, bfloat16: bool, reset_after: bool, num_concurrent: int,
 ) -> list[Array]:  # fmt: skip
     """h after each step; the gates, `(batch, time, 3 units)`; the factors of `gru_forward`; `(1,)`, see `_claim`."""
     _check(inputs, kernel, bias, mask, recurrent_kernel, 3, hidden)
     units = len(recurrent_kernel)
     results = _sequences(inputs, units, 3 * units, units)
-    arguments = inputs, kernel, bias, hidden, mask, recurrent_kernel, candidate_bias, bool(backwards), bool(reset_after)
-    _run(loops.gru_forward, hidden, bias.size, num_concurrent, *arguments, *results)
+    options = map(bool, (backwards, bfloat16, reset_after))
+    arguments = inputs, kernel, bias, hidden, mask, recurrent_kernel, candidate_bias, *options
+    _run(loops.gru_forward, hidden, bias.size, bfloat16, num_concurrent, *arguments, *results)
     return [*results, np.zeros(1, np.float32)]
 
 
 def gru_gradient(
     d_hiddens: Array, inputs: Array, kernel: Array, bias: Array, hidden: Array, mask: Array, recurrent_kernel: Array,
-    candidate_bias: Array, backwards: bool, reset_after: bool, num_concurrent: int, hiddens: Array, gates: Array,
-    factors: Array, claimed: Array,
+    candidate_bias: Array, backwards: bool, bfloat16: bool, reset_after: bool, num_concurrent: int, hiddens: Array,
+    gates: Array, factors: Array, claimed: Array,
 ) -> list[Array]:  # fmt: skip
     """The gradients of z and, with `reset_after`, of h U, both `(batch, time, 3 units)`; of W, U, b and the initial h.
 
@@ -134,10 +146,11 @@ def gru_gradient(
     """
     if not _claim(claimed):
         arguments = inputs, kernel, bias, hidden, mask, recurrent_kernel, candidate_bias
-        gates = gru(*arguments, backwards, reset_after, num_concurrent)[1]
+        gates = gru(*arguments, backwards, bfloat16, reset_after, num_concurrent)[1]
     d_sums, *results = _like(gates if reset_after else gates[:0], kernel, recurrent_kernel, bias, hidden)
-    arguments = d_hiddens, inputs, hidden, mask, recurrent_kernel, bool(backwards), bool(reset_after), hiddens, factors
-    _run(loops.gru_backward, hidden, bias.size, num_concurrent, *arguments, gates, d_sums, *results)
+    options = map(bool, (backwards, bfloat16, reset_after))
+    arguments = d_hiddens, inputs, hidden, mask, recurrent_kernel, *options, hiddens, factors
+    _run(loops.gru_backward, hidden, bias.size, bfloat16, num_concurrent, *arguments, gates, d_sums, *results)
     return [gates, d_sums, *results]
 
 
@@ -155,13 +168,15 @@ def _claim(claimed: Array) -> bool:
 _claim_lock = threading.Lock()
 
 
-def inputs_gradient(dz: Array, kernel: Array, num_concurrent: int) -> Array:
+def inputs_gradient(dz: Array, kernel: Array, bfloat16: bool, num_concurrent: int) -> Array:
     """dL/dx `(batch, time, features)` from dL/dz `(batch, time, width)`."""
     batch, time, _ = dz.shape
-    features = len(kernel)
-    num_threads = thread_count(batch * time, features, num_concurrent)
-    scratch, d_inputs = _pool.empty(*scratch_shape(num_threads, 1, 0, features)), _pool.empty(batch, time, features)
-    run_on_threads(loops.inputs_gradient, num_threads, scratch, dz, kernel, d_inputs)
+    _check_products(bfloat16)
+    features, bfloat16 = len(kernel), bool(bfloat16)
+    num_threads = thread_count(features, num_concurrent)
+    scratch = _pool.empty(*scratch_shape(num_threads, 1, 0, features, bfloat16))
+    d_inputs = _pool.empty(batch, time, features)
+    run_on_threads(loops.inputs_gradient, num_threads, scratch, dz, kernel, bfloat16, d_inputs)
     return d_inputs
 
 
@@ -173,12 +188,12 @@ def compile_loops(cell: str) -> None:
     kernel, recurrent_kernel, bias = ones((4, 5 * gates)), ones((5, 5 * gates)), ones(5 * gates)
     weights = inputs, kernel, bias, hidden
     if cell == "simple_rnn":
-        arguments = *weights, mask, recurrent_kernel, False, False, 1
+        arguments = *weights, mask, recurrent_kernel, False, False, False, 1
         dz, *_ = simple_rnn_gradient(states, *arguments, simple_rnn(*arguments))
     elif cell == "lstm":
-        arguments = *weights, hidden, mask, recurrent_kernel, False, 1
+        arguments = *weights, hidden, mask, recurrent_kernel, False, False, 1
         dz, *_ = lstm_gradient(states, states, *arguments, *lstm(*arguments))
     else:
-        arguments = *weights, mask, recurrent_kernel, ones(5), False, True, 1
+        arguments = *weights, mask, recurrent_kernel, ones(5), False, False, True, 1
         dz, *_ = gru_gradient(states, *arguments, *gru(*arguments))
-    inputs_gradient(dz, kernel, 1)
+    inputs_gradient(dz, kernel, False, 1)

@@ -14,7 +14,7 @@ from pathlib import Path
 from shared.backend import choose, installed_version
 from shared.machine import instructions, user_cache
 
-SOURCES = "products.py", "loops.py"
+SOURCES = "bfloat16.py", "products.py", "loops.py"
 CELLS = ("simple_rnn", "lstm", "gru")
 
 _processes: list[subprocess.Popen] = []

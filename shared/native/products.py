@@ -1,12 +1,13 @@
-"""Small float32 matrix products and the threads that compute them, for the compiled loops.
+"""Small matrix products and the threads that compute them, for the compiled loops.
 
 A library packs its operands and starts its threads at every product. Over a sequence the recurrent kernel stays the
 same, so it is packed once for all steps, and the threads run from the first step to the last. Products are computed in
 tiles whose sums stay in vector registers (Goto and van de Geijn 2008, section 4): a few rows, a panel of columns, the
 whole depth.
 
-A panel holds some columns of a matrix, contiguous in memory: `(depth, width)`. Functions marked `@native` call each
-other in machine code; arrays are float32 and C-contiguous.
+A panel holds some columns of a matrix, contiguous in memory: `(depth, width)`. Factors are float32 or, with `bfloat16`,
+rounded to it and multiplied as pairs, where `shared.native.bfloat16` has instructions for that; sums are float32.
+Functions marked `@native` call each other in machine code; arrays are float32 and C-contiguous.
 """
 
 import os
@@ -25,6 +26,15 @@ from numba.core import cgutils
 from numba.core.caching import UserProvidedCacheLocator
 from numba.extending import intrinsic
 
+from shared.native.bfloat16 import (
+    BLOCK,
+    TILE_WORDS,
+    WIDTH,
+    begin_tiles,
+    end_tiles,
+    multiply_block,
+    to_bfloat16,
+)
 from shared.native.precompile import cache_folder
 
 
@@ -57,10 +67,11 @@ def native(function: Callable) -> Any:
 
 _AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 _LANES = 16 if _AVX512 else 8  # float32 numbers in a vector register
-# A tile of rows x vectors needs as many registers for its sums, of 16 (AVX2) or 32 (AVX-512). On AVX-512 a panel is one
-# vector wide, so that several threads can divide few units. Tiles of few rows take more columns to fill the registers.
-_TILE_ROWS, _TILE_VECTORS = (16, 1) if _AVX512 else (6, 2)
+# A tile of rows x vectors needs as many registers for its sums, of 16 (AVX2) or 32 (AVX-512). Tiles of few rows take
+# more columns to fill the registers.
+_TILE_ROWS, _TILE_VECTORS = (8, 3) if _AVX512 else (6, 2)
 _SMALL_TILE_ROWS, _SMALL_TILE_VECTORS = 3, 4
+_MIN_UNITS = 64  # of a thread: with less work, threads wait at barriers most of the time
 _BLOCK_ROWS, _BLOCK_DEPTH = 96, 512  # a block that stays in a core's cache while all panels are multiplied with it
 ZERO_ROW = -1  # an index that stands for a row of zeros
 
@@ -165,9 +176,23 @@ _multiply_small_tile = _tile(_SMALL_TILE_ROWS, _SMALL_TILE_VECTORS)
 
 
 @native
-def panel_width(rows: int) -> int:
+def panel_width(rows: int, bfloat16: bool) -> int:
     """Columns of a panel for products of `rows` rows."""
+    if bfloat16:
+        return WIDTH
     return (_TILE_VECTORS if rows > _SMALL_TILE_ROWS else _SMALL_TILE_VECTORS) * _LANES
+
+
+@native
+def words_of(depth: int, bfloat16: bool) -> int:
+    """Numbers, or words with two of them, of a packed row or column."""
+    return -(-depth // (2 * TILE_WORDS)) * TILE_WORDS if bfloat16 else depth
+
+
+@native
+def whole_tiles(rows: int) -> int:
+    """`rows`, filled up to whole tiles of bfloat16 products."""
+    return -(-rows // WIDTH) * WIDTH
 
 
 @native
@@ -177,7 +202,7 @@ def partition(size: int, thread: int, num_threads: int) -> tuple[int, int]:
 
 
 @native
-def pack(matrix, start, columns, first_panel, num_panels, width, scratch):
+def pack(matrix, start, columns, first_panel, num_panels, width, bfloat16, scratch):
     """Packs columns of a matrix `(depth, any)` as panels.
 
     Args:
@@ -188,10 +213,24 @@ def pack(matrix, start, columns, first_panel, num_panels, width, scratch):
         scratch: float32, flat: the memory of the result.
 
     Returns:
-        float32 `(panels, depth, width)`.
+        float32 `(panels, words_of(depth), width)`.
     """
     depth = matrix.shape[0]
-    packed = _empty_panels(scratch, depth, columns, first_panel, num_panels, width)
+    packed = _empty_panels(scratch, depth, columns, first_panel, num_panels, width, bfloat16)
+    if bfloat16:
+        halves = packed.view(np.uint16)
+        for word in range((depth + 1) // 2):
+            for panel in range(first_panel, first_panel + num_panels):
+                size, column = min(width, columns - panel * width), start + panel * width
+                even, pairs = matrix[2 * word, column : column + size], halves[panel - first_panel, word]
+                if 2 * word + 1 < depth:
+                    odd = matrix[2 * word + 1, column : column + size]
+                    for j in range(size):
+                        pairs[2 * j], pairs[2 * j + 1] = to_bfloat16(even[j]), to_bfloat16(odd[j])
+                else:
+                    for j in range(size):
+                        pairs[2 * j], pairs[2 * j + 1] = to_bfloat16(even[j]), 0
+        return packed
     for k in range(depth):
         for panel in range(first_panel, first_panel + num_panels):
             for j in range(min(width, columns - panel * width)):
@@ -200,25 +239,42 @@ def pack(matrix, start, columns, first_panel, num_panels, width, scratch):
 
 
 @native
-def _empty_panels(scratch, depth, columns, first_panel, num_panels, width):
-    packed = scratch[: num_panels * depth * width].reshape(num_panels, depth, width)
+def _empty_panels(scratch, depth, columns, first_panel, num_panels, width, bfloat16):
+    words = words_of(depth, bfloat16)
+    packed = scratch[: num_panels * words * width].reshape(num_panels, words, width)
+    if bfloat16:
+        packed[:, depth // 2 :] = 0
     if (first_panel + num_panels) * width > columns and num_panels > 0:
         packed[-1] = 0
     return packed
 
 
 @native
-def pack_transposed(matrix, start, depth, first_panel, num_panels, width, scratch):
+def pack_transposed(matrix, start, depth, first_panel, num_panels, width, bfloat16, scratch):
     """`pack` for the transpose of `matrix[:, start : start + depth]`: its columns are the rows of `matrix`."""
-    packed = _empty_panels(scratch, depth, matrix.shape[0], first_panel, num_panels, width)
+    packed = _empty_panels(scratch, depth, matrix.shape[0], first_panel, num_panels, width, bfloat16)
+    halves = packed.view(np.uint16)
     for panel in range(first_panel, first_panel + num_panels):
         for j in range(min(width, matrix.shape[0] - panel * width)):
-            for k in range(depth):
-                packed[panel - first_panel, k, j] = matrix[panel * width + j, start + k]
+            row = matrix[panel * width + j, start : start + depth]
+            if bfloat16:
+                for k in range(depth):
+                    halves[panel - first_panel, k // 2, 2 * j + k % 2] = to_bfloat16(row[k])
+            else:
+                for k in range(depth):
+                    packed[panel - first_panel, k, j] = row[k]
     return packed
 
 
-def scratch_shape(num_threads: int, rows: int, units: int, columns: int) -> tuple[int, int]:
+@native
+def round_row(row, words):
+    """Writes a row of numbers as bfloat16 words; those after its end are left as they are."""
+    halves = words.view(np.uint16)
+    for k in range(row.size):
+        halves[k] = to_bfloat16(row[k])
+
+
+def scratch_shape(num_threads: int, rows: int, units: int, columns: int, bfloat16: bool = False) -> tuple[int, int]:
     """The shape of the threads' scratch memory, `(num_threads, numbers)`.
 
     It holds a thread's panels of a `(columns, units)` matrix for products of `rows` rows, or those of one block of
@@ -227,24 +283,39 @@ def scratch_shape(num_threads: int, rows: int, units: int, columns: int) -> tupl
 
     def packed_columns(columns: int, rows: int) -> int:
         """Most columns of a thread, in whole panels."""
-        width = int(panel_width(rows))
+        width = int(panel_width(rows, bfloat16))
         return -(-columns // (width * num_threads)) * width
 
-    recurrent, block = packed_columns(units, rows) * columns, packed_columns(columns, _TILE_ROWS) * _BLOCK_DEPTH
+    # With `bfloat16` the parts of a kernel, at most 4, are filled up each.
+    depth = columns + 4 * TILE_WORDS if bfloat16 else columns
+    recurrent, block = packed_columns(units, rows) * depth, packed_columns(columns, _TILE_ROWS) * _BLOCK_DEPTH
     return num_threads, max(recurrent, block)
 
 
 @native
-def multiply(a, start, stride, rows, panels, first_panel, end_panel, out):
+def multiply(a, start, stride, rows, panels, first_panel, end_panel, bfloat16, out):
     """out = a times the panels from `first_panel` to before `end_panel`.
 
     Args:
-        a: float32, flat. Its rows begin at `start`, are `stride` numbers apart and as long as the panels are deep.
-        panels: float32 `(panels, depth, width)`.
-        out: float32 `(rows, columns)`, at least as wide as those panels.
+        a: float32, flat. Its rows begin at `start`, are `stride` numbers apart and as long as the panels are deep. With
+            `bfloat16` they are words, as of `round_row`, in whole tiles.
+        panels: float32 `(panels, words_of(depth), width)`.
+        out: float32 `(rows, columns)`, at least as wide as those panels; with `bfloat16` in whole tiles.
     """
     out_stride = out.shape[1]
     depth, width = panels.shape[1:]
+    if bfloat16:
+        begin_tiles()
+        for panel in range(first_panel, end_panel, BLOCK):
+            num_panels = min(BLOCK, end_panel - panel)
+            for row in range(0, rows, BLOCK * WIDTH):
+                num_tiles = 1 if rows - row <= WIDTH else BLOCK
+                multiply_block(
+                    a, start + row * stride, stride, panels, panel * depth * width, depth * width, out,
+                    row * out_stride + (panel - first_panel) * width, out_stride, depth, num_tiles, num_panels, False,
+                )  # fmt: skip
+        end_tiles()
+        return
     small = rows <= _SMALL_TILE_ROWS
     tiles = -(-rows // (_SMALL_TILE_ROWS if small else _TILE_ROWS))
     for panel in range(first_panel, end_panel):
@@ -279,7 +350,73 @@ def _pack_rows(a, transposed, indices, start, end, first, depth, packed):
 
 
 @native
-def product(thread, num_threads, scratch, a, a_transposed, indices, b, b_transposed, start, columns, out, accumulate):
+def _round_rows(a, transposed, indices, start, end, first, depth, packed):
+    """`_pack_rows` as bfloat16 words, `(rows, words)`."""
+    packed[:, depth // 2 : words_of(depth, True)] = 0
+    if not transposed:
+        for row in range(start, end):
+            round_row(a[row, first : first + depth], packed[row - start])
+        return
+    halves = packed.view(np.uint16)
+    for row in range(start, end, WIDTH):  # a tile at a time, whose lines stay in the nearest cache
+        count = min(WIDTH, end - row)
+        for k in range(depth):
+            index = indices[first + k] if indices.size else first + k
+            for i in range(count):
+                halves[row - start + i, k] = 0 if index == ZERO_ROW else to_bfloat16(a[index, row + i])
+
+
+@native
+def _bfloat16_product(
+    thread, num_threads, scratch, a, a_transposed, indices, b, b_transposed, start, columns, out, accumulate
+):
+    """`product` of numbers that are rounded to bfloat16."""
+    rows, depth = out.shape[0], b.shape[1] if b_transposed else b.shape[0]
+    first_panel, end_panel = partition(-(-columns // WIDTH), thread, num_threads)
+    num_panels = end_panel - first_panel
+    packed_rows = np.empty((whole_tiles(_BLOCK_ROWS), words_of(_BLOCK_DEPTH, True)), np.float32)
+    flat_rows, stride = packed_rows.reshape(packed_rows.size), packed_rows.shape[1]
+    edge = np.empty((BLOCK * WIDTH, BLOCK * WIDTH), np.float32)
+    for k in range(0, depth, _BLOCK_DEPTH):
+        block_depth = min(_BLOCK_DEPTH, depth - k)
+        if b_transposed:
+            panels = pack_transposed(b, k, block_depth, first_panel, num_panels, WIDTH, True, scratch[thread])
+        else:
+            block = b[k : k + block_depth]
+            panels = pack(block, start, columns, first_panel, num_panels, WIDTH, True, scratch[thread])
+        words = panels.shape[1]
+        begin_tiles()
+        for first_row in range(0, rows, _BLOCK_ROWS):
+            end_row = min(first_row + _BLOCK_ROWS, rows)
+            _round_rows(a, a_transposed, indices, first_row, end_row, k, block_depth, packed_rows)
+            for panel in range(first_panel, end_panel, BLOCK):
+                panels_here = min(BLOCK, end_panel - panel)
+                offset, column = (panel - first_panel) * words * WIDTH, panel * WIDTH
+                width = min(panels_here * WIDTH, columns - column)
+                for row in range(first_row, end_row, BLOCK * WIDTH):
+                    count = min(BLOCK * WIDTH, end_row - row)
+                    num_tiles = -(-count // WIDTH)
+                    whole = width == panels_here * WIDTH and count == num_tiles * WIDTH
+                    add = accumulate or k > 0
+                    target, out_start, out_stride = (
+                        (out, row * out.shape[1] + start + column, out.shape[1]) if whole else (edge, 0, edge.shape[1])
+                    )
+                    multiply_block(
+                        flat_rows, (row - first_row) * stride, stride, panels, offset, words * WIDTH, target, out_start,
+                        out_stride, words, num_tiles, panels_here, add and whole,
+                    )  # fmt: skip
+                    if not whole:
+                        for i in range(count):
+                            result = out[row + i, start + column : start + column + width]
+                            for j in range(width):
+                                result[j] = result[j] + edge[i, j] if add else edge[i, j]
+        end_tiles()
+
+
+@native
+def product(
+    thread, num_threads, scratch, a, a_transposed, indices, b, b_transposed, start, columns, bfloat16, out, accumulate
+):
     """out = a b, or out += a b: a thread's part of the columns.
 
     Args:
@@ -288,6 +425,7 @@ def product(thread, num_threads, scratch, a, a_transposed, indices, b, b_transpo
         indices: int64 `(depth,)`, if `a_transposed`: the row of a for each row of b, or `ZERO_ROW`; empty: row by row.
         b: float32 `(depth, any)`; `(any, depth)` if `b_transposed`.
         start, columns: the range of columns of b and out, unless `b_transposed`.
+        bfloat16: round a and b to it.
         out: float32 `(rows, any)`.
         accumulate: add to out.
     """
@@ -296,32 +434,38 @@ def product(thread, num_threads, scratch, a, a_transposed, indices, b, b_transpo
     first_panel, end_panel = partition(-(-columns // width), thread, num_threads)
     if depth == 0 and not accumulate:
         out[:, start + first_panel * width : start + min(end_panel * width, columns)] = 0
+    if bfloat16:
+        _bfloat16_product(
+            thread, num_threads, scratch, a, a_transposed, indices, b, b_transposed, start, columns, out, accumulate
+        )
+        return
     num_panels = end_panel - first_panel
-    # Rows of a large matrix lie in different memory pages; packing a tile of them pays off for many panels.
-    packed = a_transposed or num_panels > 32
+    # Rows of a large matrix lie in different memory pages; packing a tile of them pays off for many columns.
+    packed = a_transposed or num_panels * width > 512
     edge = np.empty((_TILE_ROWS, width), np.float32)
     packed_rows = np.empty((-(-_BLOCK_ROWS // _TILE_ROWS), _BLOCK_DEPTH, _TILE_ROWS), np.float32)
     for k in range(0, depth, _BLOCK_DEPTH):
         block_depth = min(_BLOCK_DEPTH, depth - k)
         if b_transposed:
-            panels = pack_transposed(b, k, block_depth, first_panel, num_panels, width, scratch[thread])
+            panels = pack_transposed(b, k, block_depth, first_panel, num_panels, width, False, scratch[thread])
         else:
-            panels = pack(b[k : k + block_depth], start, columns, first_panel, num_panels, width, scratch[thread])
-        for block in range(0, rows, _BLOCK_ROWS):
-            block_end = min(block + _BLOCK_ROWS, rows)
+            block = b[k : k + block_depth]
+            panels = pack(block, start, columns, first_panel, num_panels, width, False, scratch[thread])
+        for first_row in range(0, rows, _BLOCK_ROWS):
+            end_row = min(first_row + _BLOCK_ROWS, rows)
             if packed:
-                _pack_rows(a, a_transposed, indices, block, block_end, k, block_depth, packed_rows)
+                _pack_rows(a, a_transposed, indices, first_row, end_row, k, block_depth, packed_rows)
             for panel in range(first_panel, end_panel):
                 column, offset = start + panel * width, (panel - first_panel) * block_depth * width
                 whole = (panel + 1) * width <= columns
-                for row in range(block, block_end, _TILE_ROWS):
+                for row in range(first_row, end_row, _TILE_ROWS):
                     add = (accumulate or k > 0) and whole
                     target, out_start, out_stride = (
                         (out, row * out.shape[1] + column, out.shape[1]) if whole else (edge, 0, width)
                     )
-                    count = min(_TILE_ROWS, block_end - row)
+                    count = min(_TILE_ROWS, end_row - row)
                     if packed:
-                        a_start = (row - block) * _BLOCK_DEPTH
+                        a_start = (row - first_row) * _BLOCK_DEPTH
                         _multiply_tile(
                             packed_rows, a_start, 1, _TILE_ROWS, panels, offset, target, out_start, out_stride,
                             block_depth, count, add,
@@ -434,10 +578,9 @@ def run_on_threads(function: Callable, num_threads: int, *arguments: Any) -> Non
         future.result()
 
 
-def thread_count(rows: int, units: int, num_concurrent: int = 1) -> int:
-    """Number of threads for a recurrence of `units` units on `rows` sequences.
+def thread_count(units: int, num_concurrent: int = 1) -> int:
+    """Number of threads for a recurrence of `units` units.
 
-    Each thread has at least four panels, since threads with less work wait at barriers most of the time. Of the cores,
-    a call takes its part when `num_concurrent` calls run at the same time.
+    Of the cores, a call takes its part when `num_concurrent` calls run at the same time.
     """
-    return max(1, min(_CORES // int(num_concurrent), -(-units // int(panel_width(rows))) // 4))
+    return max(1, min(_CORES // int(num_concurrent), units // _MIN_UNITS))

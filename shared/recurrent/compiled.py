@@ -1,12 +1,14 @@
-"""The kernels of `shared.recurrent.kernels` in machine code (`shared.native`): faster, for float32 training on a CPU.
+"""The kernels of `shared.recurrent.kernels` in machine code (`shared.native`): faster, for training on a CPU.
 
-Functions, arguments, shapes and results are the same. A graph calls them in this Python process, so they cannot be part
-of a saved model. They have one more option, `num_concurrent_layers`: the number of layers that are computed at the same
-time, each on its part of the cores. `keep` has no effect; what the gradient needs is always kept.
+They compute in float32; with bfloat16 inputs, factors of products are bfloat16 where the processor multiplies such
+numbers. Functions, arguments, shapes and results are the same. A graph calls them in this Python process, so they
+cannot be part of a saved model. They have one more option, `num_concurrent_layers`: the number of layers that are
+computed at the same time, each on its part of the cores. `keep` has no effect; what the gradient needs is always kept.
 """
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,7 @@ def fits(dtype: Any) -> bool:
         if context is not None and context.IsXLAContext():
             return False
         graph = getattr(graph, "outer_graph", None)
-    return tf.as_dtype(dtype) == tf.float32 and available()
+    return tf.as_dtype(dtype) in (tf.float32, tf.bfloat16) and available()
 
 
 def _zero_second_gradient(like, *gradients):
@@ -60,9 +62,21 @@ def _call(function: Callable, inputs: Sequence[Any], shapes: Sequence[Sequence[i
     return tf.custom_gradient(call)(*inputs)
 
 
-def _weights(kernel: Any, bias: Any) -> tuple[Any, Any]:
-    kernel = tf.convert_to_tensor(kernel)
-    return kernel, tf.zeros(kernel.shape[-1:], kernel.dtype) if bias is None else tf.convert_to_tensor(bias)
+def _multiplies_bfloat16(inputs: Any) -> bool:
+    """Whether products are of bfloat16 numbers: as those of `inputs`, where the processor has instructions for that."""
+    from shared.native import bfloat16
+
+    return inputs.dtype == tf.bfloat16 and bfloat16.is_available()
+
+
+def _float32(*tensors: Any) -> list[Any]:
+    """The tensors, or values of variables; bfloat16 ones are converted."""
+    values = [tf.convert_to_tensor(x) for x in tensors]
+    return [tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x for x in values]
+
+
+def _weights(kernel: Any, bias: Any) -> list[Any]:
+    return _float32(kernel, tf.zeros(kernel.shape[-1:], kernel.dtype) if bias is None else bias)
 
 
 def _mask(mask: Any) -> Any:
@@ -81,7 +95,8 @@ def simple_rnn(
     """As `kernels.simple_rnn`."""
     from shared.native import passes
 
-    mask, options = _mask(mask), [backwards, relu, _concurrent(num_concurrent_layers)]
+    mask, dtype = _mask(mask), inputs.dtype
+    options = [backwards, _multiplies_bfloat16(inputs), relu, _concurrent(num_concurrent_layers)]
 
     def run(inputs, kernel, bias, hidden, recurrent):
         sequence = [*inputs.shape[:2], hidden.shape[-1]]
@@ -91,12 +106,13 @@ def simple_rnn(
             arguments = [d_hiddens, inputs, kernel, bias, hidden, mask, recurrent, *options, hiddens]
             shapes = [sequence, kernel.shape, recurrent.shape, bias.shape, hidden.shape]
             dz, d_kernel, d_recurrent, d_bias, d_hidden = _call(passes.simple_rnn_gradient, arguments, shapes)
-            (d_inputs,) = _call(passes.inputs_gradient, [dz, kernel, options[-1]], [inputs.shape])
+            (d_inputs,) = _call(passes.inputs_gradient, [dz, kernel, options[1], options[-1]], [inputs.shape])
             return d_inputs, d_kernel, d_bias, d_hidden, d_recurrent
 
         return hiddens, gradient
 
-    return tf.custom_gradient(run)(inputs, *_weights(kernel, bias), hidden, tf.convert_to_tensor(recurrent_kernel))
+    sources = _float32(inputs), _weights(kernel, bias), _float32(hidden, recurrent_kernel)
+    return tf.cast(tf.custom_gradient(run)(*chain(*sources)), dtype)
 
 
 def lstm(
@@ -106,7 +122,8 @@ def lstm(
     """As `kernels.lstm`."""
     from shared.native import passes
 
-    mask, options = _mask(mask), [backwards, _concurrent(num_concurrent_layers)]
+    mask, dtype = _mask(mask), inputs.dtype
+    options = [backwards, _multiplies_bfloat16(inputs), _concurrent(num_concurrent_layers)]
 
     def run(inputs, kernel, bias, hidden, cell, recurrent):
         sequence, gates = [*inputs.shape[:2], hidden.shape[-1]], [*inputs.shape[:2], kernel.shape[-1]]
@@ -118,14 +135,15 @@ def lstm(
             arguments = [d_hiddens, d_cells, inputs, kernel, bias, *states, recurrent, *options, hiddens, cells, *kept]
             shapes = [gates, kernel.shape, recurrent.shape, bias.shape, hidden.shape, cell.shape]
             dz, d_kernel, d_recurrent, d_bias, *d_states = _call(passes.lstm_gradient, arguments, shapes)
-            (d_inputs,) = _call(passes.inputs_gradient, [dz, kernel, options[-1]], [inputs.shape])
+            (d_inputs,) = _call(passes.inputs_gradient, [dz, kernel, options[1], options[-1]], [inputs.shape])
             return d_inputs, d_kernel, d_bias, *d_states, d_recurrent
 
         last = slice(0, 1) if backwards else slice(-1, None)
         return (hiddens, cells if every_cell else cells[:, last]), gradient
 
-    weights = _weights(kernel, bias)
-    return tf.custom_gradient(run)(inputs, *weights, hidden, cell, tf.convert_to_tensor(recurrent_kernel))
+    sources = _float32(inputs), _weights(kernel, bias), _float32(hidden, cell, recurrent_kernel)
+    hiddens, cells = tf.custom_gradient(run)(*chain(*sources))
+    return tf.cast(hiddens, dtype), cells
 
 
 def gru(
@@ -135,8 +153,9 @@ def gru(
     """As `kernels.gru`."""
     from shared.native import passes
 
-    mask, units, options = _mask(mask), hidden.shape[-1], [backwards, reset_after, _concurrent(num_concurrent_layers)]
-    candidate_bias = tf.zeros([units], inputs.dtype) if candidate_bias is None else candidate_bias
+    mask, units, dtype = _mask(mask), hidden.shape[-1], inputs.dtype
+    options = [backwards, _multiplies_bfloat16(inputs), reset_after, _concurrent(num_concurrent_layers)]
+    candidate_bias = tf.zeros([units], dtype) if candidate_bias is None else candidate_bias
 
     def run(inputs, kernel, bias, hidden, recurrent, candidate_bias):
         sequence, gates = [*inputs.shape[:2], units], [*inputs.shape[:2], kernel.shape[-1]]
@@ -150,10 +169,10 @@ def gru(
             shapes = [gates, sums, kernel.shape, recurrent.shape, bias.shape, hidden.shape]
             dz, d_sums, d_kernel, d_recurrent, d_bias, d_hidden = _call(passes.gru_gradient, arguments, shapes)
             d_candidate_bias = tf.reduce_sum(d_sums[..., 2 * units :], axis=[0, 1])
-            (d_inputs,) = _call(passes.inputs_gradient, [dz, kernel, options[-1]], [inputs.shape])
+            (d_inputs,) = _call(passes.inputs_gradient, [dz, kernel, options[1], options[-1]], [inputs.shape])
             return d_inputs, d_kernel, d_bias, d_hidden, d_recurrent, d_candidate_bias
 
         return hiddens, gradient
 
-    recurrent = tf.convert_to_tensor(recurrent_kernel)
-    return tf.custom_gradient(run)(inputs, *_weights(kernel, bias), hidden, recurrent, candidate_bias)
+    sources = _float32(inputs), _weights(kernel, bias), _float32(hidden, recurrent_kernel, candidate_bias)
+    return tf.cast(tf.custom_gradient(run)(*chain(*sources)), dtype)

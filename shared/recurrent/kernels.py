@@ -1,7 +1,7 @@
 """Whole recurrent sequences in one pass in each direction, for TensorFlow's graph and JAX, with gradients of their own.
 
-On TensorFlow they are for models that are saved and served, and for types other than float32; `compiled` trains in
-machine code on a CPU. On JAX they compute everything that cuDNN does not.
+On TensorFlow they are for models that are saved and served, and for float64 and float16; `compiled` trains in machine
+code on a CPU. On JAX they compute everything that cuDNN does not.
 
 Forward, one matrix product projects the whole input, and the loop over time computes `h @ U` and the gates. Backward,
 the loop computes `dz @ U.T` and the derivatives of a step; after it, the gradient of each weight is one matrix product.

@@ -3,8 +3,8 @@
 Arguments, weights, config, saved files and results are those of Keras; the layers take less time. What computes a layer
 depends on backend, device and options; `implementation` says it:
 
-- TensorFlow on a CPU: `compiled` in float32 training, and in inference within `inference_in_machine_code`;
-  else `kernels`, so that an exported model needs nothing but TensorFlow.
+- TensorFlow on a CPU: `compiled` in training of float32 and bfloat16, and in inference within
+  `inference_in_machine_code`; else `kernels`, so that an exported model needs nothing but TensorFlow.
 - TensorFlow on a GPU: Keras, which uses cuDNN.
 - JAX: `kernels`; on an NVIDIA GPU `cudnn` for the LSTM.
 - Keras' own loop on torch, with other activations than the default ones, `recurrent_dropout`, `unroll` or

@@ -2,10 +2,12 @@
 
 import threading
 
+import ml_dtypes
 import numba
 import numpy as np
 import pytest
 
+from shared.native import bfloat16
 from shared.native.products import (
     ZERO_ROW,
     barrier,
@@ -15,21 +17,41 @@ from shared.native.products import (
     pack_transposed,
     panel_width,
     product,
+    round_row,
     run_on_threads,
     scratch_shape,
+    whole_tiles,
+    words_of,
 )
 
 
 @native
 def _product(
-    thread, num_threads, counter, scratch, a, a_transposed, indices, b, b_transposed, start, columns, out, accumulate
-):
-    product(thread, num_threads, scratch, a, a_transposed, indices, b, b_transposed, start, columns, out, accumulate)
+    thread, num_threads, counter, scratch, a, a_transposed, indices, b, b_transposed, start, columns, bfloat16, out,
+    accumulate,
+):  # fmt: skip
+    product(
+        thread, num_threads, scratch, a, a_transposed, indices, b, b_transposed, start, columns, bfloat16, out,
+        accumulate,
+    )  # fmt: skip
 
 
-def scratch_for(columns: int) -> np.ndarray:
+FLOAT32 = pytest.param(False, id="float32")
+BFLOAT16 = pytest.param(
+    True,
+    id="bfloat16",
+    marks=pytest.mark.skipif(not bfloat16.is_available(), reason="needs a processor that multiplies bfloat16 numbers"),
+)
+
+
+def rounded(x: np.ndarray, to_bfloat16: bool) -> np.ndarray:
+    """The factors that are multiplied, in float64."""
+    return (x.astype(ml_dtypes.bfloat16) if to_bfloat16 else x).astype(np.float64)
+
+
+def scratch_for(columns: int, to_bfloat16: bool = False) -> np.ndarray:
     """Memory of the smallest size, full of NaN, which a product must not read."""
-    return np.full(scratch_shape(2, 1, 0, columns), np.nan, np.float32)
+    return np.full(scratch_shape(2, 1, 0, columns, to_bfloat16), np.nan, np.float32)
 
 
 IN_ORDER = np.empty(0, np.int64)
@@ -39,10 +61,11 @@ def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(shape).standard_normal(shape).astype(np.float32)
 
 
+@pytest.mark.parametrize("to_bfloat16", [FLOAT32, BFLOAT16])
 @pytest.mark.parametrize("b_transposed", [False, True])
 @pytest.mark.parametrize("a_transposed", [False, True])
 @pytest.mark.parametrize(("rows", "depth", "columns"), [(1, 1, 1), (7, 5, 3), (101, 520, 37), (20, 30, 640)])
-def test_product(rows, depth, columns, a_transposed, b_transposed):
+def test_product(rows, depth, columns, a_transposed, b_transposed, to_bfloat16):
     """Also with more rows and depth than a block, and with panels that are not full."""
     a, b = normal(rows, depth), normal(depth, columns)
     operands = (
@@ -53,46 +76,88 @@ def test_product(rows, depth, columns, a_transposed, b_transposed):
         b_transposed,
     )
     out = np.full((rows, columns), np.nan, np.float32)
-    expected = a.astype(np.float64) @ b
+    expected = rounded(a, to_bfloat16) @ rounded(b, to_bfloat16)
     for factor, accumulate in ((1, False), (2, True)):
-        run_on_threads(_product, 2, scratch_for(columns), *operands, 0, columns, out, accumulate)
+        scratch = scratch_for(columns, to_bfloat16)
+        run_on_threads(_product, 2, scratch, *operands, 0, columns, to_bfloat16, out, accumulate)
         np.testing.assert_allclose(out, factor * expected, rtol=1e-5, atol=2e-7 * depth)
 
 
 def test_product_refuses_float64():
     a = np.ones((2, 2))
     with pytest.raises(numba.TypingError):
-        multiply(a.reshape(-1), 0, 2, 2, a[None], 0, 1, a)
+        multiply(a.reshape(-1), 0, 2, 2, a[None], 0, 1, False, a)
 
 
-def test_product_of_some_columns():
+@pytest.mark.parametrize("to_bfloat16", [FLOAT32, BFLOAT16])
+def test_product_of_some_columns(to_bfloat16):
     a, b, out = normal(4, 6), normal(6, 50), np.zeros((4, 50), np.float32)
-    run_on_threads(_product, 2, scratch_for(50), a, False, IN_ORDER, b, False, 20, 25, out, False)
-    np.testing.assert_allclose(out[:, 20:45], a @ b[:, 20:45], atol=1e-5)
+    scratch = scratch_for(50, to_bfloat16)
+    run_on_threads(_product, 2, scratch, a, False, IN_ORDER, b, False, 20, 25, to_bfloat16, out, False)
+    expected = rounded(a, to_bfloat16) @ rounded(b, to_bfloat16)
+    np.testing.assert_allclose(out[:, 20:45], expected[:, 20:45], atol=1e-5)
     assert not out[:, :20].any()
     assert not out[:, 45:].any()
 
 
-def test_product_of_rows_in_another_order():
+@pytest.mark.parametrize("to_bfloat16", [FLOAT32, BFLOAT16])
+def test_product_of_rows_in_another_order(to_bfloat16):
     a, b, out = normal(7, 40), normal(5, 3), np.empty((40, 3), np.float32)
-    run_on_threads(_product, 2, scratch_for(3), a, True, np.array([6, ZERO_ROW, 0, 3, 3]), b, False, 0, 3, out, False)
-    np.testing.assert_allclose(out, a[[6, 0, 3, 3]].T @ b[[0, 2, 3, 4]], atol=1e-5)
+    scratch, order = scratch_for(3, to_bfloat16), np.array([6, ZERO_ROW, 0, 3, 3])
+    run_on_threads(_product, 2, scratch, a, True, order, b, False, 0, 3, to_bfloat16, out, False)
+    expected = rounded(a[[6, 0, 3, 3]], to_bfloat16).T @ rounded(b[[0, 2, 3, 4]], to_bfloat16)
+    np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("to_bfloat16", [FLOAT32, BFLOAT16])
 @pytest.mark.parametrize("rows", [1, 3, 4, 33])
-def test_multiply_by_panels(rows):
-    """Small tiles and large ones; a is every second row of a matrix, from its fourth column on."""
-    a, kernel = normal(2 * rows, 9), normal(5, 11)
-    width = panel_width(rows)
-    panels = -(-11 // width)
-    scratch, other_scratch = (np.full(panels * width * 5, np.nan, np.float32) for _ in range(2))
-    packed = pack(kernel, 0, 11, 0, panels, width, scratch)
-    transposed = pack_transposed(kernel.T.copy(), 0, 5, 0, panels, width, other_scratch)
-    np.testing.assert_array_equal(packed, transposed)
-    out = np.empty((rows, panels * width), np.float32)
-    multiply(a.reshape(-1), 4, 18, rows, packed, 0, panels, out)
-    np.testing.assert_allclose(out[:, :11], a[::2, 4:] @ kernel, atol=1e-5)
-    assert not out[:, 11:].any()
+def test_multiply_by_panels(rows, to_bfloat16):
+    """Small tiles and large ones; a is every second row of a matrix, from its fourth column on, and not all panels are
+    multiplied."""
+    a, kernel = normal(2 * rows, 9), normal(5, 75)
+    width = panel_width(rows, to_bfloat16)
+    panels, depth = -(-75 // width), words_of(5, to_bfloat16)
+    scratch, other_scratch = (np.full(panels * width * depth, np.nan, np.float32) for _ in range(2))
+    packed = pack(kernel, 0, 75, 0, panels, width, to_bfloat16, scratch)
+    transposed = pack_transposed(kernel.T.copy(), 0, 5, 0, panels, width, to_bfloat16, other_scratch)
+    np.testing.assert_array_equal(packed.view(np.int32), transposed.view(np.int32))
+    factors, out = (a.reshape(-1), 4, 18), np.full((whole_tiles(rows), panels * width), np.nan, np.float32)
+    if to_bfloat16:
+        words = np.zeros((whole_tiles(rows), depth), np.float32)
+        for row in range(rows):
+            round_row(a[2 * row, 4:], words[row])
+        factors = words.reshape(-1), 0, depth
+    multiply(*factors, rows, packed, 1, panels, to_bfloat16, out)
+    out = out[:rows]
+    expected = rounded(a[::2, 4:], to_bfloat16) @ rounded(kernel, to_bfloat16)[:, width:]
+    np.testing.assert_allclose(out[:, : 75 - width], expected, atol=1e-5)
+    assert not out[:, 75 - width : (panels - 1) * width].any()
+
+
+@pytest.mark.skipif(not bfloat16.HAS_AVX512, reason="needs AVX-512 with products of bfloat16 numbers")
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize(("num_tiles", "num_panels"), [(1, 1), (1, 2), (2, 1), (2, 2)])
+def test_a_block_by_avx512(num_tiles, num_panels, accumulate):
+    """What a processor without AMX calls."""
+    a, b = normal(32, 64), normal(64, 32)
+    words, panels = np.zeros((32, 32), np.float32), np.full(64 * 32, np.nan, np.float32)
+    for row in range(32):
+        round_row(a[row], words[row])
+    packed = pack(b, 0, 32, 0, 2, 16, True, panels)
+    out = np.ones((32, 40), np.float32)
+
+    @numba.njit
+    def run(a, panels, out):
+        bfloat16.multiply_block_by_avx512(
+            a, 0, 32, panels, 0, 32 * 16, out, 3, 40, 32, num_tiles, num_panels, accumulate
+        )
+
+    run(words.reshape(-1), packed.reshape(-1), out)
+    expected = np.ones((32, 40))
+    rows, columns = 16 * num_tiles, 16 * num_panels
+    product = (rounded(a, True) @ rounded(b, True))[:rows, :columns]
+    expected[:rows, 3 : 3 + columns] = product + accumulate
+    np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
 @native
