@@ -269,6 +269,7 @@ def test_write_on_from_another_word_and_back(visit):
     page.click(".alternatives .option >> text=cat")
     page.wait_for_selector(".word.given")
     assert text_of(page, ".word") == ["a", "dog", "cat"]
+    until(page, "document.activeElement.innerText === 'cat'")
     assert asked.of(captions.CaptionRequest)[-1].prefix == "a dog cat"
     assert "begin=a+dog+cat" in page.url
     page.go_back()
@@ -449,6 +450,7 @@ def test_alternatives_and_an_edited_beginning_of_a_translation(visit):
     page.click(".alternatives .option >> text=sleeps")
     until(page, "location.hash.includes('begin=')")
     page.wait_for_selector(".word.given >> text=sleeps")
+    until(page, "document.activeElement.innerText === 'sleeps'")
     assert asked.of(translations.TranslateRequest)[-1].prefix == "a dog sleeps"
     page.fill(".begin input", "one")
     page.keyboard.press("Enter")
@@ -642,6 +644,7 @@ def test_surprisal_next_words_and_other_words(visit):
     page.click(".alternatives .option >> text=city")
     until(page, "document.querySelectorAll('.surprisal .word').length === 2")
     assert page.input_value("textarea[name=text]") == "the city"
+    until(page, "document.activeElement.innerText.startsWith('city')")
 
 
 @at("#language-model?text=the+old&seed=7")

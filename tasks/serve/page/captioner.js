@@ -1,6 +1,6 @@
 // Captioner: a photo, its caption, where each word is, other words, the beam, and photos found by a sentence.
 
-import { announce, bar, h, percent, redraw, roving } from "./dom.js";
+import { announce, bar, busy, h, percent, redraw, roving } from "./dom.js";
 import { photoOf, photos, takeFiles, takeWithCamera } from "./photos.js";
 import { Stage } from "./regions.js";
 import { ask, isStatic, latest, MAX_BEAM, ServerError } from "./server.js";
@@ -107,13 +107,13 @@ export function mount(panel, state) {
   function writeOn(words) {
     state.set({ begin: words.trim() || null, caption: null }, { push: true });
     begin.value = words.trim();
-    caption();
+    return caption();
   }
 
   async function caption() {
     const beam = Number(state.get("beam")) || null;
     closeChoice();
-    result.classList.add("busy");
+    const done = busy(result);
     try {
       const found = await question(shown(), { prefix: state.get("begin", ""), tree: true, regions: true, n_best: MAX_BEAM, ...(beam ? { beam } : {}) });
       if (!found) return;
@@ -130,7 +130,7 @@ export function mount(panel, state) {
       tree.show([]);
       tell(error.message);
     } finally {
-      result.classList.remove("busy");
+      done();
     }
   }
 
@@ -200,7 +200,8 @@ export function mount(panel, state) {
         word: one.word || "the end", probability: one.probability, isCurrent: one.word === (words[index] ?? ""),
         before: before && "…", rest: one.text.slice(shownWords.length + one.word.length).trim(),
       }));
-      choice.replaceChildren(alternatives({ title, items, onclose: close, onchoose: (i) => writeOn(`${shownWords}${found.alternatives[i].word}`) }));
+      const onchoose = (i) => writeOn(`${shownWords}${found.alternatives[i].word}`).then(() => row?.buttons[index]?.focus());
+      choice.replaceChildren(alternatives({ title, items, onclose: close, onchoose }));
       choice.querySelector(".option")?.focus({ preventScroll: true });
     } catch (error) {
       if (!(error instanceof ServerError)) throw error;
@@ -244,7 +245,7 @@ function search({ state, open }) {
       asked.cancel();
       return found.replaceChildren();
     }
-    found.classList.add("busy");
+    const done = busy(found);
     try {
       const answer = await asked(sentence);
       if (!answer) return;
@@ -259,7 +260,7 @@ function search({ state, open }) {
       if (!(error instanceof ServerError)) throw error;
       notice.textContent = error.message;
     } finally {
-      found.classList.remove("busy");
+      done();
     }
     return undefined;
   }

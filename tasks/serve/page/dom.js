@@ -62,6 +62,18 @@ export function roving(container, selector, { onmove } = {}) {
   });
 }
 
+const working = new WeakMap();
+
+/** Shows that an element is being computed, until the function that is returned is called; several may do so at once. */
+export function busy(element) {
+  const change = (by) => {
+    working.set(element, (working.get(element) ?? 0) + by);
+    element.classList.toggle("busy", working.get(element) > 0);
+  };
+  change(1);
+  return () => change(-1);
+}
+
 /** 0.4231 -> "42 %", and small ones with as many digits as they need. */
 export function percent(value) {
   const hundred = 100 * value;

@@ -1,7 +1,7 @@
 // Inside: three cells read the reader's own sentence. Everything that pointing needs is here after one answer for each
 // cell, so that nothing is asked while the pointer moves.
 
-import { announce, h } from "./dom.js";
+import { announce, busy, h } from "./dom.js";
 import { GuessCard, ReachCard } from "./inside_cards.js";
 import { CELLS } from "./inside_cells.js";
 import { Maps } from "./inside_maps.js";
@@ -144,7 +144,7 @@ export async function mount(panel, state) {
   }
 
   const readAll = latest(async (text, signal) => {
-    stage.classList.add("busy");
+    const done = busy(stage);
     notice.hidden = true;
     try {
       for (const weights of isTrained() ? [true, false] : [false, true]) {
@@ -167,7 +167,7 @@ export async function mount(panel, state) {
       if (error.name === "AbortError") throw error;
       fail(error);
     } finally {
-      stage.classList.remove("busy");
+      done();
     }
   });
 

@@ -1,7 +1,7 @@
 // Language model: how surprising each word is, what may come next, texts that go on, states to branch from; blanks and
 // labels by its kin.
 
-import { announce, bar, h, percent, redraw, roving } from "./dom.js";
+import { announce, bar, busy, h, percent, redraw, roving } from "./dom.js";
 import { ask, events, latest, ServerError } from "./server.js";
 import { alternatives, wordRow } from "./words.js";
 
@@ -70,7 +70,7 @@ function reading(state) {
     stopper?.abort();
     text.value = value;
     state.set({ text: value }, { push: true });
-    read();
+    return read();
   }
 
   function closeChoice() {
@@ -80,7 +80,7 @@ function reading(state) {
 
   async function read() {
     closeChoice();
-    words.classList.add("busy");
+    const done = busy(words);
     try {
       const found = await question({ text: text.value, next: NEXT, ...from() });
       if (!found) return;
@@ -89,7 +89,7 @@ function reading(state) {
     } catch (error) {
       fail(error);
     } finally {
-      words.classList.remove("busy");
+      done();
     }
   }
 
@@ -137,7 +137,7 @@ function reading(state) {
       const usable = asked.next.filter((one) => one.word);
       choice.replaceChildren(alternatives({
         title, onclose: close, items: usable.map((one) => ({ word: one.word, probability: one.probability, isCurrent: one.text.trim() === found.words[index].text })),
-        onchoose: (i) => set((beginning + usable[i].text).trimStart()),
+        onchoose: (i) => set((beginning + usable[i].text).trimStart()).then(() => words.querySelectorAll(".word")[index]?.focus()),
       }));
       choice.querySelector(".option")?.focus({ preventScroll: true });
     } catch (error) {

@@ -1,6 +1,6 @@
 // Recognizer: a sound, its phones on a time axis, to be played one by one; and how well a text was said.
 
-import { announce, bar, h, roving } from "./dom.js";
+import { announce, bar, busy, h, roving } from "./dom.js";
 import { ask, decoded, encoded, isStatic, latest, ServerError } from "./server.js";
 import { asWav, fitting, LONGEST, Player, record } from "./sounds.js";
 import { drawTimeline } from "./timeline.js";
@@ -112,7 +112,7 @@ export function mount(panel, state) {
   }
 
   async function recognize() {
-    drawn.classList.add("busy");
+    const done = busy(drawn);
     from.textContent = title;
     const body = async (sound) => ({ sound: await encoded(sound), text: state.get("text", ""), posteriors: true, spectrogram: true, samples: true });
     try {
@@ -134,7 +134,7 @@ export function mount(panel, state) {
       if (!(error instanceof ServerError)) throw error;
       tell(error.message);
     } finally {
-      drawn.classList.remove("busy");
+      done();
     }
   }
 

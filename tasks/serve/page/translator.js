@@ -1,7 +1,7 @@
 // Translator: a text and its translation light up each other; words are shaded by doubt, changed, and written on from; a
 // second model beside the first.
 
-import { announce, h, percent, redraw, roving, svg } from "./dom.js";
+import { announce, busy, h, percent, redraw, roving, svg } from "./dom.js";
 import { ask, latest, MAX_BEAM, ServerError } from "./server.js";
 import { treeCard } from "./tree.js";
 import { alternatives, wordRow } from "./words.js";
@@ -138,7 +138,7 @@ class Column {
     this.text = text;
     this.answer = null; // what is still shown belongs to another text
     this.closeChoice();
-    this.parts.classList.add("busy");
+    const done = busy(this.parts);
     try {
       const found = await this.question({ ...this.common, text, n_best: MAX_BEAM, tree: true });
       if (!found) return;
@@ -153,7 +153,7 @@ class Column {
     } catch (error) {
       this.fail(error);
     } finally {
-      this.parts.classList.remove("busy");
+      done();
     }
   }
 
@@ -262,13 +262,17 @@ class Column {
     try {
       const found = await this.wordsAsked({ ...this.common, text: part.source, prefix: before, alternatives: CHOICES });
       if (!found) return;
+      const begun = ({ word, text }) => {
+        if (!word) return before;
+        return text.startsWith(before) ? before + text.slice(before.length).match(/^\s*\S+/)[0] : `${before} ${word}`;
+      };
       const items = found.alternatives.map((one) => {
         const shared = before && one.text.startsWith(before) ? one.text.slice(before.length) : one.text;
         return { word: one.word || "the end", probability: one.probability, isCurrent: one.word === words[at], before: before && "…", rest: shared.trim().slice(one.word.length).trim() };
       });
       this.choice.replaceChildren(alternatives({
         title, items, onclose: close,
-        onchoose: (i) => this.writeOn(index, found.alternatives[i].word ? (found.alternatives[i].text.startsWith(before) ? before + found.alternatives[i].text.slice(before.length).match(/^\s*\S+/)[0] : `${before} ${found.alternatives[i].word}`) : before),
+        onchoose: (i) => this.writeOn(index, begun(found.alternatives[i])).then(() => this.rows[index]?.targets?.buttons[at]?.focus()),
       }));
       this.choice.querySelector(".option")?.focus({ preventScroll: true });
     } catch (error) {
