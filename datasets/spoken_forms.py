@@ -6,6 +6,7 @@
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -19,6 +20,8 @@ SCALES = "hundred|thousand|million|billion|trillion"
 LONGEST = 15  # digits of a number that is read as a quantity
 
 DIGITS = r"\d+(?:,\d{3})*(?:\.\d+)?"
+APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\uff07"), "'")
+INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))  # soft hyphens, joiners
 TOKEN = re.compile(
     rf"(?P<amount>[$€£]{DIGITS}(?:\s(?:{SCALES})\b)?)"
     rf"|(?P<number>{DIGITS}(?:st|nd|rd|th|s)?(?![^\W_]))"
@@ -33,7 +36,8 @@ def tokens(text: str) -> list[tuple[str, list[Form]]]:
 
     A word has one form, itself in lower case; other forms of it depend on a dictionary.
     """
-    found = TOKEN.finditer(" ".join(text.split()).replace("\u2019", "'"))
+    text = unicodedata.normalize("NFC", " ".join(text.split())).translate(APOSTROPHES | INVISIBLE)
+    found = TOKEN.finditer(text)
     return [(match.group(), _forms(match.lastgroup or "", match.group().lower())) for match in found]
 
 

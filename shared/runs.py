@@ -288,6 +288,11 @@ class Run:
         """A hash of the weights, recorded by runs that start from them."""
         return hashlib.sha256(read_file(self.path / "weights.safetensors", MAX_TENSORS)).hexdigest()[:16]
 
+    def was_trained_on(self, found: Mapping[str, str]) -> bool:
+        """Whether the training read corpora with these fingerprints, by name; else splits may be other ones."""
+        recorded = self.config.get("data")
+        return isinstance(recorded, dict) and found.items() <= recorded.items()
+
     @property
     def config(self) -> dict[str, Any]:
         """The content of `config.json`: task, config, data, versions (and weights_sha256 if released)."""

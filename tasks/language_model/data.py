@@ -139,8 +139,7 @@ def _hash(splits: Iterable[Split]) -> str:
 def check_corpus(run: Run, config: Config, data_dir: Path | None = None) -> None:
     """Raises UserError when the text at the path of a run's corpus is not the text it was trained on."""
     is_own = config.corpus not in NORMALISATION or config.dev_corpus or config.test_corpus
-    recorded, found = run.config.get("data"), fingerprint(config, data_dir) if is_own else {}
-    if not isinstance(recorded, dict) or not found.items() <= recorded.items():
+    if not run.was_trained_on(fingerprint(config, data_dir) if is_own else {}):
         raise UserError(f"{data_dir or config.corpus}: not the text that {run.path} was trained on; see --data-dir")
 
 

@@ -29,10 +29,12 @@ from datasets.sound_folder import SoundFolder
 from datasets.sound_folder import fingerprint as folder_fingerprint
 from shared.audio import SAMPLE_RATE, pad_samples
 from shared.batching import BucketedBatches
+from shared.errors import UserError
 from shared.frames import HOP, WINDOW, frame_count
 from shared.labels import min_frames
 from shared.packing import pad
 from shared.phones import SILENCE, PhoneVocabulary, SpokenWord, fold, fold_all
+from shared.runs import Run
 from tasks.phoneme_recognizer.augmentation import augment, without_speech
 from tasks.phoneme_recognizer.config import Config, split_fraction
 from tasks.phoneme_recognizer.groups import groups_of
@@ -129,6 +131,20 @@ def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
         else folder_fingerprint(Path(name), _dictionary(config))
         for i, name in enumerate(names)
     }
+
+
+def check_corpus(run: Run, config: Config, corpus: str, split: str) -> None:
+    """Raises UserError when a split of sounds of one's own would have some that the run was trained on.
+
+    Splits of a folder or table depend on all of its contents, and its training has those that others are used for.
+    """
+    own = {"dev": config.dev_corpus, "test": config.test_corpus}.get(split, "")
+    trained = [name for name in corpus.split("+") if name in config.corpora and name not in CORPORA]
+    for name in trained:
+        if own and name not in own.split("+"):
+            raise UserError(f"{name}: {run.name} was trained on its {split} split, since it has another {split} corpus")
+        if not run.was_trained_on({name: folder_fingerprint(Path(name), _dictionary(config))}):
+            raise UserError(f"{name}: has changed since {run.name} was trained on it, so its splits are other ones")
 
 
 def load_split(config: Config, split: str, data_dir: Path | None = None) -> Split:

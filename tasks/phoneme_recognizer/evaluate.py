@@ -77,7 +77,7 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     """
     from tasks.phoneme_recognizer import card
     from tasks.phoneme_recognizer.agreement import measure_scores
-    from tasks.phoneme_recognizer.data import load_split
+    from tasks.phoneme_recognizer.data import check_corpus, load_split
     from tasks.phoneme_recognizer.inference import SoundRecognizer
     from tasks.phoneme_recognizer.model import load_model
     from tasks.phoneme_recognizer.plots import draw_confusions, draw_reliability
@@ -88,6 +88,8 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     recognizer, config = SoundRecognizer.of(loaded, run, options.beam), loaded.config
     corpus = corpus_of(options, config)
     part, name = part_and_name(options, config)
+    if part != "all":
+        check_corpus(run, config, corpus, part)
     if options.scores:
         check_scores(run, corpus)
     split = load_split(with_options(config, options), part, options.data_dir)

@@ -32,6 +32,12 @@ def test_words_have_all_pronunciations_of_the_dictionary():
     assert said(Pronouncer(), "") == ([], [])
 
 
+def test_words_are_whole_whatever_their_characters():
+    """Decomposed accents, soft hyphens, joiners of width zero, and other apostrophes."""
+    text = "cafe\u0301 co\u00adoperate it\u02bcs o\u2018clock zero\u200bwidth"
+    assert [word for word, _ in tokens(text)] == ["caf\u00e9", "cooperate", "it's", "o'clock", "zerowidth"]
+
+
 def test_numbers_and_letters_are_spelled_out():
     words, missing = said(Pronouncer(), "42 A.B. B2")
     assert words == [("42", ["f ao r t iy t uw"]), ("A.B", ["ey b iy"]), ("B2", ["b iy t uw"])]

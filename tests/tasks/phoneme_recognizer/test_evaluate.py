@@ -3,11 +3,16 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from shared.errors import UserError
+from shared.runs import Run
+from tasks.phoneme_recognizer.data import check_corpus, fingerprint
 from tasks.phoneme_recognizer.evaluate import Arguments, main, measure
 from tasks.phoneme_recognizer.model import load_model
+from tests.tasks.phoneme_recognizer.conftest import CONFIG
 
 pytestmark = pytest.mark.any_backend
 
@@ -58,6 +63,21 @@ def given(capsys, tmp_path, outputs, references, *options):
     code = main([*map(str, (*paths, *options)), "--json"])
     printed = capsys.readouterr()
     return code, json.loads(printed.out) if printed.out else {}, printed.err
+
+
+def test_a_split_that_has_sounds_of_the_training_is_refused(spoken_words, tmp_path):
+    """A sound more moves those after it to other splits."""
+    config = replace(CONFIG, corpus=str(spoken_words))
+    run = Run.create("phoneme_recognizer", "mine", config, fingerprint(config), tmp_path / "runs")
+    check_corpus(run, config, config.corpus, "test")
+    others = replace(config, dev_corpus="others")
+    check_corpus(run, others, config.corpus, "test")
+    with pytest.raises(UserError, match="mine was trained on its dev split, since it has another dev corpus"):
+        check_corpus(run, others, config.corpus, "dev")
+    for suffix in (".wav", ".txt"):
+        shutil.copy(spoken_words / f"00{suffix}", spoken_words / f"000{suffix}")
+    with pytest.raises(UserError, match="spoken: has changed since mine was trained on it"):
+        check_corpus(run, config, config.corpus, "test")
 
 
 @pytest.mark.parametrize(
