@@ -100,6 +100,10 @@ def part_and_name(options: Arguments) -> tuple[str, str]:
     """The part of the corpus that is measured, and the name of its metrics."""
     from tasks.language_model.data import NORMALISATION
 
+    if options.data_dir and options.corpus not in (None, *NORMALISATION):
+        raise UserError(
+            f"--corpus {options.corpus} is a text itself; --data-dir was expected with a known corpus alone"
+        )
     part = options.split if options.corpus in (None, *NORMALISATION) else "all"
     return part, part if options.corpus is None else f"{Path(options.corpus).name} {part}"
 

@@ -113,7 +113,8 @@ class TextScore:
     @property
     def word_perplexity(self) -> float:
         """Perplexity per word, separated by white space, and `</s>`; comparable between models with other tokens."""
-        return bounded_exp(-self.log_prob / (len(self.parts) + 1))
+        count = sum(len("".join(part.text for part in parts).split()) for parts in self.parts)
+        return bounded_exp(-self.log_prob / (count + 1))
 
     @property
     def bits_per_character(self) -> float:

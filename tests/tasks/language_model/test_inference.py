@@ -48,6 +48,7 @@ def test_lines_are_scored_independently(loaded):
         assert score.bits_per_character == pytest.approx(nats.sum() / math.log(2) / (len(score.text) + 1), rel=1e-4)
     assert scores[0].without_end == pytest.approx(math.exp(line_nats(loaded, LINES[0])[:-1].mean()), rel=1e-4)
     assert scores[2].without_end is None
+    assert scores[2].word_perplexity == pytest.approx(scores[2].perplexity)  # a blank line is its end alone
     assert scores[0].word_perplexity == pytest.approx(math.exp(-scores[0].log_prob / 6), rel=1e-4)  # "dog ." is one
     assert scores[1].tokens == ["the", "hen", "likes", "the", "zebra", ".", "</s>"]
     assert scores[1].unknown == [False, False, False, False, True, False, False]
