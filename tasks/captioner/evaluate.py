@@ -190,16 +190,19 @@ def main(arguments: list[str]) -> None:
     if options.outputs is not None:
         evaluate_given(options.outputs, options, config)
         return
-    corpora = datasets.user_paths([options.corpus or config.corpus], options.data_dir)
+    names = [options.corpus or config.corpus, config.dev_corpus, config.test_corpus]
+    corpora = datasets.user_paths(names, options.data_dir)
     commands.evaluate(options, run, measure, corpora=corpora)
 
 
 def evaluate_given(path: Path, options: Arguments, config: Config) -> None:
     """Write the metrics of the captions in a file."""
+    import datasets
     from tasks.captioner.data import open_records
     from tasks.captioner.given import measure_given
 
-    reads = {"the file of captions": [path], "a file of the corpus": [config.corpus]}
+    names = [config.corpus, config.dev_corpus, config.test_corpus]
+    reads = {"the file of captions": [path], "a file of the corpus": datasets.user_paths(names, options.data_dir)}
     check_outputs({"--output": [options.output]}, reads)
     records = open_records(config, options.split, options.data_dir)
     record = {"outputs": str(path), "split": part_of(options), **measure_given(path, records)}

@@ -41,7 +41,7 @@ def rank(metrics: Mapping[str, float]) -> float:
 
 
 def recalls(scores: np.ndarray, owners: np.ndarray) -> dict[str, float]:
-    """R@1, 5, 10 and the median rank in both directions.
+    """R@1, 5, 10 and the median rank in both directions; among equal scores the rank is the mean one.
 
     Args:
         scores: `(photos, sentences)`.
@@ -50,9 +50,14 @@ def recalls(scores: np.ndarray, owners: np.ndarray) -> dict[str, float]:
     own = scores[owners, np.arange(len(owners))]
     best = np.full(len(scores), -np.inf)
     np.maximum.at(best, owners, own)
-    of_photos, of_sentences = (scores > best[:, None]).sum(axis=1), (scores > own).sum(axis=0)
+    others = owners != np.arange(len(scores))[:, None]
+
+    def better(than: np.ndarray) -> np.ndarray:
+        return (scores > than) + ((scores == than) & others) / 2
+
+    of_photos, of_sentences = better(best[:, None]).sum(axis=1), better(own).sum(axis=0)
     metrics = {}
-    for direction, better in (("image_to_text", of_photos), ("text_to_image", of_sentences)):
-        metrics |= {f"{direction} R@{depth}": float((better < depth).mean()) for depth in DEPTHS}
-        metrics[f"{direction} median rank"] = float(np.median(better + 1))
+    for direction, ranks in (("image_to_text", of_photos), ("text_to_image", of_sentences)):
+        metrics |= {f"{direction} R@{depth}": float((ranks < depth).mean()) for depth in DEPTHS}
+        metrics[f"{direction} median rank"] = float(np.median(ranks + 1))
     return metrics

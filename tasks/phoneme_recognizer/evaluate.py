@@ -283,7 +283,9 @@ def main(arguments: list[str]) -> None:
         raise UserError("--references are those of --outputs, which was expected with it")
     run = find_run(options.model)
     config = run.read_config(Config)
-    corpora = datasets.user_paths([options.corpus or config.corpora[0]], options.data_dir)
+    names = [options.corpus or "", *config.corpora, *config.dev_corpus.split("+"), *config.test_corpus.split("+")]
+    dictionaries = [Path(each) for each in (options.dictionary, config.dictionary) if each]
+    corpora = [*datasets.user_paths(names, options.data_dir), *dictionaries]
     pictures = []
     if options.plots:
         options.plots.mkdir(parents=True, exist_ok=True)

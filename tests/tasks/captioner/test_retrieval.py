@@ -16,3 +16,11 @@ def test_recalls_in_both_directions():
     assert metrics["text_to_image R@1"] == pytest.approx(1 / 3)  # of sentence 1 alone
     assert metrics["text_to_image median rank"] == 2
     assert rank(metrics) == pytest.approx(0.5 + 1 / 3 + 4)
+
+
+def test_equal_scores_have_the_mean_rank():
+    """A model that tells nothing apart is as good as chance."""
+    metrics = recalls(np.zeros((20, 40)), np.arange(40) // 2)
+    assert metrics["text_to_image median rank"] == 1 + 19 / 2
+    assert metrics["image_to_text median rank"] == 1 + 38 / 2
+    assert [metrics[f"text_to_image R@{depth}"] for depth in (1, 5, 10)] == [0, 0, 1]
