@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from shared.atomic import write_bytes
 from shared.bounds import MAX_VOCABULARY
-from shared.errors import check_list, shortened, shown
+from shared.errors import FieldError, check_list, shortened, shown
 from shared.files import parse_json, read_regular
 from shared.metrics import caption_tokens
 from shared.runs import Run, RunError
@@ -276,6 +276,12 @@ class SubwordVocabulary(Vocabulary):
         tokenizer.train_from_iterator(texts, trainer)
         pieces = tokenizer.get_vocab()
         return cls([*cls.reserved, *sorted(pieces, key=pieces.__getitem__)], normalisation)
+
+    @classmethod
+    def check_size(cls, size: int) -> None:
+        """Raises FieldError for a `vocabulary_size` that leaves no room for pieces."""
+        if size <= len(cls.reserved):
+            raise FieldError("vocabulary_size", size, f"above {len(cls.reserved)} was expected")
 
     @classmethod
     def characters(

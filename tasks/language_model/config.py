@@ -156,9 +156,8 @@ class Config(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        reserved = len(SubwordVocabulary.reserved)
-        if self.vocabulary == "subwords" and self.vocabulary_size <= reserved:
-            raise FieldError("vocabulary_size", self.vocabulary_size, f"above {reserved} was expected")
+        if self.vocabulary == "subwords":
+            SubwordVocabulary.check_size(self.vocabulary_size)
         check_recurrence(self.num_layers, self.units)
         embedding = ("vocabulary_size", self.vocabulary_size), ("embedding_units", self.embedding_units)
         check_product("parameters of the embedding", MAX_PARAMETERS, *embedding)

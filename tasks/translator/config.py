@@ -23,6 +23,7 @@ from shared.errors import FieldError, UserError
 from shared.languages import language_name, primary_language
 from shared.recipe import DistillingRecipe
 from shared.runs import Run, RunError
+from shared.vocabulary import SubwordVocabulary
 from tasks.translator.forms import are_known
 
 TASK = "translator"
@@ -144,6 +145,8 @@ class Config(DistillingRecipe):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.vocabulary == "subwords":
+            SubwordVocabulary.check_size(self.vocabulary_size)
         check_recurrence(self.num_layers, self.units)
         embedding = ("vocabulary_size", self.vocabulary_size), ("embedding_units", self.embedding_units)
         check_product("parameters of the embedding", MAX_PARAMETERS, *embedding)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
-from itertools import chain, product
+from itertools import accumulate, chain, product
 
 import numpy as np
 
@@ -125,7 +125,9 @@ def joined(parts: Sequence[list[Translation]], separator: str) -> list[Translati
     most = max(map(len, parts))
     best: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]  # scores, and the index of the translation of each sentence
     for part in parts:
-        longer = ((score + one.score, (*chosen, i)) for (score, chosen), (i, one) in product(best, enumerate(part)))
+        # Each has at least the score of the next: one that keeps a value precedes others with a better score.
+        scores = list(accumulate((one.score for one in reversed(part)), max))[::-1]
+        longer = ((total + score, (*chosen, i)) for (total, chosen), (i, score) in product(best, enumerate(scores)))
         best = nlargest(most, longer, key=lambda pair: pair[0])
     return [_joined([part[i] for part, i in zip(parts, chosen, strict=True)], separator) for _, chosen in best]
 

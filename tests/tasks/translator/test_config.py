@@ -30,6 +30,7 @@ def test_presets_have_the_languages_of_their_names():
         ),
         ({"corpus": "files"}, "--corpus files and its files were expected together"),
         ({"beam": 0}, "beam 0: a number from 1 to 100 was expected"),
+        ({"vocabulary": "subwords", "vocabulary_size": 200}, "above 260 was expected"),
         ({"vocabulary_size": 100_000, "embedding_units": 10_000}, "1,000,000,000 parameters of the embedding; at most"),
         ({"subword_dropout": 0.1}, r"subword_dropout 0.1: the tokens are words; 0 was expected"),
         ({"synthetic_pairs": 1.5}, "synthetic_pairs 1.5: a number from 0 to 1 was expected"),

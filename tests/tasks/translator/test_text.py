@@ -257,6 +257,8 @@ def test_sentences_are_joined_best_first():
     assert (best.words, best.source_words) == (["a", "b", "c"], ["x", "y", "z"])
     np.testing.assert_allclose(best.attention, [[0.5, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 0, 1]])
     assert best.alignment == [(0, 0), (1, 1)]
+    better = dataclasses.replace(two, text="e", score=5.0)  # without a value that the first one keeps
+    assert [each.text for each in joined([[one], [two, better]], " ")] == ["a b c", "a e"]
     assert joined([[one]], " ")[0] is one
     assert joined([[one], [two]], "")[0].text == "ab c"
 
