@@ -11,20 +11,21 @@ import sys
 from functools import cache
 from typing import Any
 
-import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 WIDTH = 16  # columns of a panel, and rows of a tile
 TILE_WORDS = 16  # of a row of a tile: panels and rows are filled up with 0 to a multiple
 BLOCK = 2  # tiles of rows and panels whose products are summed at the same time
 
-_FEATURES = {} if numba.config.CPU_NAME or numba.config.CPU_FEATURES else llvmlite.binding.get_host_cpu_features()
-HAS_AMX = bool(_FEATURES.get("amx-tile") and _FEATURES.get("amx-bf16"))
-HAS_AVX512 = bool(_FEATURES.get("avx512bf16"))
+# Those that numba compiles for, which users may choose. AMX only multiplies; AVX-512 rounds.
+_FEATURES = set((numba.config.CPU_FEATURES or get_host_cpu_features()).split(","))
+HAS_AVX512 = {"+avx512bf16", "+avx512vl"} <= _FEATURES
+HAS_AMX = HAS_AVX512 and {"+amx-tile", "+amx-bf16"} <= _FEATURES
 
 _ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18  # of Linux on x86-64
 
@@ -244,7 +245,7 @@ def _to_bfloat16(typing_context, x):
     """The bits of a float32 number that is rounded to bfloat16."""
 
     def generate(context, builder, signature, arguments):
-        if not (HAS_AMX or HAS_AVX512):
+        if not HAS_AVX512:
             return ir.Constant(ir.IntType(16), 0)
         return builder.bitcast(builder.fptrunc(arguments[0], _BFloat16()), ir.IntType(16))
 

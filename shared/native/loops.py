@@ -254,6 +254,8 @@ def _recurrent_gradient(thread, num_threads, scratch, hidden, hiddens, d_sums, b
         thread, num_threads, scratch, _rows(hiddens), True, indices, _rows(d_sums), False, 0, columns, bfloat16, out,
         False,
     )  # fmt: skip
+    if time == 0:
+        return
     d_first = np.empty((batch, d_sums.shape[2]), np.float32)
     for row in range(batch):
         _copy(d_sums[row, first], d_first[row])

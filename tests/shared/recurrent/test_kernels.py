@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from shared.native import bfloat16
 from shared.recurrent import compiled, kernels
 
 BATCH, TIME, FEATURES, UNITS = 3, 4, 1, 2
@@ -113,7 +114,7 @@ def test_compiled_equals_the_graph_for_several_panels(kernel, batch, time, units
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("batch", "time", "units"), [(1, 4, 70), (23, 3, 37), (40, 2, 130)])
+@pytest.mark.parametrize(("batch", "time", "units"), [(1, 4, 70), (23, 3, 37), (40, 2, 130), (3, 1, 5)])
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_compiled_in_bfloat16(kernel, batch, time, units, backwards):
@@ -121,13 +122,26 @@ def test_compiled_in_bfloat16(kernel, batch, time, units, backwards):
     sources = [tf.cast(x, "bfloat16") for x in sources_of(kernel, batch, time, units)]
     mask = tf.constant(normal(batch, time) > -1)
     results = results_and_gradients(kernel, compiled, sources, mask, backwards)
+    types = ["bfloat16", *["float32"] * (len(results) - len(sources) - 1), *["bfloat16"] * len(sources)]
+    assert [result.dtype for result in results] == types  # h, c of an LSTM, gradients
     sources = [tf.cast(x, "float64") for x in sources]
     expected = results_and_gradients(kernel, kernels, sources, mask, backwards)
-    assert results[0].dtype == "bfloat16"
     bound = 0.25 if kernel == "rnn_relu" else 0.03  # a derivative of relu jumps where the sum is rounded to 0
     for one, other in zip(results, expected, strict=True):
         error = np.linalg.norm(tf.cast(one, "float64") - other) / np.linalg.norm(other)
         assert error < bound
+
+
+def test_bfloat16_without_instructions_is_computed_in_float32(monkeypatch):
+    monkeypatch.setattr(bfloat16, "is_available", lambda: False)
+    sources = [tf.cast(x, "bfloat16") for x in sources_of("lstm")]
+    results = results_and_gradients("lstm", compiled, sources, None, False)
+    sources = [tf.cast(x, "float32") for x in sources]
+    expected = results_and_gradients("lstm", compiled, sources, None, False)
+    np.testing.assert_array_equal(results[0], tf.cast(expected[0], "bfloat16"))
+    np.testing.assert_array_equal(results[1], expected[1])
+    for one, other in zip(results[2:], expected[2:], strict=True):
+        np.testing.assert_allclose(tf.cast(one, "float32"), other, rtol=0.05, atol=0.01)  # of h in bfloat16
 
 
 def test_weight_gradients_of_an_empty_batch_are_zero():
