@@ -20,6 +20,7 @@ SCALES = "hundred|thousand|million|billion|trillion"
 LONGEST = 15  # digits of a number that is read as a quantity
 
 DIGITS = r"\d+(?:,\d{3})*(?:\.\d+)?"
+MARKS = re.compile(r"\[[^\W\d][^\[\]]*\]|<[^\W\d][^<>]*>")  # what is no word, such as [noise] and <unk>
 APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\uff07"), "'")
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))  # soft hyphens, joiners
 TOKEN = re.compile(
@@ -34,8 +35,9 @@ TOKEN = re.compile(
 def tokens(text: str) -> list[tuple[str, list[Form]]]:
     """Return the tokens of a text as they are written, each with the forms in which it may be said, usual ones first.
 
-    A word has one form, itself in lower case; other forms of it depend on a dictionary.
+    A word has one form, itself in lower case; other forms of it depend on a dictionary. Marks in brackets are left out.
     """
+    text = MARKS.sub(" ", text)
     text = unicodedata.normalize("NFC", " ".join(text.split())).translate(APOSTROPHES | INVISIBLE)
     found = TOKEN.finditer(text)
     return [(match.group(), _forms(match.lastgroup or "", match.group().lower())) for match in found]

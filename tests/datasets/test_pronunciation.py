@@ -38,6 +38,12 @@ def test_words_are_whole_whatever_their_characters():
     assert [word for word, _ in tokens(text)] == ["caf\u00e9", "cooperate", "it's", "o'clock", "zerowidth"]
 
 
+def test_marks_are_no_words():
+    assert [word for word, _ in tokens("[noise] hello <unk> there [1] (laughs) 2 < 3")] == [
+        "hello", "there", "1", "laughs", "2", "3"
+    ]  # fmt: skip
+
+
 def test_numbers_and_letters_are_spelled_out():
     words, missing = said(Pronouncer(), "42 A.B. B2")
     assert words == [("42", ["f ao r t iy t uw"]), ("A.B", ["ey b iy"]), ("B2", ["b iy t uw"])]
