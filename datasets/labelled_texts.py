@@ -107,10 +107,11 @@ def read_labelled(path: Path) -> list[Labelled]:
     for where, text, label, problem in rows:
         # As a classifier reads it later; other spaces than those between words are characters of the text.
         row = Labelled(tidy(text), " ".join(unicodedata.normalize("NFC", label).split()))
-        if row.text.strip() and row.label:
+        has_text = bool(row.text.strip())
+        if has_text and row.label:
             kept.append(row)
         else:
-            bad.append(problem or f"{where} has no {'label' if row.text.strip() else 'text'}")
+            bad.append(problem or f"{where} has no {'label' if has_text else 'text'}")
     what = "files without a text" if path.is_dir() else "rows without a text or a label"
     found = f"{len(bad):,} of {len(rows):,} {what}: {'; '.join(bad[:FEW])}{' ...' if bad[FEW:] else ''}"
     if len(bad) > max(FEW, MAX_BAD * len(rows)) or len(bad) >= len(kept):

@@ -21,8 +21,9 @@ LONGEST = 15  # digits of a number that is read as a quantity
 
 DIGITS = r"\d+(?:,\d{3})*(?:\.\d+)?"
 MARKS = re.compile(r"\[[^\W\d][^\[\]]*\]|<[^\W\d][^<>]*>")  # what is no word, such as [noise] and <unk>
-APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\uff07"), "'")
-INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))  # soft hyphens, joiners
+# Apostrophes are straight; soft hyphens and joiners are left out.
+CHARACTERS = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07", "'"))
+CHARACTERS |= str.maketrans("", "", "\u00ad\u200b\u200c\u200d\u2060\ufeff")
 TOKEN = re.compile(
     rf"(?P<amount>[$€£]{DIGITS}(?:\s(?:{SCALES})\b)?)"
     rf"|(?P<number>{DIGITS}(?:st|nd|rd|th|s)?(?![^\W_]))"
@@ -37,9 +38,8 @@ def tokens(text: str) -> list[tuple[str, list[Form]]]:
 
     A word has one form, itself in lower case; other forms of it depend on a dictionary. Marks in brackets are left out.
     """
-    text = MARKS.sub(" ", text)
-    text = unicodedata.normalize("NFC", " ".join(text.split())).translate(APOSTROPHES | INVISIBLE)
-    found = TOKEN.finditer(text)
+    text = " ".join(MARKS.sub(" ", text).split())
+    found = TOKEN.finditer(unicodedata.normalize("NFC", text).translate(CHARACTERS))
     return [(match.group(), _forms(match.lastgroup or "", match.group().lower())) for match in found]
 
 

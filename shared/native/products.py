@@ -267,6 +267,14 @@ def pack_transposed(matrix, start, depth, first_panel, num_panels, width, bfloat
 
 
 @native
+def _pack_block(b, transposed, k, depth, start, columns, first_panel, num_panels, width, bfloat16, scratch):
+    """The panels of rows `k` to before `k + depth` of b, or of its transpose."""
+    if transposed:
+        return pack_transposed(b, k, depth, first_panel, num_panels, width, bfloat16, scratch)
+    return pack(b[k : k + depth], start, columns, first_panel, num_panels, width, bfloat16, scratch)
+
+
+@native
 def round_row(row, words):
     """Writes a row of numbers as bfloat16 words; those after its end are left as they are."""
     halves = words.view(np.uint16)
@@ -379,11 +387,9 @@ def _bfloat16_product(
     edge = np.empty((BLOCK * WIDTH, BLOCK * WIDTH), np.float32)
     for k in range(0, depth, _BLOCK_DEPTH):
         block_depth = min(_BLOCK_DEPTH, depth - k)
-        if b_transposed:
-            panels = pack_transposed(b, k, block_depth, first_panel, num_panels, WIDTH, True, scratch[thread])
-        else:
-            block = b[k : k + block_depth]
-            panels = pack(block, start, columns, first_panel, num_panels, WIDTH, True, scratch[thread])
+        panels = _pack_block(
+            b, b_transposed, k, block_depth, start, columns, first_panel, num_panels, WIDTH, True, scratch[thread]
+        )
         words = panels.shape[1]
         begin_tiles()
         for first_row in range(0, rows, _BLOCK_ROWS):
@@ -446,11 +452,9 @@ def product(
     packed_rows = np.empty((-(-_BLOCK_ROWS // _TILE_ROWS), _BLOCK_DEPTH, _TILE_ROWS), np.float32)
     for k in range(0, depth, _BLOCK_DEPTH):
         block_depth = min(_BLOCK_DEPTH, depth - k)
-        if b_transposed:
-            panels = pack_transposed(b, k, block_depth, first_panel, num_panels, width, False, scratch[thread])
-        else:
-            block = b[k : k + block_depth]
-            panels = pack(block, start, columns, first_panel, num_panels, width, False, scratch[thread])
+        panels = _pack_block(
+            b, b_transposed, k, block_depth, start, columns, first_panel, num_panels, width, False, scratch[thread]
+        )
         for first_row in range(0, rows, _BLOCK_ROWS):
             end_row = min(first_row + _BLOCK_ROWS, rows)
             if packed:

@@ -180,7 +180,6 @@ def scene_metrics(captions: "Sequence[Sequence[Caption]]", split: "Split") -> di
 @command
 def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.captioner.evaluate", __doc__)
-    import datasets
 
     if options.outputs is not None and options.corpus is not None:
         evaluate_given(options.outputs, options, options.corpus_of(PRESETS["photos"]))
@@ -190,19 +189,23 @@ def main(arguments: list[str]) -> None:
     if options.outputs is not None:
         evaluate_given(options.outputs, options, config)
         return
-    names = [options.corpus or config.corpus, config.dev_corpus, config.test_corpus]
-    corpora = datasets.user_paths(names, options.data_dir)
+    corpora = corpora_of(replace(config, corpus=options.corpus or config.corpus), options)
     commands.evaluate(options, run, measure, corpora=corpora)
+
+
+def corpora_of(config: Config, options: Arguments) -> list[Path]:
+    """The user's files and folders that the corpora of a configuration are read from."""
+    import datasets
+
+    return datasets.user_paths([config.corpus, config.dev_corpus, config.test_corpus], options.data_dir)
 
 
 def evaluate_given(path: Path, options: Arguments, config: Config) -> None:
     """Write the metrics of the captions in a file."""
-    import datasets
     from tasks.captioner.data import open_records
     from tasks.captioner.given import measure_given
 
-    names = [config.corpus, config.dev_corpus, config.test_corpus]
-    reads = {"the file of captions": [path], "a file of the corpus": datasets.user_paths(names, options.data_dir)}
+    reads = {"the file of captions": [path], "a file of the corpus": corpora_of(config, options)}
     check_outputs({"--output": [options.output]}, reads)
     records = open_records(config, options.split, options.data_dir)
     record = {"outputs": str(path), "split": part_of(options), **measure_given(path, records)}

@@ -35,8 +35,7 @@ from tasks.language_model.classifier import (
 )
 from tasks.language_model.classifier_evaluation import measure_labels
 from tasks.language_model.config import TASK, Config, find_initial
-from tasks.language_model.data import Split, to_stream
-from tasks.language_model.data import training_batches as stream_batches
+from tasks.language_model.data import Split, batches_of, to_stream
 from tasks.language_model.labelled import (
     LONGEST,
     Texts,
@@ -110,7 +109,7 @@ def train_on_texts(
     train, dev = (Split([as_read(text, vocabulary) for text in split.texts], "tokens") for split in texts)
     stream = to_stream(train.lines, vocabulary)
     rows = max(1, min(config.batch_size, len(stream) // config.sequence_length))
-    batches = stream_batches(replace(of_texts, batch_size=rows), train, vocabulary)
+    batches = batches_of(replace(of_texts, batch_size=rows), stream, vocabulary)
     with training_run(f"{TASK}/{run.name}", "texts", of_texts, run.config["data"], initial) as run_of_texts:
         vocabulary.save(run_of_texts.path / "vocabulary.json")
         model = build_model(of_texts, vocabulary)

@@ -416,6 +416,11 @@ def training_batches(config: Config, train: Split, vocabulary: Vocabulary) -> St
             f"corpus {config.corpus}: {len(stream)} tokens are too few for {config.batch_size} streams;"
             " use a smaller --batch-size"
         )
+    return batches_of(config, stream, vocabulary)
+
+
+def batches_of(config: Config, stream: np.ndarray, vocabulary: Vocabulary) -> StreamBatches | BlankBatches:
+    """The batches of a training on a stream, int32 `(tokens,)`."""
     sampler = None
     if config.sampled_softmax_size:
         counts = np.bincount(stream, minlength=len(vocabulary))

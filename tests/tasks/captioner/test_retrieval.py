@@ -19,7 +19,7 @@ def test_recalls_in_both_directions():
 
 
 def test_equal_scores_have_the_mean_rank():
-    """A model that tells nothing apart is as good as chance."""
+    """A model that gives all pairs the same score has the recall of chance."""
     metrics = recalls(np.zeros((20, 40)), np.arange(40) // 2)
     assert metrics["text_to_image median rank"] == 1 + 19 / 2
     assert metrics["image_to_text median rank"] == 1 + 38 / 2
