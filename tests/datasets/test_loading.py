@@ -103,6 +103,20 @@ def test_the_fingerprint_sees_a_change_that_keeps_all_sizes(flickr8k):
     assert datasets.fingerprint("flickr8k", other) != before
 
 
+def test_records_are_read_ahead_in_order(monkeypatch):
+    records = datasets.load("scenes", "train")
+    one_by_one = [records[index] for index in range(6)]
+    monkeypatch.setattr(datasets, "READ_AHEAD", 4)
+    reads = []
+    monkeypatch.setattr(records, "record", lambda index: pytest.fail("read one by one"))
+    read = records.records
+    monkeypatch.setattr(records, "records", lambda indices: reads.append(indices) or read(indices))
+    assert list(records) == one_by_one
+    assert reads == [range(4), range(4, 6)]
+    assert records[4:1:-2] == [one_by_one[4], one_by_one[2]]
+    assert records[6:] == []
+
+
 def test_the_hash_of_the_records_is_stored_until_the_files_change(monkeypatch):
     first = datasets.fingerprint("scenes/captions")
     folder = Path(datasets.prepare("scenes/captions").data_path)
