@@ -11,7 +11,6 @@ and the appendix on CIDEr-D; coco-caption, Chen et al. 2015, section 3.
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from shared.errors import check_list
+from shared.letters import LETTERS, MARKS
 
 CAPTION_PROTOCOL = "lower case, punctuation removed, coco-caption formulas"
 
@@ -33,15 +33,12 @@ CIDER_SCALE = 10.0  # as in coco-caption, where 1.0 is quoted as 100 %
 
 # Penn Treebank rules that apply to captions: clitics are split off ("man 's", "do n't"), hyphenated words, amounts and
 # fractions are one token, every other punctuation mark is a token.
-_CLITIC = r"(?:n't|'(?:s|m|d|re|ll|ve))(?!\w)"
-_CAPTION_TOKEN = re.compile(
-    rf"""{_CLITIC}
+_CLITIC = rf"(?:n't|'(?:s|m|d|re|ll|ve))(?![{LETTERS}])"
+_CAPTION_TOKEN = rf"""{_CLITIC}
     | \d+(?:[.,:/]\d+)+                      # 1,000  3.5  10:30  1/2
-    | (?:[^\W\d_]\.){{2,}}                   # u.s.
-    | \w(?:-?(?!{_CLITIC})\w)*
-    | \S""",
-    re.VERBOSE,
-)
+    | (?:\p{{L}}\.){{2,}}                     # u.s.
+    | [{LETTERS}](?:-?(?!{_CLITIC})[{LETTERS}{MARKS}])*
+    | \S"""
 
 
 def caption_tokens(text: str) -> list[str]:
@@ -50,8 +47,11 @@ def caption_tokens(text: str) -> list[str]:
     >>> caption_tokens("A man's T-shirt, (red) isn't clean.")
     ['a', 'man', "'s", 't-shirt', 'red', 'is', "n't", 'clean']
     """
+    import regex
+
     text = unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
-    return [token for token in _CAPTION_TOKEN.findall(text) if any(map(str.isalnum, token)) or token in "$%&#+="]
+    tokens = regex.findall(_CAPTION_TOKEN, text, regex.VERBOSE)
+    return [token for token in tokens if any(map(str.isalnum, token)) or token in "$%&#+="]
 
 
 def bleu(hypotheses: Sequence[Tokens], references: References) -> list[float]:

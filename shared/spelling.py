@@ -18,6 +18,11 @@ def is_sign(character: str) -> bool:
     return unicodedata.category(character)[0] in "PS" and character != "_"
 
 
+def is_of_word(character: str) -> bool:
+    """Whether a character is a letter, a mark or a digit; "" is none."""
+    return character != "" and unicodedata.category(character)[0] in "LMN"
+
+
 class Written(NamedTuple):
     text: str
     is_spaced: bool  # whether a space is before it
@@ -85,12 +90,12 @@ class Speller:
             self._open ^= {token}
             return token not in self._open, token in self._open
         is_clitic = token == "n't" or (token[0] == "'" and len(token) > 1)
-        return token in CLOSING or (is_clitic and self._before[-1:].isalnum()), token in OPENING
+        return token in CLOSING or (is_clitic and is_of_word(self._before[-1:])), token in OPENING
 
     def _joins_between(self, token: str, following: str) -> tuple[bool, bool]:
         """The same for a token that the following one decides about."""
         before = self._before[-1:]
-        is_inside = before.isalnum() and following[:1].isalnum()
+        is_inside = is_of_word(before) and is_of_word(following[:1])
         are_digits = before.isdigit() and following[:1].isdigit()
         if token == "'":
             return self._joins_apostrophe(following)
@@ -106,13 +111,13 @@ class Speller:
         return True, are_digits
 
     def _joins_apostrophe(self, following: str) -> tuple[bool, bool]:
-        is_after_word = self._before[-1:].isalnum()
+        is_after_word = is_of_word(self._before[-1:])
         if self.splits_words and is_after_word and following in CLITICS:
             return True, True
         if "'" in self._open:
             self._open.remove("'")
             return True, False
-        if is_after_word and (self._before.endswith("s") or not following[:1].isalnum()):
+        if is_after_word and (self._before.endswith("s") or not is_of_word(following[:1])):
             return True, False
         self._open.add("'")
         return False, True

@@ -13,22 +13,23 @@ from typing import Any
 
 import tensorflow as tf
 
+from shared.letters import LETTERS, MARKS, SPACES
 from shared.vocabulary import REPLACEMENT, SubwordVocabulary, Vocabulary, WordVocabulary
-
-# Python's \s and [^\w\s] for RE2, whose classes are ASCII only.
-_SPACE = r"[\x09-\x0d\x1c-\x20\x{85}\pZ]+"
-_SIGN = r"([^\pL\pN_\x09-\x0d\x1c-\x20\x{85}\pZ])"
 
 
 def _words(text: Any) -> Any:
-    separated = tf.strings.regex_replace(text, _SIGN, r" \1 ")
-    return tf.strings.strip(tf.strings.regex_replace(separated, _SPACE, " "))
+    text = tf.strings.regex_replace(text, f"(^|[{SPACES}])([{MARKS}]+)", r"\1\2 ")  # of no letter
+    text = tf.strings.regex_replace(text, f"([^{LETTERS}{MARKS}{SPACES}][{MARKS}]*)", r" \1 ")
+    return tf.strings.strip(tf.strings.regex_replace(text, f"[{SPACES}]+", " "))
 
 
 # The tokens of `shared.metrics.caption_tokens`, of at most three clitics in a row. RE2 has no look-ahead, so \x01 marks
 # what is a clitic. Unlike there, text is not composed (NFC).
-_CLITIC = r"(^|[^\x01])(n't|'(?:s|m|d|re|ll|ve))([^\pL\pN_\x01]|\x01'|$)"
-_CAPTION_TOKEN = r"(\x01(?:n't|'[a-z]+)|\p{Nd}+(?:[.,:/]\p{Nd}+)+|(?:\pL\.){2,}|[\pL\pN_](?:-?[\pL\pN_])*|[^\x01\s])"
+_CLITIC = rf"(^|[^\x01])(n't|'(?:s|m|d|re|ll|ve))([^{LETTERS}\x01]|\x01'|$)"
+_CAPTION_TOKEN = (
+    r"(\x01(?:n't|'[a-z]+)|\p{Nd}+(?:[.,:/]\p{Nd}+)+|(?:\pL\.){2,}|"
+    rf"[{LETTERS}](?:-?[{LETTERS}{MARKS}])*|[^\x01\s])"
+)
 _CAPTION_WORD = r".*[\pL\pN].*|[$%&#+=]"
 
 
@@ -56,7 +57,7 @@ def as_utf8(text: Any) -> tuple[Any, Any]:
 
 
 ENTITIES = {"quot": '"', "lt": "<", "gt": ">", "apos": "'", "#39": "'", "nbsp": "\u00a0", "amp": "&"}
-MARKS = 3  # of a character at most, in normalised form
+MAX_MARKS = 3  # of a character, in composed form
 
 
 def without_entities(text: Any) -> Any:
@@ -89,7 +90,7 @@ class Composition:
     def __call__(self, text: Any) -> Any:
         """The composed form of texts `(batch,)` of valid UTF-8."""
         characters = tf.strings.unicode_split(text, "UTF-8")
-        for _ in range(MARKS):
+        for _ in range(MAX_MARKS):
             values, rows = characters.values, characters.value_rowids()
             following = tf.concat([values, [""]], axis=0)[1:]
             is_same_row = rows == tf.concat([rows, [-1]], axis=0)[1:]

@@ -25,6 +25,7 @@ from shared.atomic import write_bytes
 from shared.bounds import MAX_VOCABULARY
 from shared.errors import FieldError, check_list, shortened, shown
 from shared.files import parse_json, read_regular
+from shared.letters import LETTERS, MARKS, SPACES
 from shared.metrics import caption_tokens
 from shared.runs import Run, RunError
 
@@ -36,12 +37,19 @@ REPLACEMENT = "\ufffd"  # replaces lone surrogates and invalid UTF-8
 MAX_BYTES = 2**25  # of a vocabulary file: 100 for each of `MAX_VOCABULARY` tokens
 SPACE = r"[ \t\n\r\f\v]+"  # white space between words, for Python's `re` and TensorFlow's RE2
 
+
+def words_and_signs(text: str) -> str:
+    """Text with spaces around all but letters with their marks, digits and underscores."""
+    import regex
+
+    return " ".join(regex.findall(f"[{LETTERS}][{LETTERS}{MARKS}]*|[^{LETTERS}{SPACES}][{MARKS}]*", text))
+
+
 # By name, because vocabularies save the name.
 NORMALISATIONS: dict[str, Callable[[str], str]] = {
     "none": lambda text: text,
     "lower": str.lower,
-    # Every character that is not a letter, digit, underscore or white space is a token.
-    "words": lambda text: " ".join(re.findall(r"\w+|[^\w\s]", text)),
+    "words": words_and_signs,
     "captions": lambda text: " ".join(caption_tokens(text)),  # lower case, no punctuation, as captions are scored
 }
 

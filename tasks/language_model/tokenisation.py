@@ -12,6 +12,7 @@ lossless.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -156,7 +157,7 @@ class Tokenisation:
         return [Part(text, self._split(self._plain(text), is_last)) for text in texts]
 
     def _plain(self, text: str) -> str:
-        text = text.translate(STRAIGHT)
+        text = unicodedata.normalize("NFC", text).translate(STRAIGHT)
         return text.lower() if self._is_lower and text not in (*SPECIALS, "N") else text
 
     def _keeps(self, text: str, is_last: bool) -> bool:

@@ -131,6 +131,8 @@ def test_indexed_scores_are_the_scores_of_the_images():
         ("two-\nlines\t and U.S. flags", "two lines and u.s. flags"),
         ("Ein Mädchen läuft über die Straße.", "ein mädchen läuft über die straße"),
         ("Ma\u0308dchen", "mädchen"),
+        ("एक कुत्ता हिम-पथ पर है।", "एक कुत्ता हिम-पथ पर है"),
+        ("\u0130stanbul'un k\u00f6pe\u011fi \u2764\ufe0f", "i\u0307stanbul un köpeği"),
         ("... -- !", ""),
         ("", ""),
     ],

@@ -4,8 +4,10 @@ import random
 import unicodedata
 
 import pytest
+import regex
 import tensorflow as tf
 
+from shared.letters import LETTERS, MARKS
 from shared.metrics import caption_tokens
 from shared.text_in_graph import (
     NORMALISATIONS,
@@ -28,6 +30,7 @@ ANY_TEXT = [
     "\u00a0a\u2003b\x1cc\x85d\u2028e\n \n",
     "</s> <unk> unknown",
     "dog\x00",
+    "\u0939\u093f\u0928\u094d\u0926\u0940\u0964 \u0301\u0301a \u2764\ufe0f\u2764 \u0645\u06cc\u200c\u062e",
 ]
 VOCABULARIES: dict[str, Vocabulary] = {
     "words": WordVocabulary.build([*TEXTS, "dog\x00"]),
@@ -69,8 +72,12 @@ def is_comparable(vocabulary: Vocabulary, text: str) -> bool:
     """Whether TensorFlow and Python, with their versions of Unicode, agree on the letters of a text."""
     if vocabulary.normalisation == "none":
         return True
-    in_graph = tf.strings.regex_full_match([character.encode() for character in text], r"[\pL\pN]").numpy()
-    return all(letter == character.isalnum() for letter, character in zip(in_graph, text, strict=True))
+    characters = [character.encode() for character in text]
+    in_graph = (tf.strings.regex_full_match(characters, f"[{of}]").numpy().tolist() for of in (LETTERS, MARKS))
+    return all(
+        found == [bool(regex.match(f"[{of}]", character)) for character in text]
+        for found, of in zip(in_graph, (LETTERS, MARKS), strict=True)
+    )
 
 
 def test_any_text_is_split_and_encoded_as_in_python(vocabulary, graph):
@@ -163,6 +170,7 @@ def test_captions_are_normalised_as_in_python():
         "/",
         " ",
         "\u00c9",
+        "\u0939\u093f",  # a letter and its vowel sign
         "$",
         "_",
         "\x00",

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from shared.vocabulary import SPECIALS, SubwordVocabulary, Vocabulary, WordVocabulary
+from shared.vocabulary import NORMALISATIONS, SPECIALS, SubwordVocabulary, Vocabulary, WordVocabulary
 
 TEXTS = [
     "the dog sees the other dog",
@@ -94,6 +94,19 @@ def test_normalisations(normalisation, normal):
     vocabulary = WordVocabulary.build([text], normalisation=normalisation)
     assert vocabulary.normalise(text) == vocabulary.decode(vocabulary.encode(text)) == normal
     assert vocabulary.normalise(normal) == normal
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Don't stop_it, 3.5!", "Don ' t stop_it , 3 . 5 !"),
+        ("हिन्दी भाषा है।", "हिन्दी भाषा है ।"),  # vowel signs
+        ("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e"),  # a joiner, in Persian
+        ("e\u0301te\u0301 \u0301a ❤\ufe0f❤", "e\u0301te\u0301 \u0301 a ❤\ufe0f ❤"),
+    ],
+)
+def test_marks_stay_with_their_letters(text, words):
+    assert NORMALISATIONS["words"](text) == words
 
 
 def test_subwords_are_lossless(subwords):

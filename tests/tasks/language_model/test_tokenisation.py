@@ -76,6 +76,10 @@ def test_penn_treebank(text, tokens, back):
     assert spelled(PENN, tokens.split()) == back
 
 
+def test_accents_that_stand_apart_are_composed():
+    assert WIKITEXT.read("nai\u0308ve U\u0308bung.", "text").tokens == ["naïve", "Übung", "."]
+
+
 def test_typesetting_is_read_as_typewriting():
     assert WIKITEXT.read("\u201cIt\u2019s the mat\u2026\u201d").tokens == ['"', "It", "'s", "the", "mat", "...", '"']
 
