@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from shared.errors import UserError
-from shared.machine import keras_folder
+from shared.machine import keras_folder, limit_threads
 
 BACKENDS = ("tensorflow", "jax")
 INSTALL = "pip install -e '.[{}]'"
@@ -97,7 +97,12 @@ def without_keras() -> Iterator[None]:
 
 
 def install() -> None:
-    """Chooses the backend when Keras is imported; raises BackendError if it is imported with another one."""
+    """Chooses the backend when Keras is imported, and limits its threads to the cores that this process may use.
+
+    Raises:
+        BackendError: Keras is imported already, with another backend.
+    """
+    limit_threads()
     if "keras" in sys.modules:
         if (loaded := sys.modules["keras"].config.backend()) not in BACKENDS:
             raise BackendError(f"Keras runs on {loaded}; set KERAS_BACKEND to one of {', '.join(BACKENDS)}")

@@ -1,12 +1,57 @@
 """What the machine has: its processor, the user's cache folder, and the ImageNet weights in Keras' cache."""
 
 import hashlib
+import math
 import os
 import platform
 import sys
 from pathlib import Path
 
 VECTOR_INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")
+
+
+def cores(root: Path = Path("/")) -> int:
+    """The cores that this process may use at a time: those of its affinity, or fewer by the quota of a container.
+
+    `root` is the folder with `proc/` and `sys/`.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(allowed, _quota(root))))
+
+
+def _quota(root: Path) -> float:
+    """Cores' worth of time that Linux gives to the control groups of this process; infinite without a limit."""
+    groups, quotas = root / "sys/fs/cgroup", [math.inf]
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return math.inf
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        folder = groups / "cpu" if controllers else groups  # version 1 has a folder for each controller
+        group = folder / path.lstrip("/")
+        for within in (group, *group.parents):
+            if not within.is_relative_to(folder):
+                break
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+            try:
+                quota, period = " ".join((within / name).read_text() for name in names).split()
+                quotas.append(int(quota) / int(period) if int(quota) > 0 else math.inf)
+            except (OSError, ValueError):  # the root of all groups has no file, and `max` is no limit
+                continue
+    return min(quotas)
+
+
+def limit_threads() -> None:
+    """Makes TensorFlow, if it is imported later, start no more threads than a container's quota has cores.
+
+    It counts the cores of the machine. With more threads than the quota has cores, Linux stops them all by turns.
+    """
+    if (count := cores()) < (os.cpu_count() or 1):
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(count))
+        os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(count))
 
 
 def keras_folder() -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from shared.backend import BackendError, installed_version, require_tensorflow
 from shared.cli import command, parse
-from shared.machine import has_imagenet_weights, imagenet_folder, processor_name, vector_instructions
+from shared.machine import cores, has_imagenet_weights, imagenet_folder, processor_name, vector_instructions
 from shared.runs import ROOT, Run
 
 PACKAGES = (
@@ -47,7 +47,7 @@ def rows_of_devices() -> Iterator[tuple[str, str]]:
     """Processor, cores, the backend and its devices, and whether SavedModels can be written."""
     yield "processor", processor_name()
     yield "instructions", vector_instructions()
-    yield "cores", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    yield "cores", str(cores())
     import keras
     from keras.distribution import list_devices
 

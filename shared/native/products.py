@@ -26,6 +26,7 @@ from numba.core import cgutils
 from numba.core.caching import UserProvidedCacheLocator
 from numba.extending import intrinsic
 
+from shared.machine import cores
 from shared.native.bfloat16 import (
     BLOCK,
     TILE_WORDS,
@@ -530,7 +531,7 @@ def barrier(counter, num_threads):
             _yield_core()
 
 
-_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_CORES = cores()
 _pool = ThreadPoolExecutor(4 * _CORES, "recurrent")  # starts a thread when no idle one is left
 _cores_changed = threading.Condition()  # threads that wait for each other at a barrier must all be running
 _cores_in_use = 0

@@ -1,10 +1,10 @@
 """Bounds of what one client, and all of them together, may ask of a server."""
 
-import os
 from dataclasses import dataclass
 from typing import Annotated
 
 from shared.bounds import Bounds
+from shared.machine import cores
 
 MAX_PIXELS = 25_000_000  # of an image: 75 MB decoded
 MAX_SECONDS = 120  # of a sound
@@ -24,7 +24,7 @@ class Limits:
     """Milliseconds to wait for more requests of a batch, while there are several at a time."""
     timeout: Annotated[float, Bounds(0.1, 3600)] = 30.0
     """Seconds in which a request is answered, else it is refused with 503."""
-    decoders: Annotated[int, Bounds(1, 64)] = min(4, os.cpu_count() or 1)
+    decoders: Annotated[int, Bounds(1, 64)] = min(4, cores())
     """Processes that decode images and sounds."""
     decoding_seconds: Annotated[float, Bounds(0.1, 600)] = 10.0
     """Seconds that the decoding of one file may take."""

@@ -1,4 +1,7 @@
-"""Where Keras keeps weights, and the first core of /proc/cpuinfo."""
+"""Where Keras keeps weights, the first core of /proc/cpuinfo, and the cores of a container."""
+
+import os
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +27,40 @@ def test_an_empty_keras_home_is_the_default(tmp_path, monkeypatch):
 def test_the_fields_are_those_of_the_first_core():
     assert machine.processor_fields()["processor"] == "0"
     assert machine.processor_name()
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("", {}, 16),
+        ("0::/\n", {"cpu.max": "250000 100000\n"}, 3),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 16),
+        ("0::/\n", {"cpu.max": "50000 100000\n"}, 1),
+        ("0::/pods/one\n", {"pods/cpu.max": "400000 100000\n", "pods/one/cpu.max": "max 100000\n"}, 4),
+        ("0::/pods/one\n", {"pods/cpu.max": "nonsense\n"}, 16),
+        ("4:cpu,cpuacct:/a\n0::/\n", {"cpu/a/cpu.cfs_quota_us": "200000", "cpu/a/cpu.cfs_period_us": "100000"}, 2),
+        ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 16),
+    ],
+)  # fmt: skip
+def test_the_quota_of_a_container_limits_the_cores(groups, files, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)), raising=False)
+    if groups:
+        write(tmp_path / "proc/self/cgroup", groups)
+    for name, text in files.items():
+        write(tmp_path / "sys/fs/cgroup" / name, text)
+    assert machine.cores(tmp_path) == expected
+
+
+def test_tensorflow_starts_no_more_threads_than_there_are_cores(monkeypatch):
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "7")
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(machine, "cores", lambda: 3)
+    machine.limit_threads()
+    assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["TF_NUM_INTEROP_THREADS"]) == ("3", "7")
