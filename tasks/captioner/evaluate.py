@@ -56,6 +56,7 @@ class Arguments(EvaluationOptions):
 def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None) -> dict[str, Any]:
     """The metrics of a run on a split; unless the run is released, they are saved with it and its card is written.
 
+    Those of another beam than the run's are not saved.
     With metrics of its own development split, the confidence of its captions and words is calibrated. `ECE` and `word
     ECE` are the expected calibration errors. `model` is the result of `load_model`, if it is in memory.
     """
@@ -71,6 +72,7 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     from tasks.captioner.retrieval import measure_finder
 
     config, vocabulary, captioner = loaded = model or load_model(run)
+    is_own_search = options.beam in (None, config.beam)
     config = replace(config, beam=options.beam or config.beam)
     measured = options.corpus_of(config)
     encoder = load_encoder(run, config)
@@ -79,7 +81,7 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     captions = caption_split(CaptionSearch(captioner, None, config, vocabulary), vocabulary, split)
     metrics: dict[str, Any] = {**split_metrics(captions, split, measured)}
     outcomes = captions_and_right(captions, split, measured.corpus), words_and_right(captions, split)
-    calibrates = options.corpus is None and options.split == "dev" and options.beam is None
+    calibrates = options.corpus is None and options.split == "dev" and is_own_search
     confidence = Calibration(*(Confidence.fit(*of) for of in outcomes)) if calibrates else Calibration.load(run)
     metrics |= calibration_errors(confidence, outcomes) if confidence else {}
     if finder:
@@ -94,7 +96,7 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     record |= {"images": len(captions), "beam": config.beam, "protocol": CAPTION_PROTOCOL}
     record |= {name: value if isinstance(value, dict) else round(value, 4) for name, value in metrics.items()}
     with run.results() as may_write:
-        if may_write:
+        if may_write and is_own_search:
             name = f"{Path(options.corpus).name} {part}" if options.corpus else part
             run.save_metrics(name, record)
             if confidence and calibrates:

@@ -19,8 +19,9 @@
     AER                alignment error rate on scenes, whose true alignment is known: 1 - 2 |A and S| / (|A| + |S|) for
                        the alignment A by attention with the reference as output (Och and Ney 2003, all links sure)
 
-The metrics of a single model on a split of its corpus are saved with its run, unless it is released. `--outputs` scores
-translations that exist, one a line, whatever made them: of the files that are named, else of the split.
+The metrics of a single model on a split of its corpus, by the search of its config, are saved with its run, unless it
+is released. `--outputs` scores translations that exist, one a line, whatever made them: of the files that are named,
+else of the split.
 """
 
 import sys
@@ -71,7 +72,8 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
     """The metrics of a run on a split; saves them and writes the card, unless the run is released.
 
     Args:
-        run: the first of `options.model`; metrics of an ensemble or with a language model are not saved.
+        run: the first of `options.model`; metrics of an ensemble, with a language model or by other options than the
+            run's are not saved.
         model: the loaded run, if it is in memory already.
 
     Raises UserError if the runs, the corpus or the language model cannot be used.
@@ -100,7 +102,9 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
         alignments = [set(hard_alignment(pair.attention[:-1])) for pair in pairs]
         references = load_alignments(config, options.split, options.data_dir)
         metrics["AER"] = round(alignment_error_rate(alignments, references), 4)
-    if is_single and not options.language_model and not options.files:
+    own_beam = run.read_config(Config).beam
+    is_default = not options.as_is and not options.bleu_tokenizer and config.beam == own_beam
+    if is_single and is_default and not options.language_model and not options.files:
         with run.results() as may_write:
             if may_write:
                 run.save_metrics(options.split, metrics)

@@ -103,6 +103,9 @@ def test_evaluating_again_gives_the_metrics_of_the_training(trained, tmp_path, c
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert (lines["split"], lines["beam"], lines["images"]) == ("test", "1", "4")
     assert {"true_seen", "true_novel", "CIDEr-D", "novelty"} <= lines.keys()
+    assert json.loads((run / "metrics.json").read_text()).keys() == {"dev"}  # those of the run's own beam alone
+    assert main(["--model", str(run), "--split", "test"]) == 0
+    capsys.readouterr()
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics.keys() == {"dev", "test"}
     assert metrics["dev"] == {name: value for name, value in record.items() if name not in ("run", "split")}

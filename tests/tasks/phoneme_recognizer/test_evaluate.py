@@ -37,16 +37,18 @@ def test_metrics_of_a_split_are_printed_and_saved(trained, capsys):
 
 
 def test_an_unseen_folder_is_measured_as_a_whole(trained, spoken_words, tmp_path, capsys):
-    assert (
-        main(["--model", "tiny", "--corpus", str(spoken_words), "--plots", str(tmp_path / "plots"), "--beam", "2"]) == 0
-    )
+    measured = ["--model", "tiny", "--corpus", str(spoken_words)]
+    assert main([*measured, "--plots", str(tmp_path / "plots")]) == 0
     lines = dict(re.split(r" {2,}", line, maxsplit=1) for line in capsys.readouterr().out.splitlines() if "  " in line)
-    assert (lines["utterances"], lines["split"], lines["beam"]) == ("20", "all", "2")
+    assert (lines["utterances"], lines["split"], lines["beam"]) == ("20", "all", "0")
     assert float(lines["PER"]) < 0.3
     names = {f"{kind}-spoken-all.png" for kind in ("confusions", "reliability")}
     assert {path.name for path in (tmp_path / "plots").iterdir()} == names
     assert names <= {path.name for path in (trained.run.path / "plots").iterdir()}
-    assert {"dev", "spoken all"} <= trained.run.load_metrics().keys()
+    saved = trained.run.load_metrics()
+    assert {"dev", "spoken all"} <= saved.keys()
+    assert main([*measured, "--beam", "2"]) == 0
+    assert trained.run.load_metrics() == saved  # those of the run's own beam alone
 
 
 @pytest.mark.parametrize(("option", "value"), [("--beam", "-1"), ("--beam", "101"), ("--worst", "-1")])

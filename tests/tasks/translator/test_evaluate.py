@@ -19,8 +19,10 @@ def test_command_measures_and_writes_the_card(trained, capsys):
     assert str(record["BLEU"]) in card
 
 
-def test_metrics_of_an_ensemble_are_not_saved(trained, capsys):
+def test_metrics_of_an_ensemble_or_another_search_are_not_saved(trained, capsys):
     before = trained.run.load_metrics()
+    assert main(["--beam", "2"]) == main(["--as-is"]) == main(["--bleu-tokenizer", "char"]) == 0
+    assert trained.run.load_metrics() == before
     assert main(["--model", "a-en-de", "--model", "a-en-de", "--beam", "2"]) == 0
     assert "a-en-de + a-en-de" in capsys.readouterr().out
     assert trained.run.load_metrics() == before
