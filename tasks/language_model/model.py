@@ -20,6 +20,7 @@ from shared.dense import Dense, product
 from shared.fine_tuning import WordWeights, transfer
 from shared.gathering import take, take_each
 from shared.loaded import Loaded
+from shared.losses import token_nats
 from shared.recurrent import Stack
 from shared.runs import Run, current_fields
 from shared.training import build_bounded, build_trained
@@ -108,7 +109,7 @@ class WordModel(keras.Model):
             samples = inputs["sampled_ids"], inputs["sampling_probabilities"]
             return self.sampled_nats(outputs, inputs["target_ids"], *samples)
         logits = ops.cast(self.logits(outputs), "float32")
-        return ops.sparse_categorical_crossentropy(inputs["target_ids"], logits, from_logits=True)
+        return token_nats(inputs["target_ids"], logits)
 
     def sampled_nats(self, outputs, target_ids, sampled_ids, sampling_probabilities):
         """-log p of each target `(batch, time)`, with a sampled estimate of Z (Jean et al. 2015, section 3.2).
