@@ -130,6 +130,8 @@ def fit(
             run.save_weights(weights_as_arrays(model))
 
     if config.reward_epochs:
+        if config.epochs and dev_batches is not None:  # epochs were ranked by their loss, these are by their score
+            state = replace(state, best_score=by_reward().rank)
         rate = config.reward_learning_rate
         recipe = replace(config, epochs=config.reward_epochs, learning_rate=rate, schedule="plateau")
         model.disable_dropout = True  # captions are sampled without dropout, so this is the policy to differentiate

@@ -29,6 +29,15 @@ def test_a_training_leaves_a_complete_run(trained):
     assert f"trained: {run.path}" in trained.output
 
 
+@pytest.mark.usefixtures("trained")
+def test_the_reward_replaces_weights_by_better_ones_only(begun):
+    rates = ["--learning-rate", "1e-4", "--reward-learning-rate", "1"]
+    assert main(["--from", "tiny", "--epochs", "1", "--reward-epochs", "1", *rates, "--run", "begun"]) == 0
+    before, rewarded = (float(row["CIDEr-D"]) for row in begun.load_history())
+    assert rewarded < before
+    assert begun.load_metrics()["dev"]["CIDEr-D"] == pytest.approx(before, abs=1e-3)
+
+
 def test_the_model_card_has_metrics_and_commands(trained):
     card = (trained.run.path / "README.md").read_text()
     dev = json.loads((trained.run.path / "metrics.json").read_text())["dev"]
