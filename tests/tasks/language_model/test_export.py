@@ -10,10 +10,14 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from shared.errors import UserError
 from shared.export import MISSING, ParityError
-from tasks.language_model.export import export
+from shared.loaded import Loaded
+from shared.text_in_graph import text_table
+from shared.vocabulary import SubwordVocabulary
+from tasks.language_model.export import endpoints, export
 from tasks.language_model.inference import TextScorer
-from tasks.language_model.model import load_model
+from tasks.language_model.model import build_model, load_model
 from tests.shared.test_export import read_requests
+from tests.tasks.language_model.conftest import CONFIG
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,16 @@ def test_the_default_endpoint_gives_the_score_alone(loaded):
     outputs = loaded.signatures["serving_default"](text=texts)
     assert outputs.keys() == {"log_prob", "error"}
     np.testing.assert_array_equal(outputs["log_prob"], loaded.score(texts)["log_prob"])
+
+
+def test_a_line_break_is_read_as_a_space():
+    vocabulary = SubwordVocabulary.characters(["the cat"])
+    in_python = Loaded(CONFIG, vocabulary, build_model(CONFIG, vocabulary))
+    score = endpoints(in_python, text_table(vocabulary))["score"].function
+    texts = ["the\r\ncat", "the cat"]
+    outputs = score(tf.constant(texts))["log_prob"].numpy()
+    np.testing.assert_allclose(outputs, [each.log_prob for each in TextScorer(in_python)(texts)], rtol=1e-4)
+    assert outputs[0] == pytest.approx(outputs[1])
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
