@@ -33,7 +33,7 @@ from tasks.serve.gate import (
     sentence_of,
     unless_client_leaves,
 )
-from tasks.serve.limits import Limits
+from tasks.serve.limits import STUCK_SECONDS, Limits
 from tasks.serve.metrics import LOGGER, Metrics
 from tasks.serve.models import Models, NotLoaded
 from tasks.serve.tensorflow_serving import SignaturesOf, Versions, add_routes, load_signatures
@@ -84,6 +84,14 @@ class Server:
             self.queues[task] = queue = TaskQueue(task, self.limits, measure)
             self.metrics.waiting.labels(task).set_function(lambda: queue.count)
         return self.queues[task]
+
+    @property
+    def stuck(self) -> str | None:
+        """Which task computes without an end, if one does; models that are loaded and compiled may take long."""
+        for task, queue in self.queues.items():
+            if self.is_ready and queue.step_seconds > STUCK_SECONDS:
+                return f"{task} has computed one batch for {queue.step_seconds:.0f} s"
+        return None
 
     async def warm_up(self) -> None:
         """Answers the example of every endpoint, so that its models are loaded and compiled; then it is ready.
@@ -232,7 +240,8 @@ def build_app(server: Server, token: str | None = None) -> Gate:
     @app.get("/healthz", tags=["server"])
     async def healthz() -> JSONResponse:
         """Whether the process works; 503 if it must be started again."""
-        return JSONResponse({"error": server.problem}, 503) if server.problem else JSONResponse({"status": "ok"})
+        problem = server.problem or server.stuck
+        return JSONResponse({"error": problem}, 503) if problem else JSONResponse({"status": "ok"})
 
     @app.get("/readyz", tags=["server"])
     async def readyz() -> JSONResponse:

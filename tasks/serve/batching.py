@@ -55,12 +55,19 @@ class TaskQueue:
         self._count = 0  # of requests that were admitted and have no answer yet
         self._last_size = 1
         self._seconds = 0.01  # of a request, on average
+        self._step_began: float | None = None
         self._batches: asyncio.Task | None = None
 
     @property
     def count(self) -> int:
         """Requests that wait or run."""
         return self._count
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds for which the thread has run what it does now; 0 if it waits."""
+        began = self._step_began
+        return 0.0 if began is None else time.monotonic() - began
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
@@ -88,7 +95,15 @@ class TaskQueue:
 
     async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The result of a function that runs in the thread of the task."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+        def step() -> Any:
+            self._step_began = time.monotonic()
+            try:
+                return function(*arguments)
+            finally:
+                self._step_began = None
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, step)
 
     async def events(self, start: Callable[[], Iterator[Any]]) -> AsyncIterator[Any]:
         """What an iterator yields; its steps run in the thread, and batches in between."""

@@ -9,6 +9,7 @@ from shared.machine import cores
 MAX_PIXELS = 25_000_000  # of an image: 75 MB decoded
 MAX_SECONDS = 120  # of a sound
 READ_SECONDS = 20.0  # in which a body must arrive
+STUCK_SECONDS = 300.0  # of one batch; a server that needs more is started again by those who watch /healthz
 MEGABYTE = 2**20
 
 

@@ -95,6 +95,19 @@ def test_requests_of_one_key_share_a_batch(serving: Serving):
     assert busy.headers["retry-after"] == "1"
 
 
+def test_a_batch_that_does_not_end_is_no_sign_of_life(serving: Serving, monkeypatch):
+    monkeypatch.setattr("tasks.serve.app.STUCK_SECONDS", 0.2)
+    serving.batches.may_go.clear()
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(serving.http.post, "/api/turn", json={"text": "first"})
+        assert serving.batches.begun.wait(10)
+        time.sleep(0.3)
+        assert error(serving.http.get("/healthz")) == (503, "captioner has computed one batch for 0 s")
+        serving.batches.may_go.set()
+        assert first.result().json()["text"] == "tsrif"
+    assert serving.http.get("/healthz").json() == {"status": "ok"}
+
+
 def test_a_client_that_leaves_takes_its_request_along(serving: Serving):
     serving.batches.may_go.clear()
     with ThreadPoolExecutor(1) as threads:
