@@ -58,12 +58,33 @@ class Fault:
 
 
 def targets(http: httpx.Client) -> list[Target]:
-    """Every endpoint of the description that takes JSON."""
+    """Every endpoint of the description that takes JSON, and the signatures of the default model of each task."""
     found = []
     for path, methods in http.get("/openapi.json").json()["paths"].items():
         body = methods.get("post", {}).get("requestBody")
         if body:
             found.append(Target(path, body["content"]["application/json"]["example"]))
+    files = {"image_bytes": images.seeds()["jpeg"], "sound_bytes": sounds.seeds()["WAV PCM_16"].content}
+    encoded = {name: {"b64": base64.b64encode(content).decode()} for name, content in files.items()}
+    of_task = {
+        "captioner": [{"instances": [{"image_bytes": encoded["image_bytes"]}]}],
+        "translator": [
+            {"instances": ["A dog runs.", "Two dogs."]},
+            {"inputs": {"source": ["A dog."], "target": ["Ein Hund."]}, "signature_name": "score"},
+        ],
+        "phoneme_recognizer": [{"inputs": {"sound_bytes": [encoded["sound_bytes"]]}}],
+        "language_model": [
+            {"instances": [{"text": "the cat sat"}], "signature_name": "score"},
+            {
+                "inputs": {
+                    "prompt": ["the"], "max_tokens": 5, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 1
+                },
+                "signature_name": "generate",
+            },
+        ],
+    }  # fmt: skip
+    for task in http.get("/api/models").json():
+        found += [Target(f"/v1/models/{task}:predict", example) for example in of_task[task]]
     return found
 
 
@@ -144,10 +165,10 @@ def campaign(http: httpx.Client, count: int, seed: int, threads: int = 4) -> tup
     found = targets(http)
     if not found:
         raise ValueError("the server has no endpoint with an example")
-    expected = {target.path: http.post(target.path, json=target.example) for target in found}
+    expected = [http.post(target.path, json=target.example) for target in found]
     faults = [
-        Fault(path, "the example", f"status {answer.status_code}")
-        for path, answer in expected.items()
+        Fault(target.path, "the example", f"status {answer.status_code}: {answer.text[:200]}")
+        for target, answer in zip(found, expected, strict=True)
         if answer.status_code != 200
     ]
 
@@ -166,9 +187,9 @@ def campaign(http: httpx.Client, count: int, seed: int, threads: int = 4) -> tup
         for path, status, fault in pool.map(send, range(count)):
             counts[path, status] += 1
             faults += [fault] if fault else []
-    for target in found:
+    for target, before in zip(found, expected, strict=True):
         again = http.post(target.path, json=target.example)
-        if comparable(again) != comparable(expected[target.path]):
+        if comparable(again) != comparable(before):
             faults.append(Fault(target.path, "the example afterwards", f"another answer: {again.text[:200]}"))
     return counts, faults
 
