@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from shared.cli import parse
+from shared.runs import released_folders
 from tasks.serve.__main__ import STOP_SECONDS, Arguments
 from tasks.serve.app import Server, build_app
 from tasks.serve.limits import Limits
@@ -41,6 +42,10 @@ def test_image():
     ignored = (DEPLOY / "serve.Dockerfile.dockerignore").read_text().splitlines()
     assert {".git", ".venv*", "datasets/prepared"} <= set(ignored)
     assert not {"saved_models", "shared", "tasks", "datasets", "docs", "quatrain.py", extras[1]} & set(ignored)
+    added = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    released = {path.relative_to(ROOT).as_posix() for path in released_folders()}
+    assert "saved_models/*/*" in ignored
+    assert added == released
     assert re.search(r"^USER \d+:\d+$", IMAGE, re.M)
     options = parse(Arguments, entry_point(), "tasks.serve", None)
     assert f"EXPOSE {options.port}\n" in IMAGE
