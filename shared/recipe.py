@@ -84,14 +84,14 @@ class Recipe:
         """A new Keras optimizer; the trainer sets its learning rate at every step."""
         import keras
 
-        from shared.averaging import AveragedSGD
+        from shared.optimizers import Adam, AveragedSGD
 
         options: dict[str, Any] = {"global_clipnorm": self.clip_norm, "weight_decay": self.weight_decay or None}
         if self.schedule == "averaging":
             return AveragedSGD(**options)
         if self.weight_average:
             options |= {"use_ema": True, "ema_momentum": self.weight_average}
-        return {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[self.optimizer](**options)
+        return {"adam": Adam, "sgd": keras.optimizers.SGD}[self.optimizer](**options)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,16 @@ def hook_that_updates_the_moving_averages():
     assert calls == [[weight]]
 
 
+def moments_of_adam(name: str) -> Callable[[], None]:
+    def check() -> None:
+        weights = [keras.Variable(np.ones(i + 1)) for i in range(2)]
+        built = keras.optimizers.Adam()
+        built.build(weights)
+        assert [moment.shape for moment in getattr(built, name)] == [weight.shape for weight in weights]
+
+    return check
+
+
 def index_of_a_variable_in_an_optimizer():
     built, weights = optimizer()
     assert [built._get_variable_index(weight) for weight in weights] == [0, 1]
@@ -283,12 +293,14 @@ CLASSIFIER, CONVERSION = "tasks/language_model/classifier_training.py", "shared/
 NAMES = [
     Name(
         "_model_variables_moving_average",
-        ("shared/averaging.py", "shared/training.py"),
+        ("shared/optimizers.py", "shared/training.py"),
         moving_averages_of_an_optimizer,
     ),
     Name("_symbolic_build", ("shared/steps.py",), metrics_of_a_compiled_model),
-    Name("_update_model_variables_moving_average", ("shared/averaging.py",), hook_that_updates_the_moving_averages),
-    Name("_get_variable_index", (ADAPT, CLASSIFIER), index_of_a_variable_in_an_optimizer),
+    Name("_update_model_variables_moving_average", ("shared/optimizers.py",), hook_that_updates_the_moving_averages),
+    Name("_momentums", ("shared/optimizers.py",), moments_of_adam("_momentums")),
+    Name("_velocities", ("shared/optimizers.py",), moments_of_adam("_velocities")),
+    Name("_get_variable_index", (ADAPT, CLASSIFIER, "shared/optimizers.py"), index_of_a_variable_in_an_optimizer),
     Name("_trainable_variables", (ADAPT,), variables_of_an_optimizer),
     Name("get_dropout_mask", (LAYERS,), dropout_mask_of_a_cell),
     Name("_can_attempt_fused_lstm", (LAYERS,), fused_call_of_both_directions("_can_attempt_fused_lstm")),

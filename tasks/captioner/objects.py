@@ -14,6 +14,7 @@ import numpy as np
 from datasets.scenes.world import COLOURS, SHAPES, SIZES
 from shared.batching import BucketedBatches
 from shared.gathering import take_each
+from shared.optimizers import Adam
 from shared.training import TrainingError, cosine_factor, warmup_factor
 from tasks.captioner.config import Config
 from tasks.captioner.encoder import split_logits
@@ -76,7 +77,7 @@ def learn_objects(network: keras.Model, images: np.ndarray, records: Sequence[di
     labels = np.stack([cell_labels(record, side) for record in records])
     size, lengths = config.encoder_batch_size, [1] * len(records)
     batches = BucketedBatches(lengths, size, lambda indices, *_: (images[indices], labels[indices]), config.seed)
-    detector.compile(keras.optimizers.Adam(), CellCrossEntropy())
+    detector.compile(Adam(), CellCrossEntropy())
     detector.optimizer.build(detector.trainable_variables)  # else the first step is compiled twice
     steps, loss = config.encoder_epochs * len(batches), math.nan
     for step in range(steps):

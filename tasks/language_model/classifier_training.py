@@ -18,6 +18,7 @@ from shared.cli import TrainingOptions
 from shared.fine_tuning import pieces
 from shared.loaded import Loaded
 from shared.losses import mean_nats, output_nats
+from shared.optimizers import Adam
 from shared.plots import draw_history
 from shared.runs import Run
 from shared.training import Evaluation, OtherRun, Trainer, load_initial, training_run, weights_as_arrays
@@ -189,7 +190,7 @@ def report(train: Texts, dev: Texts, vocabulary: Vocabulary, before: Vocabulary 
         print(f"labels of the development texts that no training text has: {', '.join(absent[:FEW])}")
 
 
-class LayeredAdam(keras.optimizers.Adam):
+class LayeredAdam(Adam):
     """Adam with a rate for each layer; upper layers start first (Howard and Ruder 2018, sections 3.2 and 3.3).
 
     The head learns from the first step, each layer below from an epoch later on, at the rate of the one above divided

@@ -3,8 +3,8 @@
 import keras
 import pytest
 
-from shared.averaging import AveragedSGD
 from shared.errors import UserError
+from shared.optimizers import Adam, AveragedSGD
 from shared.recipe import Recipe
 
 pytestmark = pytest.mark.any_backend
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.any_backend
 
 def test_adam_with_the_options_of_the_recipe():
     optimizer = Recipe(clip_norm=0.5, weight_average=0.99, weight_decay=1e-4).build_optimizer()
-    assert type(optimizer) is keras.optimizers.Adam
+    assert type(optimizer) is Adam
     assert (optimizer.global_clipnorm, optimizer.weight_decay) == (0.5, 1e-4)
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.99)
 

@@ -146,7 +146,7 @@ def test_averaging_starts_when_the_development_score_stalls(small_manual, monkey
     monkeypatch.setattr("shared.training.STALLED", 0)
     config = replace(CONFIG, optimizer="sgd", schedule="averaging", learning_rate=20.0, clip_norm=0.25, epochs=8)
     begun = []
-    monkeypatch.setattr("shared.averaging.AveragedSGD.begin_averaging", lambda self: begun.append(self))
+    monkeypatch.setattr("shared.optimizers.AveragedSGD.begin_averaging", lambda self: begun.append(self))
     train(config, TrainingOptions(run="averaged"))
     rows = Run(small_manual / "averaged").load_history()
     scores = [float(row["dev perplexity"]) for row in rows]
