@@ -150,7 +150,7 @@ class RecordSequence(Sequence[dict[str, Any]]):
         return self.record(index)
 
 
-# Records that are read at once: a read of ArrayRecord takes as long as parsing 30 records. 128 sounds have 100 MB.
+# Records that are read at once: a read of ArrayRecord takes as long as parsing 30 records. 128 sounds take 100 MB.
 READ_AHEAD = 128
 
 

@@ -7,20 +7,21 @@ so the logits of the known words do not change.
 """
 
 import functools
-import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 import keras
 import numpy as np
+import regex
 
 from shared.bounds import MAX_VOCABULARY
+from shared.letters import MARKS
 from shared.training import assign_weights, weights_as_arrays
 from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 
 MIN_PIECE = 3  # letters of a word inside another one; shorter ones match anywhere
 MAX_PART = 40  # letters of a part that is searched for words
-PARTS = re.compile(r"[^\W_]+|[\W_]")  # letters and digits, or one other character
+PARTS = rf"[\p{{L}}\p{{N}}][\p{{L}}\p{{N}}{MARKS}]*|(?s:.)"  # letters and digits, or one other character
 
 
 Kind = TypeVar("Kind", bound=Vocabulary)
@@ -69,7 +70,7 @@ def pieces(word: str, known: Mapping[str, int]) -> list[int]:
                 return [index, *others]
         return []
 
-    found = [of_part(part) for part in PARTS.findall(word)]
+    found = [of_part(part) for part in regex.findall(PARTS, word)]
     return [index for ids in found for index in ids] if all(found) else []
 
 

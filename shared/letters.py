@@ -4,6 +4,13 @@ Python's `re` has no class for marks: the vowel signs of Hindi and Tamil, the po
 text. It would split words at them.
 """
 
+import unicodedata
+
 LETTERS = r"\p{L}\p{N}_"  # Python's \w
 SPACES = r"\x09-\x0d\x1c-\x20\x85\p{Z}"  # Python's \s
 MARKS = "\\p{M}\u200c\u200d"  # with the joiners within words of Persian and Hindi; each follows its letter
+
+
+def is_mark(character: str) -> bool:
+    """Whether a character is one of `MARKS`; "" is none."""
+    return character != "" and (unicodedata.category(character)[0] == "M" or character in "\u200c\u200d")

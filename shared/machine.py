@@ -23,14 +23,15 @@ def _quota(root: Path) -> float:
     """Cores' worth of time that Linux gives to the control groups of this process; infinite without a limit."""
     groups, quotas = root / "sys/fs/cgroup", [math.inf]
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = (root / "proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
     except OSError:
         return math.inf
     for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        _, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if not colon or (controllers and "cpu" not in controllers.split(",")):
             continue
-        folder = groups / "cpu" if controllers else groups  # version 1 has a folder for each controller
+        folder = groups / controllers  # version 1 has one for its controllers, version 2 names none
         group = folder / path.lstrip("/")
         for within in (group, *group.parents):
             if not within.is_relative_to(folder):
@@ -39,19 +40,29 @@ def _quota(root: Path) -> float:
             try:
                 quota, period = " ".join((within / name).read_text() for name in names).split()
                 quotas.append(int(quota) / int(period) if int(quota) > 0 else math.inf)
-            except (OSError, ValueError):  # the root of all groups has no file, and `max` is no limit
+            except (
+                OSError,
+                ValueError,
+                ZeroDivisionError,
+            ):  # the root has no file; `max` is no limit
                 continue
     return min(quotas)
 
 
-def limit_threads() -> None:
-    """Makes TensorFlow, if it is imported later, start no more threads than a container's quota has cores.
+def thread_limit() -> int | None:
+    """The number of threads for a library that counts the cores of the machine; None if they are all for this process.
 
-    It counts the cores of the machine. With more threads than the quota has cores, Linux stops them all by turns.
+    With more threads than the quota of a container has cores, Linux stops them all by turns.
     """
-    if (count := cores()) < (os.cpu_count() or 1):
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(count))
-        os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(count))
+    count = cores()
+    return count if count < (os.cpu_count() or 1) else None
+
+
+def limit_threads() -> None:
+    """Makes TensorFlow and JAX, if they are imported later, start no more threads than `thread_limit`."""
+    if (count := thread_limit()) is not None:
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC"):  # the last is for JAX
+            os.environ.setdefault(name, str(count))
 
 
 def keras_folder() -> Path:

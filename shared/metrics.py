@@ -33,7 +33,7 @@ CIDER_SCALE = 10.0  # as in coco-caption, where 1.0 is quoted as 100 %
 
 # Penn Treebank rules that apply to captions: clitics are split off ("man 's", "do n't"), hyphenated words, amounts and
 # fractions are one token, every other punctuation mark is a token.
-_CLITIC = rf"(?:n't|'(?:s|m|d|re|ll|ve))(?![{LETTERS}])"
+_CLITIC = rf"(?:n't|'(?:s|m|d|re|ll|ve))(?![{LETTERS}{MARKS}])"
 _CAPTION_TOKEN = rf"""{_CLITIC}
     | \d+(?:[.,:/]\d+)+                      # 1,000  3.5  10:30  1/2
     | (?:\p{{L}}\.){{2,}}                     # u.s.

@@ -45,6 +45,7 @@ from shared.backend import choose, installed_version
 from shared.bounds import MAX_PARAMETERS
 from shared.errors import UserError, shortened, shown
 from shared.files import MediaError, parse_json, read_regular
+from shared.letters import is_mark
 from shared.quantization import SCALE, dequantize
 
 ROOT = Path(__file__).resolve().parent.parent / "saved_models"
@@ -70,9 +71,14 @@ class RunError(UserError):
     """A run cannot be used; the message names it, what is wrong, and what is expected."""
 
 
+def is_name(text: str) -> bool:
+    """Whether a run may have this name; marks belong to their letters."""
+    return not is_mark(text[:1]) and NAME.fullmatch("".join(x for x in text if not is_mark(x))) is not None
+
+
 def check_name(name: str) -> None:
     """Raises RunError for a name that a run cannot have."""
-    if not NAME.fullmatch(name):
+    if not is_name(name):
         raise RunError(f"run name {name!r} is invalid; letters, digits, - _ . and + are allowed")
 
 
@@ -437,7 +443,7 @@ class Run:
         """
         runs, trained = (root or ROOT) / task, cls.trained(task, root)
         if model is not None:
-            if NAME.fullmatch(model) and (runs / model).is_dir():
+            if is_name(model) and (runs / model).is_dir():
                 return cls.open(runs / model, task)
             if not cls(Path(model)).path.is_dir():
                 names = ", ".join(run.name for run in trained)

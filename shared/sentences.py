@@ -6,6 +6,7 @@ from collections.abc import Callable
 import sentencex
 
 from shared.languages import primary_language
+from shared.letters import is_mark
 
 INITIAL = re.compile(r"(^|\W)\w\.$")  # "J." of a name
 # What may begin a sentence without a capital letter: after a word that is long for an abbreviation, or after a mark.
@@ -29,11 +30,16 @@ def split_sentences(text: str, language: str) -> list[str]:
     for found in sentencex.segment(primary_language(language) or "en", START.sub(_capital, text)):
         sentence = text[start : start + len(found)]
         start += len(found)
-        if sentences and INITIAL.search(sentences[-1].strip()):
+        if sentences and _ends_with_initial(sentences[-1].strip()):
             sentences[-1] += sentence
         else:
             sentences.append(sentence)
     return [sentence.strip() for sentence in sentences if sentence.strip()]
+
+
+def _ends_with_initial(sentence: str) -> bool:
+    found = INITIAL.search(sentence)
+    return found is not None and not is_mark(found[1])
 
 
 def _capital(match: re.Match[str]) -> str:

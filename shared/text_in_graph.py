@@ -1,8 +1,8 @@
 """Text to ids and back in TensorFlow operations, for SavedModels that take and return text.
 
 A table gives the results of its vocabulary for any text: `split` those of `pieces` and `encode`, `decode` the same.
-Invalid UTF-8 is replaced as by Python's `bytes.decode(errors="replace")`. One difference: the normalisation "words" may
-use another version of Unicode than Python does.
+Invalid UTF-8 is replaced as by Python's `bytes.decode(errors="replace")`. One difference: the normalisations
+"words" and "captions" may use another version of Unicode than the package `regex`.
 """
 
 import sys
@@ -18,14 +18,14 @@ from shared.vocabulary import REPLACEMENT, SubwordVocabulary, Vocabulary, WordVo
 
 
 def _words(text: Any) -> Any:
-    text = tf.strings.regex_replace(text, f"(^|[{SPACES}])([{MARKS}]+)", r"\1\2 ")  # of no letter
+    text = tf.strings.regex_replace(text, f"(^|[{SPACES}])([{MARKS}]+)", r"\1\2 ")  # marks that follow no letter
     text = tf.strings.regex_replace(text, f"([^{LETTERS}{MARKS}{SPACES}][{MARKS}]*)", r" \1 ")
     return tf.strings.strip(tf.strings.regex_replace(text, f"[{SPACES}]+", " "))
 
 
 # The tokens of `shared.metrics.caption_tokens`, of at most three clitics in a row. RE2 has no look-ahead, so \x01 marks
 # what is a clitic. Unlike there, text is not composed (NFC).
-_CLITIC = rf"(^|[^\x01])(n't|'(?:s|m|d|re|ll|ve))([^{LETTERS}\x01]|\x01'|$)"
+_CLITIC = rf"(^|[^\x01])(n't|'(?:s|m|d|re|ll|ve))([^{LETTERS}{MARKS}\x01]|\x01'|$)"
 _CAPTION_TOKEN = (
     r"(\x01(?:n't|'[a-z]+)|\p{Nd}+(?:[.,:/]\p{Nd}+)+|(?:\pL\.){2,}|"
     rf"[{LETTERS}](?:-?[{LETTERS}{MARKS}])*|[^\x01\s])"

@@ -72,6 +72,11 @@ class Evaluation:
         return self.score if self.is_informative or self.loss is None else -self.loss - UNINFORMATIVE
 
 
+def agreed_rank(evaluation: Evaluation) -> float:
+    """The rank that process 0 has found; others may round differently."""
+    return float(distribution.of_first([np.array(evaluation.rank)])[0])
+
+
 @dataclass(kw_only=True)
 class State:
     """The state of a training, apart from its tensors."""
@@ -490,7 +495,7 @@ class Trainer:
         perplexity = math.exp(min(state.nats / max(1, state.tokens), 50))
         with averaged_weights(self.model):
             evaluation = self.evaluate()
-            rank = float(distribution.of_first([np.array(evaluation.rank)])[0])  # others may round differently
+            rank = agreed_rank(evaluation)
             if math.isnan(rank):
                 raise self._stopped("the development score is nan", state.step)
             better = state.best_score is None or rank > state.best_score

@@ -278,7 +278,7 @@ class SubwordVocabulary(Vocabulary):
             texts = [part for text in texts for part in rare.split(text)]
 
         tokenizer = Tokenizer(models.BPE())
-        words = Regex(r" ?\w+| ?[^\w\s]+|\s")
+        words = Regex(" ?[\\w\u200c\u200d]+| ?[^\\w\\s\u200c\u200d]+|\\s")  # its \\w has marks
         tokenizer.pre_tokenizer = pre_tokenizers.Split(words, behavior="isolated")
         trainer = trainers.BpeTrainer(vocab_size=max_pieces, min_frequency=2, max_token_length=16, show_progress=False)
         tokenizer.train_from_iterator(texts, trainer)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from shared.machine import thread_limit
 from shared.nests import filled, leaves, ordered
 from shared.packing import packed
 
@@ -15,6 +16,8 @@ def session_options() -> Any:
     """Options for a command, whose threads should not keep cores busy while they wait."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
+    if (count := thread_limit()) is not None:
+        options.intra_op_num_threads = count
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 

@@ -80,7 +80,7 @@ def fit(
     from shared.loaded import Loaded
     from shared.losses import PolicyGradient, SequenceCrossEntropy, nats_per_token
     from shared.plots import draw_history
-    from shared.training import Evaluation, State, Trainer, weights_as_arrays
+    from shared.training import Evaluation, State, Trainer, agreed_rank, weights_as_arrays
     from tasks.captioner.data import training_batches, with_grids
     from tasks.captioner.encoder_training import learned_encoder
     from tasks.captioner.evaluate import Arguments, caption_split, measure, split_loss, split_metrics
@@ -125,13 +125,13 @@ def fit(
     else:  # the weights of the initial run are those to beat
         evaluation = by_reward()
         print("  ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items()))
-        state = State(best_score=evaluation.rank)
+        state = State(best_score=agreed_rank(evaluation))
         if not (run.path / "weights.safetensors").exists():
             run.save_weights(weights_as_arrays(model))
 
     if config.reward_epochs:
         if config.epochs and dev_batches is not None:  # epochs were ranked by their loss, these are by their score
-            state = replace(state, best_score=by_reward().rank)
+            state = replace(state, best_score=agreed_rank(by_reward()))
         rate = config.reward_learning_rate
         recipe = replace(config, epochs=config.reward_epochs, learning_rate=rate, schedule="plateau")
         model.disable_dropout = True  # captions are sampled without dropout, so this is the policy to differentiate

@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from shared.letters import LETTERS, MARKS, SPACES
 from shared.loaded import Loaded
 from shared.runs import Run
 from shared.spelling import Speller, is_sign
@@ -29,6 +30,7 @@ NEWLINES = re.compile("[\r\n]+")  # no line of a corpus has one
 RUN = re.compile(r"\.{2,}|-{2,}")  # one token of several signs
 INITIALS = re.compile(r"(?:[^\W\d_]\.)+")  # such as U.N.
 MAX_INITIALS = 20  # characters
+WIKITEXT_TOKEN = rf"{UNKNOWN}|\.{{2,}}|[{LETTERS}.][{LETTERS}{MARKS}.]*|[^{LETTERS}{SPACES}.][{MARKS}]*"
 NUMBER = re.compile(r"\d[\d.,/]*")
 CLITIC = re.compile(r"(.+)('(?:s|m|d|re|ve|ll))")
 NOT = re.compile(r"(.+)(n't)")
@@ -221,13 +223,15 @@ def _stripped(word: str, is_kept: Callable[[str], bool]) -> Iterator[str]:
 
 def _wikitext(text: str) -> list[str]:
     """Words in the notation of WikiText: hyphens and signs within numbers are marked, other signs are apart."""
+    import regex
+
     text = re.sub(r"(?<=\d)([.,])(?=\d)", r" @\1@ ", text)
-    text = re.sub(r"(?<=[\w.>])-(?=[\w<])", " @-@ ", text)
-    text = re.sub(r"(?<=[\w>])'(?=[^\W\d_])", " '", text)
+    text = regex.sub(f"(?<=[{LETTERS}{MARKS}.>])-(?=[{LETTERS}<])", " @-@ ", text)
+    text = regex.sub(rf"(?<=[{LETTERS}{MARKS}>])'(?=\p{{L}})", " '", text)
     tokens = []
     for token in text.replace("\u2026", " ... ").split():
         is_whole = token.startswith(("@", "'"))
-        tokens += [token] if is_whole else re.findall(rf"{UNKNOWN}|\.{{2,}}|[\w.]+|[^\w\s.]", token)
+        tokens += [token] if is_whole else regex.findall(WIKITEXT_TOKEN, token)
     return tokens
 
 

@@ -73,7 +73,8 @@ class Arguments(EvaluationOptions):
 def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = None) -> dict[str, Any]:
     """The metrics of a run on a split; saves them with the run and writes its card unless the run is released.
 
-    Those of another beam than the run's are not saved. `model` is the result of `load_model`, if it is in memory.
+    Those of another beam or dictionary than the run's are not saved. `model` is the result of `load_model`, if it is in
+    memory.
     """
     from tasks.phoneme_recognizer import card
     from tasks.phoneme_recognizer.agreement import measure_scores
@@ -106,7 +107,7 @@ def measure(run: Run, options: Arguments, model: "LoadedRecognizer | None" = Non
     agreed = measure_scores(recognizer, run, part, options.data_dir) if options.scores else {}
     folders = [options.plots] if options.plots else []
     with run.results() as may_write:
-        if may_write and recognizer.beam == config.beam:
+        if may_write and recognizer.beam == config.beam and options.dictionary is None:
             folders.append(run.path / "plots")
             run.save_metrics(name, record)
             if noisy:

@@ -87,9 +87,9 @@ class Server:
 
     @property
     def stuck(self) -> str | None:
-        """Which task computes without an end, if one does; models that are loaded and compiled may take long."""
+        """The task whose batch seems never to end; None while models are still loaded and compiled."""
         for task, queue in self.queues.items():
-            if self.is_ready and queue.step_seconds > STUCK_SECONDS:
+            if self.is_ready and queue.step_seconds > max(STUCK_SECONDS, self.limits.timeout):
                 return f"{task} has computed one batch for {queue.step_seconds:.0f} s"
         return None
 

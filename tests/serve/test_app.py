@@ -3,11 +3,13 @@
 import base64
 import io
 import json
+import re
 import socket
 import struct
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -95,16 +97,22 @@ def test_requests_of_one_key_share_a_batch(serving: Serving):
     assert busy.headers["retry-after"] == "1"
 
 
-def test_a_batch_that_does_not_end_is_no_sign_of_life(serving: Serving, monkeypatch):
+def test_a_batch_that_does_not_end_fails_the_liveness_check(serving: Serving, monkeypatch):
     monkeypatch.setattr("tasks.serve.app.STUCK_SECONDS", 0.2)
+    patient = serving.server.limits
+    monkeypatch.setattr(serving.server, "limits", replace(patient, timeout=0.1))
     serving.batches.may_go.clear()
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(serving.http.post, "/api/turn", json={"text": "first"})
         assert serving.batches.begun.wait(10)
         time.sleep(0.3)
-        assert error(serving.http.get("/healthz")) == (503, "captioner has computed one batch for 0 s")
+        answer = serving.http.get("/healthz")
+        serving.server.limits = patient
         serving.batches.may_go.set()
-        assert first.result().json()["text"] == "tsrif"
+        assert error(answer)[0] == 503
+        assert re.fullmatch(r"captioner has computed one batch for \d+ s", error(answer)[1])
+        assert first.result().status_code == 503  # it has waited too long
+    assert serving.http.post("/api/turn", json={"text": "next"}).json()["text"] == "txen"
     assert serving.http.get("/healthz").json() == {"status": "ok"}
 
 

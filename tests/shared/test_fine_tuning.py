@@ -136,6 +136,8 @@ def test_words_are_made_of_known_ones(word, expected):
     known = {"dog": 4, "house": 5, "blue": 6}
     assert pieces(word, known) == [known[piece] for piece in expected or []]
     assert pieces("dog-house", known | {"-": 7}) == [4, 7, 5]
+    assert pieces("कुत्ताघर", {"कुत्ता": 7, "घर": 8}) == []  # the second has two letters only
+    assert pieces("कुत्ता-भाषा", {"कुत्ता": 7, "भाषा": 8, "-": 9}) == [7, 9, 8]
 
 
 # --- weights -------------------------------------------------------------------------------------------------------

@@ -43,7 +43,9 @@ def write(path: Path, text: str) -> None:
         ("0::/\n", {"cpu.max": "50000 100000\n"}, 1),
         ("0::/pods/one\n", {"pods/cpu.max": "400000 100000\n", "pods/one/cpu.max": "max 100000\n"}, 4),
         ("0::/pods/one\n", {"pods/cpu.max": "nonsense\n"}, 16),
-        ("4:cpu,cpuacct:/a\n0::/\n", {"cpu/a/cpu.cfs_quota_us": "200000", "cpu/a/cpu.cfs_period_us": "100000"}, 2),
+        ("4:cpu,acct:/a\n0::/\n", {"cpu,acct/cpu.cfs_quota_us": "200000", "cpu,acct/cpu.cfs_period_us": "100000"}, 2),
+        ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "0"}, 16),
+        ("no group\n4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2),
         ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 16),
     ],
 )  # fmt: skip
@@ -56,11 +58,12 @@ def test_the_quota_of_a_container_limits_the_cores(groups, files, expected, tmp_
     assert machine.cores(tmp_path) == expected
 
 
-def test_tensorflow_starts_no_more_threads_than_there_are_cores(monkeypatch):
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+def test_backends_start_no_more_threads_than_there_are_cores(monkeypatch):
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "7")
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     monkeypatch.setattr(machine, "cores", lambda: 3)
     machine.limit_threads()
-    assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["TF_NUM_INTEROP_THREADS"]) == ("3", "7")
+    names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC"
+    assert [os.environ[name] for name in names] == ["3", "7", "3"]

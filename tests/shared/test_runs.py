@@ -306,7 +306,7 @@ def test_create_writes_the_config(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", ".hidden", "a/b", "/a", "../a", "a/", "a\\b", "-a", "a b", "a\n", "a\0b"]
+    "name", ["", ".", "..", ".hidden", "a/b", "/a", "../a", "a/", "a\\b", "-a", "a b", "a\n", "a\0b", "\u0301a"]
 )
 def test_invalid_run_names_are_refused(tmp_path, name):
     with pytest.raises(RunError) as error:
@@ -315,7 +315,7 @@ def test_invalid_run_names_are_refused(tmp_path, name):
     assert files(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["flickr8k", "v1.2-beta", "a+b", "7", "Läufer"])
+@pytest.mark.parametrize("name", ["flickr8k", "v1.2-beta", "a+b", "7", "Läufer", "La\u0308ufer", "हिन्दी"])
 def test_usual_run_names_are_accepted(tmp_path, name):
     assert Run.create("tagger", name, Settings(), {}, tmp_path).path.parent == tmp_path / "tagger"
 

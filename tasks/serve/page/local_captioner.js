@@ -9,8 +9,9 @@ const END = 2, UNKNOWN = 3; // of every vocabulary
 const MAX_LOG_ODDS = 7, SHORTEST = 0.25, IN_REGION = 0.5; // as in `confidence.py` and `finding.py`
 
 // `caption_tokens` of `shared/metrics.py`
-const LETTER = "[\\p{L}\\p{N}_]", CLITIC = `(?:n't|'(?:s|m|d|re|ll|ve))(?!${LETTER})`;
-const TOKEN = new RegExp(`${CLITIC}|\\p{Nd}+(?:[.,:/]\\p{Nd}+)+|(?:\\p{L}\\.){2,}|${LETTER}(?:-?(?!${CLITIC})${LETTER})*|\\S`, "gu");
+const LETTER = "[\\p{L}\\p{N}_]", MARKED = "[\\p{L}\\p{N}_\\p{M}\\u200c\\u200d]";
+const CLITIC = `(?:n't|'(?:s|m|d|re|ll|ve))(?!${MARKED})`;
+const TOKEN = new RegExp(`${CLITIC}|\\p{Nd}+(?:[.,:/]\\p{Nd}+)+|(?:\\p{L}\\.){2,}|${LETTER}(?:-?(?!${CLITIC})${MARKED})*|\\S`, "gu");
 const SPLIT_OFF = / ((?:'s|'m|'d|'re|'ll|'ve|n't)\b|[.,:;?!])/g;
 
 export async function caption({ captioner }, { image, n_best = 1 }) {

@@ -1,13 +1,18 @@
 """The SavedModel of a classifier gives the labels of the Python model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from shared.export import ParityError
+from shared.loaded import Loaded
+from shared.text_in_graph import text_table
+from shared.vocabulary import SubwordVocabulary
 from tasks.language_model.classification import NO_WORDS, NONE_KNOWN, TextClassifier
-from tasks.language_model.classifier import load_classifier
-from tasks.language_model.classifier_export import WordsInGraph, parity_check
+from tasks.language_model.classifier import build_classifier, load_classifier
+from tasks.language_model.classifier_export import WordsInGraph, endpoints, parity_check
 from tasks.language_model.export import export
 from tasks.language_model.plain_words import spaced
 from tests.tasks.language_model.test_plain_words import TEXTS
@@ -38,6 +43,17 @@ def test_labels_and_errors(classifier, loaded):
     assert slim.keys() == {"label", "probability", "error"}
     assert "is not UTF-8" in slim["error"].numpy()[0].decode()
     assert loaded.classify(tf.zeros([0], tf.string))["probabilities"].shape == (0, 2)
+
+
+def test_a_line_break_is_read_as_a_space(classifier):
+    vocabulary = SubwordVocabulary.characters(["the cat likes"])
+    config = replace(classifier.config, vocabulary="characters")
+    in_python = Loaded(config, vocabulary, build_classifier(config, vocabulary, ["cold", "warm"]))
+    classify = endpoints(in_python, text_table(vocabulary), None)["classify"].function
+    texts = ["the\r\ncat likes", "the cat likes"]
+    found = classify(tf.constant(texts))["probability"].numpy()
+    np.testing.assert_allclose(found, [each.probability for each in TextClassifier(in_python)(texts)], atol=1e-5)
+    assert found[0] == pytest.approx(found[1])
 
 
 def test_a_model_with_different_outputs_is_refused(classifier, loaded, monkeypatch):

@@ -78,6 +78,7 @@ def test_penn_treebank(text, tokens, back):
 
 def test_accents_that_stand_apart_are_composed():
     assert WIKITEXT.read("nai\u0308ve U\u0308bung.", "text").tokens == ["naïve", "Übung", "."]
+    assert WIKITEXT.read("the हिन्दी-mat.", "text").tokens == ["the", "हिन्दी", "@-@", "mat", "."]
 
 
 def test_typesetting_is_read_as_typewriting():

@@ -66,6 +66,7 @@ def test_clean(text, expected):
             ["He came.", "Mr. Smith left!", "Dr. Hill stayed.", "Was it?", "Mrs. Hill asked."],
         ),
         ("zh", "你好。我很好！", ["你好。", "我很好！"]),
+        ("mr", "ते घरी आहेत. मी पण आहे.", ["ते घरी आहेत.", "मी पण आहे."]),  # a vowel sign before the last letter
         ("en", "A dog runs", ["A dog runs"]),
     ],
 )
