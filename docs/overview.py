@@ -158,8 +158,8 @@ def draw_recognizer(axes: Axes) -> None:
 
 def draw_language_model(axes: Axes) -> None:
     """Surprisal of each word."""
-    score = TextScorer.load()([ENGLISH])[0]
-    words, bits = score.tokens[:-1], -score.log_probs[:-1] / np.log(2)
+    scored = TextScorer.load()([ENGLISH])[0].words("apart")
+    words, bits = [word.text for word in scored], np.array([-word.log_prob / np.log(2) for word in scored])
     base, relative = 0.9, bits / bits.max()
     for x, word, value, height in zip(
         spread(words, 0.3, axes.get_xlim()[1] - 0.15), words, bits, relative, strict=True

@@ -87,10 +87,12 @@ def language_model() -> dict[str, Any]:
     from tasks.language_model.inference import BlankFiller, Sampling, TextGenerator, TextScorer
 
     outputs: dict[str, Any] = {}
-    for name, carry in (("score", False), ("score carried", True)):
+    for name, model, carry in (
+        ("score", "wikitext2", False), ("score carried", "wikitext2", True), ("score by subwords", "english", False)
+    ):  # fmt: skip
         outputs[name] = [
             {"tokens": score.tokens, "log_probs": hexes(score.log_probs), "unknown": score.unknown}
-            for score in TextScorer.load("wikitext2", carry=carry)(TEXTS)
+            for score in TextScorer.load(model, carry=carry)(TEXTS)
         ]
     generator = TextGenerator.load("wikitext2")
     generator.read("The river")

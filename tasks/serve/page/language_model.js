@@ -7,7 +7,7 @@ import { alternatives, wordRow } from "./words.js";
 
 const NEXT = 10; // words that may come next
 const SURPRISING = 14; // bits of the darkest shade
-const EXAMPLES = ["The river flows through the city", "The game was released in Japan in", "He was born in London, where his father"];
+const EXAMPLES = ["I would like to have a cup of", "If I had known that, I would", "He was born in London, where his father"];
 const REVIEWS = ["A warm, funny and moving film.", "The plot is thin, but the actors are wonderful.", "A dull and pointless mess."];
 const BLANKS = "the ___ of the city was ___ in 1890";
 
