@@ -32,6 +32,7 @@ from shared.errors import UserError
 from shared.fine_tuning import extended
 from shared.languages import language_code, primary_language
 from shared.packing import pad
+from shared.runs import Run
 from shared.vocabulary import SubwordVocabulary, Vocabulary, WordVocabulary
 from tasks.translator.aligner import align
 from tasks.translator.config import MULTI30K, Config
@@ -143,6 +144,15 @@ def fingerprint(config: Config, data_dir: Path | None = None) -> dict[str, str]:
     if config.corpus == "files":
         return {config.corpus: files_fingerprint(config.files, (config.source, config.target))}
     return {config.corpus: datasets.fingerprint(_corpus_name(config), data_dir)}
+
+
+def check_corpus(run: Run, config: Config) -> None:
+    """Raises UserError when the pairs in a run's files are not those that it was trained on."""
+    if config.corpus == "files" and not run.was_trained_on(fingerprint(config)):
+        files = ", ".join(map(str, config.files["train"]))
+        raise UserError(
+            f"{files}: not the pairs that {run.path} was trained on; --source-file and --target-file measure others"
+        )
 
 
 def _corpus_name(config: Config) -> str:

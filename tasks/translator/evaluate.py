@@ -76,9 +76,9 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
             run's are not saved.
         model: the loaded run, if it is in memory already.
 
-    Raises UserError if the runs, the corpus or the language model cannot be used.
+    Raises UserError if the runs, the corpus or the language model cannot be used, or the corpus has changed.
     """
-    from tasks.translator.data import load_alignments, load_files, load_outputs, load_split
+    from tasks.translator.data import check_corpus, load_alignments, load_files, load_outputs, load_split
     from tasks.translator.inference import PairScorer, Translator
     from tasks.translator.translation import hard_alignment
 
@@ -86,6 +86,8 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
     if options.outputs:
         split, outputs = load_outputs(options.outputs, config, options.split, options.data_dir, options.files)
         return _scores(outputs, split, config, options)
+    if not options.files:
+        check_corpus(run, config)
     split = load_files(options.files, config) if options.files else load_split(config, options.split, options.data_dir)
     search: dict[str, Any] = {
         "beam": options.beam, "language_model": options.load_language_model(), "as_is": options.as_is

@@ -1,6 +1,7 @@
 """The command `evaluate`."""
 
 import json
+import shutil
 
 from tasks.translator.evaluate import main
 
@@ -36,6 +37,15 @@ def test_wrong_usage_is_refused(trained, capsys):
     assert "no model translates from German to English; there is no released model" in capsys.readouterr().err
     assert main(["--model", "a-en-de", "--to", "fr"]) == 2
     assert "a-en-de translates from English to German; a model to French was expected" in capsys.readouterr().err
+
+
+def test_a_corpus_that_has_changed_is_refused(trained, tmp_path, capsys):
+    run = shutil.copytree(trained.run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints"))
+    config = json.loads((run / "config.json").read_text())
+    config["data"] = {"files": "of other pairs"}
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(["--model", str(run)]) == 2
+    assert f"not the pairs that {run} was trained on" in capsys.readouterr().err
 
 
 def test_own_files_and_outputs_that_exist(trained, tmp_path, capsys):
