@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from shared.letters import LETTERS, MARKS, SPACES
-from shared.vocabulary import REPLACEMENT, SubwordVocabulary, Vocabulary, WordVocabulary
+from shared.vocabulary import NEWLINES, REPLACEMENT, SubwordVocabulary, Vocabulary, WordVocabulary
 
 
 def _words(text: Any) -> Any:
@@ -54,6 +54,12 @@ def as_utf8(text: Any) -> tuple[Any, Any]:
     """Texts `(batch,)` with invalid UTF-8 replaced, and a notice for each that had some; "" for the others."""
     valid = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
     return valid, tf.where(valid == text, "", f"is not UTF-8; invalid bytes are read as {REPLACEMENT}")
+
+
+def as_line(text: Any) -> tuple[Any, Any]:
+    """The same, with spaces in place of line breaks."""
+    text, notice = as_utf8(text)
+    return tf.strings.regex_replace(text, NEWLINES, " "), notice
 
 
 ENTITIES = {"quot": '"', "lt": "<", "gt": ">", "apos": "'", "#39": "'", "nbsp": "\u00a0", "amp": "&"}

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
 REPLACEMENT = "\ufffd"  # replaces lone surrogates and invalid UTF-8
 MAX_BYTES = 2**25  # of a vocabulary file: 100 for each of `MAX_VOCABULARY` tokens
-SPACE = r"[ \t\n\r\f\v]+"  # white space between words, for Python's `re` and TensorFlow's RE2
+# For Python's `re` and TensorFlow's RE2: white space between words, and line breaks, which no line of a corpus has.
+SPACE, NEWLINES = r"[ \t\n\r\f\v]+", r"[\r\n]+"
 
 
 def words_and_signs(text: str) -> str:

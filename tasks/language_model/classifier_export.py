@@ -22,11 +22,10 @@ import tensorflow as tf
 from shared.export import Endpoint, ParityError, first_error, write_saved_model
 from shared.loaded import Loaded
 from shared.runs import Run
-from shared.text_in_graph import Composition, text_table
+from shared.text_in_graph import Composition, as_line, text_table
 from shared.vocabulary import SPACE, WordVocabulary
 from tasks.language_model.classification import NO_WORDS, NONE_KNOWN, TextClassifier
 from tasks.language_model.classifier import Classifier, Memory, load_classifier
-from tasks.language_model.export import as_lines
 from tasks.language_model.plain_words import CLITICS, SPACES, image
 
 TOLERANCE = 1e-3  # of probabilities; two graphs may add in different order
@@ -97,7 +96,7 @@ def endpoints(loaded: Loaded[Any, Any, Classifier], table: Any, words: WordsInGr
         return tf.while_loop(lambda first, _: first < tf.shape(padded)[1], read, state)[1]
 
     def answers(text: Any) -> dict[str, Any]:
-        text, notice = as_lines(text)
+        text, notice = as_line(text)
         _, ids = table.split(text if words is None else words(text))
         is_empty = ids.row_lengths() == 0 if words else tf.strings.regex_full_match(text, f"({SPACE})?")
         knows = tf.reduce_any(ids != vocabulary.unknown_id, axis=-1)

@@ -43,7 +43,6 @@ from shared.errors import UserError
 from shared.onnx import ExportFormat
 from shared.runs import Run
 from tasks.language_model.config import Config, Reads, find_run
-from tasks.language_model.tokenisation import NEWLINES
 
 if TYPE_CHECKING:
     from shared.export import Endpoint
@@ -106,23 +105,13 @@ def _export_onnx(run: Run, reads: Reads) -> Path:
     return write_onnx(run, {"score": TextReader(model), "read": PromptReader(model), "sample": sampler})
 
 
-def as_lines(text: Any) -> tuple[Any, Any]:
-    """Texts as `as_utf8` gives them, with spaces in place of line breaks, as `Tokenisation.read` has them."""
-    import tensorflow as tf
-
-    from shared.text_in_graph import as_utf8
-
-    text, notice = as_utf8(text)
-    return tf.strings.regex_replace(text, NEWLINES.pattern, " "), notice
-
-
 def endpoints(loaded: "Loaded", table: "TextTable") -> "dict[str, Endpoint]":
     """The functions of the SavedModel, with their inputs."""
     import tensorflow as tf
 
     from shared.decoding import SearchSpace, sample
     from shared.export import Endpoint, first_error, message
-    from shared.text_in_graph import keep_rows
+    from shared.text_in_graph import as_line, keep_rows
     from tasks.language_model.inference import Sampling
 
     _, vocabulary, model = loaded
@@ -147,7 +136,7 @@ def endpoints(loaded: "Loaded", table: "TextTable") -> "dict[str, Endpoint]":
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)  # once for two endpoints
     def scores(text):
-        text, notice = as_lines(text)
+        text, notice = as_line(text)
         tokens, ids = table.split(text)
         end = tf.fill([tf.shape(text)[0], 1], end_id)
         ids = tf.concat([ids, end], axis=1)
@@ -190,7 +179,7 @@ def endpoints(loaded: "Loaded", table: "TextTable") -> "dict[str, Endpoint]":
         count = tf.where(is_fine, max_tokens, 0)
         temperature = tf.where(is_fine, temperature, 1.0)
         batch = tf.shape(prompt)[0]
-        prompt, notice = as_lines(prompt)
+        prompt, notice = as_line(prompt)
         _, ids = table.split(prompt)
         ids = keep_rows(ids, prompt != "")  # subword vocabularies encode an empty prompt as a space
         ids = tf.concat([tf.fill([batch, 1], end_id), ids], axis=1)

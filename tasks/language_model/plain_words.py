@@ -13,8 +13,7 @@ import unicodedata
 from typing import NamedTuple
 
 from shared.text import UNSPACED
-from shared.vocabulary import REPLACEMENT, Vocabulary, WordVocabulary
-from tasks.language_model.tokenisation import NEWLINES
+from shared.vocabulary import NEWLINES, REPLACEMENT, Vocabulary, WordVocabulary
 
 STRAIGHT = {"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"', "\u201e": '"'}
 VARIANTS = range(0xFE00, 0xFE10)  # selectors of a picture's style, after it
@@ -80,4 +79,4 @@ def words_of(text: str) -> list[Word]:
 
 def as_read(text: str, vocabulary: Vocabulary) -> str:
     """A text in the words of a vocabulary of words; for subwords and characters, the text without line breaks."""
-    return spaced(text) if isinstance(vocabulary, WordVocabulary) else NEWLINES.sub(" ", text)
+    return spaced(text) if isinstance(vocabulary, WordVocabulary) else re.sub(NEWLINES, " ", text)

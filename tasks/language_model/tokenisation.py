@@ -20,13 +20,20 @@ from shared.letters import LETTERS, MARKS, SPACES
 from shared.loaded import Loaded
 from shared.runs import Run
 from shared.spelling import Speller, is_sign
-from shared.vocabulary import SPACE, SPECIALS, SubwordVocabulary, Vocabulary, WordVocabulary, load_vocabulary
+from shared.vocabulary import (
+    NEWLINES,
+    SPACE,
+    SPECIALS,
+    SubwordVocabulary,
+    Vocabulary,
+    WordVocabulary,
+    load_vocabulary,
+)
 from tasks.language_model.config import Config, Form
 
 # The quotation marks of typesetting as those of typewriters, which both corpora have.
 STRAIGHT = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 UNKNOWN = SPECIALS[3]  # a word of both corpora
-NEWLINES = re.compile("[\r\n]+")  # no line of a corpus has one
 RUN = re.compile(r"\.{2,}|-{2,}")  # one token of several signs
 INITIALS = re.compile(r"(?:[^\W\d_]\.)+")  # such as U.N.
 MAX_INITIALS = 20  # characters
@@ -106,7 +113,7 @@ class Tokenisation:
         A line that is not whole goes on, so the full stop of its last word does not end a sentence.
         """
         if self.is_lossless:
-            token_ids = self.vocabulary.encode(NEWLINES.sub(" ", line))
+            token_ids = self.vocabulary.encode(re.sub(NEWLINES, " ", line))
             return Reading("text", _subwords(self.vocabulary, token_ids), token_ids)
         written = line.split() if self.vocabulary.normalisation == "words" else re.split(SPACE, line)
         written = [word for word in written if word]
