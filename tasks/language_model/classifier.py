@@ -168,7 +168,7 @@ class TextPartReader(AnySize):
     shortest = {"token_ids": 16}  # noqa: RUF012 - as in the base class
 
     def __init__(self, model: Classifier, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)  # the memory is not rounded in a training with bfloat16
         self.model = model
 
     def examples(self):

@@ -55,6 +55,21 @@ def loaded_of(small):
 # --- network --------------------------------------------------------------------------------------------------------
 
 
+def test_a_classifier_reads_in_a_training_with_bfloat16(small):
+    """Its memory of what it has read, which is float32, is not rounded."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        config, vocabulary, plain = small
+        model = build_classifier(config, vocabulary, plain.labels)
+        model.set_weights(plain.get_weights())
+        found = TextClassifier(loaded_of((config, vocabulary, model)))
+        texts = ["a b", "d " * 300]  # the second is read in parts
+        np.testing.assert_allclose(found.log_probs(texts), TextClassifier(loaded_of(small)).log_probs(texts), atol=0.03)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def test_pooling_has_the_last_the_highest_and_the_mean_output(small):
     _, vocabulary, model = small
     ids = np.array([[2, *vocabulary.encode("a b c")], [2, *vocabulary.encode("d"), 0, 0]], np.int32)
