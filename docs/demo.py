@@ -37,7 +37,7 @@ def demo(folder: Path) -> Path:
     from tasks.captioner.export import export
     from tasks.captioner.train import train
 
-    # The third epoch of the preset takes a minute, for 5 % more captions that are right.
+    # The third epoch of the preset takes a minute, for 1 % more captions that are right.
     config, pictures = replace(PRESETS["scenes"], epochs=2), folder / "images"
     begin(1, "a captioner of drawn scenes learns to find objects, then to say where they are")
     train(config, TrainingOptions(run=RUN))

@@ -81,10 +81,11 @@ def learn_objects(network: keras.Model, images: np.ndarray, records: Sequence[di
     detector.optimizer.build(detector.trainable_variables)  # else the first step is compiled twice
     steps, loss = config.encoder_epochs * len(batches), math.nan
     for step in range(steps):
-        batches.epoch, index = divmod(step, len(batches))
+        epoch, index = divmod(step, len(batches))
         decay = warmup_factor(step, config.encoder_warmup_steps) * cosine_factor(step, steps)
         detector.optimizer.learning_rate = config.encoder_learning_rate * decay
         if index == 0:
+            batches.epoch = epoch
             detector.reset_metrics()
         loss = float(detector.train_on_batch(*batches[index]))
         if not math.isfinite(loss):
