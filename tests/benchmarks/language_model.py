@@ -7,6 +7,7 @@ that of `Trainer`: set the learning rate, forward, backward, clip the gradient, 
 peer is the model of torch's word language model example.
 """
 
+import itertools
 import json
 import math
 import time
@@ -53,7 +54,8 @@ def keras_peer(config: Config, words: int = WORDS) -> Peer:
     tokens = (WARM_UP + ROUNDS) * config.batch_size * config.sequence_length
     stream = np.random.default_rng(config.seed).choice(words, tokens, p=odds / odds.sum()).astype(np.int32)
     sampler = WordSampler(tokens * odds, config.sampled_softmax_size) if config.sampled_softmax_size else None
-    batches = iter(StreamBatches(stream, config.batch_size, config.sequence_length, start_id=0, sampler=sampler))
+    sizes = config.batch_size, config.sequence_length
+    batches = itertools.cycle(StreamBatches(stream, *sizes, start_id=0, sampler=sampler))  # some steps are not timed
 
     def step() -> tuple[float, float]:
         start = time.perf_counter()
