@@ -12,10 +12,9 @@ from typing import NamedTuple, TypeVar
 
 import keras
 import numpy as np
-import regex
 
 from shared.bounds import MAX_VOCABULARY
-from shared.letters import MARKS
+from shared.letters import MARKS, compiled
 from shared.training import assign_weights, weights_as_arrays
 from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 
@@ -70,7 +69,7 @@ def pieces(word: str, known: Mapping[str, int]) -> list[int]:
                 return [index, *others]
         return []
 
-    found = [of_part(part) for part in regex.findall(PARTS, word)]
+    found = [of_part(part) for part in compiled(PARTS).findall(word)]
     return [index for ids in found for index in ids] if all(found) else []
 
 

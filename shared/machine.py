@@ -37,14 +37,10 @@ def _quota(root: Path) -> float:
             if not within.is_relative_to(folder):
                 break
             names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
-            try:
+            try:  # the root has no file; `max` is no limit
                 quota, period = " ".join((within / name).read_text() for name in names).split()
                 quotas.append(int(quota) / int(period) if int(quota) > 0 else math.inf)
-            except (
-                OSError,
-                ValueError,
-                ZeroDivisionError,
-            ):  # the root has no file; `max` is no limit
+            except (OSError, ValueError, ZeroDivisionError):
                 continue
     return min(quotas)
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from shared.errors import check_list
-from shared.letters import LETTERS, MARKS
+from shared.letters import LETTERS, MARKS, compiled
 
 CAPTION_PROTOCOL = "lower case, punctuation removed, coco-caption formulas"
 
@@ -34,7 +34,7 @@ CIDER_SCALE = 10.0  # as in coco-caption, where 1.0 is quoted as 100 %
 # Penn Treebank rules that apply to captions: clitics are split off ("man 's", "do n't"), hyphenated words, amounts and
 # fractions are one token, every other punctuation mark is a token.
 _CLITIC = rf"(?:n't|'(?:s|m|d|re|ll|ve))(?![{LETTERS}{MARKS}])"
-_CAPTION_TOKEN = rf"""{_CLITIC}
+_CAPTION_TOKEN = rf"""(?x){_CLITIC}
     | \d+(?:[.,:/]\d+)+                      # 1,000  3.5  10:30  1/2
     | (?:\p{{L}}\.){{2,}}                     # u.s.
     | [{LETTERS}](?:-?(?!{_CLITIC})[{LETTERS}{MARKS}])*
@@ -47,10 +47,8 @@ def caption_tokens(text: str) -> list[str]:
     >>> caption_tokens("A man's T-shirt, (red) isn't clean.")
     ['a', 'man', "'s", 't-shirt', 'red', 'is', "n't", 'clean']
     """
-    import regex
-
     text = unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
-    tokens = regex.findall(_CAPTION_TOKEN, text, regex.VERBOSE)
+    tokens = compiled(_CAPTION_TOKEN).findall(text)
     return [token for token in tokens if any(map(str.isalnum, token)) or token in "$%&#+="]
 
 

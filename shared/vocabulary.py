@@ -25,7 +25,7 @@ from shared.atomic import write_bytes
 from shared.bounds import MAX_VOCABULARY
 from shared.errors import FieldError, check_list, shortened, shown
 from shared.files import parse_json, read_regular
-from shared.letters import LETTERS, MARKS, SPACES
+from shared.letters import LETTERS, MARKS, SPACES, compiled
 from shared.metrics import caption_tokens
 from shared.runs import Run, RunError
 
@@ -41,9 +41,7 @@ SPACE, NEWLINES = r"[ \t\n\r\f\v]+", r"[\r\n]+"
 
 def words_and_signs(text: str) -> str:
     """Text with spaces around all but letters with their marks, digits and underscores."""
-    import regex
-
-    return " ".join(regex.findall(f"[{LETTERS}][{LETTERS}{MARKS}]*|[^{LETTERS}{SPACES}][{MARKS}]*", text))
+    return " ".join(compiled(f"[{LETTERS}][{LETTERS}{MARKS}]*|[^{LETTERS}{SPACES}][{MARKS}]*").findall(text))
 
 
 # By name, because vocabularies save the name.

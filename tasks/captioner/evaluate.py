@@ -56,9 +56,9 @@ class Arguments(EvaluationOptions):
 def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None) -> dict[str, Any]:
     """The metrics of a run on a split; unless the run is released, they are saved with it and its card is written.
 
-    Those of another beam than the run's are not saved.
-    With metrics of its own development split, the confidence of its captions and words is calibrated. `ECE` and `word
-    ECE` are the expected calibration errors. `model` is the result of `load_model`, if it is in memory.
+    Those of another beam than the run's are not saved. With metrics of its own development split, the confidence of its
+    captions and words is calibrated. `ECE` and `word ECE` are the expected calibration errors. `model` is the result of
+    `load_model`, if it is in memory.
     """
     from shared.metrics import CAPTION_PROTOCOL, novelty
     from tasks.captioner import card

@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from shared.letters import LETTERS, MARKS, SPACES
+from shared.letters import LETTERS, MARKS, SPACES, compiled
 from shared.loaded import Loaded
 from shared.runs import Run
 from shared.spelling import Speller, is_sign
@@ -230,15 +230,13 @@ def _stripped(word: str, is_kept: Callable[[str], bool]) -> Iterator[str]:
 
 def _wikitext(text: str) -> list[str]:
     """Words in the notation of WikiText: hyphens and signs within numbers are marked, other signs are apart."""
-    import regex
-
     text = re.sub(r"(?<=\d)([.,])(?=\d)", r" @\1@ ", text)
-    text = regex.sub(f"(?<=[{LETTERS}{MARKS}.>])-(?=[{LETTERS}<])", " @-@ ", text)
-    text = regex.sub(rf"(?<=[{LETTERS}{MARKS}>])'(?=\p{{L}})", " '", text)
+    text = compiled(f"(?<=[{LETTERS}{MARKS}.>])-(?=[{LETTERS}<])").sub(" @-@ ", text)
+    text = compiled(rf"(?<=[{LETTERS}{MARKS}>])'(?=\p{{L}})").sub(" '", text)
     tokens = []
     for token in text.replace("\u2026", " ... ").split():
         is_whole = token.startswith(("@", "'"))
-        tokens += [token] if is_whole else regex.findall(WIKITEXT_TOKEN, token)
+        tokens += [token] if is_whole else compiled(WIKITEXT_TOKEN).findall(token)
     return tokens
 
 

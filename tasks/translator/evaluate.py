@@ -86,9 +86,12 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
     if options.outputs:
         split, outputs = load_outputs(options.outputs, config, options.split, options.data_dir, options.files)
         return _scores(outputs, split, config, options)
-    if not options.files:
+    if options.files:
+        split = load_files(options.files, config)
+    else:
         check_corpus(run, config)
-    split = load_files(options.files, config) if options.files else load_split(config, options.split, options.data_dir)
+        split = load_split(config, options.split, options.data_dir)
+    is_own_search = options.beam in (None, config.beam) and not options.as_is and not options.language_model
     search: dict[str, Any] = {
         "beam": options.beam, "language_model": options.load_language_model(), "as_is": options.as_is
     }  # fmt: skip
@@ -104,9 +107,7 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
         alignments = [set(hard_alignment(pair.attention[:-1])) for pair in pairs]
         references = load_alignments(config, options.split, options.data_dir)
         metrics["AER"] = round(alignment_error_rate(alignments, references), 4)
-    own_beam = run.read_config(Config).beam
-    is_default = not options.as_is and not options.bleu_tokenizer and config.beam == own_beam
-    if is_single and is_default and not options.language_model and not options.files:
+    if is_single and is_own_search and not options.bleu_tokenizer and not options.files:
         with run.results() as may_write:
             if may_write:
                 run.save_metrics(options.split, metrics)
