@@ -7,16 +7,15 @@ time, is seeded with the request.
 """
 
 import ctypes
-import multiprocessing
 import re
 import zlib
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from datasets import CorpusError
+from datasets.processes import process_pool
 from datasets.records import as_int16
 from shared.audio import SAMPLE_RATE, resampled
 from shared.phones import SILENCE
@@ -217,8 +216,7 @@ def _phones(name: str) -> tuple[str, ...]:
 def synthesize_all(requests: Iterable[Sequence[Request]]) -> Iterable[list[Speech]]:
     """Yield the utterances of each list of requests, in order; each list is synthesized in a process of its own."""
     check_engine()
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=spawn, max_tasks_per_child=1) as pool:
+    with process_pool(2, max_tasks_per_child=1) as pool:
         yield from pool.map(_synthesize, requests)
 
 

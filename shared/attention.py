@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from shared.dense import Dense
+from shared.dense import Dense, product
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -26,7 +26,8 @@ class AdaptiveAttention(keras.layers.Layer):
         c_t = sum_i alpha_ti v_i + beta_t s_t
 
     Departure: the score is the scaled dot product (W_g h_t) . (W_v v_i) / sqrt(units), one matrix product. The paper's
-    w . tanh(W_v v_i + W_g h_t) stores (batch, target, positions, units) numbers.
+    w . tanh(W_v v_i + W_g h_t) stores (batch, target, positions, units) numbers. It is computed as
+    (transpose(W_v) W_g h_t) . v_i, since a caption has fewer words than a grid has positions.
 
     Args:
         units: width of the projected queries and keys.
@@ -39,7 +40,7 @@ class AdaptiveAttention(keras.layers.Layer):
         self.key_projection = Dense(units, use_bias=False, name="key")
         self.sentinel_projection = Dense(units, use_bias=False, name="sentinel")
 
-    def build(self, queries_shape, memory_shape, keys_shape, sentinels_shape):
+    def build(self, queries_shape, memory_shape, sentinels_shape):
         self.query_projection.build(queries_shape)
         self.key_projection.build(memory_shape)
         self.sentinel_projection.build(sentinels_shape)
@@ -49,17 +50,12 @@ class AdaptiveAttention(keras.layers.Layer):
             shape=(), initializer=keras.initializers.Constant(-5.0), name="sentinel_bias"
         )
 
-    def keys(self, memory: Any) -> Any:
-        """The projected memory, `(batch, positions, units)`, which a search computes once."""
-        return self.key_projection(memory)
-
-    def call(self, queries: Any, memory: Any, keys: Any, sentinels: Any) -> tuple[Any, Any]:
+    def call(self, queries: Any, memory: Any, sentinels: Any) -> tuple[Any, Any]:
         """Contexts and attention weights of each query.
 
         Args:
             queries: the decoder's states h_t, `(batch, target, features)`.
             memory: the grid V, `(batch, positions, width)`.
-            keys: `self.keys(memory)`, `(batch, positions, units)`.
             sentinels: s_t, `(batch, target, width)`: what the decoder knows without the image.
 
         Returns:
@@ -67,7 +63,8 @@ class AdaptiveAttention(keras.layers.Layer):
             column is that of the sentinel, beta_t.
         """
         queries = self.query_projection(queries) / self.units**0.5
-        to_positions = ops.matmul(queries, ops.transpose(keys, (0, 2, 1)))
+        asked = product(queries, ops.transpose(self.key_projection.kernel))
+        to_positions = ops.matmul(asked, ops.transpose(memory, (0, 2, 1)))
         to_sentinel = (
             ops.sum(queries * self.sentinel_projection(sentinels), axis=-1, keepdims=True) + self.sentinel_bias
         )

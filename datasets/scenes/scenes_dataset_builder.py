@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from datasets.processes import mapped
 from datasets.scenes.language import write_captions
 from datasets.scenes.render import render, to_png
 from datasets.scenes.world import IMAGE_SIZE, sample_scene
@@ -71,5 +73,4 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split) for split in SPLITS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
-        for index in range(SPLITS[split]):
-            yield index, make_record(split, index, self.is_drawn)
+        yield from enumerate(mapped(partial(make_record, split, is_drawn=self.is_drawn), range(SPLITS[split])))

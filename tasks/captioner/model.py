@@ -46,7 +46,6 @@ class Memory(NamedTuple):
     """The projections of an image's grid, computed once per image."""
 
     values: Any  # `(batch, positions, units)`
-    keys: Any  # `(batch, positions, units)`
     summary: Any  # `(batch, units)`
 
 
@@ -96,7 +95,7 @@ class Captioner(keras.Model):
         self.embedding.build((None, None))
         self.lstm.build(double)
         self.sentinel_gate.build((None, None, 3 * self.units))
-        self.attention.build(width, width, width, width)
+        self.attention.build(width, width, width)
         if self.language_lstm is not None:
             self.language_lstm.build(double)
         self.output_projection.build(width)
@@ -110,7 +109,7 @@ class Captioner(keras.Model):
         pooled = ops.mean(positions, axis=1)
         if self.sum_pooling:
             pooled *= ops.sqrt(ops.cast(rows * columns, pooled.dtype))  # the sum, scaled to the size of one position
-        return Memory(values, self.attention.keys(values), self.summary(pooled))
+        return Memory(values, self.summary(pooled))
 
     def initial_state(self, batch: Any, captions: Any) -> State:
         """The state before the first word: zeros `(batch, captions, units)`."""
@@ -146,7 +145,7 @@ class Captioner(keras.Model):
 
         per_image = (batch, captions * target, self.units)  # all captions of an image query one memory
         queries, sentinels = ops.reshape(hidden, per_image), ops.reshape(sentinels, per_image)
-        contexts, attention = self.attention(queries, memory.values, memory.keys, sentinels)
+        contexts, attention = self.attention(queries, memory.values, sentinels)
         contexts = ops.reshape(contexts, (sequences, target, self.units))
 
         if self.language_lstm is not None:

@@ -25,7 +25,7 @@ def arrays() -> dict[str, np.ndarray]:
 def layer() -> AdaptiveAttention:
     layer = AdaptiveAttention(UNITS, name="attention")
     memory = (None, None, MEMORY_WIDTH)
-    layer.build((None, None, QUERY_WIDTH), memory, (None, None, UNITS), memory)
+    layer.build((None, None, QUERY_WIDTH), memory, memory)
     rng = np.random.default_rng(1)
     layer.set_weights([rng.normal(size=weight.shape) for weight in layer.weights])
     return layer
@@ -39,8 +39,7 @@ def weights_of(layer: AdaptiveAttention) -> list[np.ndarray]:
 
 
 def contexts_and_weights(layer, arrays) -> tuple[np.ndarray, np.ndarray]:
-    keys = layer.keys(arrays["memory"])
-    contexts, weights = layer(arrays["queries"], arrays["memory"], keys, arrays["sentinels"])
+    contexts, weights = layer(**arrays)
     return keras.ops.convert_to_numpy(contexts), keras.ops.convert_to_numpy(weights)
 
 

@@ -56,7 +56,7 @@ def test_readable_joins_split_tokens():
 
 def test_shapes(model):
     memory = model.encode(grids())
-    assert memory.values.shape == memory.keys.shape == (BATCH, ROWS * COLUMNS, UNITS)
+    assert memory.values.shape == (BATCH, ROWS * COLUMNS, UNITS)
     assert memory.summary.shape == (BATCH, UNITS)
     result, state, attention = model.decode(memory, token_ids())
     assert result.shape == (BATCH, CAPTIONS, TARGET, VOCAB)

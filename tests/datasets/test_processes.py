@@ -1,0 +1,66 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datasets import processes
+
+ROOT = Path(__file__).parents[2]
+
+COUNT = 5 * processes.CHUNK // 2  # the last task is smaller than the others
+
+
+def where(item: int) -> tuple[int, int]:
+    return item, os.getpid()
+
+
+def refuse(item: int) -> int:
+    raise ValueError(f"{item} was refused")
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    monkeypatch.setattr(processes, "cores", lambda: 2)
+
+
+def test_many_items_are_shared_and_their_results_in_order():
+    items, where_made = zip(*processes.mapped(where, range(COUNT)), strict=True)
+    assert items == tuple(range(COUNT))
+    assert os.getpid() not in where_made
+    assert len(set(where_made)) <= 2
+
+
+def test_few_items_need_no_process():
+    assert list(processes.mapped(where, range(3))) == [(item, os.getpid()) for item in range(3)]
+
+
+def test_one_core_needs_no_process(monkeypatch):
+    monkeypatch.setattr(processes, "cores", lambda: 1)
+    assert {process for _, process in processes.mapped(where, range(COUNT))} == {os.getpid()}
+
+
+def test_an_error_reaches_the_caller():
+    with pytest.raises(ValueError, match="0 was refused"):
+        list(processes.mapped(refuse, range(COUNT)))
+
+
+def test_processes_end_with_a_parent_that_is_killed(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    code = """
+from datasets.processes import process_pool
+from tests.datasets.test_processes import where
+print(process_pool(1).submit(where, 0).result()[1], flush=True)
+input()
+"""
+    script = tmp_path / "script.py"  # without a guard of `__main__`, so the process must not import it
+    script.write_text(code)
+    parent = subprocess.Popen(
+        [sys.executable, script], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    parent.send_signal(signal.SIGKILL)
+    parent.communicate(timeout=30)  # the child has the other end of standard output, until it ends
