@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from shared import commands
 from shared.bounds import MAX_BEAM, Bounds
 from shared.cli import EvaluationOptions, Results, command, parse
+from shared.errors import UserError
 from shared.outputs import check_outputs
 from shared.runs import Run
 from tasks.captioner.config import PRESETS, Config, find_run, has_finder
@@ -44,9 +45,18 @@ class Arguments(EvaluationOptions):
     beam: Annotated[int | None, Bounds(1, MAX_BEAM)] = None
     """Beam width; default: the value in the run's config."""
 
+    def is_own(self, config: Config) -> bool:
+        """Whether the corpus to measure on is the run's."""
+        return self.corpus in (None, config.corpus) or str(Path(self.corpus).resolve()) == config.corpus
+
     def corpus_of(self, config: Config) -> Config:
-        """A configuration with the corpus to measure on."""
+        """A configuration with the corpus to measure on; raises UserError if the run was trained on that split."""
         if self.corpus is None:
+            return config
+        if self.is_own(config):
+            if getattr(config, f"{self.split}_corpus", ""):
+                problem = f"the run was trained on its {self.split} split, since it has another {self.split} corpus"
+                raise UserError(f"--corpus {self.corpus}: {problem}")
             return config
         own = self.corpus != "scenes"
         others = {"dev_corpus": self.corpus, "test_corpus": self.corpus} if own else {}
@@ -91,7 +101,7 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
         references = read_references(open_records(config, "train", options.data_dir))
         training_captions = (vocabulary.normalise(text) for image in references for text in image)
         metrics["novelty"] = novelty([" ".join(best[0].tokens) for best in captions], training_captions)
-    part = part_of(options)
+    part = part_of(options, config)
     record = {"corpus": options.corpus, "split": part} if options.corpus else {}
     record |= {"images": len(captions), "beam": config.beam, "protocol": CAPTION_PROTOCOL}
     record |= {name: value if isinstance(value, dict) else round(value, 4) for name, value in metrics.items()}
@@ -105,13 +115,13 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     return record
 
 
-def part_of(options: Arguments) -> str:
+def part_of(options: Arguments, config: Config) -> str:
     """The part of the corpus that is measured: the split, or all of photos that have none."""
     from datasets.photo_folder import gives_splits
     from tasks.captioner.data import PREPARED
 
     corpus = options.corpus
-    is_split = corpus is None or corpus in PREPARED or gives_splits(corpus, options.data_dir)
+    is_split = not corpus or options.is_own(config) or corpus in PREPARED or gives_splits(corpus, options.data_dir)
     return options.split if is_split else "all"
 
 
@@ -210,7 +220,7 @@ def evaluate_given(path: Path, options: Arguments, config: Config) -> None:
     reads = {"the file of captions": [path], "a file of the corpus": corpora_of(config, options)}
     check_outputs({"--output": [options.output]}, reads)
     records = open_records(config, options.split, options.data_dir)
-    record = {"outputs": str(path), "split": part_of(options), **measure_given(path, records)}
+    record = {"outputs": str(path), "split": part_of(options, config), **measure_given(path, records)}
     with Results(options.json, options.output) as results:
         results.write(record, commands.as_lines(record))
 

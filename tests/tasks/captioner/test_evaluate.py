@@ -3,14 +3,17 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import datasets
 from datasets.scenes.scenes_dataset_builder import make_record
+from shared.errors import UserError
+from tasks.captioner.config import PRESETS
 from tasks.captioner.data import Split, load_split
-from tasks.captioner.evaluate import Arguments, main, measure, scene_metrics, split_metrics
+from tasks.captioner.evaluate import Arguments, main, measure, part_of, scene_metrics, split_metrics
 from tasks.captioner.inference import Caption
 from tasks.captioner.model import load_model
 from tests.tasks.captioner.conftest import CONFIG
@@ -164,3 +167,15 @@ def test_novelty_does_not_compute_training_grids(monkeypatch, trained, tmp_path,
     cached = {path.parent.name for path in datasets.prepared_folder().rglob("inputs.npy")}
     assert cached == {"dev-1"}
     assert load_split(CONFIG, "dev").inputs.shape == (4, 1, 32, 32, 3)
+
+
+def test_a_folder_that_was_trained_on_is_measured_on_its_split(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = replace(PRESETS["photos"], corpus=str(tmp_path / "mine"))
+    options = Arguments(corpus="mine", split="test")
+    assert options.corpus_of(config) == config
+    assert part_of(options, config) == "test"
+    with pytest.raises(UserError, match=r"--corpus mine: the run was trained on its test split, since it has another"):
+        options.corpus_of(replace(config, test_corpus="flickr8k"))
+    other = Arguments(corpus="other", split="test").corpus_of(config)
+    assert (other.corpus, other.dev_corpus, other.test_corpus) == ("other", "other", "other")
