@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -89,9 +89,9 @@ class PhotoFolder(RecordSequence):
             raise CorpusError(f"{corpus}: no photo is of the {split} split; at least one was expected")
         return cls(photos)
 
-    def without(self, others: Iterable["PhotoFolder"]) -> "PhotoFolder":
-        """The photos that are not, byte for byte, among others."""
-        taken = {photo.sha256 for other in others for photo in other.photos}
+    def without(self, others: Iterable[Sequence[dict[str, Any]]]) -> "PhotoFolder":
+        """The photos that are not, byte for byte, among the images of others, of any corpus."""
+        taken = {sha256 for other in others for sha256 in _hashes(other)}
         return PhotoFolder([photo for photo in self.photos if photo.sha256 not in taken])
 
     def __len__(self) -> int:
@@ -286,6 +286,12 @@ def _split_in(name: str) -> str:
     """The split that the name of a file or the folders of a photo give; "" if none."""
     found = SPLIT_IN_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "_", name))
     return SPLITS[found[1].lower()] if found else ""
+
+
+def _hashes(records: Sequence[dict[str, Any]]) -> Iterator[str]:
+    if isinstance(records, PhotoFolder):  # without reading the images
+        return (photo.sha256 for photo in records.photos)
+    return (hashlib.sha256(record["image"]).hexdigest() for record in records)
 
 
 def _sha256(path: Path) -> str:

@@ -83,8 +83,7 @@ def open_records(config: Config, split: str, data_dir: Path | None = None) -> Se
         return datasets.load(config.corpus, split, data_dir)
     photos = PhotoFolder.load(config.corpus, split, data_dir, [name for name in own if not own[name]])
     if split == "train":
-        others = (open_records(config, name) for name in own if own[name])
-        photos = photos.without(other for other in others if isinstance(other, PhotoFolder))
+        photos = photos.without(open_records(config, name) for name in own if own[name])
     return photos
 
 

@@ -73,7 +73,7 @@ def with_nearest(utterance: Utterance, log_probs: np.ndarray, recognizer: SoundR
     if path is None:
         return utterance
     chosen = with_words(utterance, _chosen(utterance.words, [said.pronunciation for said in lattice.said(path)]))
-    return chosen if fits(recognizer.config, chosen.phones, utterance.length) else utterance
+    return chosen if fits(recognizer.config, chosen) else utterance
 
 
 def _chosen(words: Sequence[SpokenWord], choices: Sequence[int]) -> list[SpokenWord]:

@@ -35,7 +35,7 @@ from shared.labels import min_frames
 from shared.packing import pad
 from shared.phones import SILENCE, PhoneVocabulary, SpokenWord, fold, fold_all
 from shared.runs import Run
-from tasks.phoneme_recognizer.augmentation import augment, without_speech
+from tasks.phoneme_recognizer.augmentation import augment, crop, without_speech
 from tasks.phoneme_recognizer.config import Config, split_fraction
 from tasks.phoneme_recognizer.groups import groups_of
 from tasks.phoneme_recognizer.spelling import Speller
@@ -212,7 +212,7 @@ def trainable(config: Config, split: Split) -> Split:
     Raises:
         CorpusError: no utterance is left.
     """
-    fitting = [each for each in split.utterances if each.phones and fits(config, each.phones, each.length)]
+    fitting = [each for each in split.utterances if each.phones and fits(config, each)]
     if not fitting:
         raise datasets.CorpusError(f"{config.corpus}: no utterance has phones and is long enough for them")
     if skipped := len(split.utterances) - len(fitting):
@@ -221,10 +221,14 @@ def trainable(config: Config, split: Split) -> Split:
     return Split(split.records, fitting)
 
 
-def fits(config: Config, phones: Sequence[str], length: int) -> bool:
-    """Whether a sound of `length` samples, at its fastest, has enough steps for CTC to emit the phones."""
+def fits(config: Config, utterance: Utterance) -> bool:
+    """Whether a sound, at its shortest after augmentation, has enough steps for CTC to emit its phones."""
+    length = utterance.length
+    if config.max_crop and utterance.spans is not None:
+        samples = np.broadcast_to(np.float32(0), length)
+        length = len(crop(samples, utterance.spans, config.max_crop, config.max_crop)[0])
     frames = int(frame_count(int(length / (1 + config.speed_range))))
-    return min_frames(phones) <= -(-frames // config.frames)
+    return min_frames(utterance.phones) <= -(-frames // config.frames)
 
 
 def _read(config: Config, vocabulary: PhoneVocabulary, record: dict[str, Any], index: int) -> Utterance:

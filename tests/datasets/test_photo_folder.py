@@ -144,6 +144,9 @@ def test_a_split_that_is_not_made_leaves_its_photos_in_training(tmp_path):
     assert len(photos) == 40
     others = PhotoFolder.load(str(tmp_path), "dev")
     assert len(photos.without([others])) == 40 - len(others)
+    first, *_, last = (photo.path for photo in photos.photos)
+    records = [{"image": path.read_bytes(), "name": "of another corpus"} for path in (first, last)]
+    assert photos.without([records]).photos == photos.photos[1:-1]
 
 
 def test_the_fingerprint_is_of_photos_captions_and_splits(tmp_path):

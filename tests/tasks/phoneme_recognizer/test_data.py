@@ -61,6 +61,18 @@ def test_utterances_with_too_few_frames_are_not_trained_on(capsys):
         trainable(replace(CONFIG, speed_range=0.5), split)
 
 
+def test_pauses_that_are_cropped_give_no_frames():
+    # 9 frames of 10 ms are 5 of 20 ms, as b _ b _ b needs; without the pauses of 500 and 340 samples 2, as b iy needs.
+    three = record(
+        ["h#", "b", "b", "b", "h#"], 0.105, starts=[0, 500, 700, 900, 1340], ends=[500, 700, 900, 1340, 1680]
+    )
+    two = record(["h#", "b", "iy", "h#"], 0.105, starts=[0, 500, 900, 1340], ends=[500, 900, 1340, 1680])
+    split = read_split(CONFIG, [three, two])
+    for max_crop, fitting in ((0.0, [0, 1]), (1.0, [1])):
+        config = replace(CONFIG, speed_range=0.0, max_crop=max_crop)
+        assert [utterance.index for utterance in trainable(config, split).utterances] == fitting
+
+
 def test_a_frame_has_the_id_of_the_span_at_its_middle():
     # Middles at 200, 360, 520, 680, 840 samples.
     spans = np.array([[3, 0, 361], [0, 361, 680], [5, 680, 800]], np.int32)
