@@ -4,6 +4,7 @@ With the runtimes `graph` and `onnx` they need no Keras, after the first use of 
 """
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -476,13 +477,14 @@ class TextGenerator:
         ]
 
     def save(self, path: Path) -> None:
-        """Writes the states, the last token, and a hash of the model."""
+        """Writes the states, the last token, the line that it is of, and a hash of the model."""
         write_output(path, self.as_bytes())
 
     def as_bytes(self) -> bytes:
         """The content of the file that `save` writes."""
         states = {f"state_{i}": np.asarray(state) for i, state in enumerate(self.states)}
-        return as_safetensors(states | {"token": np.array(self.token), "model": self._model_hash()})
+        line = np.frombuffer(json.dumps([self.line, self.is_spaced]).encode(), np.uint8)
+        return as_safetensors(states | {"token": np.array(self.token), "line": line, "model": self._model_hash()})
 
     def restore(self, path: Path) -> None:
         """Reads what `save` wrote.
@@ -498,7 +500,7 @@ class TextGenerator:
 
     def _restore(self, tensors: Tensors, name: str) -> None:
         shapes = {f"state_{i}": np.shape(state) for i, state in enumerate(self.states)}
-        fits = tensors.keys() == shapes.keys() | {"token", "model"}
+        fits = tensors.keys() - {"line"} == shapes.keys() | {"token", "model"}  # older files have no line
         fits = fits and np.array_equal(tensors["model"], self._model_hash()) and tensors["token"].shape == ()
         if not fits or any(tensors[state].shape != shape for state, shape in shapes.items()):
             raise UserError(f"{name}: the state of another model; load it with the model that saved it")
@@ -507,8 +509,9 @@ class TextGenerator:
             raise UserError(f"{name}: the file is damaged; states of finite float32 values were expected")
         if token.dtype.kind not in "iu" or not 0 <= token < len(self.vocabulary):
             raise UserError(f"{name}: the file is damaged; a token from 0 to {len(self.vocabulary) - 1} was expected")
-        self.states, self.token = states, int(token)
-        self.line, self.is_spaced = [self.vocabulary.table[self.token]] * self.has_line_begun, False
+        begun = [self.vocabulary.table[token]] if token != self.vocabulary.end_id else []
+        line, is_spaced = _parsed_line(tensors["line"], name) if "line" in tensors else (begun, False)
+        self.position = states, int(token), line, is_spaced
 
     def _model_hash(self) -> np.ndarray:
         """SHA-256 of the vocabulary and the weights, uint8 `(32,)`; raises UserError without a model."""
@@ -606,3 +609,15 @@ def _blank_predictor(model: Any) -> Any:
     from tasks.language_model.model import BlankPredictor
 
     return BlankPredictor(model)
+
+
+def _parsed_line(content: np.ndarray, name: str) -> tuple[list[str], bool]:
+    """The `line` and `is_spaced` of a saved state, uint8 JSON; raises UserError, which begins with `name`."""
+    try:
+        line, is_spaced = json.loads(content.tobytes())
+        of_strings = isinstance(line, list) and all(isinstance(token, str) for token in line)
+        if of_strings and len(line) <= LINE and isinstance(is_spaced, bool):
+            return line, is_spaced
+    except (ValueError, TypeError, RecursionError):
+        pass
+    raise UserError(f"{name}: the file is damaged; the tokens of a line were expected")

@@ -201,6 +201,25 @@ def test_a_restored_state_equals_one_long_prompt(loaded, generator, tmp_path):
         np.testing.assert_allclose(one, expected, atol=1e-6)
 
 
+def test_a_restored_state_knows_its_line(loaded, generator, tmp_path):
+    generator.read('the cat "sees ')
+    generator.save(tmp_path / "state")
+    restored = TextGenerator(loaded)
+    restored.restore(tmp_path / "state")
+    assert restored.position[1:] == generator.position[1:]
+    assert (restored.line[-1], restored.is_spaced) == (generator.line[-1], True)
+
+
+def test_a_state_without_its_line_has_its_last_token(generator, tmp_path):
+    """As versions before wrote it."""
+    generator.read("the cat sees ")
+    generator.save(tmp_path / "state")
+    tensors = read_tensors(tmp_path / "state")
+    write_tensors(tmp_path / "state", {name: x for name, x in tensors.items() if name != "line"})
+    generator.restore(tmp_path / "state")
+    assert (generator.line, generator.is_spaced) == (["sees"], False)
+
+
 def test_the_state_of_another_model_is_refused(generator, tmp_path):
     generator.save(tmp_path / "state")
     generator.vocabulary = type(generator.vocabulary)([*generator.vocabulary.table, "more"])
@@ -217,13 +236,16 @@ def test_the_state_of_another_model_is_refused(generator, tmp_path):
         ({"state_0": np.full((1, 24), np.nan, np.float32)}, "states of finite float32 values were expected"),
         ({"state_0": np.zeros((1, 24), np.int32)}, "states of finite float32 values were expected"),
         ({"state_0": np.zeros((2, 24), np.float32)}, "the state of another model"),
+        ({"line": np.frombuffer(b"[[", np.uint8)}, "the tokens of a line were expected"),
+        ({"line": np.frombuffer(b'["the", true]', np.uint8)}, "the tokens of a line were expected"),
+        ({"line": np.frombuffer(b"[[1], true]", np.uint8)}, "the tokens of a line were expected"),
     ],
 )
 def test_damaged_states_are_refused(generator, tmp_path, changes, message):
     path = tmp_path / "state"
     generator.save(path)
     units = read_tensors(path)["state_0"].shape[1]
-    write_tensors(path, read_tensors(path) | {name: x[:, :units] if x.ndim else x for name, x in changes.items()})
+    write_tensors(path, read_tensors(path) | {name: x[:, :units] if x.ndim > 1 else x for name, x in changes.items()})
     token = generator.token
     with pytest.raises(UserError, match=message):
         generator.restore(path)
