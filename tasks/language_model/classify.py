@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 CHUNK = 64  # texts that are classified together
 COLUMNS = ("label", "probability", "text")
 DOCUMENT_COLUMNS = ("file", "label", "probability")
-WORD_COLUMNS = ("number", "label", "position", "word", "contribution")
+WORD_COLUMNS = ("label", "position", "word", "contribution")  # after the number of the text, or its file
 SHOWN = 6  # words of an explanation for a person
 DOCUMENT = FileKind(
     name="a text file", suffixes=frozenset({".txt"}), max_bytes=2**26, remedy="a part of the text was expected"
@@ -141,8 +141,9 @@ def as_rows(
     """Text `number` as separated values, after the heading if it is the first: a row, or one for each word."""
     probability = round(found.probability, 4)
     if options.explain:
-        heading, words = WORD_COLUMNS, enumerate(explanation.words if explanation else (), 1)
-        table = [(number, found.label, position, word.word, round(word.value, 4)) for position, word in words]
+        heading = ("file" if name else "number", *WORD_COLUMNS)
+        words = enumerate(explanation.words if explanation else (), 1)
+        table = [(name or number, found.label, position, word.word, round(word.value, 4)) for position, word in words]
     elif name:
         heading, table = DOCUMENT_COLUMNS, [(name, found.label, probability)]
     else:

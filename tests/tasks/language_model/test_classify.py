@@ -271,6 +271,10 @@ def test_the_command(classifier, capsys, monkeypatch, tmp_path):
     heading, row = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert heading == ["file", "label", "probability"]
     assert row[:2] == [str(tmp_path / "a.txt"), "warm"]
+    assert main(["--model", "labels", "--documents", str(tmp_path), "--tsv", "--explain"]) == 0
+    heading, *rows = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert heading == ["file", "label", "position", "word", "contribution"]
+    assert {row[0] for row in rows} == {str(tmp_path / "a.txt")}
     (tmp_path / "b.txt").write_bytes("the f\u00f6x hugs".encode("latin-1"))
     assert main(["--model", "labels", "--documents", str(tmp_path), "--json"]) == 1
     output = capsys.readouterr()
