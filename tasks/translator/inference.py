@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shared.bounds import check_product
 from shared.errors import ListError, UserError, check_list, shown
 from shared.kept import Runtime, kept_function, runs_on_keras
 from shared.languages import primary_language
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     LoadedTranslator = Loaded[Config, Vocabularies, EncoderDecoder]
 
 BATCH_TOKENS = 2000  # of either language, padding included
+MAX_ATTENTION = 10_000_000  # weights of a pair that is scored, such as 3,000 tokens in both languages
 
 
 class Translator:
@@ -331,7 +333,12 @@ class PairScorer:
         return cls(load_model(find_run(model)))
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[PairScore]:
-        """The score of each pair of a sentence and its translation; ListError for one that is not in a list."""
+        """The score of each pair of a sentence and its translation.
+
+        Raises:
+            ListError: a pair is not in a list.
+            UserError: a pair is too long, see `MAX_ATTENTION`.
+        """
         check_list(pairs, "pairs of texts")
         for pair in pairs:
             if isinstance(pair, str) or len(pair) != 2:
@@ -339,6 +346,9 @@ class PairScorer:
         vocabulary = self.vocabulary.target
         sources = [self.vocabulary.source.encode(clean(source)) for source, _ in pairs]
         targets = [[*vocabulary.encode(clean(target)), vocabulary.end_id] for _, target in pairs]
+        for source, target in zip(sources, targets, strict=True):
+            sizes = ("tokens of the sentence", len(source) + 1), ("of its translation", len(target))
+            check_product("attention weights", MAX_ATTENTION, *sizes)
         lengths = [max(len(source) + 1, len(target)) for source, target in zip(sources, targets, strict=True)]
         scores: dict[int, PairScore] = {}
         for indices in self.scoring.batches(lengths, BATCH_TOKENS):

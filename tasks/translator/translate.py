@@ -210,7 +210,8 @@ def main(arguments: list[str]) -> int:
         for index, (line, translations) in enumerate(translate_batches(translator, batches, failed)):
             best = translations[: options.n_best]
             record = as_record(line, translator.language(line), best) if options.json else {}
-            results.write(record, as_text(index, line, best, options))
+            if best or options.json or not options.moses:  # a list of hypotheses has none of a refused sentence
+                results.write(record, as_text(index, line, best, options))
             if pharaoh:
                 links = " ".join(f"{i}-{j}" for i, j in (best[0].alignment if best else ()))
                 pharaoh.write(f"{links}\n".encode())

@@ -192,6 +192,13 @@ def test_right_translations_are_more_probable(scorer):
     np.testing.assert_allclose(right.attention.sum(axis=1), 1, rtol=1e-5)
 
 
+def test_pairs_that_are_too_long_are_refused(scorer, monkeypatch):
+    monkeypatch.setattr(inference, "MAX_ATTENTION", 12)
+    assert len(scorer([("one two three", "eins zwei")])) == 1
+    with pytest.raises(UserError, match="tokens of the sentence 5 x of its translation 3: 15 attention weights"):
+        scorer([("one", "eins"), ("one two three four", "eins zwei")])
+
+
 def test_other_pairs_change_no_score(scorer):
     pairs = [("one two", "zwei eins"), ("", ""), ("three", "zyzzyva drei drei drei"), ("one  two\t", " zwei eins")]
     in_batch = scorer(pairs)

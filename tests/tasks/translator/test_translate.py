@@ -46,6 +46,8 @@ def test_n_best_with_probabilities(capsys):
     assert [field[0] for field in fields] == ["0", "0", "1", "1"]
     assert fields[0][1] == "drei zwei eins"
     assert float(fields[0][3]) > float(fields[1][3])
+    assert main(["one", "two " * 50, "three", "--moses"]) == 1
+    assert [line.split(" ||| ")[0] for line in capsys.readouterr().out.splitlines()] == ["0", "2"]
 
 
 def test_probabilities_of_words(capsys):
