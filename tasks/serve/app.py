@@ -100,7 +100,7 @@ class Server:
         """
         try:
             await asyncio.to_thread(self.pool.start)
-            for error in self.models.refused.values():
+            for error in (*self.models.refused.values(), *self.models.left_out.values()):
                 self._leave_out(error)
             by_task: dict[str, list[Endpoint]] = {}
             for endpoint in self.endpoints:

@@ -47,24 +47,26 @@ class NotLoaded(UserError):
 def served_models(tasks: Sequence[str], named: Mapping[str, Sequence[str]]) -> "Models":
     """The runs of each task: those that are named, by run or folder, then the released ones, else the newest one.
 
-    Of a task or a released run that is of no use, `Models.refused` says why. Raises RunError if a named run cannot be
-    opened, if two of a task have one name, or if no task has a run.
+    `Models.refused` says why a task has no run, `Models.left_out` why a released run is of no use. Raises RunError if a
+    named run cannot be opened, if two of a task have one name, or if no task has a run.
     """
     runs: dict[str, list[Run]] = {}
     refused: dict[str, NotLoaded] = {}
+    left_out: dict[tuple[str, str], NotLoaded] = {}
     for task in tasks:
         try:
-            runs[task] = _runs_of(task, named.get(task, ()), refused)
+            runs[task] = _runs_of(task, named.get(task, ()), left_out)
         except RunError as error:
             if task in named:
                 raise
             refused[task] = NotLoaded(f"task {task}", error)
     if not runs:
         raise RunError("; ".join(map(str, refused.values())))
-    return Models(runs, [str(run.path) for task in named for run in runs[task][: len(named[task])]], refused)
+    folders = [str(run.path) for task in named for run in runs[task][: len(named[task])]]
+    return Models(runs, folders, refused, left_out)
 
 
-def _runs_of(task: str, named: Sequence[str], refused: dict[str, NotLoaded]) -> list[Run]:
+def _runs_of(task: str, named: Sequence[str], left_out: dict[tuple[str, str], NotLoaded]) -> list[Run]:
     module = import_module(f"tasks.{task}.config")
     released = module.RELEASED if isinstance(module.RELEASED, str) else chain(*module.RELEASED.values())
     there = {run.name for run in Run.trained(task)}
@@ -83,7 +85,7 @@ def _runs_of(task: str, named: Sequence[str], refused: dict[str, NotLoaded]) -> 
                 run.read_config(module.Config)
                 runs.append(run)
             except RunError as error:  # the others may do
-                refused[f"{task} {name}"] = NotLoaded(f"model {name}", error)
+                left_out[task, name] = NotLoaded(f"model {name}", error)
     return runs or [module.find_run()]
 
 
@@ -96,7 +98,8 @@ class Models:
     Args:
         runs: of each task, the default first; their names differ within a task.
         named: folders of the runs that `--model` names.
-        refused: why a task has no runs, by its name, and why a run was left out, by "task run".
+        refused: why a task has no runs, by its name.
+        left_out: why a released run is not served, by its task and name.
     """
 
     def __init__(
@@ -104,10 +107,11 @@ class Models:
         runs: Mapping[str, Sequence[Run]],
         named: Collection[str] = (),
         refused: Mapping[str, NotLoaded] | None = None,
+        left_out: Mapping[tuple[str, str], NotLoaded] | None = None,
     ):
         self._runs = {task: list(of_task) for task, of_task in runs.items()}
         self._named = frozenset(named)
-        self.refused = dict(refused or {})
+        self.refused, self.left_out = dict(refused or {}), dict(left_out or {})
         self._loaded: dict[tuple[Any, str], Any] = {}
         self._locks: dict[tuple[Any, str], threading.RLock] = {}
         self._lock = threading.Lock()
@@ -140,9 +144,8 @@ class Models:
             NotLoaded: no run of the task, or not this one, can be served.
             UserError: no such run is served.
         """
-        for what in (task, f"{task} {name}"):
-            if what in self.refused:
-                raise self.refused[what].again()
+        if reason := self.refused.get(task) or self.left_out.get((task, name or "")):
+            raise reason.again()
         runs = {run.name: run for run in self.runs(task, suits)}
         if not runs:
             raise UserError(f"no such model of {task} is served")

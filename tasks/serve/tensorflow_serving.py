@@ -70,8 +70,8 @@ class Versions:
             for run in runs:
                 if model == run.name:
                     return task, {1: run}
-        for what, reason in self._models.refused.items():  # "task run"
-            if what.partition(" ")[2] == model:
+        for (_, name), reason in self._models.left_out.items():
+            if name == model:
                 raise Refusal(503, str(reason))
         raise Refusal(NOT_FOUND, f"Servable not found for request: Latest({model[:100]})")
 

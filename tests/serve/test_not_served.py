@@ -144,7 +144,7 @@ def test_a_damaged_released_run_is_left_out_unless_it_is_named(root):
     (released.path / "config.json").write_text("{")
     models = served_models(["captioner"], {"captioner": ["own"]})
     assert models.names() == {"captioner": ["own"]}
-    (left_out,) = models.refused.values()
+    (left_out,) = models.left_out.values()
     assert str(left_out).startswith("model flickr8k is not served: config.json: not readable as JSON")
     assert models.find("captioner").read_config(Config) == own.read_config(Config)
     with pytest.raises(RunError, match="not readable as JSON"):
