@@ -80,7 +80,6 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
     """
     from tasks.translator.data import check_corpus, load_alignments, load_files, load_outputs, load_split
     from tasks.translator.inference import PairScorer, Translator
-    from tasks.translator.translation import hard_alignment
 
     config = run.read_config(Config)
     if options.outputs:
@@ -103,8 +102,9 @@ def measure(run: Run, options: Arguments, model: "LoadedTranslator | None" = Non
         cases = copying_cases(config.source, config.target, options.split)
         metrics["copied"] = copied(cases, [best[0].text for best in translator([case.sentence for case in cases])])
     if config.corpus == "scenes" and config.decoder != "fixed" and is_single and not options.files:
-        pairs = PairScorer(translator.loaded[0])(list(zip(split.sources, split.targets, strict=True)))
-        alignments = [set(hard_alignment(pair.attention[:-1])) for pair in pairs]
+        scorer = PairScorer(translator.loaded[0])
+        pairs = scorer(list(zip(split.sources, split.targets, strict=True)))
+        alignments = [set(scorer.alignment(pair)) for pair in pairs]
         references = load_alignments(config, options.split, options.data_dir)
         metrics["AER"] = round(alignment_error_rate(alignments, references), 4)
     if is_single and is_own_search and not options.bleu_tokenizer and not options.files:

@@ -29,6 +29,7 @@ from tasks.translator.translation import (
     Translation,
     as_written,
     empty_translation,
+    hard_alignment,
     join_words,
     joined,
     word_attention,
@@ -365,3 +366,10 @@ class PairScorer:
                     attention=attention[:length, : len(sources[i]) + 1],
                 )
         return [scores[i] for i in range(len(pairs))]
+
+    def alignment(self, score: PairScore) -> list[tuple[int, int]]:
+        """Pairs of source and target word index, by the attention of a scored pair."""
+        source, target = self.vocabulary
+        of_source, of_target = source.encode(clean(score.source)), target.encode(clean(score.target))
+        words = word_indices(source, of_source), word_indices(target, of_target)
+        return hard_alignment(word_attention(score.attention[:-1], *words))

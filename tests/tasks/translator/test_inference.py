@@ -11,7 +11,7 @@ from shared.runs import write_json
 from shared.vocabulary import SubwordVocabulary, WordVocabulary
 from tasks.translator import inference
 from tasks.translator.config import SCENES
-from tasks.translator.inference import Translator
+from tasks.translator.inference import PairScore, PairScorer, Translator
 from tasks.translator.model import build_model
 from tasks.translator.translation import Kept, hard_alignment, word_attention, word_indices
 from tasks.translator.vocabularies import Vocabularies
@@ -190,6 +190,20 @@ def test_right_translations_are_more_probable(scorer):
     assert right.perplexity == pytest.approx(np.exp(-right.log_prob / 3))
     assert right.attention.shape == (3, 3)
     np.testing.assert_allclose(right.attention.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_an_alignment_of_subwords_is_of_words():
+    """Attention by hand: both tokens of `runs` look at those of `läuft`, `a` at `ein`, the end at the end."""
+    source, target = (
+        SubwordVocabulary([*SubwordVocabulary.reserved, *pieces])
+        for pieces in ((" ein", " l\u00e4u", "ft"), (" a", " ru", "ns"))
+    )
+    scorer = PairScorer.__new__(PairScorer)
+    scorer.vocabulary = Vocabularies(source, target)
+    attention = np.array([[0.6, 0.2, 0.1, 0.1], [0.4, 0.3, 0.3, 0.0], [0.4, 0.3, 0.3, 0.0], [0, 0, 0, 1]])
+    tokens = {"tokens": ["a", "ru", "ns", "</s>"], "log_probs": np.zeros(4), "unknown": [False] * 4}
+    score = PairScore(source="ein l\u00e4uft", target="a runs", attention=attention, **tokens)
+    assert scorer.alignment(score) == [(0, 0), (1, 1)]
 
 
 def test_pairs_that_are_too_long_are_refused(scorer, monkeypatch):
