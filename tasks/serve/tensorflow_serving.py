@@ -8,7 +8,6 @@ MODEL is a task or the name of a run. A run is a model with version 1. A task ha
 first, its default, is the highest version, which answers when a request names none.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -138,8 +137,7 @@ def add_routes(app: FastAPI, server: Any, versions: Versions) -> None:
 
 
 async def _predict(server: Any, queue: Any, versions: Versions, task: str, run: Run, body: bytes) -> bytes:
-    """The JSON of an answer; tensors of many values are read and written beside the event loop."""
-    prediction = await asyncio.to_thread(read_prediction, body)
+    prediction = read_prediction(body)
 
     def specs() -> Mapping[str, Any]:
         signatures = versions.signatures(task, run)
@@ -148,7 +146,7 @@ async def _predict(server: Any, queue: Any, versions: Versions, task: str, run: 
             raise TensorError(f"signature_name {shown(prediction.signature)}: one of {known} was expected")
         return signatures[prediction.signature].inputs
 
-    arrays = await asyncio.to_thread(to_arrays, prediction, await queue.in_thread(specs))
+    arrays = to_arrays(prediction, await queue.in_thread(specs))
     check_bounds(arrays)
     for name in FILES.keys() & arrays.keys():
         if arrays[name].dtype.kind == "O":
@@ -158,7 +156,7 @@ async def _predict(server: Any, queue: Any, versions: Versions, task: str, run: 
         return [versions.signatures(task, run)[prediction.signature](arrays) for arrays in items]
 
     outputs = await queue.submit(object(), answer, arrays)
-    return await asyncio.to_thread(to_json, outputs, len(prediction.value) if prediction.is_row_form else None)
+    return to_json(outputs, len(prediction.value) if prediction.is_row_form else None)
 
 
 def check_bounds(arrays: Mapping[str, np.ndarray]) -> None:
