@@ -18,20 +18,24 @@ from shared.machine import cores
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CHUNK = 100  # items of a task; for fewer, a process that first imports its modules does not pay
+CHUNK = 250  # items of a task; a new process takes half a second to import its modules
 AHEAD = 2  # tasks of each process that wait or are done
+
+
+_main_lock = threading.Lock()
 
 
 class _Process(SpawnProcess):
     """A new process that does not import the script that runs, which may lack the guard `if __name__ == "__main__"`."""
 
     def start(self) -> None:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            super().start()
-        finally:
-            sys.modules["__main__"] = main
+        with _main_lock:
+            main = sys.modules["__main__"]
+            sys.modules["__main__"] = ModuleType("__main__")
+            try:
+                super().start()
+            finally:
+                sys.modules["__main__"] = main
 
 
 class _Context(SpawnContext):
@@ -39,12 +43,12 @@ class _Context(SpawnContext):
 
 
 def process_pool(processes: int, **options: Any) -> ProcessPoolExecutor:
-    """Return a pool of new processes, which leave Ctrl-C to this one; for functions of modules."""
+    """Return a pool of new processes, which end with this one or by Ctrl-C; for functions of modules."""
     return ProcessPoolExecutor(processes, mp_context=_Context(), initializer=_follow_parent, **options)
 
 
 def _follow_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a terminal sends it to all processes; this one writes no traceback
     threading.Thread(target=_end_after_parent, daemon=True).start()
 
 
@@ -61,18 +65,20 @@ def mapped(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterato
     Processes import the module of `function`, so they do not see what this one has changed in it.
     """
     processes = min(cores(), len(items) // CHUNK)
-    if processes < 2:
+    if processes < 2 or multiprocessing.current_process().daemon:  # which may have no children
         yield from map(function, items)
         return
     tasks = (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-    with process_pool(processes) as pool:
-        waiting: deque[Future[list[Result]]] = deque()
+    pool, waiting = process_pool(processes), deque[Future[list[Result]]]()
+    try:
         for task in tasks:
             if len(waiting) == AHEAD * processes:
                 yield from waiting.popleft().result()
             waiting.append(pool.submit(_map, function, task))
         for future in waiting:
             yield from future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _map(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

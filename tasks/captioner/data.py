@@ -28,6 +28,7 @@ from datasets import photo_folder
 from datasets.photo_folder import PhotoFolder
 from shared.atomic import atomic_folder, remove_temporaries, reserve
 from shared.batching import BucketedBatches
+from shared.errors import UserError
 from shared.fine_tuning import extended
 from shared.media import prepare, read_image
 from shared.packing import pad
@@ -85,6 +86,25 @@ def open_records(config: Config, split: str, data_dir: Path | None = None) -> Se
     if split == "train":
         photos = photos.without(open_records(config, name) for name in own if own[name])
     return photos
+
+
+def check_photos(config: Config, measured: Config, split: str, data_dir: Path | None = None) -> None:
+    """Raises UserError if a run was trained on photos of one's own that it is to be measured on.
+
+    Args:
+        config: of the run; if its photos are not there any more, they are not compared.
+        measured, split, data_dir: as of `load_split`.
+    """
+    photos = open_records(measured, split, data_dir)
+    if not isinstance(photos, PhotoFolder) or config.corpus in PREPARED:
+        return
+    try:
+        trained = open_records(config, "train")
+    except datasets.CorpusError:
+        return
+    if count := len(photos) - len(photos.without([trained])):
+        problem = f"the model was trained on {count:,} of these {len(photos):,} photos; others were expected"
+        raise UserError(f"{measured.corpus}: {problem}")
 
 
 def read_references(records: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from shared import commands
 from shared.bounds import MAX_BEAM, Bounds
 from shared.cli import EvaluationOptions, Results, command, parse
-from shared.errors import UserError
 from shared.outputs import check_outputs
 from shared.runs import Run
 from tasks.captioner.config import PRESETS, Config, find_run, has_finder
@@ -47,17 +46,14 @@ class Arguments(EvaluationOptions):
 
     def is_own(self, config: Config) -> bool:
         """Whether the corpus to measure on is the run's."""
-        return self.corpus in (None, config.corpus) or str(Path(self.corpus).resolve()) == config.corpus
+        return self.corpus in (None, config.corpus) or str(Path(self.corpus).expanduser().resolve()) == config.corpus
 
     def corpus_of(self, config: Config) -> Config:
-        """A configuration with the corpus to measure on; raises UserError if the run was trained on that split."""
+        """A configuration with the corpus to measure on."""
         if self.corpus is None:
             return config
         if self.is_own(config):
-            if getattr(config, f"{self.split}_corpus", ""):
-                problem = f"the run was trained on its {self.split} split, since it has another {self.split} corpus"
-                raise UserError(f"--corpus {self.corpus}: {problem}")
-            return config
+            return replace(config, **{f"{self.split}_corpus": ""})
         own = self.corpus != "scenes"
         others = {"dev_corpus": self.corpus, "test_corpus": self.corpus} if own else {}
         return replace(config, corpus=self.corpus, **others)
@@ -65,6 +61,8 @@ class Arguments(EvaluationOptions):
 
 def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None) -> dict[str, Any]:
     """The metrics of a run on a split; unless the run is released, they are saved with it and its card is written.
+
+    Raises UserError if it was trained on some of the photos.
 
     Those of another beam than the run's are not saved. With metrics of its own development split, the confidence of its
     captions and words is calibrated. `ECE` and `word ECE` are the expected calibration errors. `model` is the result of
@@ -74,7 +72,7 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     from tasks.captioner import card
     from tasks.captioner.calibration import calibration_errors, captions_and_right, words_and_right
     from tasks.captioner.confidence import Calibration, Confidence
-    from tasks.captioner.data import load_split, open_records, read_references, with_grids
+    from tasks.captioner.data import check_photos, load_split, open_records, read_references, with_grids
     from tasks.captioner.encoder import load_encoder
     from tasks.captioner.finder import load_finder
     from tasks.captioner.model import CaptionSearch, load_model
@@ -85,6 +83,8 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     is_own_search = options.beam in (None, config.beam)
     config = replace(config, beam=options.beam or config.beam)
     measured = options.corpus_of(config)
+    if options.corpus:
+        check_photos(config, measured, options.split, options.data_dir)
     encoder = load_encoder(run, config)
     finder = load_finder(run, config, vocabulary) if has_finder(run) else None
     split = with_grids(load_split(measured, options.split, options.data_dir), encoder)
@@ -194,7 +194,7 @@ def main(arguments: list[str]) -> None:
     options = parse(Arguments, arguments, "tasks.captioner.evaluate", __doc__)
 
     if options.outputs is not None and options.corpus is not None:
-        evaluate_given(options.outputs, options, options.corpus_of(PRESETS["photos"]))
+        evaluate_given(options.outputs, options, PRESETS["photos"])
         return
     run = find_run(options.model)
     config = run.read_config(Config)
@@ -217,9 +217,10 @@ def evaluate_given(path: Path, options: Arguments, config: Config) -> None:
     from tasks.captioner.data import open_records
     from tasks.captioner.given import measure_given
 
-    reads = {"the file of captions": [path], "a file of the corpus": corpora_of(config, options)}
+    measured = options.corpus_of(config)
+    reads = {"the file of captions": [path], "a file of the corpus": corpora_of(measured, options)}
     check_outputs({"--output": [options.output]}, reads)
-    records = open_records(config, options.split, options.data_dir)
+    records = open_records(measured, options.split, options.data_dir)
     record = {"outputs": str(path), "split": part_of(options, config), **measure_given(path, records)}
     with Results(options.json, options.output) as results:
         results.write(record, commands.as_lines(record))

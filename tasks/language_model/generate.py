@@ -9,7 +9,7 @@
 Prompts are ordinary text, or split into tokens like the corpus of the model; continuations are ordinary text, or tokens
 with `--form tokens`. Words are written as they are sampled, `</s>` as a line break. `--prompt` may be repeated; with
 `--file` each line is a prompt, answered when it arrives. `--save-state` writes the recurrent state after the
-prompt, whose size does not depend on the prompt's length: read once, then continue in many ways. `--json` writes one
+prompt, and the end of its last line, at most 1,000 tokens: read once, then continue in many ways. `--json` writes one
 object for each sample: prompt, text (after the prompt), tokens, log_prob (of these tokens), unknown_words (of the
 prompt).
 """

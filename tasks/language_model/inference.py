@@ -615,7 +615,7 @@ def _parsed_line(content: np.ndarray, name: str) -> tuple[list[str], bool]:
     """The `line` and `is_spaced` of a saved state, uint8 JSON; raises UserError, which begins with `name`."""
     try:
         line, is_spaced = json.loads(content.tobytes())
-        of_strings = isinstance(line, list) and all(isinstance(token, str) for token in line)
+        of_strings = isinstance(line, list) and all(isinstance(token, str) and token for token in line)
         if of_strings and len(line) <= LINE and isinstance(is_spaced, bool):
             return line, is_spaced
     except (ValueError, TypeError, RecursionError):

@@ -239,7 +239,7 @@ class SoundRecognizer:
                 texts.append(text)
                 options.append(unique)
         if not options:
-            raise UserError("cannot be aligned with an empty text; words, or phones in brackets, were expected")
+            raise UserError("has no phones to be aligned with; words, or phones such as [s m ao l], were expected")
         shortest = [min(said, key=len) for said in options]
         steps = -(-frame_count(len(sound)) // self.config.frames)
         if min_frames([label for said in shortest for label in said]) > steps:

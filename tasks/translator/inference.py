@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS = 2000  # of either language, padding included
 MAX_ATTENTION = 10_000_000  # weights of a pair that is scored, such as 3,000 tokens in both languages
+MAX_LOGITS = 100_000_000  # of its translation, such as 12,000 tokens of 8,000 words
 
 
 class Translator:
@@ -338,7 +339,7 @@ class PairScorer:
 
         Raises:
             ListError: a pair is not in a list.
-            UserError: a pair is too long, see `MAX_ATTENTION`.
+            UserError: a pair is too long, see `MAX_ATTENTION` and `MAX_LOGITS`.
         """
         check_list(pairs, "pairs of texts")
         for pair in pairs:
@@ -348,8 +349,9 @@ class PairScorer:
         sources = [self.vocabulary.source.encode(clean(source)) for source, _ in pairs]
         targets = [[*vocabulary.encode(clean(target)), vocabulary.end_id] for _, target in pairs]
         for source, target in zip(sources, targets, strict=True):
-            sizes = ("tokens of the sentence", len(source) + 1), ("of its translation", len(target))
+            sizes = ("tokens of a sentence", len(source) + 1), ("of its translation", len(target))
             check_product("attention weights", MAX_ATTENTION, *sizes)
+            check_product("logits", MAX_LOGITS, ("tokens of a translation", len(target)), ("words", len(vocabulary)))
         lengths = [max(len(source) + 1, len(target)) for source, target in zip(sources, targets, strict=True)]
         scores: dict[int, PairScore] = {}
         for indices in self.scoring.batches(lengths, BATCH_TOKENS):

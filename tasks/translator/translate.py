@@ -203,7 +203,7 @@ def main(arguments: list[str]) -> int:
     else:
         translator = LineTranslators(partial(Translator.load, **search), options.target)
     failed: list[int] = []
-    count = 0
+    count = written = 0
     with ExitStack() as stack:
         results = stack.enter_context(Results(options.json, options.output))
         pharaoh = stack.enter_context(Output(options.pharaoh)) if options.pharaoh else None
@@ -212,6 +212,7 @@ def main(arguments: list[str]) -> int:
             record = as_record(line, translator.language(line), best) if options.json else {}
             if best or options.json or not options.moses:  # a list of hypotheses has none of a refused sentence
                 results.write(record, as_text(index, line, best, options))
+                written += 1
             if pharaoh:
                 links = " ".join(f"{i}-{j}" for i, j in (best[0].alignment if best else ()))
                 pharaoh.write(f"{links}\n".encode())
@@ -220,10 +221,10 @@ def main(arguments: list[str]) -> int:
 
                 draw_alignment(best[0].source_words, best[0].words, best[0].attention, pictures[index])
             count += 1
-        if not count:  # no lines are no translations
+        if not written:  # an output without translations is empty
             results.end()
-            if pharaoh:
-                pharaoh.write(b"")
+        if pharaoh and not count:
+            pharaoh.write(b"")
     return 0 if not failed else 1 if count > len(failed) else USAGE
 
 

@@ -1,7 +1,9 @@
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,7 +54,8 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
     code = """
 from datasets.processes import process_pool
 from tests.datasets.test_processes import where
-print(process_pool(1).submit(where, 0).result()[1], flush=True)
+pool = process_pool(1)
+print(pool.submit(where, 0).result()[1], flush=True)
 input()
 """
     script = tmp_path / "script.py"  # without a guard of `__main__`, so the process must not import it
@@ -61,6 +64,15 @@ input()
         [sys.executable, script], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert parent.stdout is not None
-    parent.stdout.readline()
-    parent.send_signal(signal.SIGKILL)
-    parent.communicate(timeout=30)  # the child has the other end of standard output, until it ends
+    child = int(parent.stdout.readline())
+    try:
+        parent.send_signal(signal.SIGKILL)
+        parent.communicate(timeout=30)  # the child has the other end of standard output, until it ends
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+
+def test_a_daemonic_process_makes_all_by_itself(monkeypatch):
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    assert {process for _, process in processes.mapped(where, range(COUNT))} == {os.getpid()}

@@ -70,7 +70,7 @@ def draw_state(rng: np.random.Generator, folder: Path) -> Case:
         damage_tensors(rng, path)
         generator.restore(path)
         generator.read("sees")
-        return list(generator.draw(2))
+        return list(generator.spell(int(token_ids[0]) for token_ids, _ in generator.draw(2)))
 
     return Case(description="a damaged state", read=read)
 

@@ -4,15 +4,17 @@ import hashlib
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import datasets
+from datasets.photo_folder import read_photos
 from datasets.scenes.scenes_dataset_builder import make_record
 from shared.errors import UserError
-from tasks.captioner.config import PRESETS
-from tasks.captioner.data import Split, load_split
+from tasks.captioner.config import PRESETS, Config
+from tasks.captioner.data import Split, check_photos, load_split, open_records
 from tasks.captioner.evaluate import Arguments, main, measure, part_of, scene_metrics, split_metrics
 from tasks.captioner.inference import Caption
 from tasks.captioner.model import load_model
@@ -169,13 +171,51 @@ def test_novelty_does_not_compute_training_grids(monkeypatch, trained, tmp_path,
     assert load_split(CONFIG, "dev").inputs.shape == (4, 1, 32, 32, 3)
 
 
+def album(folder: Path, splits: str, first: int = 0) -> Config:
+    """Photos, each with a caption, in folders that name their splits; the configuration of a training on them."""
+    for i, split in enumerate(splits.split(), first):
+        path = folder / ("" if split == "made" else split) / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(f"photo {i}".encode())
+        path.with_suffix(".txt").write_text("a dog")
+    return replace(PRESETS["photos"], corpus=str(folder))
+
+
+def checked(config: Config, **options) -> tuple[int, str]:
+    """The number of photos that are measured, and what part of the corpus they are."""
+    read_photos.cache_clear()
+    arguments = Arguments(**options)
+    measured = arguments.corpus_of(config)
+    check_photos(config, measured, arguments.split)
+    return len(open_records(measured, arguments.split)), part_of(arguments, config)
+
+
 def test_a_folder_that_was_trained_on_is_measured_on_its_split(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = replace(PRESETS["photos"], corpus=str(tmp_path / "mine"))
-    options = Arguments(corpus="mine", split="test")
-    assert options.corpus_of(config) == config
-    assert part_of(options, config) == "test"
-    with pytest.raises(UserError, match=r"--corpus mine: the run was trained on its test split, since it has another"):
-        options.corpus_of(replace(config, test_corpus="flickr8k"))
-    other = Arguments(corpus="other", split="test").corpus_of(config)
-    assert (other.corpus, other.dev_corpus, other.test_corpus) == ("other", "other", "other")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = album(tmp_path / "mine", "made " * 40)
+    count = len(open_records(config, "test"))
+    assert 0 < count < 20
+    assert checked(config, corpus="mine", split="test") == (count, "test")
+    assert checked(config, corpus="~/mine", split="test") == (count, "test")
+    album(tmp_path / "others", "made " * 3, first=40)
+    assert checked(config, corpus="others", split="test") == (3, "all")
+
+
+def test_photos_that_were_trained_on_are_not_measured(tmp_path):
+    config = album(tmp_path / "mine", "made " * 40)
+    album(tmp_path / "copies", "made " * 10, first=38)
+    with pytest.raises(UserError, match=r"copies: the model was trained on [12] of these 10 photos; others were"):
+        checked(config, corpus=str(tmp_path / "copies"))
+    others = replace(config, test_corpus=str(tmp_path / "others"))  # so all photos are trained on, or of dev
+    album(tmp_path / "others", "made " * 3, first=60)
+    with pytest.raises(UserError, match="mine: the model was trained on"):
+        checked(others, corpus=config.corpus, split="test")
+    shutil.rmtree(tmp_path / "mine")
+    assert checked(config, corpus=str(tmp_path / "copies")) == (10, "all")
+
+
+def test_a_split_that_a_corpus_gives_was_not_trained_on(tmp_path):
+    config = album(tmp_path / "mine", "train train train val test test")
+    other = album(tmp_path / "others", "made " * 3, first=60)
+    assert checked(replace(config, test_corpus=other.corpus), corpus=config.corpus, split="test") == (2, "test")

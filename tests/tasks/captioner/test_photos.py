@@ -175,6 +175,7 @@ def test_captions_of_anybody_are_scored(workplace, capsys):
     assert tasks.run([*given, "captions.csv"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert (record["images"], record["BLEU-3"], record["ROUGE-L"]) == (5, 1, 1)
+    assert record["split"] == "all"
     rows = [{"image": f"/elsewhere/{i}.jpg", "captions": [{"text": "a red square"}]} for i in reversed(range(99, 105))]
     (folder / "ours.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     assert tasks.run([*given, "ours.jsonl"]) == 0

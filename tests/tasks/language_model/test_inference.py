@@ -238,6 +238,7 @@ def test_the_state_of_another_model_is_refused(generator, tmp_path):
         ({"state_0": np.zeros((2, 24), np.float32)}, "the state of another model"),
         ({"line": np.frombuffer(b"[[", np.uint8)}, "the tokens of a line were expected"),
         ({"line": np.frombuffer(b'["the", true]', np.uint8)}, "the tokens of a line were expected"),
+        ({"line": np.frombuffer(b'[[""], true]', np.uint8)}, "the tokens of a line were expected"),
         ({"line": np.frombuffer(b"[[1], true]", np.uint8)}, "the tokens of a line were expected"),
     ],
 )

@@ -131,7 +131,7 @@ def test_alignment_scores_given_phones(warm, folder, capsys):
     assert wrong["phones"][1]["probability"] < 0.1 < 0.5 < right["phones"][1]["probability"]
     assert wrong["log_prob"] < right["log_prob"]
     assert run(capsys, folder / "a.wav", "--align", "[AA1 IY0 M S]", "--json")[1] == right_output
-    assert "cannot be aligned with an empty text" in run(capsys, folder / "a.wav", "--align", "[]")[2]
+    assert "has no phones to be aligned with" in run(capsys, folder / "a.wav", "--align", "[]")[2]
     expected = "error: --align: [aa xx]: phones of ARPAbet or TIMIT were expected, such as [s m ao l]\n"
     assert run(capsys, folder / "a.wav", "--align", "[aa xx]")[2] == expected
     code, _, err = run(capsys, folder / "a.wav", "--align", f"[{'aa iy ' * 60}]")

@@ -209,8 +209,11 @@ def test_an_alignment_of_subwords_is_of_words():
 def test_pairs_that_are_too_long_are_refused(scorer, monkeypatch):
     monkeypatch.setattr(inference, "MAX_ATTENTION", 12)
     assert len(scorer([("one two three", "eins zwei")])) == 1
-    with pytest.raises(UserError, match="tokens of the sentence 5 x of its translation 3: 15 attention weights"):
+    with pytest.raises(UserError, match="tokens of a sentence 5 x of its translation 3: 15 attention weights"):
         scorer([("one", "eins"), ("one two three four", "eins zwei")])
+    monkeypatch.setattr(inference, "MAX_LOGITS", 3 * len(scorer.vocabulary.target))
+    with pytest.raises(UserError, match="tokens of a translation 4 x words"):
+        scorer([("one", "eins zwei drei")])
 
 
 def test_other_pairs_change_no_score(scorer):

@@ -35,7 +35,7 @@ def test_sentences_and_files_and_standard_input(tmp_path, monkeypatch, capsys):
         assert capsys.readouterr().out == "eins zwei\n"
 
 
-def test_n_best_with_probabilities(capsys):
+def test_n_best_with_probabilities(capsys, tmp_path):
     assert main(["one two three", "--n-best", "2"]) == 0
     head, first, second = capsys.readouterr().out.splitlines()
     assert head == "one two three:"
@@ -48,6 +48,9 @@ def test_n_best_with_probabilities(capsys):
     assert float(fields[0][3]) > float(fields[1][3])
     assert main(["one", "two " * 50, "three", "--moses"]) == 1
     assert [line.split(" ||| ")[0] for line in capsys.readouterr().out.splitlines()] == ["0", "2"]
+    (tmp_path / "list").write_text("of another input")
+    assert main(["two " * 50, "--moses", "--output", str(tmp_path / "list")]) == 2
+    assert (tmp_path / "list").read_text() == ""
 
 
 def test_probabilities_of_words(capsys):
