@@ -126,7 +126,7 @@ def _split_4(row, start, end):
 @native
 def _thread_range(thread, num_threads, batch, units, bfloat16):
     """What a thread computes: its first panel, their number and width; its first unit, and the one after its last."""
-    width = panel_width(batch, bfloat16)
+    width = panel_width(batch, units, num_threads, bfloat16)
     first_panel, end_panel = partition(-(-units // width), thread, num_threads)
     num_panels = end_panel - first_panel
     return first_panel, num_panels, width, min(first_panel * width, units), min(end_panel * width, units)

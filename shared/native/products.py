@@ -69,10 +69,12 @@ def native(function: Callable) -> Any:
 _AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 _LANES = 16 if _AVX512 else 8  # float32 numbers in a vector register
 # A tile of rows x vectors needs as many registers for its sums, of 16 (AVX2) or 32 (AVX-512). Tiles of few rows take
-# more columns to fill the registers.
+# more columns to fill the registers. Narrow ones divide few columns among the threads more evenly.
 _TILE_ROWS, _TILE_VECTORS = (8, 3) if _AVX512 else (6, 2)
 _SMALL_TILE_ROWS, _SMALL_TILE_VECTORS = 3, 4
+_NARROW_TILE_VECTORS = 2
 _MIN_UNITS = 64  # of a thread: with less work, threads wait at barriers most of the time
+_TILE_START = 0.5  # time to load the factors of a tile, as a part of the time that a vector of its columns takes
 _BLOCK_ROWS, _BLOCK_DEPTH = 96, 512  # a block that stays in a core's cache while all panels are multiplied with it
 ZERO_ROW = -1  # an index that stands for a row of zeros
 
@@ -172,16 +174,40 @@ def _tile(max_rows: int, vectors: int) -> Any:
     return tile
 
 
-_multiply_tile = _tile(_TILE_ROWS, _TILE_VECTORS)
-_multiply_small_tile = _tile(_SMALL_TILE_ROWS, _SMALL_TILE_VECTORS)
+_wide_tile, _narrow_tile = _tile(_TILE_ROWS, _TILE_VECTORS), _tile(_TILE_ROWS, _NARROW_TILE_VECTORS)
+_small_tile = _tile(_SMALL_TILE_ROWS, _SMALL_TILE_VECTORS)
 
 
 @native
-def panel_width(rows: int, bfloat16: bool) -> int:
-    """Columns of a panel for products of `rows` rows."""
+def _multiply_tile(
+    a, a_start, row_stride, depth_stride, panels, panel_start, width, out, out_start, out_stride, depth, rows,
+    accumulate,
+):  # fmt: skip
+    """out = a times a panel of `width` columns, or out += it: `rows` rows, at most `_TILE_ROWS`."""
+    target = out, out_start, out_stride
+    if width == _TILE_VECTORS * _LANES:
+        _wide_tile(a, a_start, row_stride, depth_stride, panels, panel_start, *target, depth, rows, accumulate)
+    else:
+        _narrow_tile(a, a_start, row_stride, depth_stride, panels, panel_start, *target, depth, rows, accumulate)
+
+
+@native
+def panel_width(rows: int, columns: int, num_threads: int, bfloat16: bool) -> int:
+    """Columns of a panel for products of `rows` rows, with which the busiest thread has the least to do."""
     if bfloat16:
         return WIDTH
-    return (_TILE_VECTORS if rows > _SMALL_TILE_ROWS else _SMALL_TILE_VECTORS) * _LANES
+    if rows <= _SMALL_TILE_ROWS:
+        return _SMALL_TILE_VECTORS * _LANES
+    wide, narrow = _TILE_VECTORS * _LANES, _NARROW_TILE_VECTORS * _LANES
+    is_narrow = _time(columns, num_threads, narrow) < _time(columns, num_threads, wide)
+    return narrow if is_narrow else wide
+
+
+@native
+def _time(columns, num_threads, width):
+    """The time of the busiest thread for panels of this width; that of a vector of columns is 1."""
+    panels = -(-columns // width)
+    return -(-panels // num_threads) * (width // _LANES + _TILE_START)
 
 
 @native
@@ -291,8 +317,9 @@ def scratch_shape(num_threads: int, rows: int, units: int, columns: int, bfloat1
     """
 
     def packed_columns(columns: int, rows: int) -> int:
-        """Most columns of a thread, in whole panels."""
-        width = int(panel_width(rows, bfloat16))
+        """Most columns of a thread, in whole panels, the widest: narrower ones are chosen if they are fewer columns."""
+        vectors = _TILE_VECTORS if rows > _SMALL_TILE_ROWS else _SMALL_TILE_VECTORS
+        width = WIDTH if bfloat16 else vectors * _LANES
         return -(-columns // (width * num_threads)) * width
 
     # With `bfloat16` the parts of a kernel, at most 4, are filled up each.
@@ -334,11 +361,11 @@ def multiply(a, start, stride, rows, panels, first_panel, end_panel, bfloat16, o
             a_start, out_start = start + row * stride, row * out_stride + (panel - first_panel) * width
             offset = panel * depth * width
             if small:
-                _multiply_small_tile(
-                    a, a_start, stride, 1, panels, offset, out, out_start, out_stride, depth, count, False
-                )
+                _small_tile(a, a_start, stride, 1, panels, offset, out, out_start, out_stride, depth, count, False)
             else:
-                _multiply_tile(a, a_start, stride, 1, panels, offset, out, out_start, out_stride, depth, count, False)
+                _multiply_tile(
+                    a, a_start, stride, 1, panels, offset, width, out, out_start, out_stride, depth, count, False
+                )
 
 
 @native
@@ -437,7 +464,7 @@ def product(
         accumulate: add to out.
     """
     rows, depth = out.shape[0], b.shape[1] if b_transposed else b.shape[0]
-    width = _TILE_VECTORS * _LANES
+    width = panel_width(_TILE_ROWS, columns, num_threads, bfloat16)
     first_panel, end_panel = partition(-(-columns // width), thread, num_threads)
     if depth == 0 and not accumulate:
         out[:, start + first_panel * width : start + min(end_panel * width, columns)] = 0
@@ -472,14 +499,15 @@ def product(
                     if packed:
                         a_start = (row - first_row) * _BLOCK_DEPTH
                         _multiply_tile(
-                            packed_rows, a_start, 1, _TILE_ROWS, panels, offset, target, out_start, out_stride,
+                            packed_rows, a_start, 1, _TILE_ROWS, panels, offset, width, target, out_start, out_stride,
                             block_depth, count, add,
                         )  # fmt: skip
                     else:
                         a_start = row * depth + k
                         _multiply_tile(
-                            a, a_start, depth, 1, panels, offset, target, out_start, out_stride, block_depth, count, add
-                        )
+                            a, a_start, depth, 1, panels, offset, width, target, out_start, out_stride, block_depth,
+                            count, add,
+                        )  # fmt: skip
                     if not whole:
                         for i in range(count):
                             for j in range(columns - panel * width):

@@ -110,15 +110,16 @@ def test_product_of_rows_in_another_order(to_bfloat16):
 
 
 @pytest.mark.parametrize("to_bfloat16", [FLOAT32, BFLOAT16])
+@pytest.mark.parametrize("columns", [75, 120])
 @pytest.mark.parametrize("rows", [1, 3, 4, 33])
-def test_multiply_by_panels(rows, to_bfloat16):
-    """Small tiles and large ones; a is every second row of a matrix, from its fourth column on, and not all panels are
-    multiplied."""
-    a, kernel = normal(2 * rows, 9), normal(5, 75)
-    width = panel_width(rows, to_bfloat16)
-    panels, depth = -(-75 // width), words_of(5, to_bfloat16)
+def test_multiply_by_panels(rows, columns, to_bfloat16):
+    """Small tiles and large ones, with AVX-512 wide and narrow ones; a is every second row of a matrix, from its fourth
+    column on, and not all panels are multiplied."""
+    a, kernel = normal(2 * rows, 9), normal(5, columns)
+    width = panel_width(rows, columns, 2, to_bfloat16)
+    panels, depth = -(-columns // width), words_of(5, to_bfloat16)
     scratch, other_scratch = (np.full(panels * width * depth, np.nan, np.float32) for _ in range(2))
-    packed = pack(kernel, 0, 75, 0, panels, width, to_bfloat16, scratch)
+    packed = pack(kernel, 0, columns, 0, panels, width, to_bfloat16, scratch)
     transposed = pack_transposed(kernel.T.copy(), 0, 5, 0, panels, width, to_bfloat16, other_scratch)
     np.testing.assert_array_equal(packed.view(np.int32), transposed.view(np.int32))
     factors, out = (a.reshape(-1), 4, 18), np.full((whole_tiles(rows), panels * width), np.nan, np.float32)
@@ -130,8 +131,8 @@ def test_multiply_by_panels(rows, to_bfloat16):
     multiply(*factors, rows, packed, 1, panels, to_bfloat16, out)
     out = out[:rows]
     expected = rounded(a[::2, 4:], to_bfloat16) @ rounded(kernel, to_bfloat16)[:, width:]
-    np.testing.assert_allclose(out[:, : 75 - width], expected, atol=1e-5)
-    assert not out[:, 75 - width : (panels - 1) * width].any()
+    np.testing.assert_allclose(out[:, : columns - width], expected, atol=1e-5)
+    assert not out[:, columns - width : (panels - 1) * width].any()
 
 
 @pytest.mark.skipif(not bfloat16.HAS_AVX512, reason="needs AVX-512 with products of bfloat16 numbers")
