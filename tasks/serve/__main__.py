@@ -32,6 +32,9 @@ TASKS = "captioner", "translator", "phoneme_recognizer", "language_model"
 MAX_TOKEN = 1000  # characters
 STOP_SECONDS = 30  # in which answers that were begun may end
 CONNECTIONS = 1000  # at a time
+# Seconds that an idle connection stays open. A client that sends as it is closed has no answer, so the clients and load
+# balancers that wait for 60 seconds close it first.
+KEEP_ALIVE = 75
 SWITCH_SECONDS = 0.0005  # in which a thread of Python gives way to another, such as one that reads requests; not 5 ms
 
 
@@ -138,7 +141,8 @@ def main(arguments: list[str]) -> int:
         server = Server(models, all_endpoints(models), options, report=partial(print, flush=True))
         config = uvicorn.Config(
             build_app(server, token), log_config=None, access_log=False, server_header=False,
-            limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=STOP_SECONDS, **own_tls,
+            limit_concurrency=CONNECTIONS, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=STOP_SECONDS,
+            **own_tls,
         )  # fmt: skip
         http = uvicorn.Server(config)
         server.stop = partial(setattr, http, "should_exit", True)
