@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.bounds import check_product
-from shared.errors import ListError, UserError, check_list, shown
+from shared.errors import ListError, UserError, check_list, shortened, shown
 from shared.kept import Runtime, kept_function, runs_on_keras
 from shared.languages import primary_language
 from shared.loaded import Loaded
@@ -348,10 +348,15 @@ class PairScorer:
         vocabulary = self.vocabulary.target
         sources = [self.vocabulary.source.encode(clean(source)) for source, _ in pairs]
         targets = [[*vocabulary.encode(clean(target)), vocabulary.end_id] for _, target in pairs]
-        for source, target in zip(sources, targets, strict=True):
+        for (sentence, _), source, target in zip(pairs, sources, targets, strict=True):
             sizes = ("tokens of a sentence", len(source) + 1), ("of its translation", len(target))
-            check_product("attention weights", MAX_ATTENTION, *sizes)
-            check_product("logits", MAX_LOGITS, ("tokens of a translation", len(target)), ("words", len(vocabulary)))
+            try:
+                check_product("attention weights", MAX_ATTENTION, *sizes)
+                check_product(
+                    "logits", MAX_LOGITS, ("tokens of a translation", len(target)), ("words", len(vocabulary))
+                )
+            except UserError as error:
+                raise UserError(f"{shortened(sentence)!r} and its translation: {error}") from None
         lengths = [max(len(source) + 1, len(target)) for source, target in zip(sources, targets, strict=True)]
         scores: dict[int, PairScore] = {}
         for indices in self.scoring.batches(lengths, BATCH_TOKENS):

@@ -209,7 +209,8 @@ def test_an_alignment_of_subwords_is_of_words():
 def test_pairs_that_are_too_long_are_refused(scorer, monkeypatch):
     monkeypatch.setattr(inference, "MAX_ATTENTION", 12)
     assert len(scorer([("one two three", "eins zwei")])) == 1
-    with pytest.raises(UserError, match="tokens of a sentence 5 x of its translation 3: 15 attention weights"):
+    too_long = "'one two three four' and its translation: tokens of a sentence 5 x of its translation 3: 15 attention"
+    with pytest.raises(UserError, match=too_long):
         scorer([("one", "eins"), ("one two three four", "eins zwei")])
     monkeypatch.setattr(inference, "MAX_LOGITS", 3 * len(scorer.vocabulary.target))
     with pytest.raises(UserError, match="tokens of a translation 4 x words"):
