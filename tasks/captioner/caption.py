@@ -182,7 +182,8 @@ def finder_of(captioner: "ImageCaptioner", run: Run) -> "PhotoFinder":
 
     config, vocabulary, encoder = captioner.config, captioner.vocabulary, captioner.encoder
     fine = load_fine_encoder(run, config, encoder)
-    return PhotoFinder(load_finder(run, config, vocabulary), encoder, config, vocabulary, fine)
+    finder = captioner.finder or load_finder(run, config, vocabulary)
+    return PhotoFinder(finder, encoder, config, vocabulary, fine)
 
 
 def plot_regions(finder: "PhotoFinder", image: "np.ndarray", caption: "Caption", path: Path) -> None:

@@ -94,6 +94,10 @@ class Config(DistillingRecipe):
     """Beam width; 3 to 5 are best on Flickr8k, 20 is worse."""
     length_penalty: Annotated[float, Bounds(0, 100)] = 0.0
     """Exponent of the length penalty in beam search; higher values favour longer captions."""
+    finder_weight: Annotated[float, Bounds(0, 100)] = 0.0
+    """Weight of the finder's score of image and caption in the order of the captions found; see `ranking.py`."""
+    consensus_weight: Annotated[float, Bounds(0, 100)] = 0.0
+    """Weight of what a caption has in common with the others found; see `ranking.py`."""
     refuse_repeats: bool = True
     """No phrase directly after itself, nor after itself and a word such as "and"; people's captions have none."""
 

@@ -88,7 +88,7 @@ def measure(run: Run, options: Arguments, model: "LoadedCaptioner | None" = None
     encoder = load_encoder(run, config)
     finder = load_finder(run, config, vocabulary) if has_finder(run) else None
     split = with_grids(load_split(measured, options.split, options.data_dir), encoder)
-    captions = caption_split(CaptionSearch(captioner, None, config, vocabulary), vocabulary, split)
+    captions = caption_split(CaptionSearch(captioner, None, config, vocabulary, finder), vocabulary, split)
     metrics: dict[str, Any] = {**split_metrics(captions, split, measured)}
     outcomes = captions_and_right(captions, split, measured.corpus), words_and_right(captions, split)
     calibrates = options.corpus is None and options.split == "dev" and is_own_search

@@ -78,7 +78,8 @@ class PrefixSearch(CaptionSearch):
     shortest: ClassVar = {"prefix_ids": 8}
 
     def __init__(self, captioner: ImageCaptioner, with_tree: bool):
-        super().__init__(cast(Captioner, captioner.loaded.model), None, captioner.config, captioner.vocabulary)
+        model = cast(Captioner, captioner.loaded.model)
+        super().__init__(model, None, captioner.config, captioner.vocabulary, captioner.finder)
         self.with_tree = with_tree
 
     def call(self, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -86,9 +87,9 @@ class PrefixSearch(CaptionSearch):
         space, options = self.space(inputs["grid"])
         space = space._replace(prefix_ids=inputs["prefix_ids"])
         if not self.with_tree:
-            return beam_search(space, **options)._asdict(), {}
+            return self.ranking(inputs["grid"], beam_search(space, **options))._asdict(), {}
         found, tree = beam_search_with_tree(space, **options)
-        return found._asdict(), tree._asdict()
+        return self.ranking(inputs["grid"], found)._asdict(), tree._asdict()
 
 
 class CaptionExplainer:

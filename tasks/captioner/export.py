@@ -74,7 +74,8 @@ def export(model: str | None = None, beam: int | None = None, format: ExportForm
     captioner, finder = ImageCaptioner.load(str(run.path), beam), None
     if has_finder(run):
         config, vocabulary = captioner.config, captioner.vocabulary
-        finder = PhotoFinder(load_finder(run, config, vocabulary), captioner.encoder, config, vocabulary)
+        of_run = captioner.finder or load_finder(run, config, vocabulary)
+        finder = PhotoFinder(of_run, captioner.encoder, config, vocabulary)
     if format == "onnx":
         from shared.onnx.files import write_onnx
 

@@ -13,12 +13,13 @@ from shared.media import prepared
 from shared.runs import Run
 from shared.vocabulary import WordVocabulary, load_vocabulary
 from tasks.captioner.confidence import Calibration, log_odds
-from tasks.captioner.config import Config, find_run
+from tasks.captioner.config import Config, find_run, has_finder
 from tasks.captioner.spelling import readable
 
 if TYPE_CHECKING:
     import keras
 
+    from tasks.captioner.finder import Finder
     from tasks.captioner.model import CaptionSearch, LoadedCaptioner
 
 
@@ -87,14 +88,17 @@ class ImageCaptioner:
         n_best: int = 1,
         confidence: Calibration | None = None,
         search: Any = None,
+        finder: "Finder | None" = None,
     ):
         """Takes the results of `load_model`, `load_encoder` and `Calibration.load`; `beam`, `n_best` as in `load`.
 
-        With a `search` of that beam from `shared.kept`, model and encoder are None.
+        With a `search` of that beam from `shared.kept`, model, encoder and finder are None. A `finder`, the result of
+        `load_finder`, takes part in the order of the captions if the configuration says so.
         """
         self.config = _searching(loaded.config, beam, n_best)
         self.loaded, self.vocabulary, self.encoder, self.confidence = loaded, loaded.vocabulary, encoder, confidence
-        self.search: Any = search or _search(loaded, encoder, self.config)
+        self.finder = finder
+        self.search: Any = search or _search(loaded, encoder, self.config, finder)
 
     @classmethod
     def load(
@@ -112,10 +116,12 @@ class ImageCaptioner:
         if not runs_on_keras(runtime):
             return cls._without_keras(run, beam, n_best, runtime)
         from tasks.captioner.encoder import load_encoder
+        from tasks.captioner.finder import load_finder
         from tasks.captioner.model import load_model
 
-        loaded = load_model(run)
-        return cls(loaded, load_encoder(run, loaded.config), beam, n_best, Calibration.load(run))
+        config, vocabulary, _ = loaded = load_model(run)
+        finder = load_finder(run, config, vocabulary) if config.finder_weight and has_finder(run) else None
+        return cls(loaded, load_encoder(run, config), beam, n_best, Calibration.load(run), finder=finder)
 
     @classmethod
     def _without_keras(cls, run: Run, beam: int | None, n_best: int, runtime: Runtime) -> "ImageCaptioner":
@@ -133,10 +139,10 @@ class ImageCaptioner:
         return read_captions(self.search.predict_on_batch(batch), self.vocabulary, self.config.grid, self.confidence)
 
 
-def _search(loaded: Any, encoder: Any, config: Config) -> "CaptionSearch":
+def _search(loaded: Any, encoder: Any, config: Config, finder: Any) -> "CaptionSearch":
     from tasks.captioner.model import CaptionSearch
 
-    return CaptionSearch(loaded.model, encoder, config, loaded.vocabulary)
+    return CaptionSearch(loaded.model, encoder, config, loaded.vocabulary, finder)
 
 
 def _searching(config: Config, beam: int | None, n_best: int) -> Config:

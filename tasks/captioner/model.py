@@ -35,6 +35,8 @@ from shared.training import build_bounded, build_trained
 from shared.vocabulary import Vocabulary, WordVocabulary, load_vocabulary
 from tasks.captioner.config import Config
 from tasks.captioner.encoder import example_images, grid_shape
+from tasks.captioner.finder import Finder
+from tasks.captioner.ranking import Ranking
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
@@ -194,13 +196,22 @@ class Captioner(keras.Model):
 class CaptionSearch(AnySize):
     """Beam search from images or, if `encoder` is None, from grids; call `predict_on_batch` with NumPy arrays.
 
-    `config` has beam width, maximum length, length penalty, whether repeats are refused, and the shape of the grid.
+    `config` has beam width, maximum length, length penalty, whether repeats are refused, the shape of the grid, and the
+    weights by which the captions found are ordered, by `finder` if the run has one.
     Raises UserError if the beam is too wide for the vocabulary.
     """
 
-    def __init__(self, captioner: Captioner, encoder: keras.Model | None, config: Config, vocabulary: WordVocabulary):
+    def __init__(
+        self,
+        captioner: Captioner,
+        encoder: keras.Model | None,
+        config: Config,
+        vocabulary: WordVocabulary,
+        finder: Finder | None = None,
+    ):
         super().__init__()
-        self.captioner, self.encoder, self.config = captioner, encoder, config
+        self.captioner, self.encoder, self.config, self.finder = captioner, encoder, config, finder
+        self.ranking = Ranking(config, captioner.vocab_size, finder)
         joint_ids = [vocabulary.table.index(word) for word in JOINTS if word in vocabulary.table]
         self.repeats = Repeats(joint_ids) if config.refuse_repeats else None
         sizes = ("beam", config.beam), ("words known", captioner.vocab_size)
@@ -215,8 +226,9 @@ class CaptionSearch(AnySize):
 
         `extras` are the attention weights `(batch, beam, target, positions + 1)`.
         """
-        space, options = self.space(inputs if self.encoder is None else self.encoder(inputs))
-        return beam_search(space, **options)._asdict()
+        grid = inputs if self.encoder is None else self.encoder(inputs)
+        space, options = self.space(grid)
+        return self.ranking(grid, beam_search(space, **options))._asdict()
 
     def space(self, grid: Any) -> tuple[SearchSpace, dict[str, Any]]:
         """The search space of grids, and the options of its beam search."""

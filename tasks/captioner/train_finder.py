@@ -6,7 +6,7 @@
 Writes finder.safetensors into the run; `find` and `export` use it, and `evaluate` measures it. Captioner and encoder
 stay as they are. The best epoch on the development split is kept, and its metrics are printed; a finder that the run
 has and that is better there stays. The same seed gives the same file, and the same command goes on with the copy that
-it has made.
+it has made. Where the finder takes part in the order of captions (`ranking.py`), these are then measured again.
 """
 
 import sys
@@ -16,6 +16,7 @@ from shared.bounds import Count, Seed
 from shared.cli import DataOptions, ModelOptions, command, parse
 from shared.commands import as_lines
 from shared.native.precompile import compile_ahead
+from tasks.captioner import evaluate
 from tasks.captioner.config import Config, find_run
 
 
@@ -41,6 +42,8 @@ def main(arguments: list[str]) -> None:
 
     written = writable_run(run, options.run)
     metrics = train_finder(run, written, options.seed, options.epochs, options.data_dir, options.replace)
+    if written.read_config(Config).finder_weight:
+        evaluate.measure(written, evaluate.Arguments(data_dir=options.data_dir))
     print(as_lines({"run": written.name, "split": "dev", **{name: round(value, 4) for name, value in metrics.items()}}))
 
 

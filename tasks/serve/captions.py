@@ -94,11 +94,12 @@ class ServedCaptioner:
         from tasks.captioner.inference import ImageCaptioner
 
         self.run, self.captioner = run, ImageCaptioner.load(str(run.path))
-        loaded, encoder, confidence = self.captioner.loaded, self.captioner.encoder, self.captioner.confidence
+        loaded, encoder, finder = self.captioner.loaded, self.captioner.encoder, self.captioner.finder
+        confidence = self.captioner.confidence
         self.searches: Searches[ImageCaptioner, CaptionExplainer] = Searches(
             self.captioner,
             self.captioner.config.beam,
-            lambda beam: ImageCaptioner(loaded, encoder, beam, confidence=confidence),
+            lambda beam: ImageCaptioner(loaded, encoder, beam, confidence=confidence, finder=finder),
             CaptionExplainer,
         )
         self._finder: PhotoFinder | None = None

@@ -66,7 +66,8 @@ def of_captioner(run: Run) -> dict[str, Exported]:
     found = endpoints(captioner, b"", np.zeros((1, 1, 3), np.uint8))
     if has_finder(run):
         config, vocabulary = captioner.config, captioner.vocabulary
-        finder = PhotoFinder(load_finder(run, config, vocabulary), captioner.encoder, config, vocabulary)
+        of_run = captioner.finder or load_finder(run, config, vocabulary)
+        finder = PhotoFinder(of_run, captioner.encoder, config, vocabulary)
         found |= EmbeddingEndpoints(finder).endpoints(b"")
     return found
 

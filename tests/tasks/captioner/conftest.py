@@ -11,7 +11,7 @@ from PIL import Image
 import shared.runs
 from datasets.scenes import scenes_dataset_builder
 from shared.cli import TrainingOptions
-from shared.runs import Run
+from shared.runs import Run, write_json
 from tasks.captioner.config import SCENES, Config
 from tasks.captioner.inference import ImageCaptioner
 from tasks.captioner.train import train
@@ -100,12 +100,15 @@ def captioner(trained) -> ImageCaptioner:
 
 @pytest.fixture(scope="package")
 def found(trained):
-    """A copy of `tiny` with a finder, trained for a few steps."""
+    """A copy of `tiny` with a finder, trained for a few steps, that takes part in the order of captions."""
     from tasks.captioner.finder_training import train_finder, writable_run
 
     run = writable_run(trained.run, "found")
     with contextlib.redirect_stdout(io.StringIO()):
         train_finder(trained.run, run, seed=1, epochs=2)
+    config = run.config
+    config["config"] |= {"finder_weight": 5.0, "consensus_weight": 2.0}
+    write_json(run.path / "config.json", config)
     return run
 
 

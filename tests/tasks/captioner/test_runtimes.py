@@ -37,21 +37,22 @@ def is_close(a: object, b: object) -> bool:
     return a == b
 
 
+@pytest.mark.parametrize("model", ["tiny", "found"])
 @pytest.mark.parametrize(
     ("options", "message", "not_needed"),
     [
         ((), "", "keras onnxruntime"),
-        (("--runtime", "onnx"), "converting tiny for onnxruntime, once ...\n", "keras tensorflow jax onnx"),
+        (("--runtime", "onnx"), "converting {} for onnxruntime, once ...\n", "keras tensorflow jax onnx"),
     ],
     ids=["graph", "onnx"],
 )
-def test_captions_are_those_of_keras(trained, files, capsys, options, message, not_needed):
-    arguments = [*files, "--json", "--n-best", "2", "--model", "tiny"]
+def test_captions_are_those_of_keras(trained, found, files, capsys, options, message, not_needed, model):
+    arguments = [*files, "--json", "--n-best", "2", "--model", model]
     assert main([*arguments, "--runtime", "keras"]) == 0
     expected = rounded(capsys.readouterr().out)
     assert main([*arguments, *options]) == 0  # builds or converts, and keeps
     output = capsys.readouterr()
-    assert output.err == message
+    assert output.err == message.format(model)
     assert is_close(rounded(output.out), expected)
     done = run_without(not_needed, "tasks.captioner.caption", trained.run, *arguments, *options)
     assert (done.returncode, done.stderr) == (0, "")
