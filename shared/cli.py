@@ -6,6 +6,7 @@ input succeeded. Nothing here imports keras or tensorflow, so `--help` and a mis
 
 import dataclasses
 import functools
+import gc
 import io
 import itertools
 import json as json_format
@@ -34,6 +35,9 @@ Arguments = TypeVar("Arguments")
 USAGE = 2  # exit code
 FRAME = re.compile(r"[\s│╭╮╰╯─-]*")  # a line of tyro's frames, in Unicode or ASCII
 MAX_REASON = 300  # characters of what is wrong with the arguments
+# New objects after which Python looks for garbage. Its 700 are exceeded hundreds of times while TensorFlow is imported,
+# whose objects stay; that would take a sixth of the time.
+COLLECT_AFTER = 10_000
 
 invoked_as: str | None = None  # how help names the command, instead of `python -m tasks...`; set by `quatrain`
 
@@ -129,6 +133,7 @@ def command(main: Callable[Parameters, int | None]) -> Callable[Parameters, int]
 
     @functools.wraps(main)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> int:
+        gc.set_threshold(COLLECT_AFTER)
         repair_streams()
         try:
             with stopped_in_order():

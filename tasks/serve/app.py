@@ -1,6 +1,7 @@
 """The server as an ASGI application: every endpoint of the registry, TensorFlow Serving's addresses, and the page."""
 
 import asyncio
+import gc
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -116,6 +117,8 @@ class Server:
                 LOGGER.exception("failed to start")
             self.stop()
             return
+        gc.collect()
+        gc.freeze()  # models stay, so collections leave them out; each would take half a second, while clients wait
         self.is_ready = True
         LOGGER.info("ready")
 
@@ -212,6 +215,7 @@ def build_app(server: Server, token: str | None = None) -> Gate:
         server.is_stopping = True
         warming.cancel()
         server.close()
+        gc.unfreeze()
 
     # The pages of FastAPI that show the API would load scripts from elsewhere.
     app = FastAPI(title="Quatrain", lifespan=lifespan, docs_url=None, redoc_url=None)

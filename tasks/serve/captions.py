@@ -230,6 +230,7 @@ def endpoints(models: Models) -> list[Endpoint]:
             key=answers.key,
             decode=decode,
             answer=answers.answer,
+            max_batch=32,
             is_alone=lambda request: request.is_explained,
         )
     ]

@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 from shared.errors import UserError
 
 MAX_CHARACTERS = 2000  # of a text
-MAX_BATCH = 32  # items
+MAX_BATCH = 64  # items
 
 Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=100)]  # of a run that is served

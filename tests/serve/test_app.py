@@ -1,6 +1,7 @@
 """What a client sees of any endpoint: answers, refusals, batches, streams, and how it may leave."""
 
 import base64
+import gc
 import io
 import json
 import re
@@ -19,7 +20,7 @@ from tasks.serve.app import Server
 from tasks.serve.limits import Limits
 from tasks.serve.metrics import log_to
 from tasks.serve.models import Models
-from tests.serve.conftest import Serving, picture, run
+from tests.serve.conftest import LIMITS, Serving, picture, run
 from tests.serve.fakes import Batches, endpoints
 
 
@@ -183,6 +184,13 @@ def test_a_request_whose_worker_is_killed_is_given_to_another(serving: Serving, 
     assert serving.http.post("/api/size", json={"file": b64(content)}).json() == {"height": 7, "width": 8}
     metrics = serving.http.get("/metrics").text
     assert 'quatrain_decoders_ended_total{reason="killed"}' in metrics
+
+
+def test_collections_leave_out_what_was_loaded():
+    server = Server(Models({}), endpoints(Batches(), picture()), LIMITS)
+    for _ in run(server):
+        assert gc.get_freeze_count() > 1000
+    assert gc.get_freeze_count() == 0
 
 
 def test_it_tells_what_it_has(serving: Serving):
