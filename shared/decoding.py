@@ -267,7 +267,7 @@ class _Open(NamedTuple):
 
 
 class _Complete(NamedTuple):
-    """Hypotheses that have ended, best first, all `(batch, beam)`."""
+    """Hypotheses that have ended, best first, all `(batch, kept)`."""
 
     scores: Any  # -inf for an unused entry
     log_probs: Any
@@ -317,6 +317,7 @@ class _BeamSearch:
 
     space: SearchSpace
     beam: int
+    kept: int
     exponent: float
     max_lengths: Any
     num_exact: int
@@ -327,6 +328,8 @@ class _BeamSearch:
     def __post_init__(self):
         if self.beam < 1:
             raise ValueError(f"beam must be at least 1. Received: beam={self.beam}")
+        if self.kept < self.beam:
+            raise ValueError(f"kept must be at least the beam, {self.beam}. Received: kept={self.kept}")
         if not (math.isfinite(self.exponent) and self.exponent >= 0):
             raise ValueError(f"length_penalty must be 0 or more. Received: length_penalty={self.exponent}")
 
@@ -365,6 +368,7 @@ class _BeamSearch:
             recent=Recent.of_start(shape) if self.repeats else (),
             prefix_ids=_whole_prefix(self.space),
         )
+        shape = self.space.batch_size, self.kept
         unused, zeros = ops.full(shape, -np.inf, "float32"), ops.zeros(shape, "int32")
         return open_, _Complete(unused, unused, zeros, zeros, unused)
 
@@ -434,7 +438,7 @@ class _BeamSearch:
             end_log_probs=candidates.token_log_probs[:, best],
         )
         both = [ops.concatenate(pair, axis=1) for pair in zip(complete, ended, strict=True)]
-        _, order = ops.top_k(both[0], self.beam)
+        _, order = ops.top_k(both[0], self.kept)
         return _Complete(*(take_each(x, order) for x in both))
 
     def select(self, open_: _Open, complete: _Complete, candidates: _Candidates) -> _Candidates:
@@ -451,7 +455,7 @@ class _BeamSearch:
         Otherwise the example is finished, so that its result does not depend on how long others are searched.
         """
         may_win = log_probs[:, 0] / self.penalty(max_lengths) > complete.scores[:, self.num_exact - 1]
-        return ops.logical_or(may_win, complete.scores[:, -1] == -np.inf)
+        return ops.logical_or(may_win, complete.scores[:, self.beam - 1] == -np.inf)
 
     @staticmethod
     def has_open(open_: _Open) -> Any:
@@ -497,16 +501,17 @@ class _BeamSearch:
 
     def with_cut_off(self, open_: _Open, complete: _Complete) -> tuple[_Complete, Any]:
         """The complete hypotheses, then open ones cut off by `max_length`; and which of them have ended."""
-        index = ops.arange(self.beam)
+        index = ops.arange(self.kept)
         cut_off = _Complete(
             scores=open_.log_probs / self.penalty(self.space.max_length),
             log_probs=open_.log_probs,
             lengths=ops.where(open_.log_probs > -np.inf, self.space.max_length, 0),
-            parents=ops.broadcast_to(index, (self.space.batch_size, self.beam)),
+            parents=ops.broadcast_to(ops.arange(self.beam), (self.space.batch_size, self.beam)),
             end_log_probs=ops.zeros_like(open_.log_probs),
         )
         count = ops.sum(ops.cast(complete.scores > -np.inf, "int32"), axis=1, keepdims=True)
-        order = ops.where(index < count, index, self.beam + index - count)
+        following = ops.where(index - count < self.beam, self.kept + index - count, count)  # else an unused entry
+        order = ops.where(index < count, index, following)
         both = [ops.concatenate(pair, axis=1) for pair in zip(complete, cut_off, strict=True)]
         return _Complete(*(take_each(x, order) for x in both)), index < count
 
@@ -514,7 +519,7 @@ class _BeamSearch:
         """Follows each hypothesis from its last token to its first."""
 
         def body(t, indices, path):
-            """`indices` `(batch, beam)`: the entry of each hypothesis after step t."""
+            """`indices` `(batch, kept)`: the entry of each hypothesis after step t."""
             inside = t < best.lengths
             at_end = ops.logical_and(ended, t == best.lengths - 1)
             tokens = ops.where(at_end, self.space.end_id, take_each(records.tokens[t], indices))
@@ -524,7 +529,8 @@ class _BeamSearch:
             values = ops.where(inside, tokens, self.space.pad_id), ops.where(inside, token_log_probs, 0.0), indices
             return t - 1, indices, tuple(_write(x, t, value) for x, value in zip(path, values, strict=True))
 
-        path = tuple(ops.zeros_like(x) for x in (records.tokens, records.token_log_probs, records.parents))
+        shape = self.space.max_length, self.space.batch_size, self.kept
+        path = tuple(ops.zeros(shape, dtype) for dtype in ("int32", "float32", "int32"))
         last = ops.convert_to_tensor(self.space.max_length, "int32") - 1
         _, _, path = ops.while_loop(lambda t, *_: t >= 0, body, (last, best.parents, path))
         token_ids, token_log_probs, indices = (ops.transpose(x, (1, 2, 0)) for x in path)
@@ -532,11 +538,11 @@ class _BeamSearch:
         inside = ops.arange(self.space.max_length) < best.lengths[:, :, None]
 
         def read(extra):
-            """`(max_length, batch, beam, ...)` -> `(batch, beam, max_length, ...)` along each hypothesis."""
+            """`(max_length, batch, beam, ...)` -> `(batch, kept, max_length, ...)` along each hypothesis."""
             time, batch, beam, *rest = ops.shape(extra)
             rows = (ops.arange(time) * batch + ops.arange(batch)[:, None, None]) * beam + indices
             along = take(ops.reshape(extra, (-1, *rest)), rows)
-            mask = ops.reshape(inside, (batch, beam, time, *(1 for _ in rest)))
+            mask = ops.reshape(inside, (batch, self.kept, time, *(1 for _ in rest)))
             return ops.where(mask, along, ops.zeros_like(along))
 
         extras = map_structure(read, records.extras)
@@ -552,15 +558,16 @@ def beam_search(
     num_exact: int | None = None,
     step_for_subset: Callable[[Any], Step] | None = None,
     repeats: Repeats | None = None,
+    kept: int | None = None,
 ) -> Hypotheses:
-    """The `beam` best hypotheses of each example, all different.
+    """The `kept` best hypotheses of each example, all different.
 
     Complete and open hypotheses are kept apart, so that `beam` open ones always remain. The search ends when every
     example has `beam` complete ones and no open one can change the best `num_exact`. A beam of 1 without length penalty
     is `greedy`.
 
     Args:
-        beam: number of hypotheses kept and returned.
+        beam: number of hypotheses that are continued at each step.
         length_penalty: exponent α of score = log_prob / ((5 + length) / 6)^α. 0 ranks by probability, which favours
             short hypotheses; 0.6 to 1 are usual.
         max_lengths: `(batch,)` int32, maximum number of tokens for each example, at most `space.max_length`; the last
@@ -571,13 +578,16 @@ def beam_search(
             change.
         repeats: the phrases that are refused after themselves; default: none. The other probabilities are not
             renormalised.
+        kept: number of hypotheses returned; default and least: `beam`. More, which have ended at any step, cost little.
 
     Raises:
-        ValueError: `beam` below 1, or a length penalty below 0, with which ending early would be wrong.
+        ValueError: `beam` below 1, `kept` below `beam`, or a length penalty below 0, with which ending early would be
+            wrong.
     """
     return _BeamSearch(
         space=space,
         beam=beam,
+        kept=kept or beam,
         exponent=length_penalty,
         max_lengths=max_lengths,
         num_exact=num_exact or beam,
@@ -593,11 +603,13 @@ def beam_search_with_tree(
     length_penalty: float = 0.0,
     max_lengths: Any = None,
     repeats: Repeats | None = None,
+    kept: int | None = None,
 ) -> tuple[Hypotheses, SearchTree]:
     """The result of `beam_search` with these arguments, and all hypotheses that the search has kept on its way."""
     found, tree = _BeamSearch(
         space=space,
         beam=beam,
+        kept=kept or beam,
         exponent=length_penalty,
         max_lengths=max_lengths,
         num_exact=beam,

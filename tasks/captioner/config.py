@@ -91,7 +91,7 @@ class Config(DistillingRecipe):
     made the captions of a search shorter and worse, although the reward of samples rose."""
 
     beam: Beam = 3
-    """Beam width; 3 to 5 are best on Flickr8k, 20 is worse."""
+    """Beam width. By probability alone, 3 to 5 are best on Flickr8k and 20 is worse; with the weights below, 8."""
     length_penalty: Annotated[float, Bounds(0, 100)] = 0.0
     """Exponent of the length penalty in beam search; higher values favour longer captions."""
     finder_weight: Annotated[float, Bounds(0, 100)] = 0.0
@@ -162,8 +162,10 @@ FLICKR8K = replace(
     patience=2,
     weight_average=0.9,
     seed=2,  # the better of two; seeds differ by 0.01 CIDEr-D
-    beam=4,
-    length_penalty=1.3,  # without it, captions are one word too short
+    beam=8,
+    length_penalty=1.2,  # without it, captions are one word too short
+    finder_weight=2.5,  # this and the next, with a finder: CIDEr-D 0.569 in place of 0.523 on the development split
+    consensus_weight=3.0,
 )
 
 FLICKR8K_SCST = replace(

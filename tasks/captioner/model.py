@@ -234,6 +234,7 @@ class CaptionSearch(AnySize):
         """The search space of grids, and the options of its beam search."""
         config, forbidden_ids = self.config, (Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.unknown_id)
         options = {"beam": config.beam, "length_penalty": config.length_penalty, "repeats": self.repeats}
+        options |= {"kept": self.ranking.kept}
         return self.captioner.search_space(grid, config.max_length, forbidden_ids), options
 
 

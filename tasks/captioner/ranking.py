@@ -9,7 +9,7 @@
 
 Probability alone prefers what can be said of many photos. The finder prefers what can be said of this one. The last
 term is the choice of minimum Bayes risk (Kumar and Byrne 2004): a caption that agrees with other probable ones is more
-often right than the most probable one.
+often right than the most probable one. It needs many others, so a search keeps more captions than it continues.
 """
 
 from typing import Any
@@ -24,12 +24,14 @@ from tasks.captioner.finder import Finder, unit
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
+KEPT = 3  # captions that are ordered, for each one that the search continues
+
 
 class Ranking:
     """Orders the captions of a search by the weights of a configuration.
 
     Args:
-        config: `finder_weight` w_f and `consensus_weight` w_c.
+        config: `finder_weight` w_f, `consensus_weight` w_c, and `beam`, the number of captions that are wanted.
         vocab_size: number of token ids.
         finder: that of the run; without it, w_f is 0.
     """
@@ -38,10 +40,13 @@ class Ranking:
         self.finder, self.vocab_size = finder, vocab_size
         self.finder_weight = config.finder_weight if finder else 0.0
         self.consensus_weight = config.consensus_weight
+        self.is_by_probability = not (self.finder_weight or self.consensus_weight)
+        self.count = config.beam
+        self.kept = config.beam if self.is_by_probability else KEPT * config.beam  # by the search
 
     def __call__(self, grid: Any, found: Hypotheses) -> Hypotheses:
-        """The captions `found` of grids `(batch, rows, columns, channels)`, in their order, with their scores."""
-        if not (self.finder_weight or self.consensus_weight):
+        """The best of the captions found for grids `(batch, rows, columns, channels)`, with their scores."""
+        if self.is_by_probability:
             return found
         is_word = found.token_ids != Vocabulary.end_id
         token_ids, scores = ops.where(is_word, found.token_ids, Vocabulary.pad_id), found.scores
@@ -50,7 +55,7 @@ class Ranking:
         if self.consensus_weight:
             expected = ops.matmul(agreement(token_ids, self.vocab_size), ops.softmax(scores, axis=-1)[..., None])
             scores += self.consensus_weight * expected[..., 0]
-        return ordered(found._replace(scores=scores))
+        return best(found._replace(scores=scores), self.count)
 
 
 def fit(finder: Finder, grid: Any, token_ids: Any) -> Any:
@@ -87,13 +92,13 @@ def agreement(token_ids: Any, vocab_size: int) -> Any:
     return (shared + ops.transpose(shared, (0, 2, 1))) / ops.maximum(total, 1.0)
 
 
-def ordered(found: Hypotheses) -> Hypotheses:
-    """Hypotheses in the order of their scores; those cut off by the maximum length come after all complete ones."""
-    beam = found.scores.shape[1]
-    _, by_score = ops.top_k(found.scores, beam)
+def best(found: Hypotheses, count: int) -> Hypotheses:
+    """The `count` hypotheses with the highest scores; those cut off by the maximum length come after complete ones."""
+    kept = found.scores.shape[1]
+    _, by_score = ops.top_k(found.scores, kept)
     is_complete = ops.any(take_each(found.token_ids, by_score, axis=1) == Vocabulary.end_id, axis=-1)
-    key = beam * ops.cast(is_complete, "float32") - ops.arange(beam, dtype="float32")
-    _, complete_first = ops.top_k(key, beam)
+    key = kept * ops.cast(is_complete, "float32") - ops.arange(kept, dtype="float32")
+    _, complete_first = ops.top_k(key, count)
     order = take_each(by_score, complete_first)
     fields: Any = keras.tree.map_structure(lambda x: take_each(x, order, axis=1), tuple(found))
     return Hypotheses(*fields)

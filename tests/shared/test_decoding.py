@@ -118,6 +118,7 @@ def test_wide_beam_is_exhaustive(length_penalty):
         (beam_search, {"beam": 1, "length_penalty": 1.0}, 1),
         (beam_search, {"beam": 2}, 2),
         (beam_search, {"beam": 5, "length_penalty": 0.7}, 5),
+        (beam_search, {"beam": 5, "length_penalty": 3.0, "kept": 6}, 6),
     ],
 )
 def test_all_fields_of_a_hypothesis(decode, options, beam):
@@ -440,6 +441,34 @@ def test_prefix_stays_with_its_example_when_others_leave_the_batch():
     results = [search(decode, tables, beam=3, prefix_ids=prefix_ids) for decode in (beam_search, with_subsets)]
     np.testing.assert_array_equal(results[0].token_ids, results[1].token_ids)
     assert (results[0].token_ids[..., 0] == prefix_ids).all()
+
+
+def test_more_hypotheses_than_the_beam_are_kept():
+    """They have ended at any step of the same search. Behind them are those that were cut off, and unused entries."""
+    tables = trigrams(5, seed=4, sharpness=1.0)
+    few = search(beam_search, tables, beam=3, length_penalty=0.7)
+    many = search(beam_search, tables, beam=3, length_penalty=0.7, kept=14)
+    assert many.token_ids.shape == (5, 14, LENGTH)
+    for row, table in enumerate(tables):
+        of_score = {tokens: score for score, tokens in all_sentences(table, 0.7)}
+        found = [tokens_of(many, row, i) for i in range(14)]
+        complete = [tokens for tokens in found if END in tokens]
+        used = int((many.lengths[row] > 0).sum())
+        assert len(complete) <= used <= len(complete) + 3
+        assert found[: len(complete)] == complete
+        assert [tokens_of(few, row, i) for i in range(3)] == found[:3]
+        scores = [of_score[tokens] for tokens in complete]
+        assert scores == sorted(scores, reverse=True)
+        np.testing.assert_allclose(many.scores[row, : len(complete)], scores, rtol=1e-5)
+        assert len(set(found[:used])) == used
+        assert (many.scores[row, used:] == -np.inf).all()
+        assert (many.token_ids[row, used:] == PAD).all()
+    assert (many.lengths > 0).sum() > (few.lengths > 0).sum()
+
+
+def test_fewer_hypotheses_than_the_beam_are_refused():
+    with pytest.raises(ValueError, match="kept must be at least the beam, 3"):
+        beam_search(space_of(trigrams(1)), beam=3, kept=2)
 
 
 @pytest.mark.slow

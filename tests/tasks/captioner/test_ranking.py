@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from shared.decoding import Hypotheses
+from shared.decoding import Hypotheses, beam_search
 from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.captioner.config import SCENES
 from tasks.captioner.finder import Finder, ImageFunction, TextFunction
 from tasks.captioner.model import Captioner, CaptionSearch
-from tasks.captioner.ranking import Ranking, agreement, fit, ordered
+from tasks.captioner.ranking import Ranking, agreement, best, fit
 
 pytestmark = pytest.mark.any_backend
 
@@ -70,7 +70,7 @@ def test_complete_captions_come_first_and_unused_entries_last():
         [[A, END, PAD], [A, B, C], [B, END, PAD], [PAD] * 3],
         [[A, B, END], [C, END, PAD], [D, D, END], [A, END, PAD]],
     ]
-    result = arrays(ordered(found(ids, [[-3.0, -1.0, -2.0, -np.inf], [-4.0, -3.0, -3.0, -1.0]])))
+    result = arrays(best(found(ids, [[-3.0, -1.0, -2.0, -np.inf], [-4.0, -3.0, -3.0, -1.0]]), 4))
     assert result.scores.tolist() == [[-2.0, -3.0, -1.0, -np.inf], [-1.0, -3.0, -3.0, -4.0]]
     assert result.log_probs.tolist() == [[2, 0, 1, 3], [3, 1, 2, 0]]
     assert result.lengths.tolist() == [[2, 2, 3, 0], [2, 2, 3, 3]]
@@ -84,7 +84,7 @@ def test_complete_captions_come_first_and_unused_entries_last():
 def test_captions_in_common_come_before_a_more_probable_one():
     hypotheses = found([[[D, C, END, PAD], [A, B, END, PAD], [A, B, B, END]]], [[-1.0, -1.1, -1.2]])
     probabilities = np.exp([-1.0, -1.1, -1.2]) / np.exp([-1.0, -1.1, -1.2]).sum()
-    result = arrays(Ranking(replace(SCENES, consensus_weight=2.0), VOCAB, None)(grids(1), hypotheses))
+    result = arrays(Ranking(replace(SCENES, beam=3, consensus_weight=2.0), VOCAB, None)(grids(1), hypotheses))
     expected = [-1.1 + 2 * probabilities[1:].sum(), -1.2 + 2 * probabilities[1:].sum(), -1.0 + 2 * probabilities[0]]
     np.testing.assert_allclose(result.scores, [expected], atol=1e-6)
     assert result.log_probs.tolist() == [[1, 2, 0]]
@@ -94,7 +94,7 @@ def test_the_finder_decides_which_photo_a_caption_fits(finder):
     ids = [[A, END], [B, END], [C, END]]
     hypotheses = found([ids, ids], [[0.0] * 3] * 2)
     fits = np.asarray(fit(finder, grids(), np.array([[[A], [B], [C]]] * 2, np.int32)))
-    result = arrays(Ranking(replace(SCENES, finder_weight=3.0), VOCAB, finder)(grids(), hypotheses))
+    result = arrays(Ranking(replace(SCENES, beam=3, finder_weight=3.0), VOCAB, finder)(grids(), hypotheses))
     np.testing.assert_array_equal(result.log_probs, np.argsort(-fits, axis=-1))
     np.testing.assert_allclose(result.scores, -np.sort(-3 * fits, axis=-1), atol=1e-5)
 
@@ -105,23 +105,25 @@ def test_without_weights_or_a_finder_nothing_changes(finder):
     assert Ranking(replace(SCENES, finder_weight=1.0), VOCAB, None)(grids(1), hypotheses) is hypotheses
 
 
-def test_a_search_finds_the_same_captions_in_another_order(finder):
+def test_a_search_returns_the_best_of_more_captions(finder):
     keras.utils.set_random_seed(3)
     model = Captioner(VOCAB, 6)
     model.build({"grid": (None, None, None, CHANNELS), "token_ids": (None, None, None)})
     vocabulary = WordVocabulary([*SPECIALS, *"bcdefghijklmnopqrstuvwxyz"][:VOCAB])
-    plain = replace(SCENES, beam=4, max_length=5, length_penalty=1.0)
-    ranked = replace(plain, finder_weight=20.0, consensus_weight=2.0)
-    before, after = (
-        CaptionSearch(model, None, config, vocabulary, finder).predict_on_batch(grids(3)) for config in (plain, ranked)
-    )
-    assert (before["scores"] != after["scores"]).any(axis=1).all()
-    assert (np.diff(after["scores"], axis=1) <= 0).all()
+    config = replace(SCENES, beam=2, max_length=5, length_penalty=1.0, finder_weight=20.0, consensus_weight=2.0)
+    search = CaptionSearch(model, None, config, vocabulary, finder)
+    space, options = search.space(grids(3))
+    more = arrays(beam_search(space, **options))
+    assert more.scores.shape == (3, 6)
+    is_complete = (more.token_ids == END).any(axis=-1)
+    ids = np.where(more.token_ids == END, PAD, more.token_ids)
+    scores = more.scores + 20 * np.asarray(fit(finder, grids(3), ids))
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    scores += 2 * np.einsum("bij,bj->bi", np.asarray(agreement(ids, VOCAB)), probabilities)
+    result = search.predict_on_batch(grids(3))
     for row in range(3):
-        by_words = [
-            sorted(zip(each["token_ids"][row].tolist(), each["log_probs"][row].tolist(), strict=True))
-            for each in (before, after)
-        ]
-        for one, other in zip(*by_words, strict=True):
-            assert one[0] == other[0]
-            assert one[1] == pytest.approx(other[1])
+        order = sorted(range(6), key=lambda i: (is_complete[row, i], scores[row, i]), reverse=True)[:2]
+        np.testing.assert_array_equal(result["token_ids"][row], more.token_ids[row, order])
+        np.testing.assert_allclose(result["scores"][row], scores[row, order], rtol=1e-4)
+        np.testing.assert_allclose(result["log_probs"][row], more.log_probs[row, order], rtol=1e-4)
+        np.testing.assert_allclose(result["extras"][row], more.extras[row, order], atol=1e-5)
