@@ -173,7 +173,7 @@ def training_run(
         arguments = {option: str(value) for option, value in asdict(config).items()}
         data = {**data, "begin": initial.run.weights_fingerprint} if initial else dict(data)
         data |= {f"teacher {teacher.run.name}": teacher.run.weights_fingerprint for teacher in teachers}
-        terms = "\n\n".join(other.terms for other in (*([initial] if initial else []), *teachers))
+        terms = "\n\n".join(dict.fromkeys(other.terms for other in (*([initial] if initial else []), *teachers)))
         distribution.check_agreement({"run": f"{task}/{name}", **arguments, **data})
         run = Run.create(task, name, config, data, folder, terms or None)
         with run.training():

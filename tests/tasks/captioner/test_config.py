@@ -1,11 +1,11 @@
 """Checks of the configuration."""
 
-from pathlib import Path
+from dataclasses import asdict, replace
 
 import pytest
 
 from shared.errors import UserError
-from shared.runs import Run
+from shared.runs import Run, write_json
 from tasks.captioner.config import CORPORA, PRESETS, Config
 from tasks.captioner.train import run_name
 
@@ -69,7 +69,12 @@ def test_values_out_of_range_are_refused(fields, message):
     assert str(error.value) == message
 
 
-def test_a_run_with_former_names_of_fields_loads():
-    run = Run(Path(__file__).parents[3] / "saved_models" / "captioner" / "flickr8k")
-    assert {"words", "word_penalty", "word_scale", "counts"} <= run.config["config"].keys()
-    assert run.read_config(Config) == PRESETS["flickr8k"]
+def test_a_run_with_former_names_of_fields_loads(tmp_path):
+    former = {new: old for old, new in Config.RENAMED.items()}
+    assert former.keys() == {"encoder_words", "ridge_penalty", "embedding_stddev", "sum_pooling"}
+    saved = {former.get(name, name): value for name, value in asdict(PRESETS["flickr8k"]).items()}
+    for name in ("finder_weight", "consensus_weight"):  # newer fields
+        del saved[name]
+    write_json(tmp_path / "config.json", {"task": "captioner", "config": saved})
+    expected = replace(PRESETS["flickr8k"], finder_weight=0.0, consensus_weight=0.0)
+    assert Run(tmp_path).read_config(Config) == expected
