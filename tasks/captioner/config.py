@@ -164,8 +164,8 @@ FLICKR8K = replace(
     seed=2,  # the better of two; seeds differ by 0.01 CIDEr-D
     beam=8,
     length_penalty=1.2,  # without it, captions are one word too short
-    finder_weight=2.5,  # this and the next, with a finder: CIDEr-D 0.569 in place of 0.523 on the development split
-    consensus_weight=3.0,
+    finder_weight=2.5,  # this and the next, with a finder: CIDEr-D 0.568 in place of 0.523 on the development split
+    consensus_weight=4.0,
 )
 
 FLICKR8K_SCST = replace(

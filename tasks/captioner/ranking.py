@@ -17,14 +17,14 @@ from typing import Any
 import keras
 
 from shared.decoding import Hypotheses
-from shared.gathering import take_each
+from shared.gathering import ON_TENSORFLOW, take_each
 from shared.vocabulary import Vocabulary
 from tasks.captioner.config import Config
 from tasks.captioner.finder import Finder, unit
 
 ops: Any = keras.ops  # Keras declares no result types for its operations
 
-KEPT = 3  # captions that are ordered, for each one that the search continues
+KEPT = 2  # captions that are ordered, for each one that the search continues
 
 
 class Ranking:
@@ -48,8 +48,10 @@ class Ranking:
         """The best of the captions found for grids `(batch, rows, columns, channels)`, with their scores."""
         if self.is_by_probability:
             return found
-        is_word = found.token_ids != Vocabulary.end_id
-        token_ids, scores = ops.where(is_word, found.token_ids, Vocabulary.pad_id), found.scores
+        token_ids, scores = found.token_ids, found.scores
+        if ON_TENSORFLOW:  # where lengths may depend on data: the finder reads no padding that all captions have
+            token_ids = token_ids[:, :, : ops.max(found.lengths)]
+        token_ids = ops.where(token_ids == Vocabulary.end_id, Vocabulary.pad_id, token_ids)
         if self.finder is not None and self.finder_weight:
             scores += self.finder_weight * fit(self.finder, grid, token_ids)
         if self.consensus_weight:

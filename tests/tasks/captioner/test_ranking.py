@@ -11,7 +11,7 @@ from shared.vocabulary import SPECIALS, Vocabulary, WordVocabulary
 from tasks.captioner.config import SCENES
 from tasks.captioner.finder import Finder, ImageFunction, TextFunction
 from tasks.captioner.model import Captioner, CaptionSearch
-from tasks.captioner.ranking import Ranking, agreement, best, fit
+from tasks.captioner.ranking import KEPT, Ranking, agreement, best, fit
 
 pytestmark = pytest.mark.any_backend
 
@@ -114,7 +114,7 @@ def test_a_search_returns_the_best_of_more_captions(finder):
     search = CaptionSearch(model, None, config, vocabulary, finder)
     space, options = search.space(grids(3))
     more = arrays(beam_search(space, **options))
-    assert more.scores.shape == (3, 6)
+    assert more.scores.shape == (3, 2 * KEPT)
     is_complete = (more.token_ids == END).any(axis=-1)
     ids = np.where(more.token_ids == END, PAD, more.token_ids)
     scores = more.scores + 20 * np.asarray(fit(finder, grids(3), ids))
@@ -122,7 +122,7 @@ def test_a_search_returns_the_best_of_more_captions(finder):
     scores += 2 * np.einsum("bij,bj->bi", np.asarray(agreement(ids, VOCAB)), probabilities)
     result = search.predict_on_batch(grids(3))
     for row in range(3):
-        order = sorted(range(6), key=lambda i: (is_complete[row, i], scores[row, i]), reverse=True)[:2]
+        order = sorted(range(2 * KEPT), key=lambda i: (is_complete[row, i], scores[row, i]), reverse=True)[:2]
         np.testing.assert_array_equal(result["token_ids"][row], more.token_ids[row, order])
         np.testing.assert_allclose(result["scores"][row], scores[row, order], rtol=1e-4)
         np.testing.assert_allclose(result["log_probs"][row], more.log_probs[row, order], rtol=1e-4)
