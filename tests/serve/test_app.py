@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tasks.serve.__main__ import listen
 from tasks.serve.app import Server
 from tasks.serve.limits import Limits
 from tasks.serve.metrics import log_to
@@ -184,6 +185,13 @@ def test_a_request_whose_worker_is_killed_is_given_to_another(serving: Serving, 
     assert serving.http.post("/api/size", json={"file": b64(content)}).json() == {"height": 7, "width": 8}
     metrics = serving.http.get("/metrics").text
     assert 'quatrain_decoders_ended_total{reason="killed"}' in metrics
+
+
+def test_an_answer_does_not_wait_for_its_headers_to_be_confirmed():
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_collections_leave_out_what_was_loaded():
