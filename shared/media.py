@@ -172,7 +172,8 @@ def resize(images: Any, size: int) -> Any:
 
 def prepared(image: np.ndarray, size: int) -> np.ndarray:
     """`prepare` of one image in memory, `(height, width, 3)` -> `(size, size, 3)`, without a backend."""
-    return np.round(_resized(_resized(image, size).transpose(1, 0, 2), size)).transpose(1, 0, 2)
+    columns = np.ascontiguousarray(_resized(image, size).transpose(1, 0, 2))
+    return np.round(_resized(columns, size)).transpose(1, 0, 2)
 
 
 def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -193,10 +194,12 @@ def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
     weights *= (one / np.add.accumulate(weights, axis=1)[:, -1])[:, None]
     near, weights = np.minimum(near, rows - 1), weights.reshape(*weights.shape, *[1] * (pixels.ndim - 1))
     result = np.zeros((size, *pixels.shape[1:]), np.float32)
+    product = np.empty((ROWS_AT_ONCE, *pixels.shape[1:]), np.float32)
     for start in range(0, size, ROWS_AT_ONCE):
         block = slice(start, start + ROWS_AT_ONCE)
+        rows_of_block = result[block]
         for i in range(near.shape[1]):
-            result[block] += weights[block, i] * pixels[near[block, i]].astype(np.float32)
+            rows_of_block += np.multiply(pixels[near[block, i]], weights[block, i], out=product[: len(rows_of_block)])
     return result
 
 
