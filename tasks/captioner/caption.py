@@ -174,14 +174,14 @@ def read_what_there_is(source: Path | bytes) -> "np.ndarray":
         return image
 
 
-def finder_of(captioner: "ImageCaptioner", run: Run) -> "PhotoFinder":
-    """The finder of the captioner's run, with its encoder."""
+def finder_of(captioner: "ImageCaptioner", run: Run, for_regions: bool = True) -> "PhotoFinder":
+    """The finder of the captioner's run, with its encoder; for regions also with that of larger photos."""
     from tasks.captioner.encoder import load_fine_encoder
     from tasks.captioner.finder import load_finder
     from tasks.captioner.finding import PhotoFinder
 
     config, vocabulary, encoder = captioner.config, captioner.vocabulary, captioner.encoder
-    fine = load_fine_encoder(run, config, encoder)
+    fine = load_fine_encoder(run, config, encoder) if for_regions else None
     finder = captioner.finder or load_finder(run, config, vocabulary)
     return PhotoFinder(finder, encoder, config, vocabulary, fine)
 

@@ -66,16 +66,12 @@ def export(model: str | None = None, beam: int | None = None, format: ExportForm
         RunError: there is no such run, or its files do not fit together.
         ParityError: what is exported and the Python model caption an image differently.
     """
-    from tasks.captioner.finder import load_finder
-    from tasks.captioner.finding import PhotoFinder
+    from tasks.captioner.caption import finder_of
     from tasks.captioner.inference import ImageCaptioner
 
     run = find_run(model)
-    captioner, finder = ImageCaptioner.load(str(run.path), beam), None
-    if has_finder(run):
-        config, vocabulary = captioner.config, captioner.vocabulary
-        of_run = captioner.finder or load_finder(run, config, vocabulary)
-        finder = PhotoFinder(of_run, captioner.encoder, config, vocabulary)
+    captioner = ImageCaptioner.load(str(run.path), beam)
+    finder = finder_of(captioner, run, for_regions=False) if has_finder(run) else None
     if format == "onnx":
         from shared.onnx.files import write_onnx
 

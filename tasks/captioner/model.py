@@ -233,8 +233,8 @@ class CaptionSearch(AnySize):
     def space(self, grid: Any) -> tuple[SearchSpace, dict[str, Any]]:
         """The search space of grids, and the options of its beam search."""
         config, forbidden_ids = self.config, (Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.unknown_id)
-        options = {"beam": config.beam, "length_penalty": config.length_penalty, "repeats": self.repeats}
-        options |= {"kept": self.ranking.kept}
+        widths = {"beam": config.beam, "kept": self.ranking.kept}
+        options = {**widths, "length_penalty": config.length_penalty, "repeats": self.repeats}
         return self.captioner.search_space(grid, config.max_length, forbidden_ids), options
 
 

@@ -55,20 +55,16 @@ class Signature:
 
 def of_captioner(run: Run) -> dict[str, Exported]:
     """Those of a captioner, and of its finder if it has one."""
+    from tasks.captioner.caption import finder_of
     from tasks.captioner.config import has_finder
     from tasks.captioner.export import endpoints
-    from tasks.captioner.finder import load_finder
     from tasks.captioner.finder_export import EmbeddingEndpoints
-    from tasks.captioner.finding import PhotoFinder
     from tasks.captioner.inference import ImageCaptioner
 
     captioner = ImageCaptioner.load(str(run.path))
     found = endpoints(captioner, b"", np.zeros((1, 1, 3), np.uint8))
     if has_finder(run):
-        config, vocabulary = captioner.config, captioner.vocabulary
-        of_run = captioner.finder or load_finder(run, config, vocabulary)
-        finder = PhotoFinder(of_run, captioner.encoder, config, vocabulary)
-        found |= EmbeddingEndpoints(finder).endpoints(b"")
+        found |= EmbeddingEndpoints(finder_of(captioner, run, for_regions=False)).endpoints(b"")
     return found
 
 
