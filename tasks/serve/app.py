@@ -27,6 +27,7 @@ from tasks.serve.gate import (
     ClientLeft,
     Gate,
     Refusal,
+    body_size,
     client_left,
     failed,
     read_body,
@@ -168,7 +169,9 @@ class Server:
         item = await self.item(endpoint, request)
         answer = partial(endpoint.answer, key)
         group = endpoint.path, key, object() if endpoint.is_alone(request) else None
-        found = await self.queue(endpoint.task).submit(group, answer, item, endpoint.max_batch)
+        queue = self.queue(endpoint.task)
+        with queue.holding(item.decoded_bytes):
+            found = await queue.submit(group, answer, item, endpoint.max_batch)
         if isinstance(found, Exception):
             raise found
         return found
@@ -269,7 +272,9 @@ def _handler(server: Server, endpoint: Endpoint) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
         server.check_ready()
         with refusals(UNUSABLE), ExitStack() as held:
-            held.enter_context(server.queue(endpoint.task).admitted())
+            queue = server.queue(endpoint.task)
+            held.enter_context(queue.admitted())
+            held.enter_context(queue.holding(body_size(request, server.limits.max_body)))
             body = await read_body(request, server.limits.max_body)
             try:
                 parsed = endpoint.request.model_validate_json(body)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.serve.limits import Limits
+from tasks.serve.limits import MEGABYTE, Limits
 
 DECAY = 0.8  # of the average of seconds per request
 
@@ -22,7 +22,7 @@ Answer = Callable[[Sequence[Any]], Sequence[Any]]  # items -> for each an answer
 
 
 class Busy(Exception):
-    """The queue is full; `seconds` says when it may be worth to ask again."""
+    """The queue, or its memory, is full; `seconds` says when it may be worth to ask again."""
 
     def __init__(self, seconds: int):
         super().__init__(f"too many requests at a time; try again in {seconds} s")
@@ -43,7 +43,7 @@ class TaskQueue:
 
     Args:
         name: of the task.
-        limits: `queue`, `delay` and `timeout` are used.
+        limits: `queue`, `waiting_memory`, `delay` and `timeout` are used.
         measure: called with the number of requests of each batch, and its seconds.
     """
 
@@ -53,6 +53,7 @@ class TaskQueue:
         self._groups: dict[Hashable, _Group] = {}  # the one with the oldest request first
         self._arrived = asyncio.Event()
         self._count = 0  # of requests that were admitted and have no answer yet
+        self._bytes = 0  # of their bodies and of what these are decoded to
         self._last_size = 1
         self._seconds = 0.01  # of a request, on average
         self._step_began: float | None = None
@@ -73,13 +74,30 @@ class TaskQueue:
     def admitted(self) -> Iterator[None]:
         """A block in which one request counts as waiting; raises Busy if the queue is full."""
         if self._count >= self._limits.queue:
-            wait = math.ceil(self._count * self._seconds)
-            raise Busy(min(max(wait, 1), math.ceil(self._limits.timeout)))
+            raise self._busy()
         self._count += 1
         try:
             yield
         finally:
             self._count -= 1
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """A block in which an admitted request keeps `size` bytes; raises Busy if there is no memory for them.
+
+        The only request gets what it needs: its own limits bound that.
+        """
+        if self._count > 1 and self._bytes + size > self._limits.waiting_memory * MEGABYTE:
+            raise self._busy()
+        self._bytes += size
+        try:
+            yield
+        finally:
+            self._bytes -= size
+
+    def _busy(self) -> Busy:
+        wait = math.ceil(self._count * self._seconds)
+        return Busy(min(max(wait, 1), math.ceil(self._limits.timeout)))
 
     async def submit(self, key: Hashable, answer: Answer, item: Any, most: int = 1) -> Any:
         """The answer of an item, in a batch with at most `most` items of equal keys.

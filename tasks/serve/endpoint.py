@@ -83,6 +83,12 @@ class Item(NamedTuple):
     decoded: Any
     """What `decode` returned, the same array or arrays by name; None for an endpoint without `decode`."""
 
+    @property
+    def decoded_bytes(self) -> int:
+        """The memory that `decoded` takes."""
+        arrays = self.decoded.values() if isinstance(self.decoded, Mapping) else [self.decoded]
+        return sum(array.nbytes for array in arrays if array is not None)
+
 
 def not_in_batches(key: Any, items: Sequence[Item]) -> Sequence[BaseModel | UserError]:
     """The `answer` of an endpoint with `stream`."""

@@ -139,6 +139,12 @@ def _path(scope: Message) -> str:
     return getattr(scope.get("route"), "path", "other")
 
 
+def body_size(request: Request, megabytes: int) -> int:
+    """The bytes that the body of a request will have, as it says itself; the most that are allowed if it does not."""
+    most = megabytes * MEGABYTE
+    return min(int(request.headers.get("content-length", most)), most)
+
+
 async def read_body(request: Request, megabytes: int) -> bytes:
     """The body of a request.
 

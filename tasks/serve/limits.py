@@ -21,6 +21,9 @@ class Limits:
     """Megabytes of a request."""
     queue: Annotated[int, Bounds(1, 10_000)] = 128
     """Requests of a task that may wait or run; one more is refused with 503."""
+    waiting_memory: Annotated[int, Bounds(1, 1_000_000)] = 1024
+    """Megabytes of the bodies, images and sounds of a task's requests; one that would exceed them is refused with 503,
+    unless it is alone."""
     delay: Annotated[float, Bounds(0, 1000)] = 5.0
     """Milliseconds to wait for more requests of a batch, while there are several at a time."""
     timeout: Annotated[float, Bounds(0.1, 3600)] = 30.0

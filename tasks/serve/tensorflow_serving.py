@@ -21,7 +21,7 @@ from shared.errors import UserError, shown
 from shared.runs import Run
 from tasks.serve.decoding import DecodingError
 from tasks.serve.endpoint import MAX_CHARACTERS, Encoded
-from tasks.serve.gate import Refusal, read_body, refusals, unless_client_leaves
+from tasks.serve.gate import Refusal, body_size, read_body, refusals, unless_client_leaves
 from tasks.serve.limits import MEGABYTE
 from tasks.serve.media import decode_image, decode_sound
 from tasks.serve.models import Models
@@ -105,7 +105,7 @@ def add_routes(app: FastAPI, server: Any, versions: Versions) -> None:
         server.check_ready()
         task, _, run = versions.find(model, version)
         queue = server.queue(f"{task}, TensorFlow Serving")
-        with refusals(WRONG), queue.admitted():
+        with refusals(WRONG), queue.admitted(), queue.holding(body_size(request, server.limits.max_body)):
             body = await read_body(request, server.limits.max_body)
             work = _predict(server, queue, versions, task, run, body)
             content = await unless_client_leaves(request, server.limits.timeout, work)

@@ -17,7 +17,9 @@ from tasks.serve.limits import Limits
 from tasks.serve.models import Models
 from tests.serve.fakes import Batches, endpoints
 
-LIMITS = Limits(queue=6, timeout=20, decoders=2, decoding_seconds=2, decoding_memory=256, max_body=1, delay=20)
+LIMITS = Limits(
+    queue=6, waiting_memory=4, timeout=20, decoders=2, decoding_seconds=2, decoding_memory=256, max_body=1, delay=20
+)
 
 
 class Serving(NamedTuple):

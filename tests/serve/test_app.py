@@ -99,6 +99,21 @@ def test_requests_of_one_key_share_a_batch(serving: Serving):
     assert busy.headers["retry-after"] == "1"
 
 
+def test_what_waits_has_bounded_memory(serving: Serving):
+    """A large image alone is answered; while another request waits, it is refused."""
+    image = {"file": b64(picture(1100, 1300))}
+    assert serving.http.post("/api/size", json=image).json() == {"height": 1300, "width": 1100}
+    serving.batches.may_go.clear()
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(serving.http.post, "/api/turn", json={"text": "first"})
+        assert serving.batches.begun.wait(10)
+        busy = serving.http.post("/api/size", json=image)
+        serving.batches.may_go.set()
+        assert first.result().json()["text"] == "tsrif"
+    assert error(busy) == (503, "too many requests at a time; try again in 1 s")
+    assert serving.http.post("/api/size", json=image).status_code == 200
+
+
 def test_a_batch_that_does_not_end_fails_the_liveness_check(serving: Serving, monkeypatch):
     monkeypatch.setattr("tasks.serve.app.STUCK_SECONDS", 0.2)
     patient = serving.server.limits
