@@ -1,6 +1,7 @@
 """The server as an ASGI application: every endpoint of the registry, TensorFlow Serving's addresses, and the page."""
 
 import asyncio
+import ctypes
 import gc
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -41,6 +42,7 @@ from tasks.serve.models import Models, NotLoaded
 from tasks.serve.tensorflow_serving import SignaturesOf, Versions, add_routes, load_signatures
 
 PAGE = Path(__file__).with_name("page")
+TRIM_SECONDS = 10.0
 WRONG, UNUSABLE = 400, 422  # the request itself is wrong; what it holds cannot be answered
 
 
@@ -98,6 +100,7 @@ class Server:
     async def warm_up(self) -> None:
         """Answers the example of every endpoint, so that its models are loaded and compiled; then it is ready.
 
+        Whole batches of it too: they need the most memory, which the server so has before it is ready.
         A model that cannot be loaded is left out and reported, unless the user has named it, or no other is there.
         """
         try:
@@ -132,8 +135,10 @@ class Server:
                     raise
                 self._leave_out(error)
                 continue
+            plain = without_options(endpoint.example)
             with suppress(UserError):  # a request may need one of its options
-                await self._try(endpoint, without_options(endpoint.example))
+                await self._try(endpoint, plain)
+                await asyncio.gather(*[self._try(endpoint, plain) for _ in range(endpoint.max_batch)])
             if "model" not in endpoint.request.model_fields:
                 continue
             for name in self.models.named(endpoint.task)[1:]:  # the first is the default, if it is for this endpoint
@@ -143,6 +148,13 @@ class Server:
                     raise
                 except UserError:
                     continue  # it is not for this endpoint
+
+    async def return_memory(self) -> None:
+        """Returns freed memory to the system now and then, without end; glibc keeps what lies between used pieces."""
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        while trim:
+            await asyncio.sleep(TRIM_SECONDS)
+            await asyncio.to_thread(trim, 0)  # some 10 ms, without the lock of the interpreter
 
     def _leave_out(self, error: NotLoaded) -> None:
         sentence = str(error)
@@ -160,15 +172,18 @@ class Server:
 
     async def item(self, endpoint: Endpoint, request: Any) -> Item:
         """The request with its bytes decoded."""
-        decoded = await self.pool.decode(endpoint.decode, request) if endpoint.decode else None
-        return Item(request, decoded)
+        if endpoint.decode is None:
+            return Item(request, None)
+        decoded = await self.pool.decode(endpoint.decode, request, **endpoint.decode_options(request))
+        return Item(request.without_files(), decoded)
 
     async def answer(self, endpoint: Endpoint, request: Any) -> Any:
         """The response; raises UserError."""
         key = endpoint.key(request)
         item = await self.item(endpoint, request)
+        del request  # its bytes
         answer = partial(endpoint.answer, key)
-        group = endpoint.path, key, object() if endpoint.is_alone(request) else None
+        group = endpoint.path, key, object() if endpoint.is_alone(item.request) else None
         queue = self.queue(endpoint.task)
         with queue.holding(item.decoded_bytes):
             found = await queue.submit(group, answer, item, endpoint.max_batch)
@@ -213,10 +228,11 @@ def build_app(server: Server, token: str | None = None) -> Gate:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(server.warm_up())
+        background = [asyncio.create_task(work) for work in (server.warm_up(), server.return_memory())]
         yield
         server.is_stopping = True
-        warming.cancel()
+        for task in background:
+            task.cancel()
         server.close()
         gc.unfreeze()
 
@@ -280,9 +296,11 @@ def _handler(server: Server, endpoint: Endpoint) -> Callable[[Request], Any]:
                 parsed = endpoint.request.model_validate_json(body)
             except ValidationError as error:
                 raise Refusal(WRONG, sentence_of(error)) from None
+            del body  # its text and its bytes would be kept until the answer
             if endpoint.stream:
                 return await _stream(server, endpoint, request, parsed, held)
             work = server.answer(endpoint, parsed)
+            del parsed
             found = await unless_client_leaves(request, server.limits.timeout, work)
             return Response(found.model_dump_json(), media_type="application/json")
 

@@ -7,7 +7,9 @@ import numpy as np
 from pydantic import BaseModel
 
 from shared.errors import UserError
+from shared.media import prepared
 from shared.runs import Run
+from tasks.captioner.config import Config, has_finder
 from tasks.serve.endpoint import Encoded, Endpoint, Item, ModelName, Response
 from tasks.serve.media import decode_image
 from tasks.serve.models import Models
@@ -108,16 +110,25 @@ class ServedCaptioner:
     def finder(self) -> "PhotoFinder | None":
         """What finds words in images; None if the run has none."""
         from tasks.captioner.caption import finder_of
-        from tasks.captioner.config import has_finder
 
         if self._finder is None and has_finder(self.run):
             self._finder = finder_of(self.captioner, self.run)
         return self._finder
 
 
-def decode(request: CaptionRequest) -> np.ndarray:
-    """The pixels of the image."""
-    return decode_image(request.image.b64)
+def image_size(run: Run) -> int:
+    """The width and height that the encoder of a run takes."""
+    return run.read_config(Config).image_size
+
+
+def decode(request: CaptionRequest, size: int) -> dict[str, np.ndarray]:
+    """The pixels of the image, scaled down to the size of an encoder unless they are needed as they are, and its shape.
+
+    The shape is `(2,)`: height and width.
+    """
+    image = decode_image(request.image.b64)
+    pixels = image if request.regions else prepared(image, size).astype(np.uint8)
+    return {"image": pixels, "shape": np.array(image.shape[:2])}
 
 
 class CaptionAnswers:
@@ -130,12 +141,16 @@ class CaptionAnswers:
         """The run and the width of the beam."""
         return self.models.find("captioner", request.model).name, request.beam
 
+    def decode_options(self, request: CaptionRequest) -> dict[str, int]:
+        """The size of the run's images."""
+        return {"size": self.models.load(image_size, self.models.find("captioner", request.model))}
+
     def answer(self, key: Any, items: Sequence[Item]) -> list[BaseModel | UserError]:
         """Captions of images; those that are to be explained one by one."""
         name, beam = key
         served = self.models.load(ServedCaptioner, self.models.find("captioner", name))
         plain = [i for i, item in enumerate(items) if not item.request.is_explained]
-        captions = served.searches.search(beam)([items[i].decoded for i in plain]) if plain else []
+        captions = served.searches.search(beam)([items[i].decoded["image"] for i in plain]) if plain else []
         found = dict(zip(plain, captions, strict=True))
         answers: list[BaseModel | UserError] = []
         for i, item in enumerate(items):
@@ -148,7 +163,8 @@ class CaptionAnswers:
     def _response(
         self, name: str, served: ServedCaptioner, beam: int | None, item: Item, captions: "list[Caption] | None"
     ) -> Captions:
-        request, image = item
+        request, image = item.request, item.decoded["image"]
+        height, width = item.decoded["shape"].tolist()
         tree: list[TreeNode] = []
         prefix, alternatives = [], []
         if captions is None:
@@ -159,8 +175,8 @@ class CaptionAnswers:
                 alternatives = explain.alternatives(image, request.prefix, request.alternatives)
         return Captions(
             model=name,
-            height=image.shape[0],
-            width=image.shape[1],
+            height=height,
+            width=width,
             prefix=prefix,
             captions=_texts(image, captions[: request.n_best], served.finder if request.regions else None),
             alternatives=[
@@ -229,6 +245,7 @@ def endpoints(models: Models) -> list[Endpoint]:
             example=CaptionRequest(image=example_image(), prefix="a", alternatives=2, regions=True, tree=True),
             key=answers.key,
             decode=decode,
+            decode_options=answers.decode_options,
             answer=answers.answer,
             max_batch=8,  # the encoder takes 18 MB for each image, and 32 at a time are only a twentieth faster
             is_alone=lambda request: request.is_explained,

@@ -5,7 +5,8 @@ it; a request that ends two workers is refused. Nothing that comes back from a w
 bytes of arrays.
 
     worker -> server   an empty message, once it has imported what decodes
-    server -> worker   {"function": "module:name", "request": "module:name"}, then the request as JSON
+    server -> worker   {"function": "module:name", "request": "module:name", "options": {name: integer}}, then the
+                       request as JSON
     worker -> server   {"arrays": [[name, dtype, shape], ...]} and the bytes of each, or
                        {"error": sentence, "of_limits": whether its limits are the reason}
 """
@@ -20,7 +21,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
@@ -69,7 +70,7 @@ def work(connection: Connection, megabytes: int, folder: str, modules: Sequence[
             names, body = json.loads(connection.recv_bytes()), connection.recv_bytes()
             try:
                 request = _named(names["request"]).model_validate_json(body)
-                _send(connection, _named(names["function"])(request))
+                _send(connection, _named(names["function"])(request, **names["options"]))
             except UserError as error:
                 _send(connection, error)
             except MemoryError:
@@ -119,14 +120,14 @@ class Worker:
             self._connection.recv_bytes()
             self._has_begun = True
 
-    def decode(self, function: Callable[[Any], Decoded], request: BaseModel) -> Decoded:
+    def decode(self, function: Callable[..., Decoded], request: BaseModel, options: Mapping[str, int]) -> Decoded:
         """What the function returns.
 
         Raises:
             UserError: the function does, or takes too long; then the worker has ended.
             _Ended: the worker has ended for another reason.
         """
-        names = {"function": _name_of(function), "request": _name_of(type(request))}
+        names = {"function": _name_of(function), "request": _name_of(type(request)), "options": options}
         is_late = threading.Event()
         timer = threading.Timer(self._limits.decoding_seconds, lambda: (is_late.set(), self._kill()))
         try:
@@ -202,20 +203,20 @@ class DecodingPool:
         self._lock = threading.Lock()
         self._is_closed = False
 
-    async def decode(self, function: Callable[[Any], Decoded], request: BaseModel) -> Decoded:
+    async def decode(self, function: Callable[..., Decoded], request: BaseModel, **options: int) -> Decoded:
         """What the function returns for the request.
 
         Raises:
             UserError: the function does.
             DecodingError: it takes too long, or ends the process.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._decode, function, request)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._decode, function, request, options)
 
-    def _decode(self, function: Callable[[Any], Decoded], request: BaseModel) -> Decoded:
+    def _decode(self, function: Callable[..., Decoded], request: BaseModel, options: Mapping[str, int]) -> Decoded:
         for _ in range(ENOUGH):
             worker = self._worker()
             try:
-                return worker.decode(function, request)
+                return worker.decode(function, request, options)
             except _Ended:
                 self._drop(worker, "killed")
             except DecodingError:

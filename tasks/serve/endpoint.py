@@ -13,7 +13,7 @@ What a client sends wrongly is a `UserError` of one sentence, and becomes a 4xx:
 import base64
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, EncodedBytes, EncoderProtocol, StringConstraints
@@ -32,6 +32,11 @@ class Request(BaseModel):
     """A request: a field that it does not have is refused, and so is a number given as a text."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def without_files(self) -> Self:
+        """The same request with files of no bytes, for one that waits after they are decoded."""
+        files = {name: Encoded.of(b"") for name, value in self if isinstance(value, Encoded)}
+        return self.model_copy(update=files)
 
 
 class Base64(EncoderProtocol):
@@ -79,7 +84,7 @@ class Item(NamedTuple):
     """A request on its way to an answer."""
 
     request: Any
-    """Of the endpoint's `request`."""
+    """Of the endpoint's `request`; its files have no bytes if they were decoded."""
     decoded: Any
     """What `decode` returned, the same array or arrays by name; None for an endpoint without `decode`."""
 
@@ -117,9 +122,11 @@ class Endpoint:
     key: Callable[[Any], Hashable] = lambda request: None
     """Requests of equal keys may share a batch, so it has all that a batch has once, such as the model and the beam.
     Raises UserError, for instance for a model that is not served."""
-    decode: Callable[[Any], Decoded] | None = None
+    decode: Callable[..., Decoded] | None = None
     """Untrusted bytes of a request -> arrays. A function of a module, which a worker process imports; it must load
     neither Keras nor a backend. Raises UserError."""
+    decode_options: Callable[[Any], Mapping[str, int]] = lambda request: {}
+    """The keyword arguments of `decode` for a request: what depends on models. Raises UserError."""
     max_batch: int = MAX_BATCH
     """Items of a batch."""
     is_alone: Callable[[Any], bool] = lambda request: False

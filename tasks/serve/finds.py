@@ -128,5 +128,6 @@ def of_models(models: Models) -> list[Endpoint]:
             key=answers.key,
             decode=decode,
             answer=answers.answer,
+            max_batch=8,  # as for captions
         )
     ]

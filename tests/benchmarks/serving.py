@@ -45,6 +45,7 @@ FEW, SECONDS = 8, 5.0  # inputs of the short command; the long one takes so much
 OVERLOAD = 600  # seconds at least, for SERVING.md
 MOST = 768  # inputs of the long command: fewer than there are sentences
 CLIENTS = 64  # at a time: two batches
+SETTLED = 15.0  # seconds after which the server has returned what it needs no more
 HOSTILE = 100  # one request of this number has a hostile body
 GERMAN = (
     ("Ein Mann", "Eine junge Frau", "Mein Bruder", "Ein kleines Kind mit einem roten Hut", "Die Lehrerin", "Der Hund"),
@@ -268,9 +269,9 @@ async def closed_loop(client: Client, mixed: list[Load], expected: list[list[Any
 async def overload(
     client: Client, mixed: list[Load], expected: list[list[Any]], rate: float, seconds: float, pid: int | None
 ) -> tuple[Outcome, list[float]]:
-    """The outcome of requests that come at a rate, some hostile, and the server's memory before and after each minute.
+    """The outcome of requests that come at a rate, some hostile, and the server's memory.
 
-    Each minute a decoder is killed.
+    It is measured before, after each minute, in which a decoder is killed, and at the end, when the server has settled.
     """
     outcome, rng, tasks = Outcome(), np.random.default_rng(1), set()
     start, minute, number = time.perf_counter(), 60.0, 0
@@ -299,6 +300,7 @@ async def overload(
             number += 1
         await asyncio.sleep(0.005)
     await asyncio.gather(*tasks)
+    await asyncio.sleep(SETTLED)
     return outcome, megabytes + ([memory(pid)] if pid else [])
 
 
@@ -337,7 +339,8 @@ async def measure(address: str, pid: int | None, options: argparse.Namespace) ->
         outcome, megabytes = await overload(client, *mixed, 2 * rate, options.overload, pid)
         report(f"{'overload':10} {2 * rate:7.1f}/s {outcome.row}")
         if pid:
-            report(f"memory, each minute: {' '.join(f'{size:.0f}' for size in megabytes)} MB")
+            *before, after = (f"{size:.0f}" for size in megabytes)
+            report(f"memory, each minute: {' '.join(before)} MB; {SETTLED:.0f} s after the last request: {after} MB")
         status, _ = await client.post(mixed[0][0].path, mixed[0][0].bodies[0])
         report(f"afterwards: status {status}")
     return lines

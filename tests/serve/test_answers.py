@@ -1,11 +1,15 @@
 """How many results of a search an answer has: the best one, or as many as the request wants."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from shared.media import prepared
 from shared.runs import Run
 from tasks.captioner.inference import Caption
-from tasks.serve.captions import CaptionAnswers, CaptionRequest
+from tasks.serve.captions import CaptionAnswers, CaptionRequest, decode
 from tasks.serve.endpoint import Encoded, Item
 from tasks.serve.models import Models
 from tasks.serve.searches import Searches
@@ -77,10 +81,25 @@ def test_translations(models, options, texts):
     assert [one.text for one in answer.parts[0].translations] == texts
 
 
+@pytest.mark.parametrize(("regions", "side"), [(False, 2), (True, 4)])
+def test_an_image_waits_in_the_size_of_the_encoder(regions, side):
+    """Of columns 0, 40, 80, 120 the first of two is their mean with weights 3, 3, 1; regions need the whole image."""
+    content, columns = io.BytesIO(), np.array([0, 40, 80, 120], np.uint8)
+    Image.fromarray(np.broadcast_to(columns[:, None], (4, 4, 3)).copy()).save(content, "PNG")
+    request = CaptionRequest(image=Encoded.of(content.getvalue()), regions=regions)
+    decoded = decode(request, size=2)
+    assert decoded["image"].dtype == np.uint8
+    assert decoded["image"][..., 0].tolist() == [[29, 91] if side == 2 else columns.tolist()] * side
+    assert decoded["shape"].tolist() == [4, 4]
+    assert np.array_equal(prepared(decoded["image"], 2), prepared(decode(request, size=4)["image"], 2))
+
+
 @pytest.mark.parametrize(("options", "count"), [({}, 1), ({"n_best": 2}, 2), ({"n_best": 10}, WIDTH)])
 def test_captions(models, options, count):
     request = CaptionRequest(image=Encoded.of(b"x"), **options)
     answers = CaptionAnswers(models)
-    (answer,) = answers.answer(answers.key(request), [Item(request, np.zeros((8, 6, 3), np.uint8))])
+    decoded = {"image": np.zeros((8, 8, 3), np.uint8), "shape": np.array([9, 7])}
+    (answer,) = answers.answer(answers.key(request), [Item(request, decoded)])
+    assert (answer.height, answer.width) == (9, 7)
     assert [one.text for one in answer.captions] == ["a dog 0", "a dog 1", "a dog 2"][:count]
     assert np.shape(answer.captions[0].words[0].attention) == (4, 5)

@@ -7,22 +7,25 @@ import json
 import re
 import socket
 import struct
+import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from tasks.serve.__main__ import listen
 from tasks.serve.app import Server
+from tasks.serve.endpoint import Encoded
 from tasks.serve.limits import Limits
 from tasks.serve.metrics import log_to
 from tasks.serve.models import Models
 from tests.serve.conftest import LIMITS, Serving, picture, run
-from tests.serve.fakes import Batches, endpoints
+from tests.serve.fakes import Batches, File, Words, endpoints
 
 
 def b64(content: bytes) -> dict[str, str]:
@@ -165,6 +168,24 @@ def test_files_are_decoded_elsewhere(serving: Serving):
     no_base64 = serving.http.post("/api/size", json={"file": {"b64": "a*b"}})
     assert error(no_base64) == (400, "file.b64: base64 text was expected")
     assert error(serving.http.post("/api/size", json={"file": "YQ=="}))[0] == 400
+
+
+def test_a_request_waits_without_the_bytes_that_were_decoded():
+    request = File(file=Encoded.of(b"abc"))
+    assert request.without_files().file.b64 == b""
+    assert request.file.b64 == b"abc"
+    assert Words(text="abc").without_files() == Words(text="abc")
+
+
+@pytest.mark.parametrize("library", ["glibc", "musl"])
+def test_freed_memory_is_returned_where_the_c_library_can(monkeypatch, library):
+    returned = threading.Event()
+    functions = SimpleNamespace(malloc_trim=lambda pad: returned.set()) if library == "glibc" else SimpleNamespace()
+    monkeypatch.setattr("tasks.serve.app.ctypes.CDLL", lambda name: functions)
+    monkeypatch.setattr("tasks.serve.app.TRIM_SECONDS", 0.01)
+    for address in run(Server(Models({}), endpoints(Batches(), picture())[:1], Limits(decoders=1))):
+        assert returned.wait(5 if library == "glibc" else 0.1) == (library == "glibc")
+        assert httpx.get(f"{address}/readyz").json() == {"status": "ready"}
 
 
 def bomb(side: int) -> bytes:
