@@ -346,7 +346,6 @@ def of_answers(answers: TextAnswers) -> list[Endpoint]:
                 example=ScoreRequest(text="the river", next=3, keep=True),
                 key=answers.causal,
                 answer=answers.score,
-                max_batch=32,  # the probabilities of all words after each one take 32 kB a word
                 is_alone=_goes_on,
             ),
             Endpoint(
