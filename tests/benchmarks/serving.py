@@ -37,6 +37,7 @@ import soundfile
 from PIL import Image
 
 from shared.audio import SAMPLE_RATE, read_sound
+from tasks.serve.endpoint import MAX_BATCH
 from tests.robustness.requests import hostile, serving
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ COUNT = 48  # different inputs of a task
 FEW, SECONDS = 8, 5.0  # inputs of the short command; the long one takes so much longer, or has all inputs
 OVERLOAD = 600  # seconds at least, for SERVING.md
 MOST = 768  # inputs of the long command: fewer than there are sentences
-CLIENTS = 64  # at a time: two batches
+CLIENTS = 2 * MAX_BATCH  # at a time: while one batch is computed, the next one arrives
 SETTLED = 15.0  # seconds after which the server has returned what it needs no more
 HOSTILE = 100  # one request of this number has a hostile body
 GERMAN = (
