@@ -4,7 +4,7 @@ import asyncio
 import ctypes
 import gc
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -138,7 +138,9 @@ class Server:
             plain = without_options(endpoint.example)
             with suppress(UserError):  # a request may need one of its options
                 await self._try(endpoint, plain)
-                await asyncio.gather(*[self._try(endpoint, plain) for _ in range(endpoint.max_batch)])
+                if not endpoint.stream:
+                    key, item = endpoint.key(plain), await self.item(endpoint, plain)
+                    await asyncio.gather(*[self._answer(endpoint, key, item) for _ in range(endpoint.max_batch)])
             if "model" not in endpoint.request.model_fields:
                 continue
             for name in self.models.named(endpoint.task)[1:]:  # the first is the default, if it is for this endpoint
@@ -182,6 +184,9 @@ class Server:
         key = endpoint.key(request)
         item = await self.item(endpoint, request)
         del request  # its bytes
+        return await self._answer(endpoint, key, item)
+
+    async def _answer(self, endpoint: Endpoint, key: Hashable, item: Item) -> Any:
         answer = partial(endpoint.answer, key)
         group = endpoint.path, key, object() if endpoint.is_alone(item.request) else None
         queue = self.queue(endpoint.task)
